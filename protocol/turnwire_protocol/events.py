@@ -1,0 +1,310 @@
+"""The events of a conversation's log, as on the wire; knows no transport and no storage."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+__all__ = [
+    "BlockStop",
+    "Content",
+    "Delta",
+    "Done",
+    "Error",
+    "Event",
+    "Message",
+    "Retract",
+    "Retry",
+    "Rewind",
+    "RunsOn",
+    "Start",
+    "Step",
+    "TextBlock",
+    "Thinking",
+    "Token",
+    "ToolApproval",
+    "ToolDecision",
+    "ToolExecuting",
+    "ToolInput",
+    "ToolProgress",
+    "ToolResult",
+    "ToolStart",
+    "TotalUsage",
+    "UnknownEvent",
+    "Usage",
+    "encode",
+    "parse_event",
+]
+
+
+class TextBlock(BaseModel):
+    """A block of text inside `content`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+Content = str | list[TextBlock]
+RunsOn = Literal["server", "client", "provider"]
+Object = dict[str, Any]
+
+
+class _Event(BaseModel):
+    """What every event carries: where it stands in which log, and whose turn it is of."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    conversation: str
+    seq: int = Field(ge=1, description="position in the log; of a merged event, its last part's")
+    turn: str
+
+
+class _Delta(_Event):
+    """A piece of a block. Neighbours of one block merge; `span` is how many this one covers."""
+
+    span: int = Field(default=1, ge=1, exclude_if=lambda span: span == 1)
+    block: int = Field(ge=0)
+
+
+class _Dated(_Event):
+    at: str = Field(description="RFC 3339, UTC")
+
+
+class Message(_Dated):
+    """A user's message was accepted; it may wait behind a running turn."""
+
+    type: Literal["message"] = "message"
+    role: Literal["user"] = "user"
+    content: Content
+    key: str | None = None
+
+
+class Start(_Dated):
+    """The turn begins to run."""
+
+    type: Literal["start"] = "start"
+    model: str
+
+
+class Step(_Dated):
+    """A call of the model begins."""
+
+    type: Literal["step"] = "step"
+    step: int = Field(ge=1)
+    attempt: int = Field(ge=1)
+    model: str
+
+
+class Thinking(_Delta):
+    """The model thinks."""
+
+    type: Literal["thinking"] = "thinking"
+    text: str
+
+
+class Token(_Delta):
+    """Text of the answer."""
+
+    type: Literal["token"] = "token"
+    text: str
+
+
+class ToolStart(_Dated):
+    """The model named a tool. An announcement: its input is still coming and nothing runs yet."""
+
+    type: Literal["tool_start"] = "tool_start"
+    block: int = Field(ge=0)
+    tool_id: str
+    tool_name: str
+    runs_on: RunsOn
+
+
+class ToolInput(_Delta):
+    """A piece of a tool call's input."""
+
+    type: Literal["tool_input"] = "tool_input"
+    tool_id: str
+    partial_json: str
+
+
+class BlockStop(_Dated):
+    """The block is complete."""
+
+    type: Literal["block_stop"] = "block_stop"
+    block: int = Field(ge=0)
+
+
+class Usage(_Dated):
+    """Token counts of one attempt so far, at its start and at its end."""
+
+    type: Literal["usage"] = "usage"
+    step: int = Field(ge=1)
+    attempt: int = Field(ge=1)
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+    cache_read_input_tokens: int = Field(ge=0)
+    cache_creation_input_tokens: int = Field(ge=0)
+
+
+class ToolApproval(_Dated):
+    """Somebody must decide whether the tool may run; `expires_at` is for display only."""
+
+    type: Literal["tool_approval"] = "tool_approval"
+    tool_id: str
+    tool_name: str
+    input: Object
+    expires_at: str
+
+
+class ToolDecision(_Dated):
+    """It was decided, or it expired (`deny`)."""
+
+    type: Literal["tool_decision"] = "tool_decision"
+    tool_id: str
+    decision: Literal["allow", "deny"]
+    input: Object | None = None
+    reason: str | None = None
+
+
+class ToolExecuting(_Dated):
+    """The tool runs now. Of clients, only `runner` runs it, once per `tool_id`."""
+
+    type: Literal["tool_executing"] = "tool_executing"
+    tool_id: str
+    tool_name: str
+    input: Object
+    runs_on: RunsOn
+    runner: str | None = None
+
+
+class ToolProgress(_Dated):
+    """The running tool reports; `fraction` is from 0 to 1."""
+
+    type: Literal["tool_progress"] = "tool_progress"
+    tool_id: str
+    message: str
+    fraction: float | None = Field(default=None, ge=0, le=1)
+
+
+class ToolResult(_Dated):
+    """A tool's result, as the model is shown it."""
+
+    type: Literal["tool_result"] = "tool_result"
+    tool_id: str
+    content: Content
+    is_error: bool
+    duration_ms: int = Field(ge=0)
+
+
+class Retry(_Dated):
+    """An attempt failed in a way worth another, which begins in `delay_seconds`."""
+
+    type: Literal["retry"] = "retry"
+    step: int = Field(ge=1)
+    attempt: int = Field(ge=1, description="the attempt that failed")
+    delay_seconds: float = Field(ge=0)
+    code: str
+    message: str
+
+
+class Rewind(_Dated):
+    """The blocks of this turn from `block` on are void."""
+
+    type: Literal["rewind"] = "rewind"
+    block: int = Field(ge=0)
+
+
+class Retract(_Dated):
+    """Turn `from_turn` and all after it are void."""
+
+    type: Literal["retract"] = "retract"
+    from_turn: str
+
+
+class Error(_Dated):
+    """Why the turn fails; `done {failed}` follows."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    retryable: bool
+    retry_after_seconds: float | None = Field(default=None, ge=0)
+
+
+class TotalUsage(BaseModel):
+    """Token counts summed over the steps and attempts of a turn."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+    estimated: Literal[True] | None = None
+
+
+class Done(_Dated):
+    """The one terminal event of a turn."""
+
+    type: Literal["done"] = "done"
+    stop_reason: str
+    usage: TotalUsage
+    steps: int = Field(ge=0)
+    duration_ms: int = Field(ge=0)
+    cost_usd: float | None = None
+
+
+class UnknownEvent(_Event):
+    """An event of a later minor version: applied to the cursor, shown to nobody."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    span: int = Field(default=1, ge=1, exclude_if=lambda span: span == 1)
+
+
+Delta = Thinking | Token | ToolInput
+KnownEvent = Annotated[
+    Message
+    | Start
+    | Step
+    | Thinking
+    | Token
+    | ToolStart
+    | ToolInput
+    | BlockStop
+    | Usage
+    | ToolApproval
+    | ToolDecision
+    | ToolExecuting
+    | ToolProgress
+    | ToolResult
+    | Retry
+    | Rewind
+    | Retract
+    | Error
+    | Done,
+    Field(discriminator="type"),
+]
+Event = KnownEvent | UnknownEvent
+
+KNOWN: TypeAdapter[Any] = TypeAdapter(KnownEvent)
+KNOWN_TYPES = frozenset(KNOWN.json_schema()["discriminator"]["mapping"])
+
+
+def parse_event(data: dict[str, Any]) -> Event:
+    """An event from its decoded JSON object; one of an unknown type becomes `UnknownEvent`.
+
+    Raises:
+        pydantic.ValidationError: a field is missing or of the wrong type.
+    """
+    if data.get("type") in KNOWN_TYPES:
+        event: Event = KNOWN.validate_python(data)
+        return event
+    return UnknownEvent.model_validate(data)
+
+
+def encode(model: BaseModel) -> str:
+    """The JSON text of an event, command or reply: absent fields stay absent, no nulls."""
+    return model.model_dump_json(exclude_none=True)

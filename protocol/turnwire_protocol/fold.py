@@ -1,0 +1,261 @@
+"""The fold: a conversation as its readers see it, from its events; pure.
+
+`Conversation.to_dict()` is the normative form (PROTOCOL.md "The fold"): the conformance vectors
+compare it, in Python and in JavaScript.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from turnwire_protocol.events import (
+    BlockStop,
+    Content,
+    Done,
+    Error,
+    Event,
+    Message,
+    Retract,
+    Retry,
+    Rewind,
+    Start,
+    Step,
+    Thinking,
+    Token,
+    ToolApproval,
+    ToolDecision,
+    ToolExecuting,
+    ToolInput,
+    ToolProgress,
+    ToolResult,
+    ToolStart,
+    TotalUsage,
+    Usage,
+)
+
+__all__ = ["Block", "Conversation", "ToolCall", "Turn", "fold"]
+
+BlockType = Literal["text", "thinking", "tool"]
+ToolState = Literal["announced", "waiting", "executing", "done"]
+TurnState = Literal["queued", "running", "done"]
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A tool call of the answer: announced, perhaps waiting for a decision, executing, done."""
+
+    tool_id: str
+    tool_name: str
+    runs_on: str
+    state: ToolState = "announced"
+    input: dict[str, Any] | None = None
+    runner: str | None = None
+    approval: ToolApproval | None = None
+    decision: ToolDecision | None = None
+    progress: ToolProgress | None = None
+    result: ToolResult | None = None
+
+    def apply(
+        self, event: ToolApproval | ToolDecision | ToolExecuting | ToolProgress | ToolResult
+    ) -> None:
+        """Change by the next event of this call."""
+        match event:
+            case ToolApproval():
+                self.state, self.approval, self.input = "waiting", event, event.input
+            case ToolDecision():
+                self.decision = event
+                self.input = self.input if event.input is None else event.input
+            case ToolExecuting():
+                self.state, self.input, self.runner = "executing", event.input, event.runner
+            case ToolProgress():
+                self.progress = event
+            case ToolResult():
+                self.state, self.result = "done", event
+
+    def to_dict(self) -> dict[str, Any]:
+        """The normative form: of each event, the fields that tell more than the call itself."""
+        return _present(
+            tool_id=self.tool_id,
+            tool_name=self.tool_name,
+            runs_on=self.runs_on,
+            state=self.state,
+            input=self.input,
+            runner=self.runner,
+            expires_at=self.approval and self.approval.expires_at,
+            decision=self.decision and self.decision.decision,
+            reason=self.decision and self.decision.reason,
+            progress=self.progress and _fields(self.progress, "message", "fraction"),
+            result=self.result and _fields(self.result, "content", "is_error", "duration_ms"),
+        )
+
+
+@dataclass(slots=True)
+class Block:
+    """A content block of the answer. `text` of a tool block is its input, as far as it has come."""
+
+    block: int
+    type: BlockType
+    complete: bool = False
+    tool: ToolCall | None = None
+    _pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What has been streamed of it; joined on demand, so that appending stays linear."""
+        if len(self._pieces) > 1:
+            self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def append(self, piece: str) -> None:
+        """A delta of this block."""
+        self._pieces.append(piece)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The normative form."""
+        form: dict[str, Any] = {"block": self.block, "type": self.type, "complete": self.complete}
+        form["partial_json" if self.tool else "text"] = self.text
+        return form | (self.tool.to_dict() if self.tool else {})
+
+
+@dataclass(slots=True)
+class Turn:
+    """One user message and everything done to answer it."""
+
+    turn: str
+    state: TurnState = "queued"
+    content: Content | None = None
+    key: str | None = None
+    at: str | None = None
+    model: str | None = None
+    step: int = 0
+    attempt: int = 0
+    blocks: list[Block] = field(default_factory=list)
+    usage: Usage | None = None
+    retry: Retry | None = None
+    error: Error | None = None
+    done: Done | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer's text blocks, joined."""
+        return "".join(block.text for block in self.blocks if block.type == "text")
+
+    def apply(self, event: Event) -> None:
+        """Change by the next event of this turn."""
+        match event:
+            case Token():
+                self._block(event.block, "text").append(event.text)
+            case Thinking():
+                self._block(event.block, "thinking").append(event.text)
+            case ToolInput():
+                self._block(event.block, "tool").append(event.partial_json)
+            case Message():
+                self.content, self.key, self.at = event.content, event.key, event.at
+            case Start():
+                self.state, self.model = "running", event.model
+            case Step():
+                self.step, self.attempt, self.model = event.step, event.attempt, event.model
+                self.retry = None
+            case ToolStart():
+                block = self._block(event.block, "tool")
+                block.tool = ToolCall(event.tool_id, event.tool_name, event.runs_on)
+            case BlockStop():
+                for block in self.blocks:
+                    if block.block == event.block:
+                        block.complete = True
+            case ToolApproval() | ToolDecision() | ToolExecuting() | ToolProgress() | ToolResult():
+                for block in self.blocks:
+                    if block.tool and block.tool.tool_id == event.tool_id:
+                        block.tool.apply(event)
+            case Usage():
+                self.usage = event
+            case Retry():
+                self.retry = event
+            case Rewind():
+                self.blocks = [block for block in self.blocks if block.block < event.block]
+            case Error():
+                self.error = event
+            case Done():
+                self.state, self.done, self.retry = "done", event, None
+
+    def _block(self, number: int, kind: BlockType) -> Block:
+        for block in reversed(self.blocks):
+            if block.block == number:
+                return block
+        self.blocks.append(block := Block(number, kind))
+        return block
+
+    def to_dict(self) -> dict[str, Any]:
+        """The normative form; `usage` is the total once done, until then the attempt's."""
+        content = self.content
+        if isinstance(content, list):
+            content_form: Any = [block.model_dump() for block in content]
+        else:
+            content_form = content
+        counted: Usage | TotalUsage | None = self.done.usage if self.done else self.usage
+        return _present(
+            turn=self.turn,
+            state=self.state,
+            content=content_form,
+            key=self.key,
+            at=self.at,
+            model=self.model,
+            step=self.step or None,
+            attempt=self.attempt or None,
+            blocks=[block.to_dict() for block in self.blocks],
+            usage=counted and _fields(counted, *TotalUsage.model_fields),
+            retry=self.retry and _fields(self.retry, "attempt", "delay_seconds", "code", "message"),
+            error=self.error
+            and _fields(self.error, "code", "message", "retryable", "retry_after_seconds"),
+            done=self.done
+            and _fields(self.done, "stop_reason", "steps", "duration_ms", "cost_usd"),
+        )
+
+
+@dataclass(slots=True)
+class Conversation:
+    """All turns that are not void, in the order of their messages, up to `seq`."""
+
+    seq: int = 0
+    turns: dict[str, Turn] = field(default_factory=dict)
+
+    def apply(self, event: Event) -> None:
+        """Change by the next event, which the caller has judged with its cursor.
+
+        Events of a turn whose message was never seen (a tail) make the turn all the same.
+        """
+        self.seq = event.seq
+        if isinstance(event, Retract):
+            self._retract(event.from_turn)
+            return
+        turn = self.turns.get(event.turn)
+        if turn is None:
+            turn = self.turns[event.turn] = Turn(event.turn)
+        turn.apply(event)
+
+    def _retract(self, from_turn: str) -> None:
+        names = list(self.turns)
+        if from_turn in self.turns:
+            for name in names[names.index(from_turn) :]:
+                del self.turns[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The normative form."""
+        return {"seq": self.seq, "turns": [turn.to_dict() for turn in self.turns.values()]}
+
+
+def fold(events: Iterable[Event]) -> Conversation:
+    """The conversation that the events, in order, make."""
+    conversation = Conversation()
+    for event in events:
+        conversation.apply(event)
+    return conversation
+
+
+def _fields(event: Any, *names: str) -> dict[str, Any]:
+    form: dict[str, Any] = event.model_dump(include=set(names), exclude_none=True)
+    return form
+
+
+def _present(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
