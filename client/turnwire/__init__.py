@@ -1,0 +1,103 @@
+"""Realtime chat with Claude over a Turnwire server: `async with connect(url) as wire`."""
+
+from importlib.metadata import version
+
+from turnwire.backoff import Backoff
+from turnwire.conversation import Conversation
+from turnwire.errors import (
+    BadAddress,
+    BadArgument,
+    BadPosition,
+    BadServer,
+    CannotConnect,
+    Closed,
+    ConnectionLost,
+    ConversationClosed,
+    Refused,
+    Rejected,
+    RemoteError,
+    TurnFailed,
+    TurnwireError,
+    UsageError,
+)
+from turnwire.reply import Reply
+from turnwire.session import State
+from turnwire.turn import Turn
+from turnwire.wire import Wire, connect
+from turnwire_protocol import (
+    BlockStop,
+    Done,
+    Error,
+    Event,
+    Message,
+    Reset,
+    Retract,
+    Retry,
+    Rewind,
+    Start,
+    Step,
+    TextBlock,
+    Thinking,
+    ThinkingOption,
+    Token,
+    ToolApproval,
+    ToolDecision,
+    ToolExecuting,
+    ToolInput,
+    ToolProgress,
+    ToolResult,
+    ToolStart,
+    UnknownEvent,
+    Usage,
+)
+
+__version__ = version("turnwire")
+
+__all__ = [
+    "Backoff",
+    "BadAddress",
+    "BadArgument",
+    "BadPosition",
+    "BadServer",
+    "BlockStop",
+    "CannotConnect",
+    "Closed",
+    "ConnectionLost",
+    "Conversation",
+    "ConversationClosed",
+    "Done",
+    "Error",
+    "Event",
+    "Message",
+    "Refused",
+    "Rejected",
+    "RemoteError",
+    "Reply",
+    "Reset",
+    "Retract",
+    "Retry",
+    "Rewind",
+    "Start",
+    "State",
+    "Step",
+    "TextBlock",
+    "Thinking",
+    "ThinkingOption",
+    "Token",
+    "ToolApproval",
+    "ToolDecision",
+    "ToolExecuting",
+    "ToolInput",
+    "ToolProgress",
+    "ToolResult",
+    "ToolStart",
+    "Turn",
+    "TurnFailed",
+    "TurnwireError",
+    "UnknownEvent",
+    "Usage",
+    "UsageError",
+    "Wire",
+    "__version__",
+    "connect",
+]

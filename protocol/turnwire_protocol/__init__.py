@@ -1,9 +1,11 @@
 """turnwire.v1: the types on the wire and the pure rules over them; no I/O, no asyncio."""
 
 from turnwire_protocol.codes import (
+    PROTOCOL,
     CloseCode,
     Code,
     StopReason,
+    fails_unacknowledged,
     is_retryable,
     may_reconnect,
 )
@@ -24,9 +26,12 @@ from turnwire_protocol.commands import (
     ToolOutputBody,
     Unsubscribe,
     first_problem,
+    parse_body,
     parse_command,
+    parse_object,
 )
 from turnwire_protocol.cursor import (
+    MAX_SEQ,
     Cursor,
     Verdict,
     format_sse_id,
@@ -94,7 +99,9 @@ from turnwire_protocol.replies import (
 )
 
 __all__ = [
+    "PROTOCOL",
     "MAX_MERGED_BYTES",
+    "MAX_SEQ",
     "Ack",
     "BadCommand",
     "BadCursor",
@@ -159,14 +166,17 @@ __all__ = [
     "Verdict",
     "Welcome",
     "encode",
+    "fails_unacknowledged",
     "first_problem",
     "fold",
     "format_sse_id",
     "is_retryable",
     "may_reconnect",
     "merge",
+    "parse_body",
     "parse_command",
     "parse_event",
+    "parse_object",
     "parse_reply",
     "parse_sse_id",
     "span_of",

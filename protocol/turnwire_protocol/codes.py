@@ -5,7 +5,15 @@
 
 from enum import IntEnum, StrEnum
 
-__all__ = ["PROTOCOL", "CloseCode", "Code", "StopReason", "is_retryable", "may_reconnect"]
+__all__ = [
+    "PROTOCOL",
+    "CloseCode",
+    "Code",
+    "StopReason",
+    "fails_unacknowledged",
+    "is_retryable",
+    "may_reconnect",
+]
 
 PROTOCOL = "turnwire.v1"
 
@@ -92,3 +100,11 @@ class CloseCode(IntEnum):
 def may_reconnect(close_code: int) -> bool:
     """Whether a client reconnects and resumes after this close code; the range decides."""
     return close_code != CloseCode.NORMAL and not 4500 <= close_code <= 4999
+
+
+def fails_unacknowledged(close_code: int) -> bool:
+    """Whether a client gives up the commands without a reply, as one of them may be the cause."""
+    return close_code in _BLAMES_A_FRAME or not may_reconnect(close_code)
+
+
+_BLAMES_A_FRAME = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.TOO_LARGE})

@@ -1,10 +1,20 @@
 """The commands a client sends, and the one door they come in by; knows nothing of their effects."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, from_json
 
+from turnwire_protocol.cursor import MAX_SEQ
 from turnwire_protocol.errors import BadCommand, BadFrame
 from turnwire_protocol.events import Content, Object
 
@@ -25,18 +35,29 @@ __all__ = [
     "ToolOutputBody",
     "Unsubscribe",
     "first_problem",
+    "parse_body",
     "parse_command",
+    "parse_object",
 ]
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
+Count = Annotated[int, Field(strict=True, le=MAX_SEQ)]
 
-
-Count = Annotated[int, Field(strict=True)]
+_FROM_WIRE = object()
+"""The validation context of input from a client: only there is an explicit null a mistake."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Input is hidden so that no log of the error can show a token or a message.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _absent_means_absent(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.context is _FROM_WIRE:
+            raise PydanticCustomError("null", "null is not allowed, leave the field out")
+        return value
 
 
 class _Command(_Strict):
@@ -65,13 +86,15 @@ class Hello(_Command):
     """Credentials, where the server wants them after the upgrade."""
 
     type: Literal["hello"] = "hello"
-    token: str = Field(max_length=4096)
+    token: str = Field(max_length=4096, repr=False)
 
 
 class SendBody(_Strict):
     """What a `send` asks for, on any transport."""
 
-    content: Content = Field(min_length=1)
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"client_tools": ["runner"]}})
+
+    content: Content
     key: Key | None = None
     conversation: Name | None = None
     model: Name | None = None
@@ -85,6 +108,21 @@ class SendBody(_Strict):
     retract: Name | None = None
     on_detach: Literal["continue", "cancel"] | None = None
 
+    @field_validator("content")
+    @classmethod
+    def _says_something(cls, content: Content) -> Content:
+        # The Messages API refuses text that is only white space, and the next send with it.
+        texts = [content] if isinstance(content, str) else [block.text for block in content]
+        if not any(text.strip() for text in texts):
+            raise PydanticCustomError("blank", "text that is not only white space is required")
+        return content
+
+    @model_validator(mode="after")
+    def _client_tools_have_a_runner(self) -> Self:
+        if self.client_tools is not None and self.runner is None:
+            raise PydanticCustomError("runner", "runner: required with client_tools")
+        return self
+
 
 class Send(_Command, SendBody):
     """A user's message: begins a turn."""
@@ -93,10 +131,20 @@ class Send(_Command, SendBody):
 
 
 class CancelBody(_Strict):
-    """Which turn to stop: `turn`, or the `key` of its send."""
+    """Which turn to stop: `turn`, or the `key` of its send; exactly one of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["turn"]}, {"required": ["key"]}]}
+    )
 
     turn: Name | None = None
     key: Key | None = None
+
+    @model_validator(mode="after")
+    def _names_one_turn(self) -> Self:
+        if (self.turn is None) == (self.key is None):
+            raise PydanticCustomError("turn", "turn: exactly one of turn and key is required")
+        return self
 
 
 class Cancel(_Command, CancelBody):
@@ -112,7 +160,7 @@ class Subscribe(_Command):
     type: Literal["subscribe"] = "subscribe"
     conversation: Name
     after: Count = Field(default=0, ge=0)
-    epoch: str | None = None
+    epoch: Name | None = None
 
 
 class Unsubscribe(_Command):
@@ -166,7 +214,14 @@ Command = Annotated[
 ]
 
 COMMAND: TypeAdapter[Any] = TypeAdapter(Command)
-COMMAND_TYPES = frozenset(COMMAND.json_schema()["discriminator"]["mapping"])
+
+_MODELS: dict[str, type[_Command]] = {
+    model.model_fields["type"].default: model
+    for model in (Hello, Send, Cancel, Subscribe, Unsubscribe, Decide, ToolOutput, Ping)
+}
+COMMAND_TYPES = frozenset(_MODELS)
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def parse_command(frame: str | bytes) -> Command:
@@ -176,35 +231,60 @@ def parse_command(frame: str | bytes) -> Command:
         BadFrame: it is not a JSON object.
         BadCommand: unknown type, or a field is missing, unknown or malformed; the message names it.
     """
+    data = parse_object(frame)
+    command_type = data.get("type")
+    command_id = data.get("id")
+    if not (isinstance(command_id, str) and 1 <= len(command_id) <= 64):
+        command_id = None
+    if not isinstance(command_type, str):
+        raise BadCommand("type: a string is required", command_id=command_id)
+    if command_type not in _MODELS:
+        known = ", ".join(sorted(COMMAND_TYPES))
+        raise BadCommand(f"type: unknown command; known are {known}", command_id=command_id)
     try:
-        command: Command = COMMAND.validate_json(frame)
+        command: Any = parse_body(_MODELS[command_type], data)
+    except BadCommand as error:
+        error.command_id = command_id
+        raise
+    parsed: Command = command
+    return parsed
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in a frame or a request body; of a repeated name the last value counts.
+
+    Raises:
+        BadFrame: not UTF-8, not JSON (RFC 8259: no NaN), nested too deep, or not an object.
+    """
+    try:
+        data = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadFrame("not JSON") from error
+    if not isinstance(data, dict):
+        raise BadFrame("not a JSON object")
+    return data
+
+
+def parse_body(model: type[Body], data: dict[str, Any]) -> Body:
+    """A command, or the body of one on another transport, as a client sent it.
+
+    Raises:
+        BadCommand: a field is missing, unknown, null or malformed; the message names it.
+    """
+    try:
+        return model.model_validate(data, context=_FROM_WIRE)
     except ValidationError as error:
-        raise _classify(frame, error) from error
-    return command
+        raise BadCommand(first_problem(error)) from error
 
 
 def first_problem(error: ValidationError) -> str:
-    """`field: what is wrong`, of the first problem pydantic found; never a value of the input."""
-    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    path = [str(part) for part in problem["loc"] if part not in COMMAND_TYPES]
-    return f"{'.'.join(path) or 'body'}: {problem['msg']}"
+    """`field: what is wrong`, of the first field in question; never a value of the input."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    of_field = [problem for problem in problems if problem["loc"][:1] == problems[0]["loc"][:1]]
+    # A union reports every branch: the deepest is the one that was meant.
+    problem = max(of_field, key=lambda problem: len(problem["loc"]))
+    path = [str(part)[:64] for part in problem["loc"] if part not in _BRANCHES]
+    return f"{'.'.join(path)}: {problem['msg']}" if path else problem["msg"]
 
 
-def _classify(frame: str | bytes, error: ValidationError) -> BadFrame | BadCommand:
-    try:
-        data = from_json(frame, allow_inf_nan=False)
-    except ValueError:
-        return BadFrame("the frame is not JSON")
-    if not isinstance(data, dict):
-        return BadFrame("the frame is not a JSON object")
-    command_id = data.get("id")
-    if not isinstance(command_id, str):
-        command_id = None
-    match data.get("type"):
-        case str() as kind if kind in COMMAND_TYPES:
-            return BadCommand(first_problem(error), command_id=command_id)
-        case str():
-            known = ", ".join(sorted(COMMAND_TYPES))
-            return BadCommand(f"type: unknown command; known are {known}", command_id=command_id)
-        case _:
-            return BadCommand("type: a string is required", command_id=command_id)
+_BRANCHES = frozenset({"str", "list[TextBlock]"})

@@ -6,7 +6,10 @@ from enum import Enum, auto
 from turnwire_protocol.errors import BadCursor
 from turnwire_protocol.events import Event
 
-__all__ = ["Cursor", "Verdict", "format_sse_id", "parse_sse_id", "span_of"]
+__all__ = ["MAX_SEQ", "Cursor", "Verdict", "format_sse_id", "parse_sse_id", "span_of"]
+
+MAX_SEQ = 2**53 - 1
+"""The greatest integer that JavaScript and JSON (RFC 8259 §6) carry exactly."""
 
 
 class Verdict(Enum):
@@ -59,6 +62,9 @@ def parse_sse_id(text: str) -> tuple[str, str, int]:
     """
     conversation, _, rest = text.partition(":")
     epoch, _, seq = rest.partition(":")
-    if not (conversation and epoch and seq.isascii() and seq.isdigit() and len(seq) <= 18):
+    # `isascii`, because `isdigit` and `int` take the digits of every script; the length before
+    # `int`, because that is slow on long texts.
+    digits = seq.isascii() and seq.isdigit() and len(seq) <= 16
+    if not (conversation and epoch and digits and int(seq) <= MAX_SEQ):
         raise BadCursor("Last-Event-ID: not of the form conversation:epoch:seq")
     return conversation, epoch, int(seq)

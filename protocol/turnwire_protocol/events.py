@@ -1,8 +1,10 @@
 """The events of a conversation's log, as on the wire; knows no transport and no storage."""
 
+from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "BlockStop",
@@ -36,6 +38,20 @@ __all__ = [
 ]
 
 
+def _finite(value: Any) -> Any:
+    # JSON's grammar allows 1e999, which is read as infinity and would be written as null.
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case dict() as fields:
+                pending.extend(fields.values())
+            case list() as items:
+                pending.extend(items)
+            case float() as number if not isfinite(number):
+                raise PydanticCustomError("finite", "a number is out of range")
+    return value
+
+
 class TextBlock(BaseModel):
     """A block of text inside `content`."""
 
@@ -47,13 +63,13 @@ class TextBlock(BaseModel):
 
 Content = str | list[TextBlock]
 RunsOn = Literal["server", "client", "provider"]
-Object = dict[str, Any]
+Object = Annotated[dict[str, Any], AfterValidator(_finite)]
 
 
 class _Event(BaseModel):
     """What every event carries: where it stands in which log, and whose turn it is of."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     conversation: str
     seq: int = Field(ge=1, description="position in the log; of a merged event, its last part's")
@@ -237,10 +253,10 @@ class TotalUsage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int = 0
-    cache_creation_input_tokens: int = 0
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    cache_read_input_tokens: int = Field(default=0, ge=0)
+    cache_creation_input_tokens: int = Field(default=0, ge=0)
     estimated: Literal[True] | None = None
 
 
@@ -252,7 +268,7 @@ class Done(_Dated):
     usage: TotalUsage
     steps: int = Field(ge=0)
     duration_ms: int = Field(ge=0)
-    cost_usd: float | None = None
+    cost_usd: float | None = Field(default=None, ge=0)
 
 
 class UnknownEvent(_Event):

@@ -30,6 +30,7 @@ from turnwire_protocol.events import (
     ToolResult,
     ToolStart,
     TotalUsage,
+    UnknownEvent,
     Usage,
 )
 
@@ -113,7 +114,7 @@ class Block:
     def to_dict(self) -> dict[str, Any]:
         """The normative form."""
         form: dict[str, Any] = {"block": self.block, "type": self.type, "complete": self.complete}
-        form["partial_json" if self.tool else "text"] = self.text
+        form["partial_json" if self.type == "tool" else "text"] = self.text
         return form | (self.tool.to_dict() if self.tool else {})
 
 
@@ -225,6 +226,8 @@ class Conversation:
         Events of a turn whose message was never seen (a tail) make the turn all the same.
         """
         self.seq = event.seq
+        if isinstance(event, UnknownEvent):
+            return
         if isinstance(event, Retract):
             self._retract(event.from_turn)
             return

@@ -1,0 +1,15 @@
+"""The Turnwire service: the agent loop, the log, and the transports over it."""
+
+from turnwire_server.app import Turnwire, create_app
+from turnwire_server.errors import SettingsError, TurnwireError
+from turnwire_server.tools.tool import Tool, ToolContext, tool
+
+__all__ = [
+    "SettingsError",
+    "Tool",
+    "ToolContext",
+    "Turnwire",
+    "TurnwireError",
+    "create_app",
+    "tool",
+]

@@ -13,7 +13,11 @@ __all__ = ["Answer", "Event", "Step", "encode", "is_token", "message_of"]
 
 Step = ApiObject | Control
 
-_TOKEN_FIELDS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_TOKEN_FIELDS = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "input_json_delta": "partial_json",
+}
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,22 @@ class Answer:
             script, chunk_bytes=self.chunk_bytes, tokens_per_second=self.tokens_per_second
         )
 
+    def filled_in(self, head: ApiObject, usage: ApiObject) -> "Answer":
+        """This answer with what its `message_start` lacks taken from `head` and `usage`."""
+
+        def fill(step: Step) -> Step:
+            if not isinstance(step, dict) or step["type"] != "message_start":
+                return step
+            message = step["message"]
+            filled = {**head, **message, "usage": {**usage, **message.get("usage", {})}}
+            return {**step, "message": filled}
+
+        return Answer.of(
+            map(fill, self.script),
+            chunk_bytes=self.chunk_bytes,
+            tokens_per_second=self.tokens_per_second,
+        )
+
     @property
     def stop_reason(self) -> str | None:
         """The stop reason the answer ends with; None when it has no `message_delta`."""
@@ -128,7 +148,11 @@ def _body(items: Iterable[BlockBuilder | Event | Control]) -> list[Step]:
             body.append(item)
         else:
             for block in item.blocks():
-                start = {"type": "content_block_start", "index": index, "content_block": block.start}
+                start = {
+                    "type": "content_block_start",
+                    "index": index,
+                    "content_block": block.start,
+                }
                 body.append(start)
                 for delta in block.deltas:
                     if isinstance(delta, dict):

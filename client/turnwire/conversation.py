@@ -1,0 +1,221 @@
+"""A conversation as the caller holds it: send, follow, look at its state."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from turnwire.errors import BadArgument, BadPosition, BadServer
+from turnwire.replica import Replica
+from turnwire.session import Session
+from turnwire.turn import CancelOutcome, Turn
+from turnwire_protocol import (
+    Ack,
+    Cancel,
+    Event,
+    Reset,
+    Send,
+    TextBlock,
+    ThinkingOption,
+    first_problem,
+)
+from turnwire_protocol import Conversation as State
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """One conversation on one wire; without an id, a new one from its first `send` on."""
+
+    def __init__(
+        self, session: Session, conversation: str | None, *, born: Callable[["Conversation"], None]
+    ) -> None:
+        self._session = session
+        self._id = conversation
+        self._born = born
+        self._birth = asyncio.Lock()
+        self._replica: Replica | None = None
+
+    @property
+    def id(self) -> str | None:
+        """The id; None until the first `send` of a new conversation is acked."""
+        return self._id
+
+    @property
+    def epoch(self) -> str | None:
+        """Which log `state.seq` counts in; to be kept with it by whoever goes on from there."""
+        return self._replica.cursor.epoch if self._replica else None
+
+    @property
+    def state(self) -> State:
+        """The turns as they stand. Live while a turn of ours runs or somebody follows; otherwise
+        as it was then. Do not change it; after a reset it is another object."""
+        return self._replica.state if self._replica else State()
+
+    async def send(
+        self,
+        content: str | Sequence[TextBlock],
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        thinking: ThinkingOption | Mapping[str, Any] | None = None,
+        tools: Sequence[str] | None = None,
+        if_busy: Literal["reject", "queue", "interrupt"] | None = None,
+        retract: str | None = None,
+        on_detach: Literal["continue", "cancel"] | None = None,
+        key: str | None = None,
+    ) -> Turn:
+        """Send a message; returns once the server has stored it (DESIGN §3.1 `send`).
+
+        A lost connection is healed and the same `key` sent again: one effect, however often.
+        Cancelling the call leaves open whether the message was taken.
+
+        Raises:
+            Rejected: the server does not take it (`busy`, `too_many`, `invalid_request`, …).
+            BadArgument: an argument no server would accept.
+            BadPosition: `key` is that of an old message, before where this is followed from.
+            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+        """
+        options: dict[str, object] = {
+            "content": content if isinstance(content, str) else list(content),
+            "key": key if key is not None else secrets.token_urlsafe(16),
+            "model": model,
+            "system": system,
+            "max_tokens": max_tokens,
+            "thinking": dict(thinking) if isinstance(thinking, Mapping) else thinking,
+            "tools": None if tools is None else list(tools),
+            "if_busy": if_busy,
+            "retract": retract,
+            "on_detach": on_detach,
+        }
+        present = {name: value for name, value in options.items() if value is not None}
+        if self._id is None:
+            # Two first messages at once would make two conversations.
+            async with self._birth:
+                return await self._send(present)
+        return await self._send(present)
+
+    async def cancel(self, *, turn: str | None = None, key: str | None = None) -> CancelOutcome:
+        """Stop a turn by its id, or by the key of its send; also one that somebody else sent.
+
+        Raises:
+            Rejected: the server does not know it.
+            BadArgument: neither is given, or there is no conversation yet.
+            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+        """
+        if self._id is None or (turn is None and key is None):
+            raise BadArgument("cancel: a turn or a key, of a conversation that exists")
+        outcomes: list[CancelOutcome | None] = []
+        command = Cancel(id=self._session.next_id(), conversation=self._id, turn=turn, key=key)
+        await self._session.command(command, lambda ack: outcomes.append(ack.outcome))
+        if outcomes[0] is None:
+            raise BadServer("the ack of a cancel has no outcome")
+        return outcomes[0]
+
+    async def follow(
+        self, after: int = 0, *, epoch: str | None = None
+    ) -> AsyncIterator[Event | Reset]:
+        """All events of the conversation after seq `after`, the live ones as they come; endless.
+
+        What is not taken yet waits merged. A `Reset` among them says that the log is another
+        one: drop what you hold; its events follow from the first. `epoch` is the one that `after`
+        was counted in; without it, only a seq beyond the log's end is noticed.
+
+        Raises:
+            Rejected: the server does not let us (`unknown_conversation`, …).
+            ConversationClosed: it was deleted, or cannot be read.
+            BadPosition: this program follows the conversation already, and holds nothing as
+                early, or as finely cut, as `after`.
+            BadArgument: there is no conversation yet.
+            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+        """
+        replica = self._replica_from(after, epoch)
+        seq, epoch_count = after, replica.epoch_count
+        replica.followers += 1
+        self._session.subscribe(replica)
+        try:
+            while True:
+                if replica.epoch_count != epoch_count and replica.reset is not None:
+                    seq, epoch_count = replica.log.floor, replica.epoch_count
+                    yield replica.reset
+                    continue
+                batch = replica.log.read(seq)
+                if not batch:
+                    if replica.failure is not None:
+                        raise replica.failure
+                    await replica.bell.wait()
+                for event in batch:
+                    seq = event.seq
+                    yield event
+        finally:
+            replica.followers -= 1
+            self._session.release(replica)
+
+    async def _send(self, options: dict[str, object]) -> Turn:
+        try:
+            command = Send.model_validate(
+                {"id": self._session.next_id(), **options}
+                | ({} if self._id is None else {"conversation": self._id})
+            )
+        except ValidationError as error:
+            raise BadArgument(first_problem(error)) from error
+        turns: list[Turn] = []
+        # Wanted from before it is sent: an `unsubscribe` behind it would end what it subscribes.
+        replica = None if self._id is None else self._replica_of(self._id)
+        if replica is not None:
+            replica.sending += 1
+            self._session.retain(replica)
+        try:
+            await self._session.command(
+                command, lambda ack: turns.append(self._begin(ack, command))
+            )
+        finally:
+            if replica is not None:
+                replica.sending -= 1
+                self._session.release(replica)
+        return turns[0]
+
+    def _begin(self, ack: Ack, command: Send) -> Turn:
+        if ack.conversation is None or ack.turn is None or ack.seq is None:
+            raise BadServer("the ack of a send lacks conversation, turn or seq")
+        replica = self._replica_of(ack.conversation)
+        if self._id is None:
+            self._id = ack.conversation
+            self._born(self)
+        if ack.seq <= replica.log.floor and ack.epoch == replica.cursor.epoch:
+            raise BadPosition(f"this turn is at {ack.seq}, followed is from {replica.log.floor}")
+        turn_id = ack.turn
+        turn = Turn(
+            replica,
+            turn=turn_id,
+            seq=ack.seq,
+            key=command.key or "",
+            cancel=lambda: self.cancel(turn=turn_id),
+        )
+        if not replica.attach(ack):
+            self._session.subscribe(replica)
+        self._session.retain(replica)
+        self._session.release(replica)
+        return turn
+
+    def _replica_of(self, conversation: str) -> Replica:
+        if self._replica is None or self._replica.failure is not None:
+            self._replica = self._session.replica(conversation)
+        return self._replica
+
+    def _replica_from(self, after: int, epoch: str | None) -> Replica:
+        if self._id is None:
+            raise BadArgument("follow: send first, or give the conversation's id")
+        replica = self._replica_of(self._id)
+        same_log = epoch is None or replica.cursor.epoch in (None, epoch)
+        if same_log and replica.log.can_read(after):
+            if replica.cursor.epoch is None:
+                replica.cursor.epoch = epoch
+            return replica
+        if replica.is_wanted:
+            raise BadPosition(f"followed already, and not to be cut at {after}")
+        self._replica = self._session.new_replica(self._id, after=after, epoch=epoch)
+        return self._replica

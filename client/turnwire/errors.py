@@ -1,0 +1,151 @@
+"""The exceptions of the client.
+
+TurnwireError
+├── UsageError                   a mistake of this program
+│   ├── BadAddress               the URL names no service
+│   ├── BadArgument              a value no server would accept; nothing was sent
+│   ├── BadPosition              the conversation cannot be read from there in this program
+│   └── Closed                   the wire is not open: before or after its `async with`
+└── RemoteError                  the server, or the way to it
+    ├── CannotConnect            nobody answered in time, or not in turnwire.v1
+    │   └── Refused              somebody answered: no
+    ├── ConnectionLost           the connection is gone and is not coming back
+    ├── BadServer                what the server sent is not turnwire.v1
+    ├── Rejected                 a command took no effect
+    ├── ConversationClosed       the server ended the subscription (deleted, or unreadable)
+    └── TurnFailed               the turn ended without an answer
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from turnwire.reply import Reply
+
+__all__ = [
+    "BadAddress",
+    "BadArgument",
+    "BadPosition",
+    "BadServer",
+    "CannotConnect",
+    "Closed",
+    "ConnectionLost",
+    "ConversationClosed",
+    "Refused",
+    "Rejected",
+    "RemoteError",
+    "TurnFailed",
+    "TurnwireError",
+    "UsageError",
+]
+
+
+class TurnwireError(Exception):
+    """Anything this package raises."""
+
+
+class UsageError(TurnwireError):
+    """A mistake of this program."""
+
+
+class BadAddress(UsageError):
+    """The URL names no service."""
+
+
+class BadArgument(UsageError):
+    """A value no server would accept; nothing was sent."""
+
+
+class BadPosition(UsageError):
+    """The conversation cannot be read from there: this program does not hold it so finely."""
+
+
+class Closed(UsageError):
+    """The wire is not open: it was used outside its `async with`, or left while something ran."""
+
+
+class RemoteError(TurnwireError):
+    """The server, or the way to it."""
+
+
+class CannotConnect(RemoteError):
+    """Nobody answered at `address` in time, or not in turnwire.v1."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot connect to {self.address}: {self.reason}"
+
+
+class Refused(CannotConnect):
+    """Somebody answered no: `status` is that of HTTP, or the WebSocket close code."""
+
+    def __init__(self, address: str, reason: str, *, status: int) -> None:
+        super().__init__(address, reason)
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.address} refused the connection ({self.status}): {self.reason}"
+
+
+class ConnectionLost(RemoteError):
+    """The connection is gone; `close_code` as in RFC 6455 §7.4, 1006 where none came."""
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(close_code, reason)
+        self.close_code = close_code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"connection lost ({self.close_code}): {self.reason or 'no reason given'}"
+
+
+class BadServer(RemoteError):
+    """What the server sent is not turnwire.v1."""
+
+
+class _Coded(RemoteError):
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+class Rejected(_Coded):
+    """A command took no effect; `retryable`: the same may succeed later."""
+
+
+class ConversationClosed(_Coded):
+    """The server ended the subscription."""
+
+
+class TurnFailed(_Coded):
+    """The turn ended without an answer; `reply` holds what had come of one."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool,
+        retry_after_seconds: float | None = None,
+        reply: "Reply | None" = None,
+    ) -> None:
+        super().__init__(
+            code, message, retryable=retryable, retry_after_seconds=retry_after_seconds
+        )
+        self.reply = reply

@@ -1,0 +1,374 @@
+"""Keeps one connection to a server standing, with what was asked and what is followed on it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from itertools import count
+from weakref import WeakValueDictionary
+
+from turnwire.backoff import Backoff
+from turnwire.connection import Connection
+from turnwire.errors import (
+    BadArgument,
+    BadServer,
+    CannotConnect,
+    Closed,
+    ConnectionLost,
+    ConversationClosed,
+    Refused,
+    Rejected,
+    TurnwireError,
+)
+from turnwire.replica import Replica, Subscription
+from turnwire_protocol import (
+    Ack,
+    Cancel,
+    CloseCode,
+    Code,
+    Done,
+    Event,
+    GoingAway,
+    Pong,
+    Reject,
+    Reply,
+    Reset,
+    Send,
+    Subscribe,
+    Unsubscribe,
+    Verdict,
+    Welcome,
+    encode,
+    may_reconnect,
+)
+from turnwire_protocol import Closed as SubscriptionClosed
+
+__all__ = ["Session", "State"]
+
+logger = logging.getLogger("turnwire")
+
+SUSPECT_CODES = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.TOO_LARGE})
+"""Closings that an unacknowledged command may have caused: it is not repeated after them."""
+
+
+class State(Enum):
+    """How the wire stands."""
+
+    NEW = auto()
+    """Not yet opened."""
+    OPEN = auto()
+    """Connected and welcomed."""
+    HEALING = auto()
+    """The connection was lost; another is being made."""
+    CLOSED = auto()
+    """Left, or lost for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    command: Send | Cancel
+    acked: Callable[[Ack], None]
+    outcome: asyncio.Future[Ack]
+
+
+class Session:
+    """The commands and subscriptions of one wire, over as many connections as it takes.
+
+    One task keeps it: it reads, applies, and connects again. Everything else is synchronous, so
+    that a command and a subscription never interleave with an event half-way.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str | None,
+        *,
+        heal: bool,
+        open_timeout_seconds: float,
+        backoff: Backoff,
+    ) -> None:
+        self.state = State.NEW
+        self._address = address
+        self._token = token
+        self._heal = heal
+        self._open_timeout_seconds = open_timeout_seconds
+        self._backoff = replace(backoff)
+        self._ids = count(1)
+        self._connection: Connection | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._failure: TurnwireError = Closed("the wire is not open yet: use `async with`")
+        self._pending: dict[str, _Pending] = {}
+        self._asked: dict[str, Replica] = {}
+        self._replicas: WeakValueDictionary[str, Replica] = WeakValueDictionary()
+        self._active: set[Replica] = set()
+        self._reconnect_after_seconds: float | None = None
+
+    async def open(self) -> None:
+        """Connect once, and from then on stay connected."""
+        connection = await self._connect()
+        self._begin(connection)
+        self._keeper = asyncio.create_task(self._keep(connection), name="turnwire-reader")
+
+    async def close(self) -> None:
+        """Leave; whoever still waits gets `Closed`."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        self._end(Closed("the wire was left"))
+
+    def next_id(self) -> str:
+        """An id for a command, unique on this wire."""
+        return str(next(self._ids))
+
+    async def command(self, command: Send | Cancel, acked: Callable[[Ack], None]) -> None:
+        """Have a command take effect, over reconnects; returns at its ack.
+
+        `acked` is called at once, before the next message is read; what it raises, this raises.
+
+        Raises:
+            Rejected: the server says no.
+            BadArgument: it is larger than the server takes.
+            ConnectionLost, Refused, BadServer, Closed: it cannot be known whether it took effect.
+        """
+        if self.state in (State.NEW, State.CLOSED):
+            raise self._failure
+        outcome: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+        if self._connection:
+            limit = self._connection.welcome.limits.max_frame_bytes
+            if (size := len(encode(command).encode())) > limit:
+                raise BadArgument(f"{size} bytes in one message; the server takes {limit}")
+        self._pending[command.id] = _Pending(command, acked, outcome)
+        self._post_pending(command)
+        try:
+            await outcome
+        finally:
+            self._pending.pop(command.id, None)
+
+    def replica(self, conversation: str) -> Replica:
+        """The copy of a conversation that this session feeds; a new one, empty, if there is none
+        or it has failed."""
+        replica = self._replicas.get(conversation)
+        if replica is None or replica.failure is not None:
+            replica = self.new_replica(conversation)
+        return replica
+
+    def new_replica(
+        self, conversation: str, *, after: int = 0, epoch: str | None = None
+    ) -> Replica:
+        """A copy that begins after `after`; it replaces one that nobody wants."""
+        replica = Replica(conversation, backoff=replace(self._backoff), after=after, epoch=epoch)
+        self._replicas[conversation] = replica
+        if self.state in (State.NEW, State.CLOSED):
+            replica.fail(self._failure)
+        return replica
+
+    def retain(self, replica: Replica) -> None:
+        """Something wants the replica fed over reconnects; undone by `release`."""
+        self._active.add(replica)
+
+    def subscribe(self, replica: Replica) -> None:
+        """Have the events after the replica's cursor sent, unless that is so already."""
+        if not replica.is_wanted:
+            return
+        self._active.add(replica)
+        if self._connection and replica.subscription is Subscription.NONE:
+            command = Subscribe(
+                id=self.next_id(),
+                conversation=replica.conversation,
+                after=replica.cursor.seq,
+                epoch=replica.cursor.epoch,
+            )
+            replica.ask(command.id)
+            self._asked[command.id] = replica
+            self._connection.post(command)
+
+    def release(self, replica: Replica) -> None:
+        """Stop following if nobody wants it any more: servers bound subscriptions."""
+        if replica.is_wanted:
+            return
+        self._active.discard(replica)
+        if replica.asked:
+            self._asked.pop(replica.asked, None)
+        if self._connection and replica.subscription is not Subscription.NONE:
+            self._connection.post(Unsubscribe(id=self.next_id(), conversation=replica.conversation))
+        replica.detach()
+
+    async def _keep(self, connection: Connection) -> None:
+        try:
+            while True:
+                loss = await self._read(connection)
+                if not self._heal or not may_reconnect(loss.close_code):
+                    raise loss
+                if loss.close_code in SUSPECT_CODES:
+                    self._fail_pending(loss)
+                connection = await self._reconnect(loss)
+                self._begin(connection)
+        except TurnwireError as failure:
+            self._end(failure)
+        except Exception:
+            # The root of the task: without it a mistake of ours would leave everyone waiting.
+            logger.exception("the client failed")
+            self._end(BadServer("the client could not go on; see the log"))
+
+    async def _read(self, connection: Connection) -> ConnectionLost:
+        graceful = True
+        try:
+            while True:
+                self._take(await connection.receive())
+        except ConnectionLost as loss:
+            graceful = False
+            return loss
+        finally:
+            self._connection = None
+            self._asked.clear()
+            for replica in self._active:
+                replica.detach()
+            await (connection.close() if graceful else connection.abort())
+
+    async def _connect(self) -> Connection:
+        return await Connection.open(
+            self._address, self._token, timeout_seconds=self._open_timeout_seconds
+        )
+
+    async def _reconnect(self, loss: ConnectionLost) -> Connection:
+        self.state = State.HEALING
+        loop = asyncio.get_running_loop()
+        reason: TurnwireError = loss
+        while True:
+            delay_seconds = self._backoff.lost(loop.time())
+            if self._reconnect_after_seconds is not None:
+                delay_seconds += self._reconnect_after_seconds
+                self._reconnect_after_seconds = None
+            logger.info("%s; connecting again in %.1f s", reason, delay_seconds)
+            await asyncio.sleep(delay_seconds)
+            try:
+                return await self._connect()
+            except Refused as refused:
+                if refused.status in (401, 403) or (
+                    refused.status >= 1000 and not may_reconnect(refused.status)
+                ):
+                    raise
+                reason = refused
+            except CannotConnect as error:
+                reason = error
+
+    def _begin(self, connection: Connection) -> None:
+        self.state = State.OPEN
+        self._connection = connection
+        self._backoff.opened(asyncio.get_running_loop().time())
+        for replica in list(self._active):
+            self.subscribe(replica)
+        for pending in list(self._pending.values()):
+            self._post_pending(pending.command)
+
+    def _post_pending(self, command: Send | Cancel) -> None:
+        # A draining server starts nothing: a send waits here for the next connection.
+        draining = self._reconnect_after_seconds is not None
+        if self._connection and not (draining and isinstance(command, Send)):
+            self._connection.post(command)
+
+    def _take(self, message: Reply | Event) -> None:
+        match message:
+            case Ack():
+                self._take_ack(message)
+            case Reject():
+                self._take_reject(message)
+            case Reset():
+                if replica := self._replicas.get(message.conversation):
+                    replica.start_over(message)
+            case SubscriptionClosed():
+                self._take_closed(message)
+            case GoingAway():
+                self._reconnect_after_seconds = message.reconnect_after_seconds
+            case Welcome() | Pong():
+                pass
+            case _:
+                self._take_event(message)
+
+    def _take_event(self, event: Event) -> None:
+        replica = self._replicas.get(event.conversation)
+        if replica is None:
+            return
+        verdict = replica.receive(event)
+        if verdict is Verdict.RESUBSCRIBE:
+            replica.detach()
+            self.subscribe(replica)
+        elif isinstance(event, Done):
+            self.release(replica)
+
+    def _take_ack(self, ack: Ack) -> None:
+        if replica := self._asked.pop(ack.id, None):
+            replica.backoff.opened(asyncio.get_running_loop().time())
+            replica.subscribed(ack)
+            self.release(replica)
+        elif pending := self._pending.pop(ack.id, None):
+            try:
+                pending.acked(ack)
+            except TurnwireError as error:
+                _settle(pending.outcome, error)
+            else:
+                _settle(pending.outcome, ack)
+
+    def _take_reject(self, reject: Reject) -> None:
+        if reject.id is None:
+            logger.warning("the server rejected something: %s", reject.message)
+        elif replica := self._asked.pop(reject.id, None):
+            self._lose_subscription(replica, _rejected(reject))
+        elif (pending := self._pending.get(reject.id)) and not (
+            # It crossed with `going_away`: it waits for the next connection like those after it.
+            reject.code == Code.DRAINING and self._reconnect_after_seconds is not None
+        ):
+            del self._pending[reject.id]
+            _settle(pending.outcome, _rejected(reject))
+
+    def _take_closed(self, closed: SubscriptionClosed) -> None:
+        replica = self._replicas.get(closed.conversation)
+        if replica and replica.subscription is Subscription.LIVE:
+            self._lose_subscription(
+                replica, ConversationClosed(closed.code, "", retryable=closed.retryable)
+            )
+
+    def _lose_subscription(self, replica: Replica, reason: Rejected | ConversationClosed) -> None:
+        replica.detach()
+        if not reason.retryable:
+            replica.fail(reason)
+            self.release(replica)
+            return
+        loop = asyncio.get_running_loop()
+        delay_seconds = replica.backoff.lost(loop.time()) + (reason.retry_after_seconds or 0.0)
+        loop.call_later(delay_seconds, self.subscribe, replica)
+
+    def _fail_pending(self, failure: TurnwireError) -> None:
+        pending, self._pending = self._pending, {}
+        for each in pending.values():
+            _settle(each.outcome, failure)
+
+    def _end(self, failure: TurnwireError) -> None:
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self._failure = failure
+        self._fail_pending(failure)
+        self._active.clear()
+        for replica in list(self._replicas.values()):
+            replica.fail(failure)
+
+
+def _rejected(reject: Reject) -> Rejected:
+    return Rejected(
+        reject.code,
+        reject.message,
+        retryable=reject.retryable,
+        retry_after_seconds=reject.retry_after_seconds,
+    )
+
+
+def _settle(outcome: asyncio.Future[Ack], value: Ack | TurnwireError) -> None:
+    # Done already: whoever waited was cancelled.
+    if outcome.done():
+        return
+    if isinstance(value, TurnwireError):
+        outcome.set_exception(value)
+    else:
+        outcome.set_result(value)

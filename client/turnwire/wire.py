@@ -1,0 +1,82 @@
+"""The front door: `connect` and the wire it opens; knows neither frames nor events."""
+
+from types import TracebackType
+from typing import Self
+from weakref import WeakValueDictionary
+
+from turnwire.backoff import Backoff
+from turnwire.connection import socket_address
+from turnwire.conversation import Conversation
+from turnwire.session import Session, State
+
+__all__ = ["Wire", "connect"]
+
+
+class Wire:
+    """A connection to a Turnwire server that outlives its sockets; used in `async with`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._conversations: WeakValueDictionary[str, Conversation] = WeakValueDictionary()
+
+    @property
+    def state(self) -> State:
+        """How the connection stands at the moment."""
+        return self._session.state
+
+    def conversation(self, id: str | None = None) -> Conversation:
+        """The conversation with this id, always the same object while it is held; None: a new one,
+        which gets its id with the first message."""
+        known = None if id is None else self._conversations.get(id)
+        if known is not None:
+            return known
+        conversation = Conversation(self._session, id, born=self._born)
+        if id is not None:
+            self._conversations[id] = conversation
+        return conversation
+
+    def _born(self, conversation: Conversation) -> None:
+        if conversation.id is not None:
+            self._conversations.setdefault(conversation.id, conversation)
+
+    async def __aenter__(self) -> Self:
+        await self._session.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+
+def connect(
+    url: str,
+    token: str | None = None,
+    *,
+    heal: bool = True,
+    open_timeout_seconds: float = 10.0,
+    backoff: Backoff | None = None,
+) -> Wire:
+    """A wire to the service at `url`, opened by `async with`, closed at its end.
+
+    `url` is that of the service (`http://127.0.0.1:8000`, a path prefix is kept) or of its socket
+    (`ws://…/v1/ws`). With `heal`, later losses of the connection are mended in the background with
+    `backoff`, and iterations simply go on; without, the first loss ends everything.
+
+    Raises:
+        BadAddress: at once, if `url` names no service.
+        CannotConnect: on entering, if the first connection cannot be made in time.
+        Refused: on entering, if the server says no (a wrong token: 401 or 4501).
+    """
+    return Wire(
+        Session(
+            socket_address(url),
+            token,
+            heal=heal,
+            open_timeout_seconds=open_timeout_seconds,
+            backoff=backoff or Backoff(),
+        )
+    )

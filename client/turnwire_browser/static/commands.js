@@ -1,0 +1,118 @@
+// The commands that wait for their reply, over connections; knows neither sockets nor what commands mean.
+
+import { TurnwireError, errorOf } from "./errors.js";
+
+/** @import { Ack, Reject } from "./messages.js" */
+
+/**
+ * How a caller learns of the reply. Called at once when the reply is read, not in a promise's turn: the events of a
+ * subscription may follow its ack in the same chunk of bytes.
+ * @typedef {object} Expecting
+ * @property {(ack: Ack) => void} acked
+ * @property {(error: TurnwireError) => void} failed
+ * @property {boolean} [repeats] it is idempotent: a lost connection does not end it, it is sent again
+ */
+
+/** @typedef {{text: string, isSend: boolean, sent: boolean} & Expecting} Waiting */
+
+/** Sends in the order given; after a reconnect, what has no reply yet once more, in that order. */
+export class Commands {
+  /** @type {Map<string, Waiting>} */
+  #waiting = new Map();
+  #nextId = 1;
+  #transmit;
+  /** @type {number | undefined} undefined: not connected, everything waits */
+  #maxFrameBytes;
+  #draining = false;
+  /** @type {TurnwireError | undefined} why there will be no connection any more */
+  ended;
+
+  /** @param {(text: string) => void} transmit */
+  constructor(transmit) {
+    this.#transmit = transmit;
+  }
+
+  /**
+   * @param {{type: string}} command without its id
+   * @param {Expecting} expecting
+   */
+  request(command, expecting) {
+    if (this.ended) return expecting.failed(this.ended);
+    const id = String(this.#nextId++);
+    const text = JSON.stringify({ ...command, id });
+    this.#waiting.set(id, { ...expecting, text, isSend: command.type === "send", sent: false });
+    this.#try(id);
+  }
+
+  /** New commands may flow; what waits follows at `resume`. @param {number} maxFrameBytes */
+  opened(maxFrameBytes) {
+    this.#maxFrameBytes = maxFrameBytes;
+    this.#draining = false;
+  }
+
+  /** Send what waits. */
+  resume() {
+    for (const id of [...this.#waiting.keys()]) this.#try(id);
+  }
+
+  /** The server drains: sends wait for the next connection; the rest, a cancel above all, still goes. */
+  drain() {
+    this.#draining = true;
+  }
+
+  /** @param {Ack | Reject} reply of whatever command; unknown ones are ignored */
+  settle(reply) {
+    const id = reply.id ?? "";
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (reply.type === "ack") waiting?.acked(reply);
+    else waiting?.failed(errorOf(reply));
+  }
+
+  /**
+   * The connection is lost.
+   * @param {TurnwireError | undefined} blame present: what was sent and not answered may be the cause, and fails with it
+   */
+  lost(blame) {
+    this.#maxFrameBytes = undefined;
+    const lost = new TurnwireError("network_error", "The connection was lost.", { retryable: true });
+    this.#drop((waiting) => waiting.sent && (blame ?? (waiting.repeats ? undefined : lost)));
+    for (const waiting of this.#waiting.values()) waiting.sent = false;
+  }
+
+  /** There will be no connection any more. @param {TurnwireError} error */
+  end(error) {
+    this.ended = error;
+    this.#drop(() => error);
+  }
+
+  /** @param {string} id */
+  #try(id) {
+    const waiting = this.#waiting.get(id);
+    if (!waiting || waiting.sent || this.#maxFrameBytes === undefined) return;
+    if (this.#draining && waiting.isSend) return;
+    if (byteLength(waiting.text) > this.#maxFrameBytes) {
+      this.#waiting.delete(id);
+      const limit = `The message is larger than ${this.#maxFrameBytes} bytes.`;
+      waiting.failed(new TurnwireError("too_large", limit));
+      return;
+    }
+    waiting.sent = true;
+    this.#transmit(waiting.text);
+  }
+
+  /** @param {(waiting: Waiting) => TurnwireError | false | undefined} reason */
+  #drop(reason) {
+    for (const [id, waiting] of [...this.#waiting]) {
+      const error = reason(waiting);
+      if (!error) continue;
+      this.#waiting.delete(id);
+      waiting.failed(error);
+    }
+  }
+}
+
+/** @param {string} text @returns {number} bytes of its UTF-8 */
+function byteLength(text) {
+  return new TextEncoder().encode(text).length;
+}

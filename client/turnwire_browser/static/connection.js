@@ -1,0 +1,266 @@
+// One socket at a time, opened again when it is lost; knows of the messages only `welcome`.
+
+import { Backoff } from "./backoff.js";
+import { TurnwireError, endOf, mayReconnect } from "./errors.js";
+
+/** @import { Welcome } from "./messages.js" */
+
+const PROTOCOL = "turnwire.v1";
+const OPEN_SECONDS = 10;
+const STABLE_SECONDS = 10;
+
+/** The id of the commands this file sends by itself; those of `Commands` are numbers. */
+const HELLO = "hello";
+const PING = "ping";
+
+export const State = Object.freeze({
+  /** The first attempt is under way. */
+  CONNECTING: "connecting",
+  /** Welcomed: commands flow. */
+  OPEN: "open",
+  /** The connection is lost, or could not be made; another attempt is under way or, with `retryAt`, planned. */
+  RECONNECTING: "reconnecting",
+  /** The same, while the browser says that there is no network. */
+  OFFLINE: "offline",
+  /** For good. */
+  CLOSED: "closed",
+});
+
+/**
+ * `retryAt`: when the next attempt begins, in milliseconds since 1970; `error`: why it is closed, unless by `close()`.
+ * @typedef {object} ConnectionSnapshot
+ * @property {"connecting" | "open" | "reconnecting" | "offline" | "closed"} state
+ * @property {Welcome} [welcome] the latest
+ * @property {{code: string, message: string}} [error]
+ * @property {number} [retryAt]
+ */
+
+/**
+ * What a test replaces; `now` in milliseconds since 1970, for display only.
+ * @typedef {object} Timers
+ * @property {(callback: () => void, milliseconds: number) => any} setTimeout
+ * @property {(handle: any) => void} clearTimeout
+ * @property {() => number} now
+ */
+
+/**
+ * @typedef {object} Owner
+ * @property {(welcome: Welcome) => void} opened
+ * @property {(message: any) => void} received each message but `welcome`
+ * @property {(closeCode: number) => void} lost another attempt follows
+ * @property {(error: TurnwireError) => void} ended for good
+ * @property {() => void} changed the snapshot has
+ */
+
+/** @typedef {new (url: string, protocols: string[]) => WebSocket} WebSocketClass */
+
+export class Connection {
+  /** @type {Readonly<ConnectionSnapshot>} immutable; its identity changes only on change */
+  snapshot = { state: State.CONNECTING };
+  #url;
+  #token;
+  #WebSocket;
+  #timers;
+  #backoff;
+  #owner;
+  /** @type {WebSocket | undefined} */
+  #socket;
+  /** Whatever is next: giving up an attempt, a ping, giving up a silent connection, or an attempt. */
+  #next;
+  #stable;
+  #heartbeatSeconds = 0;
+  /** The server asked for this much patience before the next attempt. */
+  #patienceSeconds = 0;
+  #watching = new AbortController();
+
+  /**
+   * Begins to connect; what happens is told to `owner` later, never from inside.
+   * @param {string} url ws:// or wss://
+   * @param {{token?: string, WebSocket: WebSocketClass, timers: Timers, random: () => number}} options
+   * @param {Owner} owner
+   * @throws {DOMException} SyntaxError: no WebSocket can have that URL
+   */
+  constructor(url, { token, WebSocket, timers, random }, owner) {
+    this.#url = url;
+    this.#token = token;
+    this.#WebSocket = WebSocket;
+    this.#timers = timers;
+    this.#backoff = new Backoff(random);
+    this.#owner = owner;
+    this.#next = new Timer(timers);
+    this.#stable = new Timer(timers);
+    this.#open();
+    this.#watchBrowser();
+  }
+
+  /** @param {string} text a command; only while open */
+  transmit(text) {
+    this.#socket?.send(text);
+  }
+
+  /** Skip what is left of the wait before the next attempt. */
+  reconnect() {
+    if (this.snapshot.retryAt !== undefined) this.#open();
+  }
+
+  /** The server is about to go. @param {number} seconds to wait, at least, once it has */
+  bePatient(seconds) {
+    this.#patienceSeconds = seconds;
+  }
+
+  /**
+   * Close for good.
+   * @param {TurnwireError} [error] why, if not by our own wish
+   */
+  close(error) {
+    if (this.snapshot.state === State.CLOSED) return;
+    this.#watching.abort();
+    this.#drop();
+    const { welcome } = this.snapshot;
+    const told = error && { code: error.code, message: error.message };
+    this.#show({ state: State.CLOSED, ...(welcome && { welcome }), ...(told && { error: told }) });
+    this.#owner.ended(error ?? new TurnwireError("closed", "This client has been closed."));
+  }
+
+  #open() {
+    const { state, welcome } = this.snapshot;
+    if (state !== State.CONNECTING) this.#show({ state: lostState(), ...(welcome && { welcome }) });
+    const socket = new this.#WebSocket(this.#url, [PROTOCOL]);
+    this.#socket = socket;
+    let isOpen = false;
+    // A socket that was dropped may still speak for a while: only the current one is heard.
+    socket.onopen = () => {
+      isOpen = true;
+      if (this.#socket === socket && this.#token !== undefined) {
+        this.#command({ type: "hello", id: HELLO, token: this.#token });
+      }
+    };
+    socket.onmessage = ({ data }) => {
+      if (this.#socket === socket) this.#read(data);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (this.#socket === socket) this.#lose(code, reason);
+    };
+    // By the standard a close event follows every error; Node's has been seen to leave it out before the opening.
+    socket.onerror = () => {
+      if (this.#socket === socket && !isOpen) this.#lose(1006, "");
+    };
+    this.#next.set(OPEN_SECONDS, () => this.#lose(1006, ""));
+  }
+
+  /** @param {unknown} data of a frame */
+  #read(data) {
+    const message = parse(data);
+    if (message === undefined) return this.#lose(1006, "");
+    if (message.type === "welcome") this.#welcomed(message);
+    else if (message.type === "reject" && message.id === HELLO) {
+      return this.close(new TurnwireError(message.code, message.message));
+    } else this.#owner.received(message);
+    if (this.snapshot.state === State.OPEN) this.#next.set(this.#heartbeatSeconds, () => this.#probe());
+  }
+
+  /** @param {Welcome} welcome */
+  #welcomed(welcome) {
+    this.#heartbeatSeconds = welcome.heartbeat_seconds;
+    this.#stable.set(STABLE_SECONDS, () => this.#backoff.reset());
+    this.#show({ state: State.OPEN, welcome });
+    this.#owner.opened(welcome);
+  }
+
+  /** Is anyone there? Whatever comes is an answer. */
+  #probe() {
+    this.#command({ type: "ping", id: PING });
+    this.#next.set(this.#heartbeatSeconds / 2, () => this.#lose(1006, ""));
+  }
+
+  /** @param {object} command */
+  #command(command) {
+    this.#socket?.send(JSON.stringify(command));
+  }
+
+  /** @param {number} closeCode @param {string} reason */
+  #lose(closeCode, reason) {
+    if (!mayReconnect(closeCode)) return this.close(endOf(closeCode, reason));
+    this.#drop();
+    const seconds = this.#patienceSeconds + this.#backoff.next();
+    this.#patienceSeconds = 0;
+    const { welcome } = this.snapshot;
+    const retryAt = this.#timers.now() + seconds * 1000;
+    this.#next.set(seconds, () => this.#open());
+    this.#show({ state: lostState(), retryAt, ...(welcome && { welcome }) });
+    this.#owner.lost(closeCode);
+  }
+
+  /** Forget the socket at once: on a dead link its closing handshake would take minutes. */
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.#next.clear();
+    this.#stable.clear();
+    socket?.close();
+  }
+
+  /** The browser often knows first that the network went or came, or that the page was asleep. */
+  #watchBrowser() {
+    if (typeof document === "undefined") return;
+    const { signal } = this.#watching;
+    const look = () => this.#look();
+    for (const name of ["online", "offline", "pageshow"]) addEventListener(name, look, { signal });
+    const seen = () => document.visibilityState === "visible" && this.#look();
+    document.addEventListener("visibilitychange", seen, { signal });
+  }
+
+  #look() {
+    const { state, retryAt, welcome } = this.snapshot;
+    if (state === State.OPEN) return this.#probe();
+    if (retryAt === undefined) return;
+    if (lostState() !== State.OFFLINE) return this.#open();
+    // Attempts go on while offline: a service on this machine is there without any network.
+    if (state !== State.OFFLINE) {
+      this.#show({ state: State.OFFLINE, retryAt, ...(welcome && { welcome }) });
+    }
+  }
+
+  /** @param {ConnectionSnapshot} snapshot */
+  #show(snapshot) {
+    this.snapshot = snapshot;
+    this.#owner.changed();
+  }
+}
+
+/** One thing to do later, at most. */
+class Timer {
+  #timers;
+  /** @type {any} */
+  #handle;
+
+  /** @param {Timers} timers */
+  constructor(timers) {
+    this.#timers = timers;
+  }
+
+  /** @param {number} seconds @param {() => void} action instead of the one before */
+  set(seconds, action) {
+    this.clear();
+    this.#handle = this.#timers.setTimeout(action, seconds * 1000);
+  }
+
+  clear() {
+    this.#timers.clearTimeout(this.#handle);
+    this.#handle = undefined;
+  }
+}
+
+function lostState() {
+  return globalThis.navigator?.onLine === false ? State.OFFLINE : State.RECONNECTING;
+}
+
+/** @param {unknown} data @returns {any} undefined: not a JSON object */
+function parse(data) {
+  try {
+    const message = typeof data === "string" ? JSON.parse(data) : undefined;
+    return typeof message === "object" && message !== null ? message : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,59 @@
+// What can go wrong for a caller, and what a WebSocket close code means for a client; pure.
+
+/** A refusal of the server, a failed turn, or the loss of the connection for good. */
+export class TurnwireError extends Error {
+  name = "TurnwireError";
+
+  /**
+   * @param {string} code of PROTOCOL.md, or `closed`: this client has been closed; open string
+   * @param {string} message for people
+   * @param {{retryable?: boolean, retryAfterSeconds?: number}} [more] whether the same request may succeed later
+   */
+  constructor(code, message, { retryable = false, retryAfterSeconds } = {}) {
+    super(message);
+    this.code = code;
+    this.retryable = retryable;
+    /** @type {number | undefined} */
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/**
+ * The error that a `reject`, or the `error` event of a turn, tells.
+ * @param {{code: string, message: string, retryable: boolean, retry_after_seconds?: number}} told
+ */
+export function errorOf({ code, message, retryable, retry_after_seconds: retryAfterSeconds }) {
+  return new TurnwireError(code, message, { retryable, retryAfterSeconds });
+}
+
+/**
+ * Whether a client reconnects and resumes after this close code (PROTOCOL.md "Closing").
+ * @param {number} closeCode
+ */
+export function mayReconnect(closeCode) {
+  return closeCode !== 1000 && !(closeCode >= 4500 && closeCode <= 4999);
+}
+
+/**
+ * The error of commands that may have caused the close and so must not be repeated, if it is such a code.
+ * @param {number} closeCode
+ * @returns {TurnwireError | undefined}
+ */
+export function blameOf(closeCode) {
+  if (closeCode === 1009) return new TurnwireError("too_large", "The message is too large.");
+  if (closeCode === 1002 || closeCode === 1007) {
+    return new TurnwireError("bad_command", `The server closed the connection on it (${closeCode}).`);
+  }
+  return undefined;
+}
+
+/**
+ * Why a connection has ended for good.
+ * @param {number} closeCode one that `mayReconnect` denies
+ * @param {string} reason as the server gave it, perhaps empty
+ */
+export function endOf(closeCode, reason) {
+  if (closeCode === 4501) return new TurnwireError("unauthorized", reason || "Not authorised.");
+  if (closeCode === 1000) return new TurnwireError("closed", reason || "The server ended the connection.");
+  return new TurnwireError("protocol_violation", reason || `The server refused this client (${closeCode}).`);
+}

@@ -1,0 +1,267 @@
+// The fold: a conversation as its readers see it, from its events; pure, with structural sharing.
+//
+// The forms are those of PROTOCOL.md "The fold", which the conformance vectors compare. Nothing that was
+// handed out ever changes: an event makes a new turn and new blocks only where it changes them.
+
+/** @import { Content, Counts, Event, RunsOn, ToolCallEvent } from "./messages.js" */
+
+/**
+ * A content block of the answer. Those of a tool call have the fields of `tool_…`; `partial_json` is its
+ * input, as far as it has come, `input` what it runs with.
+ * @typedef {object} Block
+ * @property {number} block
+ * @property {"text" | "thinking" | "tool"} type
+ * @property {boolean} complete
+ * @property {string} [text] of all but tool calls
+ * @property {string} [partial_json]
+ * @property {string} [tool_id]
+ * @property {string} [tool_name]
+ * @property {RunsOn} [runs_on]
+ * @property {"announced" | "waiting" | "executing" | "done"} [state]
+ * @property {Record<string, unknown>} [input]
+ * @property {string} [runner]
+ * @property {string} [expires_at]
+ * @property {"allow" | "deny"} [decision]
+ * @property {string} [reason]
+ * @property {{message: string, fraction?: number}} [progress]
+ * @property {{content: Content, is_error: boolean, duration_ms: number}} [result]
+ */
+
+/**
+ * One user message and everything done to answer it; `usage` is the total once done, until then the attempt's.
+ * @typedef {object} Turn
+ * @property {string} turn
+ * @property {"queued" | "running" | "done"} state
+ * @property {ReadonlyArray<Readonly<Block>>} blocks
+ * @property {Content} [content]
+ * @property {string} [key]
+ * @property {string} [at]
+ * @property {string} [model]
+ * @property {number} [step]
+ * @property {number} [attempt]
+ * @property {Counts & {estimated?: true}} [usage]
+ * @property {{attempt: number, delay_seconds: number, code: string, message: string}} [retry]
+ * @property {{code: string, message: string, retryable: boolean, retry_after_seconds?: number}} [error]
+ * @property {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number}} [done]
+ */
+
+/** All turns that are not void, in the order of their messages, up to `seq`. */
+export class Fold {
+  seq = 0;
+  /** @type {Map<string, Readonly<Turn>>} */
+  #turns = new Map();
+  /** @type {ReadonlyArray<Readonly<Turn>> | undefined} made when asked for: a long history copies no array per event */
+  #array;
+
+  /** The turns; the same array until one of them changes. */
+  get turns() {
+    return (this.#array ??= [...this.#turns.values()]);
+  }
+
+  /** @param {string} turn @returns whether it is there and not void */
+  has(turn) {
+    return this.#turns.has(turn);
+  }
+
+  /**
+   * Change by the next event, which the caller has judged with its cursor.
+   * Events of a turn whose message was never seen (a tail) make the turn all the same.
+   * @param {Event} event
+   */
+  apply(event) {
+    this.seq = event.seq;
+    if (event.type === "retract") {
+      this.#retract(event.from_turn);
+      return;
+    }
+    const before = this.#turns.get(event.turn);
+    const after = next(before ?? queued(event.turn), event);
+    // Of an unknown type: it moves the cursor and makes no turn.
+    if (after === undefined || after === before) return;
+    this.#turns.set(event.turn, after);
+    this.#array = undefined;
+  }
+
+  /** @param {string} fromTurn */
+  #retract(fromTurn) {
+    if (!this.#turns.has(fromTurn)) return;
+    const names = [...this.#turns.keys()];
+    for (const name of names.slice(names.indexOf(fromTurn))) this.#turns.delete(name);
+    this.#array = undefined;
+  }
+}
+
+/** @param {string} turn @returns {Turn} a turn of which nothing is known yet */
+export function queued(turn) {
+  return { turn, state: "queued", blocks: [] };
+}
+
+/**
+ * The turn after its next event; the same object if that changes nothing.
+ * @param {Readonly<Turn>} turn
+ * @param {Event} event of this turn; `retract` and unknown types change nothing
+ * @returns {Readonly<Turn>}
+ */
+export function foldTurn(turn, event) {
+  return next(turn, event) ?? turn;
+}
+
+/** @param {Readonly<Turn>} turn @param {Event} event @returns {Readonly<Turn> | undefined} undefined: no event of a turn */
+function next(turn, event) {
+  switch (event.type) {
+    case "token":
+      return append(turn, event.block, "text", event.text);
+    case "thinking":
+      return append(turn, event.block, "thinking", event.text);
+    case "tool_input":
+      return append(turn, event.block, "tool", event.partial_json);
+    case "message":
+      return present({ ...turn, content: event.content, key: event.key, at: event.at });
+    case "start":
+      return { ...turn, state: "running", model: event.model };
+    case "step":
+      return present({
+        ...turn,
+        step: event.step,
+        attempt: event.attempt,
+        model: event.model,
+        retry: undefined,
+      });
+    case "tool_start":
+      return announce(turn, event);
+    case "block_stop":
+      return change(turn, (block) => block.block === event.block, () => ({ complete: true }));
+    case "tool_approval":
+    case "tool_decision":
+    case "tool_executing":
+    case "tool_progress":
+    case "tool_result":
+      return change(turn, (block) => block.tool_id === event.tool_id, (block) => call(block, event));
+    case "usage":
+      return turn.done ? turn : { ...turn, usage: counts(event) };
+    case "retry": {
+      const { attempt, delay_seconds, code, message } = event;
+      return { ...turn, retry: { attempt, delay_seconds, code, message } };
+    }
+    case "rewind":
+      return { ...turn, blocks: turn.blocks.filter((block) => block.block < event.block) };
+    case "error": {
+      const { code, message, retryable, retry_after_seconds } = event;
+      return { ...turn, error: present({ code, message, retryable, retry_after_seconds }) };
+    }
+    case "done": {
+      const { stop_reason, steps, duration_ms, cost_usd, usage } = event;
+      const done = present({ stop_reason, steps, duration_ms, cost_usd });
+      const total = present({ ...counts(usage), estimated: usage.estimated });
+      return present({ ...turn, state: /** @type {const} */ ("done"), usage: total, retry: undefined, done });
+    }
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * @param {Readonly<Turn>} turn
+ * @param {number} number
+ * @param {Block["type"]} type of the block, should this be its first piece
+ * @param {string} piece
+ * @returns {Turn}
+ */
+function append(turn, number, type, piece) {
+  const blocks = [...turn.blocks];
+  const index = position(blocks, number);
+  const block = blocks[index];
+  if (block === undefined) {
+    const field = type === "tool" ? "partial_json" : "text";
+    blocks.push({ block: number, type, complete: false, [field]: piece });
+  } else if (block.partial_json !== undefined) {
+    blocks[index] = { ...block, partial_json: block.partial_json + piece };
+  } else {
+    blocks[index] = { ...block, text: block.text + piece };
+  }
+  return { ...turn, blocks };
+}
+
+/**
+ * @param {Readonly<Turn>} turn
+ * @param {import("./messages.js").ToolStartEvent} event
+ * @returns {Turn}
+ */
+function announce(turn, { block: number, tool_id, tool_name, runs_on }) {
+  const blocks = [...turn.blocks];
+  const index = position(blocks, number);
+  const { type, complete, text, partial_json } = blocks[index] ?? {
+    type: /** @type {const} */ ("tool"),
+    complete: false,
+    partial_json: "",
+  };
+  /** @type {Block} */
+  const block = present({ block: number, type, complete, text, partial_json, tool_id, tool_name, runs_on, state: "announced" });
+  blocks[index < 0 ? blocks.length : index] = block;
+  return { ...turn, blocks };
+}
+
+/** @param {ReadonlyArray<Block>} blocks @param {number} number @returns {number} -1: there is none; mostly it is the last */
+function position(blocks, number) {
+  let index = blocks.length - 1;
+  while (index >= 0 && blocks[index]?.block !== number) index -= 1;
+  return index;
+}
+
+/**
+ * What an event changes of the block of its tool call.
+ * @param {Readonly<Block>} block
+ * @param {ToolCallEvent} event
+ * @returns {Partial<Block>}
+ */
+function call(block, event) {
+  switch (event.type) {
+    case "tool_approval":
+      return { state: "waiting", input: event.input, expires_at: event.expires_at };
+    case "tool_decision":
+      return { decision: event.decision, reason: event.reason, input: event.input ?? block.input };
+    case "tool_executing":
+      return { state: "executing", input: event.input, runner: event.runner };
+    case "tool_progress":
+      return { progress: present({ message: event.message, fraction: event.fraction }) };
+    case "tool_result": {
+      const { content, is_error, duration_ms } = event;
+      return { state: "done", result: { content, is_error, duration_ms } };
+    }
+  }
+}
+
+/**
+ * @param {Readonly<Turn>} turn
+ * @param {(block: Readonly<Block>) => boolean} matches
+ * @param {(block: Readonly<Block>) => Partial<Block>} by
+ * @returns {Readonly<Turn>} the same turn, if no block matches
+ */
+function change(turn, matches, by) {
+  if (!turn.blocks.some(matches)) return turn;
+  const blocks = turn.blocks.map((block) => (matches(block) ? present({ ...block, ...by(block) }) : block));
+  return { ...turn, blocks };
+}
+
+/** @param {Partial<Counts>} from @returns {Counts} */
+function counts(from) {
+  return {
+    input_tokens: from.input_tokens ?? 0,
+    output_tokens: from.output_tokens ?? 0,
+    cache_read_input_tokens: from.cache_read_input_tokens ?? 0,
+    cache_creation_input_tokens: from.cache_creation_input_tokens ?? 0,
+  };
+}
+
+/**
+ * The same fields without those that are absent: absent means absent, in the normative form too.
+ * @template {object} T
+ * @param {T} fields freshly made by the caller; changed in place
+ * @returns {T}
+ */
+function present(fields) {
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined || value === null) delete fields[/** @type {keyof T} */ (name)];
+  }
+  return fields;
+}

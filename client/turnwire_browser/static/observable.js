@@ -1,0 +1,38 @@
+// Something whose snapshot can be watched, as React's useSyncExternalStore wants it; knows nothing of its subject.
+
+/** Listeners hear once per batch of changes: at the end of the task that made them, in a microtask. */
+export class Observable {
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  #pending = false;
+
+  /**
+   * @param {() => void} listener called after changes, without arguments
+   * @returns {() => void} ends it
+   */
+  subscribe(listener) {
+    // Its own function object: the same listener given twice is two subscriptions.
+    const own = () => listener();
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  }
+
+  /** The snapshot has changed: the listeners will be told, once. */
+  changed() {
+    if (this.#pending) return;
+    this.#pending = true;
+    queueMicrotask(() => {
+      this.#pending = false;
+      for (const listener of [...this.#listeners]) {
+        try {
+          listener();
+        } catch (error) {
+          // Reported as uncaught, like any event listener's error; the other listeners still hear.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
+    });
+  }
+}

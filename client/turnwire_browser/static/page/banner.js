@@ -1,0 +1,98 @@
+/** The strip that says how the connection is, and what the user can do about it. */
+
+import { element } from "./element.js";
+import { Countdown } from "./frame.js";
+import { explain } from "./words.js";
+
+/** @typedef {import("../turnwire.js").WireSnapshot} WireSnapshot */
+
+export class Banner {
+  /** @type {WireSnapshot | undefined} */
+  #snapshot;
+  /** @type {Countdown | undefined} */
+  #countdown;
+
+  /**
+   * @param {HTMLElement} strip
+   * @param {{ reconnect(): void, restart(): void, authorise(token: string): void }} actions
+   *   try now instead of later; begin anew after the end; begin anew with this token
+   */
+  constructor(strip, actions) {
+    this.strip = strip;
+    this.actions = actions;
+  }
+
+  /** @param {WireSnapshot} snapshot */
+  update(snapshot) {
+    if (snapshot === this.#snapshot) return;
+    this.#snapshot = snapshot;
+    this.#countdown?.stop();
+    this.strip.dataset.state = snapshot.state;
+    const parts = this.#parts(snapshot);
+    this.strip.hidden = parts.length === 0;
+    this.strip.replaceChildren(...parts);
+  }
+
+  /**
+   * @param {WireSnapshot} snapshot
+   * @returns {HTMLElement[]}
+   */
+  #parts({ state, error, retryAt }) {
+    switch (state) {
+      case "open":
+        return [];
+      case "connecting":
+        return [element("span", { class: "late" }, "Connecting…")];
+      case "offline":
+        return [element("span", {}, "You are offline. What you send waits until you are back.")];
+      case "reconnecting":
+        return [this.#countingDown(retryAt), this.#button("Retry now", () => this.actions.reconnect())];
+      case "closed":
+        if (error?.code === "unauthorized") return [this.#tokenForm()];
+        return [
+          element("span", {}, `Disconnected. ${explain(error?.code, error?.message).title}`),
+          this.#button("Connect again", () => this.actions.restart()),
+        ];
+    }
+  }
+
+  /** @param {number | undefined} retryAt milliseconds since the epoch; absent: under way */
+  #countingDown(retryAt) {
+    // Seconds that count are not news: a screen reader is told once.
+    const seconds = element("span", { "aria-hidden": "true", class: "seconds" });
+    this.#countdown = new Countdown(seconds, (left) => (left > 0 ? `in ${left} s` : ""));
+    this.#countdown.until(retryAt ?? 0);
+    return element("span", {}, "Reconnecting… ", seconds);
+  }
+
+  /**
+   * @param {string} words
+   * @param {() => void} onclick
+   */
+  #button(words, onclick) {
+    return element("button", { type: "button", onclick }, words);
+  }
+
+  #tokenForm() {
+    const field = element("input", {
+      type: "password",
+      name: "token",
+      placeholder: "Access token",
+      "aria-label": "Access token",
+      autocomplete: "off",
+      required: true,
+    });
+    /** @param {SubmitEvent} event */
+    const submit = (event) => {
+      event.preventDefault();
+      if (field.value.trim()) this.actions.authorise(field.value.trim());
+    };
+    return element(
+      "form",
+      { class: "token-form", onsubmit: submit },
+      element("span", {}, element("strong", {}, "Not authorised."), " This server asks for its token."),
+      field,
+      element("button", { type: "submit" }, "Connect"),
+    );
+  }
+}

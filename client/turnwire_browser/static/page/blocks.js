@@ -1,0 +1,96 @@
+/** Views of an answer's text and thinking; they grow with the block and know nothing of its turn. */
+
+import { createStream } from "../markdown.js";
+import { decorate } from "./copy.js";
+import { element, setText } from "./element.js";
+import { duration } from "./words.js";
+
+/** @typedef {import("../fold.js").Block} Block */
+
+/** Markdown that grows: only what is new is handed on, however often the block is looked at. */
+class GrowingMarkdown {
+  #shown = "";
+  #ended = false;
+
+  /** @param {HTMLElement} container */
+  constructor(container) {
+    this.container = container;
+    this.stream = createStream(container, { decorate });
+  }
+
+  /**
+   * @param {string} text all of it so far
+   * @param {boolean} ended whether no more will come
+   */
+  update(text, ended) {
+    // After a rewind another attempt's text may stand under the same number.
+    if (this.#ended ? text !== this.#shown : !text.startsWith(this.#shown)) {
+      this.stream = createStream(this.container, { decorate });
+      this.#shown = "";
+      this.#ended = false;
+    }
+    if (this.#ended) return;
+    if (text.length > this.#shown.length) this.stream.append(text.slice(this.#shown.length));
+    this.#shown = text;
+    this.#ended = ended;
+    if (ended) this.stream.end();
+  }
+}
+
+/** A text block: the answer itself. */
+export class TextView {
+  constructor() {
+    this.element = element("div", { class: "prose", dir: "auto" });
+    this.markdown = new GrowingMarkdown(this.element);
+  }
+
+  /**
+   * @param {Block} block
+   * @param {boolean} ended whether its turn has ended
+   */
+  update(block, ended) {
+    this.markdown.update(block.text ?? "", block.complete || ended);
+  }
+}
+
+/** A thinking block: a panel that the reader opens; how long it took is known to who watched it. */
+export class ThinkingView {
+  /** @type {number | undefined} */
+  #began;
+  #settled = false;
+
+  /** @param {boolean} live whether the block begins now, rather than being read from the past */
+  constructor(live) {
+    this.label = element("span", { class: "thinking-label" });
+    this.body = element("div", { class: "prose thinking-text", dir: "auto" });
+    this.element = element(
+      "details",
+      { class: "thinking" },
+      element("summary", {}, this.label),
+      this.body,
+    );
+    this.markdown = new GrowingMarkdown(this.body);
+    if (live) this.#began = performance.now();
+  }
+
+  /**
+   * @param {Block} block
+   * @param {boolean} ended whether its turn has ended
+   */
+  update(block, ended) {
+    const over = block.complete || ended;
+    this.markdown.update(block.text ?? "", over);
+    this.element.classList.toggle("active", !over);
+    // Signed thinking may come without its text: then there is nothing to open.
+    this.element.hidden = over && !block.text;
+    if (this.#settled && over) return;
+    this.#settled = over;
+    setText(this.label, over ? this.#past() : "Thinking…");
+  }
+
+  #past() {
+    if (this.#began === undefined) return "Thought before answering";
+    const seconds = Math.max(1, Math.round((performance.now() - this.#began) / 1000));
+    return `Thought for ${seconds < 60 ? `${seconds} s` : duration(seconds * 1000)}`;
+  }
+}

@@ -1,0 +1,74 @@
+/** DOM elements from a tag, properties and children; knows no HTML text, so nothing can be injected. */
+
+/** @typedef {string | number | boolean | undefined | ((event: any) => void)} Property */
+
+/**
+ * A new element. A function is a listener ("onclick"), `true` an empty attribute, `false` and
+ * `undefined` none; everything else is an attribute's text.
+ *
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, Property>} [properties]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (typeof value === "function") made.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== false) {
+      made.setAttribute(name, value === true ? "" : String(value));
+    }
+  }
+  made.append(...children);
+  return made;
+}
+
+/**
+ * The element of index.html with this id.
+ *
+ * @template {HTMLElement} Kind
+ * @param {string} id
+ * @param {new () => Kind} kind
+ * @returns {Kind}
+ */
+export function byId(id, kind) {
+  const found = document.getElementById(id);
+  if (!(found instanceof kind)) throw new Error(`index.html lacks a ${kind.name} #${id}`);
+  return found;
+}
+
+/**
+ * Set an element's text, touching the document only when it differs.
+ *
+ * @param {HTMLElement} target
+ * @param {string} text
+ */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+const SHAPES = {
+  send: "M12 19V5M5.5 11.5 12 5l6.5 6.5",
+  plus: "M12 5v14M5 12h14",
+  copy: "M9 9h10v10H9zM5 15V5h10",
+  check: "M5 12.5 10 17.5 19 7.5",
+  down: "M12 5v14M5.5 12.5 12 19l6.5-6.5",
+};
+
+/**
+ * A line icon, decoration only: what carries it also has words.
+ *
+ * @param {keyof typeof SHAPES} name
+ * @returns {SVGSVGElement}
+ */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", SHAPES[name]);
+  svg.append(path);
+  return svg;
+}

@@ -1,0 +1,52 @@
+/** Time on the page: drawing at most once per frame, and counting down; knows not what is drawn. */
+
+import { setText } from "./element.js";
+
+/**
+ * A function that asks for `draw` in the next animation frame, however often it is called.
+ *
+ * @param {() => void} draw
+ * @returns {() => void}
+ */
+export function oncePerFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
+  };
+}
+
+/** Text that says how many seconds are left until a moment; at 0 it says so once and rests. */
+export class Countdown {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {HTMLElement} target
+   * @param {(seconds: number) => string} say what to show with so many whole seconds left
+   */
+  constructor(target, say) {
+    this.target = target;
+    this.say = say;
+  }
+
+  /**
+   * Count down to a moment.
+   *
+   * @param {number} deadline milliseconds since the epoch
+   */
+  until(deadline) {
+    clearTimeout(this.#timer);
+    const left = Math.max(0, deadline - Date.now());
+    setText(this.target, this.say(Math.ceil(left / 1000)));
+    if (left > 0) this.#timer = setTimeout(() => this.until(deadline), left % 1000 || 1000);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+}

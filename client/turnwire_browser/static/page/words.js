@@ -1,0 +1,162 @@
+/** What the page says: numbers, durations, and error codes with what to do about them; pure. */
+
+/** @typedef {{ title: string, remedy: string }} Explanation */
+
+/** @type {Record<string, Explanation>} */
+const EXPLANATIONS = {
+  rate_limit: {
+    title: "Claude is getting too many requests right now.",
+    remedy: "Wait a moment, then send your message again.",
+  },
+  overloaded: {
+    title: "Claude is overloaded right now.",
+    remedy: "Wait a moment, then send your message again.",
+  },
+  auth_error: {
+    title: "Claude refused this server’s API key.",
+    remedy: "Whoever runs the server has to check its ANTHROPIC_API_KEY.",
+  },
+  permission_denied: {
+    title: "This server’s API key may not use this model.",
+    remedy: "Whoever runs the server has to choose another model or key.",
+  },
+  invalid_request: {
+    title: "Claude could not accept this request.",
+    remedy: "Try to say it differently, or start a new chat.",
+  },
+  context_too_long: {
+    title: "This conversation has become too long for the model.",
+    remedy: "Start a new chat and bring along what matters.",
+  },
+  not_found: {
+    title: "The model was not found.",
+    remedy: "Whoever runs the server has to choose another model.",
+  },
+  network_error: {
+    title: "The connection to Claude broke.",
+    remedy: "Send your message again.",
+  },
+  timeout: {
+    title: "Claude took too long to answer.",
+    remedy: "Send your message again.",
+  },
+  storage_unavailable: {
+    title: "The answer could not be saved, so it was stopped.",
+    remedy: "Try again in a moment. If it goes on, the server’s disk needs attention.",
+  },
+  internal: {
+    title: "Something went wrong on the server.",
+    remedy: "Send your message again.",
+  },
+  busy: {
+    title: "Claude is still answering the message before.",
+    remedy: "Wait for the answer or stop it, then try again.",
+  },
+  too_large: {
+    title: "This message is too long.",
+    remedy: "Shorten it, or send it in parts.",
+  },
+  too_many: {
+    title: "Too many messages at once.",
+    remedy: "Wait a moment, then try again.",
+  },
+  draining: {
+    title: "The server is restarting.",
+    remedy: "Try again in a moment.",
+  },
+  unauthorized: {
+    title: "You are not signed in to this server.",
+    remedy: "Enter its token, then try again.",
+  },
+  unknown_conversation: {
+    title: "This conversation cannot be opened.",
+    remedy: "It may have been deleted, or it belongs to somebody else.",
+  },
+};
+
+/**
+ * An error code in words; a code nobody knows here is explained by the server's own message.
+ *
+ * @param {string | undefined} code
+ * @param {string} [message]
+ * @returns {Explanation}
+ */
+export function explain(code, message) {
+  const known = code === undefined ? undefined : EXPLANATIONS[code];
+  return known ?? { title: message || "Something went wrong.", remedy: "" };
+}
+
+/**
+ * What keeps Claude, while the server waits to try again.
+ *
+ * @param {string} code
+ */
+export function retryCause(code) {
+  if (code === "rate_limit" || code === "overloaded") return "Claude is busy";
+  if (code === "network_error" || code === "timeout") return "The connection to Claude broke";
+  return "Claude could not answer";
+}
+
+/** @type {Record<string, string>} */
+const ENDINGS = {
+  cancelled: "Stopped",
+  max_tokens: "Cut off at the length limit",
+  refusal: "Claude declined to answer this",
+  model_context_window_exceeded: "Cut off: the conversation is too long for the model",
+  interrupted: "Interrupted: the server stopped while answering",
+  max_steps: "Stopped after too many tool calls",
+  failed: "Failed",
+};
+
+/**
+ * How an answer ended, where that deserves a mark; undefined for an ordinary end.
+ *
+ * @param {string} stopReason
+ * @returns {string | undefined}
+ */
+export function ending(stopReason) {
+  return ENDINGS[stopReason];
+}
+
+/** @param {number} count */
+export function counted(count) {
+  return count.toLocaleString("en");
+}
+
+/** @param {number} milliseconds */
+export function duration(milliseconds) {
+  const seconds = milliseconds / 1000;
+  if (seconds < 1) return `${Math.max(1, Math.round(milliseconds))} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** @param {number} usd */
+export function cost(usd) {
+  return usd < 0.01 ? `$${usd.toFixed(4)}` : `$${usd.toFixed(2)}`;
+}
+
+/**
+ * The plain text of a message's content.
+ *
+ * @param {string | readonly { text: string }[] | undefined} content
+ */
+export function plain(content) {
+  if (content === undefined) return "";
+  return typeof content === "string" ? content : content.map((block) => block.text).join("\n\n");
+}
+
+/**
+ * The first words of a text, as a title of at most 60 characters.
+ *
+ * @param {string} text
+ */
+export function firstWords(text) {
+  const line = text.slice(0, 400).replace(/\s+/g, " ").trim();
+  if (line.length <= 60) return line;
+  const cut = line.slice(0, 60);
+  const space = cut.lastIndexOf(" ");
+  return `${space > 30 ? cut.slice(0, space) : [...cut].slice(0, -1).join("")}…`;
+}

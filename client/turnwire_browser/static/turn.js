@@ -1,0 +1,116 @@
+// A turn as its sender holds it: its events, its text, its end; knows no socket.
+
+import { TurnwireError, errorOf } from "./errors.js";
+import { foldTurn, queued } from "./fold.js";
+
+/** @import { CancelOutcome, Event } from "./messages.js" */
+/** @import { Turn as TurnForm } from "./fold.js" */
+/** @import { TurnLog } from "./turnlog.js" */
+
+/**
+ * The answer: `text` is its text blocks joined, `turn` the whole turn in the fold's form.
+ * @typedef {object} Reply
+ * @property {string} text
+ * @property {TurnForm["blocks"]} blocks
+ * @property {TurnForm["usage"]} usage
+ * @property {string} stopReason
+ * @property {Readonly<TurnForm>} turn
+ */
+
+/**
+ * Iterate it for its events, from its first, as often as you like; what a slow reader has not taken yet merges.
+ * Iteration goes on over reconnects, ends after `done`, and throws TurnwireError if the turn cannot be followed any more.
+ */
+export class Turn {
+  #log;
+  #cancel;
+  /** @type {TurnwireError | undefined} */
+  #error;
+  /** @type {(reply: Reply) => void} */
+  #resolve = () => {};
+  /** @type {(error: TurnwireError) => void} */
+  #reject = () => {};
+
+  /**
+   * @param {string} id
+   * @param {string} conversation
+   * @param {TurnLog} log
+   * @param {() => Promise<CancelOutcome>} cancel
+   */
+  constructor(id, conversation, log, cancel) {
+    this.id = id;
+    this.conversation = conversation;
+    this.#log = log;
+    this.#cancel = cancel;
+    /**
+     * The answer, also of a turn that was cancelled or interrupted. Rejects with TurnwireError: the turn failed (the
+     * code of its error), or it cannot be followed any more.
+     * @type {Promise<Reply>}
+     */
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever only iterates never looks at `done`: that is no unhandled rejection.
+    this.done.catch(() => {});
+  }
+
+  /** Stop it. A late cancel says `already_done` and does nothing. @throws {TurnwireError} */
+  cancel() {
+    return this.#cancel();
+  }
+
+  /** @returns {AsyncGenerator<Event, void, void>} */
+  async *[Symbol.asyncIterator]() {
+    const position = { index: 0, offset: 0, span: 0 };
+    for (;;) {
+      const event = this.#log.next(position);
+      if (event) {
+        yield event;
+        if (event.type === "done") return;
+      } else if (this.#error) {
+        throw this.#error;
+      } else {
+        await this.#log.grown();
+      }
+    }
+  }
+
+  /**
+   * The answer's text as it comes. A `rewind` takes nothing back here: what follows is the new attempt's text. Whoever
+   * must tell takes the events, or the snapshot.
+   * @returns {AsyncGenerator<string, void, void>}
+   */
+  get textStream() {
+    return textOf(this);
+  }
+
+  /** For the conversation: the log has the turn's `done`. */
+  settle() {
+    const turn = this.#log.events.reduce(foldTurn, queued(this.id));
+    if (turn.done?.stop_reason === "failed") {
+      const error = turn.error ?? { code: "internal", message: "The turn failed.", retryable: true };
+      this.#reject(errorOf(error));
+      return;
+    }
+    this.#resolve({
+      text: turn.blocks.map((block) => (block.type === "text" ? (block.text ?? "") : "")).join(""),
+      blocks: turn.blocks,
+      usage: turn.usage,
+      stopReason: turn.done?.stop_reason ?? "",
+      turn,
+    });
+  }
+
+  /** For the conversation: no more events will come. @param {TurnwireError} error */
+  fail(error) {
+    this.#error = error;
+    this.#reject(error);
+    this.#log.wake();
+  }
+}
+
+/** @param {AsyncIterable<Event>} events */
+async function* textOf(events) {
+  for await (const event of events) if (event.type === "token") yield event.text;
+}

@@ -1,0 +1,118 @@
+"""Turnwire, put together: model, tools, store and transports behind one router, or as an app."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, WebSocket
+
+from turnwire_server.core.conversations import Conversations
+from turnwire_server.core.turn import Services
+from turnwire_server.model.claude import Claude, Client
+from turnwire_server.settings import load_settings
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Store
+from turnwire_server.tools.load import load_tools
+from turnwire_server.tools.toolset import Toolset
+from turnwire_server.transports.access import Access, Authenticate, shared_token
+from turnwire_server.transports.page import health_router, page_router
+from turnwire_server.transports.rest import rest_router
+from turnwire_server.transports.websocket import Connection
+
+__all__ = ["Turnwire", "create_app"]
+
+
+class Turnwire:
+    """The chat service, for your own FastAPI app: `app.include_router(Turnwire().router)`.
+
+    `client` is any async client of the Anthropic SDK. `tools` are functions, `@tool`s, tools of the
+    SDK, or names of files and modules with such. `authenticate` takes the `HTTPConnection` and
+    returns the principal, or None. All `Settings` are keywords too.
+
+    Raises:
+        SettingsError: a setting or a tool is not valid.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client | None = None,
+        tools: Iterable[object] = (),
+        authenticate: Authenticate | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> None:
+        self.settings = load_settings(**settings)
+        if authenticate is None and self.settings.token is not None:
+            authenticate = shared_token(self.settings.token)
+        self._policy = self.settings.policy()
+        self._access = Access(authenticate, allow_origins=self.settings.allow_origins)
+        self._model = Claude(client, stall_timeout_seconds=self.settings.stall_timeout)
+        services = Services(
+            model=self._model,
+            toolset=Toolset(
+                _loaded([*self.settings.tools, *tools]),
+                timeout_seconds=self.settings.tool_timeout,
+            ),
+            policy=self._policy,
+        )
+        self._conversations = Conversations(store or MemoryStore(), services, self.settings.limits)
+        self._is_running = False
+        self.router = self._router()
+        """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
+
+    async def start(self) -> None:
+        """Open the store. The router's lifespan does it."""
+        await self._conversations.start()
+        self._is_running = True
+
+    async def close(self) -> None:
+        """End what runs (`interrupted`) and store it. The router's lifespan does it."""
+        self._is_running = False
+        await self._conversations.close()
+        await self._model.close()
+
+    def _router(self) -> APIRouter:
+        access, conversations = self._access, self._conversations
+
+        @asynccontextmanager
+        async def lifespan(app: object) -> AsyncIterator[None]:
+            await self.start()
+            try:
+                yield
+            finally:
+                await self.close()
+
+        router = APIRouter(lifespan=lifespan)
+
+        @router.websocket("/v1/ws")
+        async def websocket(socket: WebSocket) -> None:
+            connection = Connection(
+                socket,
+                access=access,
+                conversations=conversations,
+                limits=self.settings.limits,
+                models=self._policy.all_models,
+            )
+            await connection.run()
+
+        max_body_bytes = self.settings.limits.max_frame_bytes
+        router.include_router(rest_router(conversations, access, max_body_bytes=max_body_bytes))
+        router.include_router(health_router(access, is_ready=lambda: self._is_running))
+        router.include_router(page_router(access))
+        return router
+
+
+def _loaded(tools: list[object]) -> Iterator[object]:
+    for candidate in tools:
+        if isinstance(candidate, str):
+            yield from load_tools(candidate)
+        else:
+            yield candidate
+
+
+def create_app(turnwire: Turnwire) -> FastAPI:
+    """The service as an app of its own."""
+    app = FastAPI(title="Turnwire", version="1", summary="Realtime chat for Claude")
+    app.include_router(turnwire.router)
+    return app

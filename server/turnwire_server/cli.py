@@ -1,0 +1,128 @@
+"""`turnwire serve`: settings in, a running service out."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, from_json
+
+from turnwire_server.app import Turnwire, create_app
+from turnwire_server.errors import SettingsError
+from turnwire_server.listener import bind, server_for
+from turnwire_server.model.claude import Client, connect, has_credentials
+from turnwire_server.settings import Settings, load_settings
+from turnwire_server.tools.demo import tools as demo_tools
+from turnwire_server.transports.access import is_loopback
+from turnwire_simulator import Simulator
+
+__all__ = ["serve"]
+
+_GRACE_SECONDS = 10.0
+_DEMO_TOKENS_PER_SECOND = 50.0
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    """The flag of a setting: its help is the setting's own description."""
+    origin = get_origin(field.annotation) or field.annotation
+    many = origin in (list, frozenset)
+    kind: Any = origin if origin in (int, float) else str
+    help = (field.description or "").replace("\n", " ").replace("`", "")
+    if origin not in (int, float, str, list, frozenset) and "None" not in str(field.annotation):
+        help += " (JSON)"
+    default = field.get_default(call_default_factory=True)
+    shown = None if default in (None, [], {}, PydanticUndefined) or many else default
+    if shown is not None and not isinstance(shown, str | int | float):
+        shown = None
+    return click.Option(
+        [f"--{name.replace('_', '-')}"],
+        type=kind,
+        multiple=many,
+        default=None,
+        help=help,
+        show_default=False if shown is None else str(shown),
+        metavar="TEXT..." if many else None,
+    )
+
+
+def _run(**flags: Any) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for quiet in ("httpx2", "httpx", "anthropic", "uvicorn.error", "asyncio", "aiohttp.access"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+    given = {name: _value(name, value) for name, value in flags.items() if value not in (None, ())}
+    try:
+        settings = load_settings(**given)
+        if settings.token is None and not is_loopback(settings.host):
+            raise SettingsError(
+                f"host: without a token only this machine is served, so {settings.host} is refused."
+                " Set --token or TURNWIRE_TOKEN, or listen on 127.0.0.1"
+            )
+        asyncio.run(_serve(given, settings))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}."
+            " Choose another with --port"
+        ) from error
+
+
+def _value(name: str, value: Any) -> Any:
+    field = Settings.model_fields[name]
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, str) and value.startswith("{") and name != "system":
+        try:
+            return from_json(value)
+        except ValueError as error:
+            raise click.BadParameter(f"not JSON: {field.title or name}") from error
+    return value
+
+
+async def _serve(given: dict[str, Any], settings: Settings) -> None:
+    async with _client() as client:
+        turnwire = Turnwire(
+            client=client,
+            tools=demo_tools if client is not None and not settings.tools else (),
+            **given,
+        )
+        listener = bind(settings.host, settings.port)
+        host, port = listener.getsockname()[:2]
+        server = server_for(
+            create_app(turnwire),
+            max_frame_bytes=settings.limits.max_frame_bytes,
+            grace_seconds=_GRACE_SECONDS,
+        )
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        click.echo(f"Turnwire is on {address}  (Ctrl-C stops it)")
+        if client is not None:
+            click.echo("No API key: this is the demo, a simulator answers. Set ANTHROPIC_API_KEY.")
+        if settings.token is not None:
+            click.echo(f"Open {address}/#/token=…  with the token you set.")
+        await server.serve(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def _client() -> AsyncIterator[Client | None]:
+    """None for the SDK's own configuration; without any, a client of the simulator."""
+    if has_credentials():
+        yield None
+        return
+    async with Simulator(tokens_per_second=_DEMO_TOKENS_PER_SECOND) as simulator:
+        yield connect(simulator.url, "demo")
+
+
+serve = click.Command(
+    "serve",
+    callback=_run,
+    params=[_option(name, field) for name, field in Settings.model_fields.items()],
+    help="""Run the chat service: page, WebSocket, SSE and REST on one port.
+
+Without an API key (ANTHROPIC_API_KEY, or whatever the Anthropic SDK reads) it runs the demo, in
+which a simulator answers. ANTHROPIC_BASE_URL is honoured. Every flag is also a variable
+TURNWIRE_…, which may stand in .env; lists and objects are JSON there.""",
+    short_help="Run the chat service.",
+)

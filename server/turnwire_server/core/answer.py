@@ -1,0 +1,122 @@
+"""One turn's answer, gathered from the log and given back in the form of the Messages API. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import from_json
+
+from turnwire_protocol import ToolResult, ToolStart
+from turnwire_server.core.entry import Private
+
+__all__ = ["Answer", "BlockParts", "parse_input"]
+
+ApiBlock = dict[str, Any]
+Message = dict[str, Any]
+
+_THINKING = ("thinking", "redacted_thinking")
+_NO_RESULT = "The tool gave no result."
+
+
+@dataclass(slots=True)
+class BlockParts:
+    """A block of the answer, as far as it has come."""
+
+    step: int
+    texts: list[str] = field(default_factory=list)
+    thinks: bool = False
+    tool: ToolStart | None = None
+    complete: bool = False
+    raw: Private | None = None
+
+    @property
+    def text(self) -> str:
+        """All its deltas."""
+        return "".join(self.texts)
+
+
+@dataclass(slots=True)
+class Answer:
+    """All blocks and tool results of one turn."""
+
+    blocks: dict[int, BlockParts] = field(default_factory=dict)
+    results: dict[str, ToolResult] = field(default_factory=dict)
+
+    def messages(self, *, ended: bool) -> list[Message]:
+        """Assistant messages and, between them, the user messages with tool results.
+
+        Of an ended turn they are valid however it ended (DESIGN §3.5); of a live one everything the
+        API accepts is kept, because it wants its own blocks back.
+        """
+        messages: list[Message] = []
+        for step in sorted({block.step for block in self.blocks.values()}):
+            blocks = self._step(step, ended=ended)
+            if messages and messages[-1]["role"] == "assistant":
+                # The step before ended in `pause_turn`: this one goes on with the same message.
+                messages[-1]["content"] += blocks
+            else:
+                messages.append({"role": "assistant", "content": blocks})
+            results = [self._result(block) for block in blocks if block["type"] == "tool_use"]
+            if results:
+                messages.append({"role": "user", "content": results})
+        if ended:
+            for message in messages:
+                while message["content"] and message["content"][-1]["type"] in _THINKING:
+                    message["content"].pop()
+        return [message for message in messages if message["content"]]
+
+    def _step(self, step: int, *, ended: bool) -> list[ApiBlock]:
+        parts = [block for _, block in sorted(self.blocks.items()) if block.step == step]
+        blocks = [block for part in parts if (block := _api_block(part)) is not None]
+        if not ended:
+            return blocks
+        provided = {
+            block.raw.get("tool_use_id")
+            for block in self.blocks.values()
+            if block.complete and block.raw is not None
+        }
+        return [
+            block for block in blocks if not _is_provider_call(block) or block["id"] in provided
+        ]
+
+    def _result(self, call: ApiBlock) -> ApiBlock:
+        result = self.results.get(call["id"])
+        content: Any = _NO_RESULT if result is None else result.content
+        if not isinstance(content, str):
+            content = [block.model_dump() for block in content]
+        form: ApiBlock = {"type": "tool_result", "tool_use_id": call["id"], "content": content}
+        if result is None or result.is_error:
+            form["is_error"] = True
+        return form
+
+
+def parse_input(text: str) -> dict[str, Any] | None:
+    """The input of a tool call from its whole JSON text; None if it is not an object."""
+    if not text:
+        return {}
+    try:
+        value = from_json(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _api_block(part: BlockParts) -> ApiBlock | None:
+    """The block as the API wants it back, or None if it cannot or must not go back."""
+    raw = part.raw or {}
+    if part.tool is not None:
+        if not part.complete:
+            return None
+        call = {"id": part.tool.tool_id, "name": part.tool.tool_name}
+        return {"type": "tool_use", **raw, **call, "input": parse_input(part.text) or {}}
+    if part.thinks or raw.get("type") == "thinking":
+        # Without its signature it was cut: the API would refuse it.
+        return {**raw, "thinking": part.text} if raw.get("signature") else None
+    if part.texts:
+        text = part.text
+        return {**raw, "type": "text", "text": text} if text.strip() else None
+    return part.raw if part.complete else None
+
+
+def _is_provider_call(block: ApiBlock) -> bool:
+    kind: str = block["type"]
+    return kind != "tool_use" and kind.endswith("tool_use")

@@ -1,0 +1,151 @@
+"""What a log holds: single events with their private fields, and runs of mergeable deltas.
+
+The stored form is JSON: the event as on the wire, `private` beside it, and `parts`, the lengths (in
+code points) of the texts a run was merged from, so that a cursor inside it is cut exactly there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from turnwire_protocol import Event, Thinking, Token, ToolInput, parse_event, span_of
+
+__all__ = ["Entry", "Item", "Private", "Run", "dump", "events_of", "load"]
+
+Private = dict[str, Any]
+DeltaType = type[Token] | type[Thinking] | type[ToolInput]
+
+
+@dataclass(slots=True, frozen=True)
+class Entry:
+    """One event that never merges, and what is stored with it but never sent (DESIGN §3.5)."""
+
+    event: Event
+    private: Private | None = None
+
+    @property
+    def first_seq(self) -> int:
+        """The seq of its first part."""
+        return self.event.seq - span_of(self.event) + 1
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of its last part."""
+        return self.event.seq
+
+    def cut(self, after: int, upto: int) -> "Entry":
+        """The part in (after, upto]; an entry has only one."""
+        return self
+
+
+class Run:
+    """Neighbouring deltas of one block: a growing list of texts. Only its log appends to it."""
+
+    __slots__ = ("block", "conversation", "first_seq", "size", "texts", "tool_id", "turn", "type")
+
+    def __init__(
+        self,
+        type: DeltaType,
+        *,
+        conversation: str,
+        turn: str,
+        block: int,
+        tool_id: str | None,
+        first_seq: int,
+        texts: list[str],
+    ) -> None:
+        self.type = type
+        self.conversation = conversation
+        self.turn = turn
+        self.block = block
+        self.tool_id = tool_id
+        self.first_seq = first_seq
+        self.texts = texts
+        self.size = sum(len(text) for text in texts)
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of its last part."""
+        return self.first_seq + len(self.texts) - 1
+
+    def cut(self, after: int, upto: int) -> "Run":
+        """A run of its own of the parts in (after, upto]."""
+        start = max(after + 1 - self.first_seq, 0)
+        return Run(
+            self.type,
+            conversation=self.conversation,
+            turn=self.turn,
+            block=self.block,
+            tool_id=self.tool_id,
+            first_seq=self.first_seq + start,
+            texts=self.texts[start : upto + 1 - self.first_seq],
+        )
+
+    @property
+    def event(self) -> Event:
+        """All of it as one merged event."""
+        text = "".join(self.texts)
+        where: dict[str, Any] = {
+            "conversation": self.conversation,
+            "seq": self.last_seq,
+            "turn": self.turn,
+            "span": len(self.texts),
+            "block": self.block,
+        }
+        if self.type is ToolInput:
+            return ToolInput(**where, tool_id=self.tool_id or "", partial_json=text)
+        if self.type is Thinking:
+            return Thinking(**where, text=text)
+        return Token(**where, text=text)
+
+
+Item = Entry | Run
+
+
+def events_of(items: Iterable[Item]) -> list[Event]:
+    """The events as readers get them."""
+    return [item.event for item in items]
+
+
+def dump(items: Iterable[Item]) -> bytes:
+    """The stored form of a batch."""
+    rows = []
+    for item in items:
+        row: dict[str, Any] = {"event": item.event.model_dump(exclude_none=True)}
+        if isinstance(item, Run):
+            row["parts"] = [len(text) for text in item.texts]
+        elif item.private is not None:
+            row["private"] = item.private
+        rows.append(row)
+    return to_json(rows)
+
+
+def load(body: bytes) -> list[Item]:
+    """The items of a stored batch."""
+    items: list[Item] = []
+    for row in from_json(body):
+        event = parse_event(row["event"])
+        if "parts" in row and isinstance(event, Token | Thinking | ToolInput):
+            items.append(_run(event, row["parts"]))
+        else:
+            items.append(Entry(event, row.get("private")))
+    return items
+
+
+def _run(event: Token | Thinking | ToolInput, parts: list[int]) -> Run:
+    text = event.partial_json if isinstance(event, ToolInput) else event.text
+    texts, start = [], 0
+    for length in parts:
+        texts.append(text[start : start + length])
+        start += length
+    return Run(
+        type(event),
+        conversation=event.conversation,
+        turn=event.turn,
+        block=event.block,
+        tool_id=event.tool_id if isinstance(event, ToolInput) else None,
+        first_seq=event.seq - len(parts) + 1,
+        texts=texts,
+    )

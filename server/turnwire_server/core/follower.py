@@ -1,0 +1,111 @@
+"""A follower: one reader's cursor over one conversation's log, and nothing more.
+
+It holds no events. Its owner reads, sends, and reads again when woken; what it misses meanwhile
+merges in the log.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple, Protocol
+
+from turnwire_protocol import Closed, Reset
+
+__all__ = ["Follower", "Frame", "Readable"]
+
+MAX_READ_BYTES = 64 * 1024
+
+
+class Frame(NamedTuple):
+    """An event, encoded once for all its readers."""
+
+    seq: int
+    type: str
+    turn: str
+    text: str
+
+
+class Readable(Protocol):
+    """A conversation, as its followers see it."""
+
+    @property
+    def durable(self) -> int:
+        """The seq up to which may be read."""
+
+    async def frames(self, after: int, *, max_bytes: int) -> list[Frame]:
+        """Merged events after `after`: at least one if there is any."""
+
+    def detach(self, follower: "Follower") -> None:
+        """The follower reads no more."""
+
+
+class Follower:
+    """A cursor. `wake` is called, synchronously, whenever there is something new to read."""
+
+    def __init__(
+        self,
+        source: Readable,
+        *,
+        conversation: str,
+        epoch: str,
+        after: int,
+        wake: Callable[[], None],
+        reset: Reset | None = None,
+    ) -> None:
+        self.conversation = conversation
+        self.epoch = epoch
+        self.after = after
+        """The seq of the last event read."""
+        self.reset = reset
+        """Set where the asked cursor is not in this log: to be sent before the first event."""
+        self.closed: Closed | None = None
+        """Set when the subscription has ended; nothing follows."""
+        self.wake = wake
+        self._source = source
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `read` would give something."""
+        return self.after < self._source.durable and self.closed is None
+
+    async def read(self, max_bytes: int = MAX_READ_BYTES) -> list[Frame]:
+        """The next events, merged, in order; none if there are none. Moves the cursor."""
+        if not self.is_behind:
+            return []
+        frames = await self._source.frames(self.after, max_bytes=max_bytes)
+        if frames:
+            self.after = frames[-1].seq
+        return frames
+
+    def close(self) -> None:
+        """Read no more. Idempotent."""
+        self._source.detach(self)
+
+    async def stream(self, *, idle_seconds: float) -> AsyncIterator[list[Frame]]:
+        """All events from here on as they come; ends when the subscription does.
+
+        Gives an empty list now and then, about every `idle_seconds`, while nothing comes.
+        """
+        woken = asyncio.Event()
+        self.wake = woken.set
+        loop = asyncio.get_running_loop()
+        # One timer a period and not one a wait: this is the path of every token.
+        timer: asyncio.TimerHandle | None = None
+
+        def tick() -> None:
+            nonlocal timer
+            timer = None
+            woken.set()
+
+        try:
+            while self.closed is None:
+                woken.clear()
+                if frames := await self.read():
+                    yield frames
+                    continue
+                timer = timer or loop.call_later(idle_seconds, tick)
+                await woken.wait()
+                if timer is None:
+                    yield []
+        finally:
+            if timer is not None:
+                timer.cancel()

@@ -1,0 +1,122 @@
+"""History: the log folded into the messages the model is shown (DESIGN §3.5). Pure, incremental."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from turnwire_protocol import (
+    BlockStop,
+    Content,
+    Done,
+    Message,
+    Retract,
+    Rewind,
+    Start,
+    Step,
+    StopReason,
+    Thinking,
+    ToolResult,
+    ToolStart,
+    Usage,
+)
+from turnwire_server.core.answer import Answer, BlockParts
+from turnwire_server.core.entry import Entry, Item, Run
+
+__all__ = ["History"]
+
+
+@dataclass(slots=True)
+class _Turn:
+    content: Content
+    step: int = 0
+    answer: Answer = field(default_factory=Answer)
+    container: str | None = None
+    final: list[dict[str, Any]] | None = None
+    """Its messages, once it is done: they never change again."""
+
+
+class History:
+    """The messages of one conversation. Feed every item of the log once, in order."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, _Turn] = {}
+        self._started: dict[str, _Turn] = {}
+
+    def apply(self, item: Item) -> None:
+        """Take in the next item of the log, or the next part of a run."""
+        if isinstance(item, Run):
+            if turn := self._turns.get(item.turn):
+                block = _block(turn, item.block)
+                block.thinks = item.type is Thinking
+                block.texts += item.texts
+            return
+        self._apply(item)
+
+    def _apply(self, entry: Entry) -> None:
+        event = entry.event
+        if isinstance(event, Message):
+            self._turns[event.turn] = _Turn(event.content)
+            return
+        if isinstance(event, Retract):
+            self._retract(event.from_turn)
+            return
+        turn = self._turns.get(event.turn)
+        if turn is None:
+            return
+        match event:
+            case Start():
+                self._started[event.turn] = turn
+            case Step():
+                turn.step = event.step
+            case ToolStart():
+                _block(turn, event.block).tool = event
+            case BlockStop():
+                block = _block(turn, event.block)
+                block.complete, block.raw = True, entry.private
+            case Rewind():
+                blocks = turn.answer.blocks
+                turn.answer.blocks = {n: blocks[n] for n in blocks if n < event.block}
+            case ToolResult():
+                turn.answer.results[event.tool_id] = event
+            case Usage():
+                turn.container = (entry.private or {}).get("container") or turn.container
+            case Done():
+                refused = event.stop_reason == StopReason.REFUSAL
+                turn.final = [] if refused else _messages(turn, ended=True)
+                turn.answer = Answer()
+
+    def _retract(self, from_turn: str) -> None:
+        names = list(self._turns)
+        if from_turn in self._turns:
+            for name in names[names.index(from_turn) :]:
+                del self._turns[name]
+                self._started.pop(name, None)
+
+    @property
+    def container(self) -> str | None:
+        """The provider's container, where a turn used one."""
+        used = (turn.container for turn in reversed(self._started.values()) if turn.container)
+        return next(used, None)
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages of all turns started, not void and not refused, in the Messages API's form.
+
+        Parts are shared between calls: callers do not change them.
+        """
+        messages: list[dict[str, Any]] = []
+        for turn in self._started.values():
+            messages += _messages(turn, ended=False) if turn.final is None else turn.final
+        return messages
+
+
+def _block(turn: _Turn, number: int) -> BlockParts:
+    block = turn.answer.blocks.get(number)
+    if block is None:
+        block = turn.answer.blocks[number] = BlockParts(turn.step)
+    return block
+
+
+def _messages(turn: _Turn, *, ended: bool) -> list[dict[str, Any]]:
+    content: Any = turn.content
+    if not isinstance(content, str):
+        content = [block.model_dump() for block in content]
+    return [{"role": "user", "content": content}, *turn.answer.messages(ended=ended)]

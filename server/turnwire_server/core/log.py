@@ -1,0 +1,104 @@
+"""The log of one conversation in memory: append, read after a cursor, durable head. Pure data.
+
+Seqs are dense from 1. `floor < seq <= head` is held here; what is older is in the store. Readers
+see nothing above `durable` (log before deliver).
+"""
+
+from bisect import bisect_right
+
+from turnwire_protocol import MAX_MERGED_BYTES, Event, ToolInput
+from turnwire_server.core.entry import DeltaType, Entry, Item, Private, Run
+
+__all__ = ["Log"]
+
+
+class Log:
+    """Append-only; one writer, any number of cursors."""
+
+    def __init__(self, conversation: str, *, head: int = 0) -> None:
+        self.conversation = conversation
+        self.floor = head
+        """Entries up to here are not in memory."""
+        self.head = head
+        """The last seq appended."""
+        self.durable = head
+        """The last seq that readers may see."""
+        self._items: list[Item] = []
+        self._firsts: list[int] = []
+
+    def append(self, event: Event, private: Private | None = None) -> None:
+        """Append an event whose seq is `head + 1`."""
+        self._push(Entry(event, private), event.seq)
+        self.head = event.seq
+
+    def append_delta(
+        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
+        """Append a delta; it joins the run at the end if it continues it.
+
+        This is the path of every token: no event object is made before somebody reads.
+        """
+        last = self._items[-1] if self._items else None
+        if (
+            last.__class__ is Run
+            and last.block == block
+            and last.type is type
+            and last.turn == turn
+            # Four bytes a code point at most, so the merged event stays within the rule's bound.
+            and (last.size + len(text)) * 4 <= MAX_MERGED_BYTES
+        ):
+            last.texts.append(text)
+            last.size += len(text)
+        else:
+            run = Run(
+                type,
+                conversation=self.conversation,
+                turn=turn,
+                block=block,
+                tool_id=tool_id if type is ToolInput else None,
+                first_seq=self.head + 1,
+                texts=[text],
+            )
+            self._push(run, self.head + 1)
+        self.head += 1
+
+    def _push(self, item: Item, first_seq: int) -> None:
+        self._items.append(item)
+        self._firsts.append(first_seq)
+
+    def read(self, after: int, upto: int, *, max_bytes: int | None = None) -> list[Item]:
+        """The merged items in (after, upto], cut at both ends; at least one if there is any.
+
+        `max_bytes` bounds the text roughly: reading stops after the run that passes it. The caller
+        sees to `after >= floor`.
+        """
+        items: list[Item] = []
+        size = 0
+        index = max(bisect_right(self._firsts, after + 1) - 1, 0)
+        for item in self._items[index:] if index else self._items:
+            if item.last_seq <= after:
+                continue
+            first = item.first_seq
+            if first > upto:
+                break
+            if item.__class__ is Run:
+                if first <= after or item.last_seq > upto:
+                    item = item.cut(after, upto)
+                size += item.size
+            items.append(item)
+            if max_bytes is not None and size >= max_bytes:
+                break
+        return items
+
+    def trim(self, keep_bytes: int) -> None:
+        """Forget the oldest durable items while the rest still holds `keep_bytes` of text."""
+        size, cut = 0, len(self._items)
+        while cut > 0 and size < keep_bytes:
+            cut -= 1
+            item = self._items[cut]
+            size += item.size if isinstance(item, Run) else 256
+        while cut > 0 and self._items[cut - 1].last_seq > self.durable:
+            cut -= 1
+        if cut > 0:
+            self.floor = self._items[cut - 1].last_seq
+            del self._items[:cut], self._firsts[:cut]

@@ -1,0 +1,446 @@
+"""The turn: the agent loop from a user's message to exactly one `done`.
+
+The loop is one task. A turn can be ended from outside at any moment (`end`), synchronously: the
+terminal event is written at once, and whatever the task or a tool still says is ignored.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from turnwire_protocol import (
+    BlockStop,
+    Code,
+    Done,
+    Error,
+    Retry,
+    Rewind,
+    Start,
+    Step,
+    StopReason,
+    Thinking,
+    Token,
+    ToolExecuting,
+    ToolInput,
+    ToolProgress,
+    ToolResult,
+    ToolStart,
+    Usage,
+)
+from turnwire_server.core.answer import parse_input
+from turnwire_server.core.backoff import delay_seconds
+from turnwire_server.core.endings import unfinished_result
+from turnwire_server.core.ledger import Ledger
+from turnwire_server.core.options import Options, Policy
+from turnwire_server.errors import ModelError
+from turnwire_server.model.port import (
+    BlockEnd,
+    Counts,
+    Model,
+    ModelRequest,
+    Part,
+    Stop,
+    TextPart,
+    ThinkingPart,
+    ToolInputPart,
+    ToolPart,
+    ToolResultPart,
+)
+from turnwire_server.tools.tool import ToolContext
+from turnwire_server.tools.toolset import Outcome, Toolset
+
+__all__ = ["Services", "Turn", "TurnState", "Writer"]
+
+logger = logging.getLogger("turnwire.turn")
+
+_PROGRESS_INTERVAL_SECONDS = 0.1
+
+
+class TurnState(Enum):
+    """Where a turn is. It only moves down this list."""
+
+    QUEUED = auto()
+    """Its message is accepted; nothing runs."""
+    RUNNING = auto()
+    CANCELLING = auto()
+    """The receipt of a cancel is out, `done` follows at once."""
+    DONE = auto()
+    """`done` is written; nothing of the turn follows."""
+
+
+class Writer(Protocol):
+    """The log of the turn's conversation, as the turn sees it."""
+
+    conversation: str
+
+    def write(
+        self, turn: str, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
+    ) -> None:
+        """Append an event."""
+
+    def write_delta(
+        self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
+        """Append a delta."""
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The history for the model, up to now."""
+
+    def container(self) -> str | None:
+        """The provider's container, if the conversation has one."""
+
+
+@dataclass(slots=True, frozen=True)
+class Services:
+    """What all turns share."""
+
+    model: Model
+    toolset: Toolset
+    policy: Policy
+    chance: Callable[[], float] = random.random
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call of this turn that may still need a result."""
+
+    block: int
+    tool_id: str
+    name: str
+    runs_on: str
+    pieces: list[str] = field(default_factory=list)
+    complete: bool = False
+    has_result: bool = False
+    started: float | None = None
+    reported: float = float("-inf")
+
+
+class Turn:
+    """One user message and everything done to answer it. Runs once."""
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        principal: str,
+        options: Options,
+        services: Services,
+        writer: Writer,
+        on_done: Callable[["Turn"], None],
+        cancel_on_detach: bool,
+    ) -> None:
+        self.id = id
+        self.principal = principal
+        self.state = TurnState.QUEUED
+        self.cancel_on_detach = cancel_on_detach
+        self._options = options
+        self._services = services
+        self._writer = writer
+        self._on_done = on_done
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ledger = Ledger()
+        self._calls: dict[str, _Call] = {}
+        self._step = 0
+        self._attempt = 0
+        self._next_block = 0
+        self._rewind_to: int | None = None
+        self._created = time.monotonic()
+        self._first_delta: float | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to run; the message is durable."""
+        self.state = TurnState.RUNNING
+        self._write(Start, private={"options": self._options.model_dump()}, model=self.model)
+        timeout = self._services.policy.turn_timeout_seconds
+        late = ModelError(Code.TIMEOUT, f"the turn did not end within {timeout:g} seconds")
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(timeout, lambda: self.end(StopReason.FAILED, late))
+        self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
+
+    def cancel(self) -> None:
+        """End it as cancelled right after the caller's receipt is out."""
+        if self.state in (TurnState.QUEUED, TurnState.RUNNING):
+            self.state = TurnState.CANCELLING
+            asyncio.get_running_loop().call_soon(self.end, StopReason.CANCELLED)
+
+    def end(self, stop_reason: str, error: ModelError | None = None) -> None:
+        """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
+        if self.state is TurnState.DONE:
+            return
+        for call in self._calls.values():
+            if call.complete and not call.has_result:
+                self._result(call, Outcome(unfinished_result(stop_reason), is_error=True))
+        if error is not None:
+            self._write(
+                Error,
+                code=error.code,
+                message=error.message,
+                retryable=error.retryable,
+                retry_after_seconds=error.retry_after_seconds,
+            )
+        usage = self._ledger.total()
+        milliseconds = round((time.monotonic() - self._created) * 1000)
+        self._write(
+            Done,
+            stop_reason=stop_reason,
+            usage=usage,
+            steps=self._step,
+            duration_ms=milliseconds,
+            cost_usd=self._ledger.cost_usd(self._services.policy.prices),
+        )
+        self.state = TurnState.DONE
+        if self._timer is not None:
+            self._timer.cancel()
+        # From within the task itself there is nothing to stop.
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        first = None if self._first_delta is None else self._first_delta - self._created
+        logger.info(
+            "turn principal=%s conversation=%s turn=%s model=%s input_tokens=%d output_tokens=%d "
+            "first_token_ms=%s total_ms=%d stop_reason=%s code=%s",
+            self.principal,
+            self._writer.conversation,
+            self.id,
+            self.model,
+            usage.input_tokens,
+            usage.output_tokens,
+            "-" if first is None else round(first * 1000),
+            milliseconds,
+            stop_reason,
+            "-" if error is None else error.code.value,
+        )
+        self._on_done(self)
+
+    @property
+    def model(self) -> str:
+        """The model it was resolved to."""
+        return self._options.model
+
+    async def _run(self) -> None:
+        try:
+            self.end(await self._loop())
+        except ModelError as error:
+            self.end(StopReason.FAILED, error)
+        except asyncio.CancelledError:
+            # Whoever cancelled the task has ended the turn, or the process is going down.
+            self.end(StopReason.INTERRUPTED)
+            raise
+        except Exception:
+            # Boundary: the task's root. A turn that dies of our own mistake still ends.
+            logger.exception("turn %s failed", self.id)
+            self.end(StopReason.FAILED, ModelError(Code.INTERNAL, "internal error"))
+
+    # The agent loop
+
+    async def _loop(self) -> str:
+        policy = self._services.policy
+        while True:
+            self._step += 1
+            reason = await self._call_model()
+            if reason == "tool_use":
+                if self._step >= policy.max_steps:
+                    return StopReason.MAX_STEPS
+                await self._run_tools()
+            elif reason == "pause_turn":
+                if self._step >= policy.max_steps:
+                    return StopReason.MAX_STEPS
+            else:
+                return reason
+
+    async def _call_model(self) -> str:
+        """One step: attempts until one succeeds or there is no sense in another."""
+        policy = self._services.policy
+        first_block = self._next_block
+        self._attempt = 0
+        while True:
+            self._attempt += 1
+            self._ledger.begin(self.model)
+            self._write(Step, step=self._step, attempt=self._attempt, model=self.model)
+            try:
+                return await self._answer(first_block)
+            except ModelError as error:
+                self._ledger.fail()
+                if not error.retryable or self._attempt > policy.retries:
+                    raise
+                delay = delay_seconds(
+                    self._attempt,
+                    base_seconds=policy.base_delay_seconds,
+                    cap_seconds=policy.max_delay_seconds,
+                    chance=self._services.chance(),
+                    retry_after_seconds=error.retry_after_seconds,
+                )
+                self._write(
+                    Retry,
+                    step=self._step,
+                    attempt=self._attempt,
+                    delay_seconds=delay,
+                    code=error.code,
+                    message=error.message,
+                )
+            if self._next_block > first_block:
+                self._rewind_to = first_block
+            await asyncio.sleep(delay)
+
+    async def _answer(self, first_block: int) -> str:
+        options = self._options
+        request = ModelRequest(
+            model=options.model,
+            messages=self._writer.messages(),
+            max_tokens=options.max_tokens,
+            system=options.system,
+            thinking=options.thinking,
+            tools=self._services.toolset.specifications(options.tools),
+            container=self._writer.container(),
+        )
+        reason = ""
+        async with self._services.model.stream(request) as stream:
+            async for parts in stream:
+                for part in parts:
+                    self._take(part, first_block)
+                    if part.__class__ is Stop:
+                        reason = part.reason
+        return reason
+
+    def _take(self, part: Part, first_block: int) -> None:
+        """Write what the next part of the answer says. The path of every token."""
+        if isinstance(part, Counts):
+            self._count(part)
+            return
+        if self._rewind_to is not None:
+            # Only now: until the new attempt speaks, what the failed one said stays visible.
+            self._rewind(self._rewind_to)
+        if isinstance(part, Stop):
+            return
+        block = first_block + part.index
+        if block >= self._next_block:
+            self._next_block = block + 1
+        match part:
+            case TextPart():
+                self._delta(Token, block, part.text)
+            case ThinkingPart():
+                self._delta(Thinking, block, part.text)
+            case ToolInputPart():
+                if call := self._calls.get(part.tool_id):
+                    call.pieces.append(part.partial_json)
+                self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
+            case ToolPart():
+                call = _Call(block, part.tool_id, part.name, part.runs_on, started=time.monotonic())
+                self._calls[part.tool_id] = call
+                self._write(
+                    ToolStart,
+                    block=block,
+                    tool_id=part.tool_id,
+                    tool_name=part.name,
+                    runs_on=part.runs_on,
+                )
+            case ToolResultPart():
+                if call := self._calls.get(part.tool_id):
+                    self._result(call, Outcome(part.text, is_error=part.is_error))
+            case BlockEnd():
+                for call in self._calls.values():
+                    if call.block == block:
+                        call.complete = True
+                self._write(BlockStop, private=part.raw, block=block)
+
+    def _rewind(self, block: int) -> None:
+        self._write(Rewind, block=block)
+        self._next_block, self._rewind_to = block, None
+        self._calls = {i: call for i, call in self._calls.items() if call.block < block}
+
+    def _delta(self, type: Any, block: int, text: str, *, tool_id: str | None = None) -> None:
+        if self.state is not TurnState.DONE:
+            if self._first_delta is None:
+                self._first_delta = time.monotonic()
+            self._ledger.stream(len(text))
+            self._writer.write_delta(type, self.id, block, text, tool_id=tool_id)
+
+    def _count(self, counts: Counts) -> None:
+        self._ledger.count(counts)
+        self._write(
+            Usage,
+            private={"container": counts.container} if counts.container else None,
+            step=self._step,
+            attempt=self._attempt,
+            input_tokens=counts.input_tokens,
+            output_tokens=counts.output_tokens,
+            cache_read_input_tokens=counts.cache_read_input_tokens,
+            cache_creation_input_tokens=counts.cache_creation_input_tokens,
+        )
+
+    # Tools
+
+    async def _run_tools(self) -> None:
+        """All calls of the step at once; nothing ran before its `tool_use` came."""
+        calls = [
+            call
+            for call in self._calls.values()
+            if call.complete and not call.has_result and call.runs_on != "provider"
+        ]
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(self._run_tool(call), name=f"tool {call.name}")
+
+    async def _run_tool(self, call: _Call) -> None:
+        toolset = self._services.toolset
+        input = parse_input("".join(call.pieces))
+        problem = toolset.problem(call.name, input)
+        call.started = time.monotonic()
+        if problem is not None or input is None:
+            self._result(call, Outcome(problem or "", is_error=True))
+            return
+        self._write(
+            ToolExecuting,
+            tool_id=call.tool_id,
+            tool_name=call.name,
+            input=input,
+            runs_on="server",
+        )
+        context = ToolContext(
+            principal=self.principal,
+            conversation=self._writer.conversation,
+            turn=self.id,
+            tool_id=call.tool_id,
+            report=self._reporter(call),
+        )
+        self._result(call, await toolset.run(call.name, input, context))
+
+    def _reporter(self, call: _Call) -> Callable[[str, float | None], None]:
+        loop = asyncio.get_running_loop()
+
+        def report(message: str, fraction: float | None) -> None:
+            loop.call_soon_threadsafe(self._progress, call, message, fraction)
+
+        return report
+
+    def _progress(self, call: _Call, message: str, fraction: float | None) -> None:
+        now = time.monotonic()
+        if call.has_result or now - call.reported < _PROGRESS_INTERVAL_SECONDS:
+            return
+        call.reported = now
+        bounded = None if fraction is None else min(max(fraction, 0.0), 1.0)
+        self._write(ToolProgress, tool_id=call.tool_id, message=message[:1000], fraction=bounded)
+
+    def _result(self, call: _Call, outcome: Outcome) -> None:
+        if call.has_result or self.state is TurnState.DONE:
+            return
+        call.has_result = True
+        started = call.started or time.monotonic()
+        self._write(
+            ToolResult,
+            tool_id=call.tool_id,
+            content=outcome.content,
+            is_error=outcome.is_error,
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    def _write(self, type: type[Any], *, private: Any = None, **fields: Any) -> None:
+        if self.state is not TurnState.DONE:
+            self._writer.write(self.id, type, private=private, **fields)

@@ -1,0 +1,182 @@
+"""Claude, through the Anthropic SDK. The one module that imports it; knows no turn and no log.
+
+The SDK's own retries are off: every attempt is visible in the log. Streaming events:
+https://docs.claude.com/en/docs/build-with-claude/streaming, errors: .../en/api/errors.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anthropic
+import httpx2
+from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient, beta_async_tool, beta_tool
+from anthropic.types import RawMessageStreamEvent
+
+from turnwire_protocol import Code
+from turnwire_server.errors import ModelError
+from turnwire_server.model.decoder import Decoder
+from turnwire_server.model.port import ModelRequest, Part
+
+__all__ = ["Claude", "Client", "classify", "connect", "derive_tool", "has_credentials"]
+
+Client = AsyncAnthropic
+
+_CODES = {
+    "authentication_error": Code.AUTH_ERROR,
+    "billing_error": Code.PERMISSION_DENIED,
+    "permission_error": Code.PERMISSION_DENIED,
+    "not_found_error": Code.NOT_FOUND,
+    "request_too_large": Code.CONTEXT_TOO_LONG,
+    "rate_limit_error": Code.RATE_LIMIT,
+    "overloaded_error": Code.OVERLOADED,
+    "timeout_error": Code.TIMEOUT,
+    "invalid_request_error": Code.INVALID_REQUEST,
+    "api_error": Code.INTERNAL,
+}
+"""The API's error types; they also come in an `error` event inside a 200 response."""
+
+_STATUSES = {
+    401: Code.AUTH_ERROR,
+    402: Code.PERMISSION_DENIED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    408: Code.TIMEOUT,
+    413: Code.CONTEXT_TOO_LONG,
+    429: Code.RATE_LIMIT,
+    504: Code.TIMEOUT,
+    529: Code.OVERLOADED,
+}
+
+_CACHE = {"cache_control": {"type": "ephemeral"}}
+
+
+def has_credentials() -> bool:
+    """Whether the SDK finds a key or token in its `ANTHROPIC_*` environment or configuration."""
+    client = AsyncAnthropic()
+    return any((client.api_key, client.auth_token, getattr(client, "credentials", None)))
+
+
+def connect(base_url: str, api_key: str) -> Client:
+    """An SDK client for a server of the Messages API at `base_url`."""
+    return AsyncAnthropic(base_url=base_url, api_key=api_key, http_client=_http_client())
+
+
+def _http_client() -> DefaultAioHttpClient:
+    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=None))
+
+
+class Claude:
+    """`Model` over an SDK client, which it closes; None makes one from the SDK's environment.
+
+    `stall_timeout_seconds`: an attempt fails when nothing at all comes for so long.
+    """
+
+    def __init__(
+        self, client: AsyncAnthropic | None = None, *, stall_timeout_seconds: float = 60.0
+    ) -> None:
+        timeout = httpx2.Timeout(stall_timeout_seconds, connect=10.0)
+        client = client or AsyncAnthropic(http_client=_http_client())
+        self._client = client.with_options(max_retries=0, timeout=timeout)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.close()
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
+        """See `Model.stream`."""
+        try:
+            stream = await self._client.messages.create(stream=True, **_parameters(request))
+        except (anthropic.AnthropicError, httpx2.HTTPError, OSError) as error:
+            raise classify(error) from error
+        try:
+            yield _parts(stream)
+        finally:
+            await stream.close()
+
+
+async def _parts(stream: AsyncStream[RawMessageStreamEvent]) -> AsyncIterator[list[Part]]:
+    decoder = Decoder()
+    try:
+        async for event in stream:
+            if parts := decoder.feed(event.to_dict()):
+                yield parts
+    except (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError) as error:
+        raise classify(error) from error
+    if not decoder.stopped:
+        raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
+
+
+def _parameters(request: ModelRequest) -> dict[str, Any]:
+    """The request, with cache breakpoints after tools, system prompt and conversation."""
+    parameters: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "messages": _with_breakpoint(request.messages),
+    }
+    if request.system:
+        parameters["system"] = [{"type": "text", "text": request.system, **_CACHE}]
+    if request.tools:
+        parameters["tools"] = [*request.tools[:-1], {**request.tools[-1], **_CACHE}]
+    if request.thinking is not None:
+        parameters["thinking"] = request.thinking
+    if request.container is not None:
+        parameters["container"] = request.container
+    return parameters
+
+
+def _with_breakpoint(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A copy whose last block ends what is cached; the next turn finds it, being a prefix of it."""
+    last = messages[-1]
+    content = last["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if blocks[-1]["type"] in ("thinking", "redacted_thinking"):
+        return messages
+    marked = [*blocks[:-1], {**blocks[-1], **_CACHE}]
+    return [*messages[:-1], {**last, "content": marked}]
+
+
+def classify(error: Exception) -> ModelError:
+    """The one table of what a failed attempt means. Messages are the provider's own words."""
+    if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException | TimeoutError):
+        return ModelError(Code.TIMEOUT, "the model did not answer in time")
+    if isinstance(error, anthropic.APIStatusError):
+        kind, message = _body(error)
+        code = _CODES.get(kind) or _STATUSES.get(error.status_code)
+        if code is None:
+            code = Code.INTERNAL if error.status_code >= 500 else Code.INVALID_REQUEST
+        if code is Code.INVALID_REQUEST and _is_too_long(message):
+            code = Code.CONTEXT_TOO_LONG
+        return ModelError(code, message, retry_after_seconds=_retry_after(error))
+    if isinstance(error, anthropic.APIConnectionError | httpx2.HTTPError | OSError):
+        return ModelError(Code.NETWORK_ERROR, "the connection to the model failed")
+    if isinstance(error, ValueError):
+        return ModelError(Code.NETWORK_ERROR, "the model's answer was malformed")
+    return ModelError(Code.INTERNAL, str(error))
+
+
+def _body(error: anthropic.APIStatusError) -> tuple[str, str]:
+    body = error.body
+    inner = body.get("error") if isinstance(body, dict) else None
+    if isinstance(inner, dict):
+        return str(inner.get("type", "")), str(inner.get("message", ""))
+    return "", f"the model's server answered {error.status_code}"
+
+
+def _is_too_long(message: str) -> bool:
+    return "too long" in message or "context limit" in message or "context window" in message
+
+
+def _retry_after(error: anthropic.APIStatusError) -> float | None:
+    try:
+        return max(float(error.response.headers["retry-after"]), 0.0)
+    except (KeyError, ValueError):
+        return None
+
+
+def derive_tool(function: Callable[..., Any], *, name: str | None, description: str | None) -> Any:
+    """The SDK's tool of a function: schema from its types, descriptions from its docstring."""
+    derive = beta_async_tool if inspect.iscoroutinefunction(function) else beta_tool
+    return derive(function, name=name, description=description)

@@ -1,0 +1,86 @@
+"""What the core wants of a store: fenced, idempotent appends, and reads after a cursor."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Batch", "Fence", "Head", "Store"]
+
+
+@dataclass(slots=True, frozen=True)
+class Fence:
+    """The right to append to one log, until somebody else claims it."""
+
+    conversation: str
+    owner: str
+    epoch: str
+    token: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Batch:
+    """Items (first_seq..last_seq) in their stored form."""
+
+    fence: Fence
+    first_seq: int
+    last_seq: int
+    body: bytes
+    title: str | None = None
+    """The conversation's title, where this batch sets it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Head:
+    """What is known of a conversation without reading its log. Times are RFC 3339, UTC."""
+
+    conversation: str
+    owner: str
+    epoch: str
+    seq: int
+    title: str
+    created_at: str
+    updated_at: str
+
+
+class Store(Protocol):
+    """Where logs live. Every method may raise `StoreError`; what returned is durable."""
+
+    async def open(self) -> None:
+        """Make ready; called once, before anything else."""
+
+    async def close(self) -> None:
+        """Let go of everything."""
+
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+        """The right to append; `owner` and `epoch` count only where the log does not exist yet.
+
+        An existing log keeps its own, which the returned fence carries. A conversation comes to
+        exist with its first batch.
+        """
+
+    async def append(self, batches: list[Batch]) -> None:
+        """Make all batches durable in one commit, or none of them.
+
+        Idempotent on (conversation, first_seq).
+
+        Raises:
+            Fenced: a fence is void.
+            StoreError: nothing was stored; the same call may be repeated.
+        """
+
+    async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
+        """Bodies of the batches that hold anything after `after`, in order.
+
+        At least one if there is any, then up to about `max_bytes`.
+        """
+
+    async def head(self, conversation: str) -> Head | None:
+        """The conversation, or None if there is none."""
+
+    async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
+        """The owner's conversations, newest first, after the position `before`.
+
+        A position is `updated_at|conversation`, of the last one seen.
+        """
+
+    async def delete(self, conversation: str) -> None:
+        """Forget the conversation and its log."""

@@ -1,0 +1,133 @@
+"""The tools a server offers: specifications for the model, validation of input, and the run."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, best_match
+from pydantic_core import to_json
+
+from turnwire_protocol import Content, TextBlock
+from turnwire_server.errors import SettingsError
+from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext, as_tool
+
+__all__ = ["Outcome", "Toolset"]
+
+logger = logging.getLogger(__name__)
+
+MAX_RESULT_CHARS = 50_000
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """What the model is shown of a call."""
+
+    content: Content
+    is_error: bool = False
+
+
+class Toolset:
+    """Tools by name. Sync ones share `max_threads` threads, so that abandoned ones are bounded."""
+
+    def __init__(
+        self, tools: Iterable[object] = (), *, timeout_seconds: float = 60.0, max_threads: int = 32
+    ) -> None:
+        self._tools: dict[str, Tool] = {}
+        self._validators: dict[str, Draft202012Validator] = {}
+        self._timeout_seconds = timeout_seconds
+        self._max_threads = max_threads
+        self._limiter: CapacityLimiter | None = None
+        for candidate in tools:
+            self._add(as_tool(candidate))
+
+    def _add(self, tool: Tool) -> None:
+        if tool.name in self._tools:
+            raise SettingsError(f"tools: two are named {tool.name!r}")
+        try:
+            Draft202012Validator.check_schema(tool.input_schema)
+        except SchemaError as error:
+            raise SettingsError(f"tools: the schema of {tool.name!r}: {error.message}") from error
+        self._tools[tool.name] = tool
+        self._validators[tool.name] = Draft202012Validator(tool.input_schema)
+
+    @property
+    def names(self) -> list[str]:
+        """In the order they were given."""
+        return list(self._tools)
+
+    def specifications(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """The tools in the form of the Messages API; names it does not have are passed over."""
+        return [
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "input_schema": tool.input_schema,
+            }
+            for name in names
+            if (tool := self._tools.get(name)) is not None
+        ]
+
+    def problem(self, name: str, input: dict[str, Any] | None) -> str | None:
+        """Why the call cannot run, in words for the model; None if it can."""
+        if name not in self._tools:
+            return f"There is no tool {name!r}."
+        if input is None:
+            return "The input was not a JSON object."
+        error = best_match(self._validators[name].iter_errors(input))
+        return None if error is None else f"Invalid input at {error.json_path}: {error.message}"
+
+    async def run(self, name: str, input: dict[str, Any], context: ToolContext) -> Outcome:
+        """Run a call that has no problem. Never raises but on cancellation.
+
+        A sync function cannot be stopped: on time-out or cancellation its thread is abandoned.
+        """
+        tool = self._tools[name]
+        timeout = tool.timeout_seconds or self._timeout_seconds
+        CONTEXT.set(context)
+        try:
+            async with asyncio.timeout(timeout):
+                value = await self._call(tool, input)
+            return Outcome(_content(value))
+        except TimeoutError:
+            return Outcome(f"The tool did not finish within {timeout:g} seconds.", is_error=True)
+        except Exception as error:
+            # Boundary: a tool is foreign code. Its text is for the model, its traceback for us.
+            logger.warning("tool %s failed", name, exc_info=True)
+            content = getattr(error, "content", None) or f"{type(error).__name__}: {error}"
+            return Outcome(_content(content), is_error=True)
+
+    async def _call(self, tool: Tool, input: dict[str, Any]) -> Any:
+        if tool.is_async:
+            return await tool.function(input)
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._max_threads)
+        run = copy_context().run
+        return await anyio.to_thread.run_sync(
+            run, tool.function, input, abandon_on_cancel=True, limiter=self._limiter
+        )
+
+
+def _content(value: Any) -> Content:
+    """Text as it is, a list of text blocks as blocks, anything else as JSON; cut where too long."""
+    if isinstance(value, list) and value and all(_is_text_block(block) for block in value):
+        return [TextBlock(text=_cut(block["text"])) for block in value]
+    if value is None:
+        return ""
+    return _cut(value if isinstance(value, str) else to_json(value, fallback=str).decode())
+
+
+def _is_text_block(block: object) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text" and "text" in block
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_RESULT_CHARS:
+        return text
+    left = len(text) - MAX_RESULT_CHARS
+    return f"{text[:MAX_RESULT_CHARS]}\n[cut here: {left} more characters]"

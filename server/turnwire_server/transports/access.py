@@ -1,0 +1,116 @@
+"""Who may come in: host, origin and principal of a connection. The same for HTTP and WebSocket."""
+
+import hmac
+import inspect
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from turnwire_protocol import Code
+from turnwire_server.errors import Refused
+
+__all__ = ["Access", "Authenticate", "is_loopback", "shared_token"]
+
+Authenticate = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
+"""HTTPConnection → principal, or None. May be async."""
+
+LOCAL = "local"
+"""The principal of everybody, without an authenticator."""
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address, without its port, means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def shared_token(token: str) -> Authenticate:
+    """Everybody who knows the token is the principal `token`. `Authorization: Bearer …` only."""
+
+    def authenticate(connection: HTTPConnection) -> str | None:
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        known = hmac.compare_digest(given.strip().encode(), token.encode())
+        return "token" if known and scheme.lower() == "bearer" else None
+
+    return authenticate
+
+
+class Access:
+    """Decides on every connection. Without `authenticate`, only this machine itself is served."""
+
+    def __init__(
+        self, authenticate: Authenticate | None = None, *, allow_origins: Sequence[str] = ()
+    ) -> None:
+        self._authenticate = authenticate
+        self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
+
+    def check_host(self, connection: HTTPConnection) -> None:
+        """Refuse what does not come from this machine, where nobody is asked who they are.
+
+        Checking `Host` as well stops DNS rebinding: a foreign page's own name that resolves to us.
+
+        Raises:
+            Refused: permission_denied.
+        """
+        if self._authenticate is not None:
+            return
+        peer = connection.client.host if connection.client else ""
+        if any(name in connection.headers for name in _FORWARDED):
+            raise _denied("forwarded requests are not served without a token: set TURNWIRE_TOKEN")
+        if not (is_loopback(peer) and is_loopback(_host(connection))):
+            raise _denied("only this machine is served without a token: set TURNWIRE_TOKEN")
+
+    def check_origin(self, connection: HTTPConnection) -> None:
+        """Refuse web pages of other origins.
+
+        Without an `Origin` header the fetch metadata tell (https://www.w3.org/TR/fetch-metadata/):
+        a plain GET from a foreign page carries no origin.
+
+        Raises:
+            Refused: permission_denied.
+        """
+        origin = connection.headers.get("origin")
+        if origin is not None:
+            if not self.is_own(connection, origin) and not self.is_allowed(origin):
+                raise _denied("this origin is not allowed: see allow_origins")
+        elif connection.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            raise _denied("requests from other sites are not served: see allow_origins")
+
+    def is_allowed(self, origin: str) -> bool:
+        """Whether a foreign origin is on the operator's list."""
+        return "*" in self._allow_origins or origin.lower() in self._allow_origins
+
+    def is_own(self, connection: HTTPConnection, origin: str) -> bool:
+        """Whether the origin is the one this service was asked as."""
+        return urlsplit(origin).netloc.lower() == connection.headers.get("host", "").lower()
+
+    async def principal(self, connection: HTTPConnection) -> str | None:
+        """Who asks, or None if they did not say who they are."""
+        if self._authenticate is None:
+            return LOCAL
+        found = self._authenticate(connection)
+        return await found if inspect.isawaitable(found) else found
+
+    async def principal_of_token(self, connection: HTTPConnection, token: str) -> str | None:
+        """Who asks, by a token that came after the headers (`hello`)."""
+        headers = [pair for pair in connection.scope["headers"] if pair[0] != b"authorization"]
+        bearer = (b"authorization", b"Bearer " + token.encode())
+        scope = {**connection.scope, "headers": [*headers, bearer]}
+        return await self.principal(HTTPConnection(scope))
+
+
+def _host(connection: HTTPConnection) -> str:
+    host = connection.headers.get("host", "")
+    return urlsplit(f"//{host}").hostname or ""
+
+
+def _denied(message: str) -> Refused:
+    return Refused(Code.PERMISSION_DENIED, message)

@@ -1,0 +1,144 @@
+"""What every HTTP endpoint does alike: access, CORS, and errors as typed JSON."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from turnwire_protocol import BadCursor, Code, first_problem, is_retryable
+from turnwire_server.errors import Refused
+from turnwire_server.transports.access import Access
+
+__all__ = ["error_response", "guarded", "preflight", "principal_of", "status_of"]
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_STATUSES: dict[str, int] = {
+    Code.BAD_COMMAND: 400,
+    Code.INVALID_REQUEST: 400,
+    Code.UNAUTHORIZED: 401,
+    Code.PERMISSION_DENIED: 403,
+    Code.NOT_FOUND: 404,
+    Code.UNKNOWN_CONVERSATION: 404,
+    Code.UNKNOWN_TURN: 404,
+    Code.UNKNOWN_TOOL_CALL: 404,
+    Code.BUSY: 409,
+    Code.ALREADY_DECIDED: 409,
+    Code.KEY_REUSED: 409,
+    Code.TOO_LARGE: 413,
+    Code.CONTEXT_TOO_LONG: 413,
+    Code.TOO_MANY: 429,
+    Code.RATE_LIMIT: 429,
+    Code.UNSUPPORTED: 501,
+    Code.AUTH_ERROR: 502,
+    Code.NETWORK_ERROR: 502,
+    Code.OVERLOADED: 503,
+    Code.DRAINING: 503,
+    Code.STORAGE_UNAVAILABLE: 503,
+    Code.TIMEOUT: 504,
+}
+
+
+def status_of(code: str) -> int:
+    """The HTTP status that fits an error code."""
+    return _STATUSES.get(code, 500)
+
+
+def error_response(
+    code: str,
+    message: str,
+    *,
+    retry_after_seconds: float | None = None,
+    **more: Any,
+) -> JSONResponse:
+    """`{error: {code, message, retryable, retry_after_seconds?}}` with the fitting status."""
+    error: dict[str, Any] = {"code": code, "message": message, "retryable": is_retryable(code)}
+    headers = {}
+    if retry_after_seconds is not None:
+        error["retry_after_seconds"] = retry_after_seconds
+        headers["Retry-After"] = str(max(round(retry_after_seconds), 1))
+    if code == Code.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": error, **more}, status_of(code), headers)
+
+
+def principal_of(request: Request) -> str:
+    """Who asks; every guarded endpoint has it."""
+    principal: str = request.state.turnwire_principal
+    return principal
+
+
+def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
+    """A route class whose endpoints are reached only by those `access` lets in."""
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Handler:
+            handler = super().get_route_handler()
+
+            async def guard(request: Request) -> Response:
+                try:
+                    access.check_host(request)
+                    access.check_origin(request)
+                    if needs_principal:
+                        principal = await access.principal(request)
+                        if principal is None:
+                            raise Refused(Code.UNAUTHORIZED, "a valid bearer token is required")
+                        request.state.turnwire_principal = principal
+                    response = await handler(request)
+                except Refused as refused:
+                    response = error_response(
+                        refused.code,
+                        refused.message,
+                        retry_after_seconds=refused.retry_after_seconds,
+                    )
+                except (RequestValidationError, ValidationError) as error:
+                    response = error_response(Code.BAD_COMMAND, _problem(error))
+                except BadCursor as error:
+                    response = error_response(Code.BAD_COMMAND, str(error))
+                except HTTPException as error:
+                    if error.status_code != 413:
+                        raise
+                    response = error_response(Code.TOO_LARGE, "the body is too large")
+                _allow(access, request, response)
+                return response
+
+            return guard
+
+    return Guarded
+
+
+def preflight(access: Access, request: Request) -> Response:
+    """The answer to a CORS preflight; a foreign origin that is not allowed gets a bare 403."""
+    origin = request.headers.get("origin", "")
+    if not (access.is_own(request, origin) or access.is_allowed(origin)):
+        return Response(status_code=403)
+    response = Response(status_code=204)
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
+    response.headers["Access-Control-Allow-Headers"] = (
+        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+    )
+    response.headers["Access-Control-Max-Age"] = "600"
+    _allow(access, request, response)
+    return response
+
+
+def _allow(access: Access, request: Request, response: Response) -> None:
+    origin = request.headers.get("origin")
+    if origin is not None and access.is_allowed(origin):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+
+
+def _problem(error: RequestValidationError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        return first_problem(error)
+    problem = error.errors()[0]
+    if problem["type"] == "json_invalid":
+        return "body: not JSON"
+    where = [str(part) for part in problem["loc"][1:]] or [str(part) for part in problem["loc"]]
+    return f"{'.'.join(where)}: {problem['msg']}"

@@ -1,0 +1,78 @@
+"""The chat page and the browser client, as files; and whether the service is alive and ready."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
+from turnwire_browser import STATIC
+from turnwire_server.errors import Refused
+from turnwire_server.transports.access import Access
+from turnwire_server.transports.http import error_response, guarded
+
+__all__ = ["health_router", "page_router"]
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".html": "text/html",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_router(access: Access) -> APIRouter:
+    """One route for each file, so that nothing else below the prefix is shadowed.
+
+    Any page may link here and import the module (CORS): the files hold no secrets.
+    """
+    router = APIRouter(include_in_schema=False)
+    for path in sorted(STATIC.rglob("*")):
+        name = path.relative_to(STATIC).as_posix()
+        if path.suffix in _TYPES:
+            router.add_api_route(f"/{name}", _file(path, access), methods=["GET", "HEAD"])
+    router.add_api_route("/", _file(STATIC / "index.html", access), methods=["GET", "HEAD"])
+    return router
+
+
+def _file(path: Path, access: Access) -> Callable[[Request], Response]:
+    media_type = _TYPES[path.suffix]
+    headers = dict(_HEADERS)
+    if path.suffix == ".js":
+        headers["Access-Control-Allow-Origin"] = "*"
+
+    def serve(request: Request) -> Response:
+        try:
+            access.check_host(request)
+        except Refused as refused:
+            return error_response(refused.code, refused.message)
+        return FileResponse(path, headers=headers, media_type=media_type)
+
+    return serve
+
+
+def health_router(access: Access, *, is_ready: Callable[[], bool]) -> APIRouter:
+    """`/health`: alive. `/ready`: able to take work, otherwise 503."""
+    router = APIRouter(tags=["turnwire"], route_class=guarded(access, needs_principal=False))
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """Alive."""
+        return {"status": "ok"}
+
+    @router.get("/ready")
+    async def ready() -> JSONResponse:
+        """Able to take work: the store can be written, and it does not drain."""
+        if is_ready():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "unavailable"}, 503)
+
+    return router

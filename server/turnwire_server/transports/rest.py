@@ -1,0 +1,262 @@
+"""REST and SSE: the same commands and followers as the WebSocket, over HTTP."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse
+from pydantic import AliasChoices, Field
+from pydantic_core import from_json
+
+from turnwire_protocol import (
+    Ack,
+    Cancel,
+    CancelBody,
+    Code,
+    Command,
+    Content,
+    Decide,
+    DecideBody,
+    SendBody,
+    ToolOutput,
+    ToolOutputBody,
+    Turn,
+    encode,
+    parse_event,
+    parse_sse_id,
+)
+from turnwire_protocol import (
+    Conversation as Folded,
+)
+from turnwire_server.core.conversations import Conversations
+from turnwire_server.core.follower import Follower
+from turnwire_server.errors import Refused
+from turnwire_server.transports.access import Access
+from turnwire_server.transports.http import error_response, guarded, preflight, principal_of
+from turnwire_server.transports.sse import KEEPALIVE_SECONDS, event_stream
+
+__all__ = ["rest_router"]
+
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_STREAM_DOCS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "The turn is done and the reader has all of it: stop reconnecting."},
+}
+
+LastEventId = Annotated[str | None, Header(description="Where to go on: an event's `id`.")]
+
+
+class ChatBody(SendBody):
+    """A `send`, without type and id; `message` is another name for `content`."""
+
+    content: Content = Field(min_length=1, validation_alias=AliasChoices("content", "message"))
+
+
+def rest_router(conversations: Conversations, access: Access, *, max_body_bytes: int) -> APIRouter:
+    """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
+    router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
+
+    async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
+        if send.on_detach is None:
+            send = send.model_copy(update={"on_detach": "cancel"})
+        accepted = await conversations.send(principal_of(request), send)
+        await accepted.durable
+        turn, conversation = accepted.ack.turn or "", accepted.ack.conversation or ""
+        if last_event_id is None:
+            follower = accepted.follow(_nobody)
+        else:
+            named, epoch, seq = parse_sse_id(last_event_id)
+            if named != conversation:
+                raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+            if (
+                accepted.done_seq is not None
+                and epoch == accepted.ack.epoch
+                and seq >= accepted.done_seq
+            ):
+                return Response(status_code=204)
+            after = max(seq, accepted.ack.after or 0)
+            follower, _ = await conversations.follow(
+                principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
+            )
+        accept = request.headers.get("accept", "")
+        if "application/json" in accept and "text/event-stream" not in accept:
+            return _answer(conversation, await _finished(follower, turn))
+        return EventSourceResponse(event_stream(follower, turn=turn), headers=_STREAM_HEADERS)
+
+    @router.post(
+        "/chat",
+        responses=_STREAM_DOCS,
+        response_class=EventSourceResponse,
+        response_model=None,
+        max_body_size=max_body_bytes,
+    )
+    async def post_chat(
+        request: Request,
+        body: ChatBody,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        """Send a message and stream the events of its turn, until its `done`.
+
+        With `Accept: application/json`: wait, and return the finished answer.
+        """
+        if idempotency_key is not None:
+            if body.key is not None and body.key != idempotency_key:
+                raise Refused(Code.BAD_COMMAND, "key: differs from the Idempotency-Key header")
+            body = body.model_copy(update={"key": idempotency_key})
+        return await chat(request, body, last_event_id)
+
+    @router.get(
+        "/chat", responses=_STREAM_DOCS, response_class=EventSourceResponse, response_model=None
+    )
+    async def get_chat(
+        request: Request,
+        message: Annotated[str, Query(min_length=1)],
+        key: Annotated[str, Query(min_length=1, max_length=128)],
+        conversation: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        """The same for a plain `EventSource`, which reconnects by itself: `key` makes it attach."""
+        send = SendBody(content=message, key=key, conversation=conversation)
+        return await chat(request, send, last_event_id)
+
+    @router.get(
+        "/conversations/{conversation}/events",
+        response_class=EventSourceResponse,
+        response_model=None,
+    )
+    async def events(
+        request: Request,
+        conversation: str,
+        after: Annotated[int, Query(ge=0)] = 0,
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        """All events of a conversation after a cursor, then live ones, without end."""
+        epoch = None
+        if last_event_id is not None:
+            named, epoch, after = parse_sse_id(last_event_id)
+            if named != conversation:
+                raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+        follower, _ = await conversations.follow(
+            principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
+        )
+        return EventSourceResponse(event_stream(follower), headers=_STREAM_HEADERS)
+
+    async def submit(request: Request, command: Command) -> Response:
+        ack = await conversations.submit(principal_of(request), command)
+        return Response(
+            encode(ack.model_copy(update={"id": "rest"})), media_type="application/json"
+        )
+
+    @router.post(
+        "/conversations/{conversation}/cancel", response_model=Ack, max_body_size=max_body_bytes
+    )
+    async def cancel(request: Request, conversation: str, body: CancelBody) -> Response:
+        """Stop a turn."""
+        fields = body.model_dump()
+        return await submit(request, Cancel(id="rest", conversation=conversation, **fields))
+
+    @router.post(
+        "/conversations/{conversation}/decide", response_model=Ack, max_body_size=max_body_bytes
+    )
+    async def decide(request: Request, conversation: str, body: DecideBody) -> Response:
+        """Allow or deny a tool call."""
+        fields = body.model_dump()
+        return await submit(request, Decide(id="rest", conversation=conversation, **fields))
+
+    @router.post(
+        "/conversations/{conversation}/tool_output",
+        response_model=Ack,
+        max_body_size=max_body_bytes,
+    )
+    async def tool_output(request: Request, conversation: str, body: ToolOutputBody) -> Response:
+        """Give the result of a client's tool."""
+        fields = body.model_dump()
+        return await submit(request, ToolOutput(id="rest", conversation=conversation, **fields))
+
+    @router.get("/conversations")
+    async def list_conversations(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        before: Annotated[str | None, Query(max_length=256)] = None,
+    ) -> dict[str, Any]:
+        """The conversations, newest first; `next` is the `before` of the next page."""
+        heads = await conversations.list_heads(
+            principal_of(request), limit=limit + 1, before=before
+        )
+        page = heads[:limit]
+        answer: dict[str, Any] = {
+            "conversations": [
+                {
+                    "conversation": head.conversation,
+                    "title": head.title,
+                    "seq": head.seq,
+                    "created_at": head.created_at,
+                    "updated_at": head.updated_at,
+                }
+                for head in page
+            ]
+        }
+        if len(heads) > limit:
+            answer["next"] = f"{page[-1].updated_at}|{page[-1].conversation}"
+        return answer
+
+    @router.get("/conversations/{conversation}")
+    async def read(request: Request, conversation: str) -> dict[str, Any]:
+        """The folded conversation, as it is now."""
+        follower, head = await conversations.follow(
+            principal_of(request), conversation, after=0, epoch=None, wake=_nobody
+        )
+        folded = Folded()
+        try:
+            while follower.after < head and (frames := await follower.read()):
+                for frame in frames:
+                    folded.apply(parse_event(from_json(frame.text)))
+        finally:
+            follower.close()
+        return {"conversation": conversation, "epoch": follower.epoch, **folded.to_dict()}
+
+    @router.delete("/conversations/{conversation}", status_code=204)
+    async def delete(request: Request, conversation: str) -> Response:
+        """Stop what runs, and forget the conversation."""
+        await conversations.delete(principal_of(request), conversation)
+        return Response(status_code=204)
+
+    options = APIRouter(prefix="/v1", include_in_schema=False)
+
+    @options.options("/{path:path}")
+    async def cors(request: Request, path: str) -> Response:
+        return preflight(access, request)
+
+    both = APIRouter()
+    both.include_router(router)
+    both.include_router(options)
+    return both
+
+
+def _nobody() -> None:
+    """The waker of a follower that is read right away, or sets its own."""
+
+
+async def _finished(follower: Follower, turn: str) -> Turn:
+    """The folded turn, once it is done."""
+    folded = Folded()
+    try:
+        async for frames in follower.stream(idle_seconds=KEEPALIVE_SECONDS):
+            for frame in frames:
+                if frame.turn == turn:
+                    folded.apply(parse_event(from_json(frame.text)))
+                    if frame.type == "done":
+                        return folded.turns[turn]
+    finally:
+        follower.close()
+    raise Refused(Code.UNKNOWN_CONVERSATION, "the conversation was deleted")
+
+
+def _answer(conversation: str, turn: Turn) -> JSONResponse:
+    body = {"conversation": conversation, "text": turn.text, **turn.to_dict()}
+    error = body.pop("error", None)
+    if error is None:
+        return JSONResponse(body)
+    retry_after = error.get("retry_after_seconds")
+    return error_response(error["code"], error["message"], retry_after_seconds=retry_after, **body)

@@ -1,0 +1,278 @@
+"""The simulated Claude API over HTTP; knows neither how to judge nor what to say."""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from turnwire_simulator.answer import Answer, message_of
+from turnwire_simulator.blocks import ApiObject
+from turnwire_simulator.controls import ErrorEvent
+from turnwire_simulator.counts import Counts, Ending
+from turnwire_simulator.demo import demo_answer
+from turnwire_simulator.errors import Rejected
+from turnwire_simulator.fault import TYPES, Fault
+from turnwire_simulator.models import MODELS
+from turnwire_simulator.playback import play
+from turnwire_simulator.prompt_cache import PromptCache
+from turnwire_simulator.refusals import Refusals
+from turnwire_simulator.stages import HttpStage, SilentStage
+from turnwire_simulator.strict import judge
+
+__all__ = ["Item", "Simulator"]
+
+logger = logging.getLogger(__name__)
+
+Item = Answer | Fault | Callable[[ApiObject], Answer | Fault]
+
+# https://docs.claude.com/en/api/errors#request-size-limits
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+KEPT_REQUESTS = 1000
+
+
+class Simulator:
+    """A strict, programmable stand-in for the Claude Messages API on a port of this machine.
+
+    Each request takes the next item of the program; with none left the demo answers. A request
+    the API would refuse gets the API's error and takes no item. `port` 0 takes any free one.
+    `api_key` None accepts any key; no key at all is a 401. `tokens_per_second` paces each answer;
+    None sends it flat out. Lives in the event loop that enters it.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        api_key: str | None = None,
+        tokens_per_second: float | None = None,
+    ) -> None:
+        self.url = ""
+        """Base URL, known once the simulator has been entered."""
+        self.requests: list[ApiObject] = []
+        """Parsed bodies in order of arrival, those of refused requests too; the newest 1000."""
+        self._host = host
+        self._port = port
+        self._api_key = api_key
+        self._tokens_per_second = tokens_per_second
+        self._program: deque[Item] = deque()
+        self._counts = Counts()
+        self._cache = PromptCache()
+        self._refusals = Refusals()
+        self._open_transports: set[asyncio.Transport] = set()
+        self._closing = False
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/_simulator", self._report)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        port = self._runner.addresses[0][1]
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # A stalled stream never ends by itself: end all, so that the runner need not wait.
+        self._closing = True
+        for transport in self._open_transports:
+            transport.abort()
+        await self._counts.wait(lambda: self._counts.open == 0)
+        await self._runner.cleanup()
+
+    def program(self, *items: Item) -> None:
+        """Appends answers, faults, or functions from a request's body to one, to the program."""
+        self._program.extend(items)
+
+    @property
+    def open_streams(self) -> int:
+        """Answers being sent now, of streaming and of plain requests."""
+        return self._counts.open
+
+    @property
+    def finished_streams(self) -> int:
+        """Answers sent to their `message_stop`."""
+        return self._counts.ended[Ending.FINISHED]
+
+    @property
+    def aborted_streams(self) -> int:
+        """Answers whose client closed the connection before `message_stop`."""
+        return self._counts.ended[Ending.ABORTED]
+
+    @property
+    def broken_streams(self) -> int:
+        """Answers that their own script ended before `message_stop`."""
+        return self._counts.ended[Ending.BROKEN]
+
+    async def wait(self, predicate: Callable[[], bool]) -> None:
+        """Returns as soon as the predicate holds, which is asked again whenever a count changes."""
+        await self._counts.wait(predicate)
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        request_id = f"req_{secrets.token_hex(12)}"
+        try:
+            body = await self._admit(request)
+            item = self._next(body)
+        except Rejected as rejected:
+            item = Fault(rejected.status, rejected.type, rejected.message)
+        if isinstance(item, Fault):
+            logger.info("%s: %d %s", request_id, item.status, item.message)
+            return _refusal(item, request_id)
+        logger.info("%s: %s, %d messages", request_id, body["model"], len(body["messages"]))
+        answer = self._filled_in(item, body)
+        if body.get("stream"):
+            return await self._stream(request, body, answer, request_id)
+        return await self._plain(request, body, answer, request_id)
+
+    async def _admit(self, request: web.Request) -> ApiObject:
+        try:
+            body = _parsed(await request.read())
+        except web.HTTPRequestEntityTooLarge as error:
+            message = "Request exceeds the maximum size"
+            raise Rejected(message, status=413, type=TYPES[413]) from error
+        except (ValueError, RecursionError) as error:
+            raise Rejected("The request body is not valid JSON") from error
+        if not isinstance(body, dict):
+            raise Rejected("Input should be an object")
+        self.requests.append(body)
+        del self.requests[:-KEPT_REQUESTS]
+        self._counts.request()
+        _authenticate(request, self._api_key)
+        judge(body)
+        self._refusals.judge(body)
+        return body
+
+    def _next(self, body: ApiObject) -> Answer | Fault:
+        if not self._program:
+            return demo_answer(body)
+        item = self._program.popleft()
+        return item(body) if callable(item) else item
+
+    def _filled_in(self, answer: Answer, body: ApiObject) -> Answer:
+        usage = {**self._cache.usage(body), "output_tokens": 1}
+        head = {
+            "id": f"msg_{secrets.token_hex(12)}",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "content": [],
+            "stop_details": None,
+            "stop_reason": None,
+            "stop_sequence": None,
+        }
+        return answer.filled_in(head, usage)
+
+    async def _stream(
+        self, request: web.Request, body: ApiObject, answer: Answer, request_id: str
+    ) -> web.StreamResponse:
+        headers = {
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-cache",
+            "request-id": request_id,
+        }
+        response = web.StreamResponse(headers=headers)
+        await self._perform(answer, body, HttpStage(request, response))
+        return response
+
+    async def _plain(
+        self, request: web.Request, body: ApiObject, answer: Answer, request_id: str
+    ) -> web.StreamResponse:
+        ending = await self._perform(answer, body, SilentStage(request))
+        if ending is Ending.FINISHED:
+            message = message_of(answer.events())
+            return web.json_response(message, headers={"request-id": request_id})
+        errors = [step for step in answer.script if isinstance(step, ErrorEvent)]
+        kind = errors[0].type if errors else TYPES[500]
+        status = next((status for status, name in TYPES.items() if name == kind), 500)
+        reason = errors[0].message if errors else "Internal server error"
+        return _refusal(Fault(status, kind, reason), request_id)
+
+    async def _perform(self, answer: Answer, body: ApiObject, stage: SilentStage) -> Ending:
+        """Plays the answer and counts what becomes of it."""
+        transport = stage.transport
+        ending = Ending.BROKEN
+        self._counts.begin()
+        self._open_transports.add(transport)
+        try:
+            await stage.open()
+            rate = self._tokens_per_second
+            if await play(answer, stage, tokens_per_second=rate):
+                ending = Ending.FINISHED
+                self._refusals.note(body, refused=answer.stop_reason == "refusal")
+        except (asyncio.CancelledError, ConnectionError):
+            if not self._closing:
+                ending = Ending.ABORTED
+            raise
+        finally:
+            self._open_transports.discard(transport)
+            self._counts.end(ending)
+        return ending
+
+    async def _models(self, request: web.Request) -> web.Response:
+        try:
+            _authenticate(request, self._api_key)
+        except Rejected as rejected:
+            fault = Fault(rejected.status, rejected.type, rejected.message)
+            return _refusal(fault, f"req_{secrets.token_hex(12)}")
+        return web.json_response(
+            {
+                "data": MODELS,
+                "has_more": False,
+                "first_id": MODELS[0]["id"],
+                "last_id": MODELS[-1]["id"],
+            }
+        )
+
+    async def _report(self, request: web.Request) -> web.Response:
+        """The counts, for other processes."""
+        return web.json_response(
+            {
+                "requests": self._counts.requests,
+                "open": self.open_streams,
+                "finished": self.finished_streams,
+                "aborted": self.aborted_streams,
+                "broken": self.broken_streams,
+            }
+        )
+
+
+def _parsed(data: bytes) -> object:
+    body: object = json.loads(data)
+    if b"\\ud" in data.lower():
+        # Half a surrogate pair is a Python string but not text: the API calls it bad JSON.
+        json.dumps(body, ensure_ascii=False).encode()
+    return body
+
+
+def _authenticate(request: web.Request, api_key: str | None) -> None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.get("x-api-key") or (token if scheme.lower() == "bearer" else "")
+    if not given:
+        raise Rejected("x-api-key header is required", status=401, type=TYPES[401])
+    if api_key is not None and given != api_key:
+        raise Rejected("invalid x-api-key", status=401, type=TYPES[401])
+
+
+def _refusal(fault: Fault, request_id: str) -> web.Response:
+    body = fault.body(request_id)
+    return web.json_response(body, status=fault.status, headers=fault.headers(request_id))

@@ -1,0 +1,181 @@
+"""Answers when nothing is programmed: shows Markdown, thinking, tools and refusals; pure.
+
+What it does hangs on the user's words: the name of an offered tool, or "tool", calls it; "long"
+makes the answer long; "refuse" is refused.
+"""
+
+import json
+import re
+from typing import Any
+
+from turnwire_simulator.answer import Answer
+from turnwire_simulator.blocks import ApiObject, BlockBuilder, Text, Thinking, ToolUse, words
+from turnwire_simulator.demo_texts import LONG_SECTION, MARKDOWN, RESULTS
+from turnwire_simulator.prompt_cache import blocks_of
+
+__all__ = ["demo_answer"]
+
+LONG_SECTIONS = 12
+
+# Words of a tool's name or description that say nothing about when it is wanted.
+_COMMON = re.compile(
+    r".{1,3}|about|after|also|another|before|being|between|call|called|could|does|each|every|fetch"
+    r"|find|from|given|gives|have|into|like|list|lookup|make|must|name|only|other|over|read|return"
+    r"|returns|search|should|some|such|text|than|that|their|them|then|there|these|they|this|tool"
+    r"|tools|used|user|uses|using|value|what|when|where|which|will|with|would|your"
+)
+
+
+def demo_answer(body: ApiObject) -> Answer:
+    """The demo's answer to a valid request; the same request gets the same words."""
+    question = _last_words(body)
+    results = [block for block in _last_blocks(body) if block["type"] == "tool_result"]
+    if not results and "refuse" in _lower_words(question):
+        return _within(body, Text("I would rather not"), stop_reason="refusal")
+    items = _thinking(body, question, results)
+    if results:
+        return _within(body, *items, Text(_report(body, results)))
+    calls = _calls(body, question)
+    if calls:
+        names = " and ".join(f"`{call.name}`" for call in calls)
+        return _within(body, *items, Text(f"Let me use {names}."), *calls, stop_reason="tool_use")
+    text = MARKDOWN.format(quote=question.strip().replace("\n", "\n> ") or "…")
+    if "long" in _lower_words(question):
+        text += "".join(LONG_SECTION.format(number=number + 1) for number in range(LONG_SECTIONS))
+    return _within(body, *items, Text(text))
+
+
+def _within(body: ApiObject, *items: BlockBuilder, stop_reason: str = "end_turn") -> Answer:
+    """The answer cut to `max_tokens`; a tool call is kept whole or left out."""
+    left: int = body["max_tokens"]
+    kept: list[BlockBuilder] = []
+    for item in items:
+        if isinstance(item, Text | Thinking) and isinstance(item.text, str):
+            parts = words(item.text)
+            if len(parts) > left:
+                if isinstance(item, Text):
+                    kept.append(Text(parts[:left]))
+                return Answer(*kept, stop_reason="max_tokens")
+            left -= len(parts)
+        kept.append(item)
+    return Answer(*kept, stop_reason=stop_reason)
+
+
+def _thinking(body: ApiObject, question: str, results: list[ApiObject]) -> list[BlockBuilder]:
+    thinking = body.get("thinking") or {}
+    if thinking.get("type") not in ("adaptive", "enabled"):
+        return []
+    if thinking.get("display") == "omitted":
+        return [Thinking("")]
+    if results:
+        return [Thinking(f"{len(results)} results are here. I tell what they say.")]
+    start = " ".join(question.split()[:12])
+    return [Thinking(f"The user says: {start}. I look for what would help, then I answer.")]
+
+
+def _last_blocks(body: ApiObject) -> list[ApiObject]:
+    return blocks_of(body["messages"][-1]["content"])
+
+
+def _last_words(body: ApiObject) -> str:
+    return "\n".join(block["text"] for block in _last_blocks(body) if block["type"] == "text")
+
+
+def _lower_words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _telling(text: str) -> set[str]:
+    """The words that tell what a tool is for; of a text with none, all of them."""
+    found = _lower_words(text)
+    return {word for word in found if not _COMMON.fullmatch(word)} or found
+
+
+def _calls(body: ApiObject, question: str) -> list[ToolUse]:
+    """Calls of the tools the words name; else of the first that they suggest."""
+    tools = [tool for tool in body.get("tools", ()) if "input_schema" in tool]
+    choice = (body.get("tool_choice") or {"type": "auto"})["type"]
+    if not tools or choice == "none":
+        return []
+    said = _lower_words(question)
+    named = [tool for tool in tools if _telling(tool["name"]) & said]
+    described = [tool for tool in tools if _telling(tool.get("description") or "") & said]
+    if choice == "tool":
+        named = [tool for tool in tools if tool["name"] == body["tool_choice"]["name"]]
+    wanted = named[:2] or described[:1]
+    if not wanted and (choice == "any" or said & {"tool", "tools"}):
+        wanted = tools[:1]
+    return [ToolUse(tool["name"], _example(tool["input_schema"], question)) for tool in wanted]
+
+
+def _example(schema: Any, question: str) -> Any:
+    """A value that fits a JSON schema of the usual kind, with strings from the user's words."""
+    if not isinstance(schema, dict):
+        return question
+    for name in ("const", "default"):
+        if name in schema:
+            return schema[name]
+    if schema.get("enum"):
+        said = question.lower()
+        return next(
+            (each for each in schema["enum"] if str(each).lower() in said), schema["enum"][0]
+        )
+    for name in ("anyOf", "oneOf", "allOf"):
+        if schema.get(name):
+            return _example(schema[name][0], question)
+    kind = schema.get("type", "string")
+    numbers = re.findall(r"\d+(?:\.\d+)?", question)
+    match kind[0] if isinstance(kind, list) else kind:
+        case "object":
+            properties = schema.get("properties") or {}
+            required = schema.get("required") or ()
+            return {name: _example(properties.get(name, {}), question) for name in required}
+        case "array":
+            return [_example(schema.get("items", {}), question)]
+        case "integer":
+            return _bounded(schema, int(float(numbers[0])) if numbers else 1)
+        case "number":
+            return _bounded(schema, float(numbers[0]) if numbers else 1.0)
+        case "boolean":
+            return True
+        case "null":
+            return None
+    return _subject(question)
+
+
+def _bounded(schema: ApiObject, value: float) -> Any:
+    return min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
+
+
+def _subject(question: str) -> str:
+    """What the words are about: arithmetic, something quoted, the last proper name, or all."""
+    if sum_ := re.search(r"[\d(][\d\s.+*/()-]*[+*/-][\d\s.+*/()-]*[\d)]", question):
+        return sum_.group().strip()
+    if quoted := re.search(r"[\"“'`]([^\"”'`]+)[\"”'`]", question):
+        return quoted.group(1)
+    if names := re.findall(r"(?<=\s)[A-Z][\w-]+(?: [A-Z][\w-]+)*", question):
+        last: str = names[-1]
+        return last
+    return question.strip() or "example"
+
+
+def _report(body: ApiObject, results: list[ApiObject]) -> str:
+    names = {
+        block["id"]: block["name"]
+        for message in body["messages"]
+        for block in blocks_of(message["content"])
+        if block["type"] == "tool_use"
+    }
+    lines = []
+    for result in results:
+        verb = "failed" if result.get("is_error") else "said"
+        content = result.get("content") or "nothing"
+        lines.append(f"- **{names[result['tool_use_id']]}** {verb}: {_shown(content)}\n")
+    return RESULTS.format(lines="".join(lines))
+
+
+def _shown(content: str | list[ApiObject]) -> str:
+    if isinstance(content, list):
+        parts = (block.get("text") or json.dumps(block) for block in content)
+        content = " ".join(parts)
+    return " ".join(content.split())

@@ -1,0 +1,103 @@
+// A minimal DOM for Node: the few members that markdown.js uses, serialised to HTML.
+// It has no innerHTML and no parser, so code that reaches for them fails here.
+
+const VOID = new Set(["br", "hr", "input"]);
+
+/** @param {string} text */
+const escape = (text) =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+
+class FakeNode {
+  /** @type {FakeElement | null} */ parent = null;
+
+  remove() {
+    if (!this.parent) return;
+    this.parent.children.splice(this.parent.children.lastIndexOf(this), 1);
+    this.parent = null;
+  }
+}
+
+class FakeText extends FakeNode {
+  /** @param {string} data */
+  constructor(data) {
+    super();
+    this.data = data;
+    this.appends = 0;
+  }
+
+  /** @param {string} text */
+  appendData(text) {
+    this.data += text;
+    this.appends += 1;
+  }
+
+  html() {
+    return escape(this.data);
+  }
+}
+
+class FakeElement extends FakeNode {
+  /** @param {string} tag */
+  constructor(tag) {
+    super();
+    this.tagName = tag.toUpperCase();
+    /** @type {Map<string, string>} */ this.attributes = new Map();
+    /** @type {(FakeElement | FakeText)[]} */ this.children = [];
+  }
+
+  /** @param {string} name @param {string} value */
+  setAttribute(name, value) {
+    this.attributes.set(name, String(value));
+  }
+
+  /** @param {(FakeElement | FakeText | string)[]} nodes */
+  append(...nodes) {
+    for (const given of nodes) {
+      const node = typeof given === "string" ? new FakeText(given) : given;
+      node.remove();
+      node.parent = this;
+      this.children.push(node);
+    }
+  }
+
+  replaceChildren() {
+    for (const child of this.children) child.parent = null;
+    this.children = [];
+  }
+
+  /** @param {string} text */
+  set textContent(text) {
+    this.replaceChildren();
+    this.append(text);
+  }
+
+  /** @returns {string} */
+  html() {
+    const tag = this.tagName.toLowerCase();
+    const attributes = [...this.attributes].map(([name, value]) => ` ${name}="${escape(value)}"`);
+    const open = `<${tag}${attributes.join("")}>`;
+    return VOID.has(tag) ? open : `${open}${this.inner()}</${tag}>`;
+  }
+
+  get firstChild() {
+    return this.children[0];
+  }
+
+  inner() {
+    return this.children.map((child) => child.html()).join("");
+  }
+}
+
+/** Elements made since the module was loaded: what a test counts instead of time. */
+export const made = { elements: 0 };
+
+globalThis.document = /** @type {any} */ ({
+  createElement(/** @type {string} */ tag) {
+    made.elements += 1;
+    return new FakeElement(tag);
+  },
+  createTextNode: (/** @type {string} */ data) => new FakeText(data),
+});
+
+/** @returns {any} an element that stands for the page's container */
+export const element = () => new FakeElement("div");

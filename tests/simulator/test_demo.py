@@ -1,0 +1,115 @@
+"""The demo is worth looking at, and what it says is taken back by the strict judge."""
+
+import jsonschema
+import pytest
+from anthropic import AsyncAnthropic
+
+from tests.simulator.asking import Json, ask, text_of
+from turnwire_simulator import Simulator
+
+WEATHER: Json = {
+    "name": "get_weather",
+    "description": "Weather for a city",
+    "input_schema": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string"},
+            "days": {"type": "integer", "minimum": 1, "maximum": 9},
+            "unit": {"enum": ["celsius", "fahrenheit"]},
+            "spots": {"type": "array", "items": {"type": "number"}},
+        },
+        "required": ["city", "days", "unit", "spots"],
+    },
+}
+CLOCK: Json = {
+    "name": "clock",
+    "description": "Tells the hour",
+    "input_schema": {"type": "object", "properties": {}},
+}
+
+
+def user(words: str) -> Json:
+    return {"role": "user", "content": words}
+
+
+async def test_the_users_words_come_back_in_markdown(claude: AsyncAnthropic) -> None:
+    message = await ask(claude, messages=[user("What is {this}?")])
+
+    said = text_of(message)
+    assert "> What is {this}?" in said
+    for mark in ("# ", "|---|", "```python", "1. "):
+        assert mark in said
+
+
+async def test_thinking_comes_first_when_it_is_asked_for(claude: AsyncAnthropic) -> None:
+    shown = await ask(claude, thinking={"type": "adaptive"})
+    omitted = await ask(claude, thinking={"type": "adaptive", "display": "omitted"})
+    absent = await ask(claude)
+
+    assert [block.type for block in shown.content] == ["thinking", "text"]
+    assert shown.content[0].to_dict()["thinking"]
+    assert omitted.content[0].to_dict()["thinking"] == ""
+    assert [block.type for block in absent.content] == ["text"]
+
+
+async def test_two_named_tools_are_called_at_once_and_their_results_used(
+    simulator: Simulator, claude: AsyncAnthropic
+) -> None:
+    question = user("What is the weather in Berlin by the clock, for 3 days, in fahrenheit?")
+    options: Json = {"tools": [WEATHER, CLOCK], "thinking": {"type": "adaptive"}}
+
+    asked = await ask(claude, messages=[question], **options)
+    calls = [block for block in asked.content if block.type == "tool_use"]
+    results = [
+        {"type": "tool_result", "tool_use_id": call.id, "content": f"{call.name} is fine"}
+        for call in calls
+    ]
+    told = await ask(
+        claude,
+        messages=[
+            question,
+            {"role": "assistant", "content": [block.to_dict() for block in asked.content]},
+            {"role": "user", "content": results},
+        ],
+        **options,
+    )
+
+    assert asked.stop_reason == "tool_use"
+    assert [call.name for call in calls] == ["get_weather", "clock"]
+    assert calls[0].input == {"city": "Berlin", "days": 3, "unit": "fahrenheit", "spots": [3.0]}
+    jsonschema.validate(calls[0].input, WEATHER["input_schema"])
+    assert told.stop_reason == "end_turn"
+    said = text_of(told)
+    assert "get_weather is fine" in said
+    assert "clock is fine" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        ("Please use a tool", ["get_weather"]),
+        ("Tell me the hour", ["clock"]),
+        ("Good morning", []),
+    ],
+)
+async def test_a_tool_is_called_when_the_words_suggest_it(
+    claude: AsyncAnthropic, words: str, called: list[str]
+) -> None:
+    message = await ask(claude, messages=[user(words)], tools=[WEATHER, CLOCK])
+
+    assert [block.name for block in message.content if block.type == "tool_use"] == called
+
+
+async def test_refuse_is_refused(claude: AsyncAnthropic) -> None:
+    message = await ask(claude, messages=[user("Please refuse this")])
+
+    assert message.stop_reason == "refusal"
+
+
+async def test_long_is_long_and_stays_within_max_tokens(claude: AsyncAnthropic) -> None:
+    short = await ask(claude, messages=[user("Hello")])
+    long = await ask(claude, messages=[user("A long one")])
+    cut = await ask(claude, messages=[user("A long one")], max_tokens=20)
+
+    assert long.usage.output_tokens > 5 * short.usage.output_tokens
+    assert (cut.stop_reason, cut.usage.output_tokens) == ("max_tokens", 20)
