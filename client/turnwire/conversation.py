@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -117,7 +117,7 @@ class Conversation:
 
     async def follow(
         self, after: int = 0, *, epoch: str | None = None
-    ) -> AsyncIterator[Event | Reset]:
+    ) -> AsyncGenerator[Event | Reset]:
         """All events of the conversation after seq `after`, the live ones as they come; endless.
 
         What is not taken yet waits merged. A `Reset` among them says that the log is another

@@ -186,6 +186,7 @@ test("a new object whose key is of a later turn loads what came before", async (
   const sent = chat.send("hi", { key: "k" });
   server.ackSend({ turn: "t_2", seq: 8, after: 7 });
   const later = answer({ turn: "t_2", first: 8 });
+  assert.equal(chat.getSnapshot().state, "loading");
   server.say(later[0]);
   server.ackSubscribe({ head: 8 });
   server.say(...merged(answer()), ...later);
@@ -211,6 +212,15 @@ for (const [code, error] of [
     assert.equal((await next).id, "t_1");
   });
 }
+
+test("a send that the connection never saw is not blamed for its close", async () => {
+  const { chat, server, last, reconnect } = followed();
+  server.say({ type: "going_away", reconnect_after_seconds: 0 });
+  const sent = chat.send("hi");
+  reconnect(1009);
+  last().ackSend();
+  assert.equal((await sent).id, "t_1");
+});
 
 test("a message above the server's limit fails at once, in bytes of UTF-8", async () => {
   const { chat, server } = followed();
@@ -374,6 +384,9 @@ test("a subscription that ended for now is taken up again from the cursor", () =
   server.ackSubscribe({ head: 7 });
   server.say(...answer().slice(2));
   assert.deepEqual(texts(chat), ["one two three"]);
+  server.say({ type: "closed", conversation: "c_1", code: "storage_unavailable", retryable: true });
+  timers.advance(0.5);
+  assert.equal(server.received[0].after, 7);
 });
 
 test("unfollow unsubscribes, fails what runs, and following again goes on from the cursor", async () => {

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -25,16 +25,11 @@ from turnwire_protocol import (
     StopReason,
     Thinking,
     Token,
-    ToolExecuting,
     ToolInput,
-    ToolProgress,
-    ToolResult,
-    ToolStart,
     Usage,
 )
-from turnwire_server.core.answer import parse_input
 from turnwire_server.core.backoff import delay_seconds
-from turnwire_server.core.endings import unfinished_result
+from turnwire_server.core.calls import Calls
 from turnwire_server.core.ledger import Ledger
 from turnwire_server.core.options import Options, Policy
 from turnwire_server.errors import ModelError
@@ -52,13 +47,11 @@ from turnwire_server.model.port import (
     ToolResultPart,
 )
 from turnwire_server.tools.tool import ToolContext
-from turnwire_server.tools.toolset import Outcome, Toolset
+from turnwire_server.tools.toolset import Toolset
 
 __all__ = ["Services", "Turn", "TurnState", "Writer"]
 
 logger = logging.getLogger("turnwire.turn")
-
-_PROGRESS_INTERVAL_SECONDS = 0.1
 
 
 class TurnState(Enum):
@@ -105,21 +98,6 @@ class Services:
     chance: Callable[[], float] = random.random
 
 
-@dataclass(slots=True)
-class _Call:
-    """A tool call of this turn that may still need a result."""
-
-    block: int
-    tool_id: str
-    name: str
-    runs_on: str
-    pieces: list[str] = field(default_factory=list)
-    complete: bool = False
-    has_result: bool = False
-    started: float | None = None
-    reported: float = float("-inf")
-
-
 class Turn:
     """One user message and everything done to answer it. Runs once."""
 
@@ -145,7 +123,7 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ledger = Ledger()
-        self._calls: dict[str, _Call] = {}
+        self._calls = Calls(self._write, toolset=services.toolset, context=self._tool_context)
         self._step = 0
         self._attempt = 0
         self._next_block = 0
@@ -175,9 +153,7 @@ class Turn:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
         if self.state is TurnState.DONE:
             return
-        for call in self._calls.values():
-            if call.complete and not call.has_result:
-                self._result(call, Outcome(unfinished_result(stop_reason), is_error=True))
+        self._calls.end(stop_reason)
         if error is not None:
             self._write(
                 Error,
@@ -248,7 +224,7 @@ class Turn:
             if reason == "tool_use":
                 if self._step >= policy.max_steps:
                     return StopReason.MAX_STEPS
-                await self._run_tools()
+                await self._calls.run()
             elif reason == "pause_turn":
                 if self._step >= policy.max_steps:
                     return StopReason.MAX_STEPS
@@ -328,32 +304,20 @@ class Turn:
             case ThinkingPart():
                 self._delta(Thinking, block, part.text)
             case ToolInputPart():
-                if call := self._calls.get(part.tool_id):
-                    call.pieces.append(part.partial_json)
+                self._calls.append_input(part)
                 self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
             case ToolPart():
-                call = _Call(block, part.tool_id, part.name, part.runs_on, started=time.monotonic())
-                self._calls[part.tool_id] = call
-                self._write(
-                    ToolStart,
-                    block=block,
-                    tool_id=part.tool_id,
-                    tool_name=part.name,
-                    runs_on=part.runs_on,
-                )
+                self._calls.announce(part, block)
             case ToolResultPart():
-                if call := self._calls.get(part.tool_id):
-                    self._result(call, Outcome(part.text, is_error=part.is_error))
+                self._calls.provide(part)
             case BlockEnd():
-                for call in self._calls.values():
-                    if call.block == block:
-                        call.complete = True
+                self._calls.complete(block)
                 self._write(BlockStop, private=part.raw, block=block)
 
     def _rewind(self, block: int) -> None:
         self._write(Rewind, block=block)
         self._next_block, self._rewind_to = block, None
-        self._calls = {i: call for i, call in self._calls.items() if call.block < block}
+        self._calls.rewind(block)
 
     def _delta(self, type: Any, block: int, text: str, *, tool_id: str | None = None) -> None:
         if self.state is not TurnState.DONE:
@@ -375,70 +339,15 @@ class Turn:
             cache_creation_input_tokens=counts.cache_creation_input_tokens,
         )
 
-    # Tools
-
-    async def _run_tools(self) -> None:
-        """All calls of the step at once; nothing ran before its `tool_use` came."""
-        calls = [
-            call
-            for call in self._calls.values()
-            if call.complete and not call.has_result and call.runs_on != "provider"
-        ]
-        async with asyncio.TaskGroup() as group:
-            for call in calls:
-                group.create_task(self._run_tool(call), name=f"tool {call.name}")
-
-    async def _run_tool(self, call: _Call) -> None:
-        toolset = self._services.toolset
-        input = parse_input("".join(call.pieces))
-        problem = toolset.problem(call.name, input)
-        call.started = time.monotonic()
-        if problem is not None or input is None:
-            self._result(call, Outcome(problem or "", is_error=True))
-            return
-        self._write(
-            ToolExecuting,
-            tool_id=call.tool_id,
-            tool_name=call.name,
-            input=input,
-            runs_on="server",
-        )
-        context = ToolContext(
+    def _tool_context(
+        self, tool_id: str, report: Callable[[str, float | None], None]
+    ) -> ToolContext:
+        return ToolContext(
             principal=self.principal,
             conversation=self._writer.conversation,
             turn=self.id,
-            tool_id=call.tool_id,
-            report=self._reporter(call),
-        )
-        self._result(call, await toolset.run(call.name, input, context))
-
-    def _reporter(self, call: _Call) -> Callable[[str, float | None], None]:
-        loop = asyncio.get_running_loop()
-
-        def report(message: str, fraction: float | None) -> None:
-            loop.call_soon_threadsafe(self._progress, call, message, fraction)
-
-        return report
-
-    def _progress(self, call: _Call, message: str, fraction: float | None) -> None:
-        now = time.monotonic()
-        if call.has_result or now - call.reported < _PROGRESS_INTERVAL_SECONDS:
-            return
-        call.reported = now
-        bounded = None if fraction is None else min(max(fraction, 0.0), 1.0)
-        self._write(ToolProgress, tool_id=call.tool_id, message=message[:1000], fraction=bounded)
-
-    def _result(self, call: _Call, outcome: Outcome) -> None:
-        if call.has_result or self.state is TurnState.DONE:
-            return
-        call.has_result = True
-        started = call.started or time.monotonic()
-        self._write(
-            ToolResult,
-            tool_id=call.tool_id,
-            content=outcome.content,
-            is_error=outcome.is_error,
-            duration_ms=round((time.monotonic() - started) * 1000),
+            tool_id=tool_id,
+            report=report,
         )
 
     def _write(self, type: type[Any], *, private: Any = None, **fields: Any) -> None:
