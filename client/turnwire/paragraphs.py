@@ -22,24 +22,29 @@ class Paragraphs:
         finished = 0
         while (end := self.open.find("\n", self._scanned)) >= 0:
             line = self.open[self._scanned : end]
-            if self._blank_at is not None and line.strip() and not _may_continue(line):
-                finished = self._blank_at
-            if line.strip():
-                self._blank_at = None
+            finished = self._end_before(line) or finished
             self._follow_fence(line.strip())
             self._scanned = end + 1
             if not line.strip() and not self._fence:
                 self._blank_at = self._scanned
+        finished = self._end_before(self.open[self._scanned :]) or finished
         head, self.open = self.open[:finished], self.open[finished:]
         self._scanned -= finished
         if self._blank_at is not None:
             self._blank_at -= finished
         return head
 
+    def _end_before(self, line: str) -> int:
+        """Where what is finished ends, if this line, perhaps begun only, shows that; else 0."""
+        if self._blank_at is None or not line.strip() or _may_continue(line):
+            return 0
+        finished, self._blank_at = self._blank_at, None
+        return finished
+
     def close(self) -> str:
         """No more comes: returns what is open."""
-        rest = self.open
-        self.__init__()  # type: ignore[misc]
+        rest, self.open = self.open, ""
+        self._scanned, self._fence, self._blank_at = 0, "", None
         return rest
 
     def _follow_fence(self, line: str) -> None:
@@ -52,4 +57,4 @@ class Paragraphs:
 
 def _may_continue(line: str) -> bool:
     number = line.lstrip("0123456789")
-    return line[0] in " \t-*+>|" or (number != line and number[:1] in (".", ")"))
+    return line[0] in " \t-*+>|" or (number != line and number[:1] in ("", ".", ")"))

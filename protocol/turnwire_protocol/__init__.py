@@ -99,9 +99,9 @@ from turnwire_protocol.replies import (
 )
 
 __all__ = [
-    "PROTOCOL",
     "MAX_MERGED_BYTES",
     "MAX_SEQ",
+    "PROTOCOL",
     "Ack",
     "BadCommand",
     "BadCursor",

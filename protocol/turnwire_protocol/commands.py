@@ -257,7 +257,8 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
         BadFrame: not UTF-8, not JSON (RFC 8259: no NaN), nested too deep, or not an object.
     """
     try:
-        data = from_json(text, allow_inf_nan=False)
+        encoded = text.encode() if isinstance(text, str) else text
+        data = from_json(encoded, allow_inf_nan=False)
     except ValueError as error:
         raise BadFrame("not JSON") from error
     if not isinstance(data, dict):
@@ -283,8 +284,10 @@ def first_problem(error: ValidationError) -> str:
     of_field = [problem for problem in problems if problem["loc"][:1] == problems[0]["loc"][:1]]
     # A union reports every branch: the deepest is the one that was meant.
     problem = max(of_field, key=lambda problem: len(problem["loc"]))
-    path = [str(part)[:64] for part in problem["loc"] if part not in _BRANCHES]
+    path = [str(part)[:64] for part in problem["loc"] if not _is_branch(part)]
     return f"{'.'.join(path)}: {problem['msg']}" if path else problem["msg"]
 
 
-_BRANCHES = frozenset({"str", "list[TextBlock]"})
+def _is_branch(part: int | str) -> bool:
+    """Whether pydantic means a branch of a union and no field."""
+    return part == "str" or "[" in str(part)

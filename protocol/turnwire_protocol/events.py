@@ -52,16 +52,26 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _scalar_values(text: str) -> str:
+    # A tool or an exception can make half a surrogate pair, which UTF-8 has not: the log would
+    # refuse it. The model's and the clients' texts were JSON and have none.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+MadeText = Annotated[str, AfterValidator(_scalar_values)]
+"""Text from Python code; what no encoding can carry becomes U+FFFD."""
+
+
 class TextBlock(BaseModel):
     """A block of text inside `content`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["text"] = "text"
-    text: str
+    text: MadeText
 
 
-Content = str | list[TextBlock]
+Content = MadeText | list[TextBlock]
 RunsOn = Literal["server", "client", "provider"]
 Object = Annotated[dict[str, Any], AfterValidator(_finite)]
 
@@ -199,7 +209,7 @@ class ToolProgress(_Dated):
 
     type: Literal["tool_progress"] = "tool_progress"
     tool_id: str
-    message: str
+    message: MadeText
     fraction: float | None = Field(default=None, ge=0, le=1)
 
 
@@ -221,7 +231,7 @@ class Retry(_Dated):
     attempt: int = Field(ge=1, description="the attempt that failed")
     delay_seconds: float = Field(ge=0)
     code: str
-    message: str
+    message: MadeText
 
 
 class Rewind(_Dated):
@@ -243,7 +253,7 @@ class Error(_Dated):
 
     type: Literal["error"] = "error"
     code: str
-    message: str
+    message: MadeText
     retryable: bool
     retry_after_seconds: float | None = Field(default=None, ge=0)
 

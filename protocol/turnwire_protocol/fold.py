@@ -90,7 +90,7 @@ class ToolCall:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Block:
     """A content block of the answer. `text` of a tool block is its input, as far as it has come."""
 
@@ -106,6 +106,20 @@ class Block:
         if len(self._pieces) > 1:
             self._pieces[:] = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
+
+    def __eq__(self, other: object) -> bool:
+        # Not by the pieces: how the text was cut, and whether it was read, is no difference.
+        if not isinstance(other, Block):
+            return NotImplemented
+        return (self.block, self.type, self.complete, self.tool, self.text) == (
+            other.block,
+            other.type,
+            other.complete,
+            other.tool,
+            other.text,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def append(self, piece: str) -> None:
         """A delta of this block."""

@@ -21,7 +21,7 @@ __all__ = [
 
 
 class _Open(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Limits(_Open):

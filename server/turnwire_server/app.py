@@ -15,11 +15,15 @@ from turnwire_server.store.port import Store
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
+from turnwire_server.transports.handshake import Places
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
 
 __all__ = ["Turnwire", "create_app"]
+
+_RECONNECT_SECONDS = 1.0
+"""When clients of a draining server may look for its successor."""
 
 
 class Turnwire:
@@ -56,7 +60,9 @@ class Turnwire:
             ),
             policy=self._policy,
         )
-        self._conversations = Conversations(store or MemoryStore(), services, self.settings.limits)
+        store = store or _store(self.settings.db)
+        self._conversations = Conversations(store, services, self.settings.limits)
+        self._connections: set[Connection] = set()
         self._is_running = False
         self.router = self._router()
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
@@ -65,6 +71,16 @@ class Turnwire:
         """Open the store. The router's lifespan does it."""
         await self._conversations.start()
         self._is_running = True
+
+    async def drain(self, grace_seconds: float | None = None) -> None:
+        """Begin nothing new, tell the clients, and let what runs finish within the grace time.
+
+        What is left then ends `interrupted`. `GET /ready` says 503 from now on.
+        """
+        for connection in self._connections:
+            connection.going_away(_RECONNECT_SECONDS)
+        grace = self.settings.drain_grace if grace_seconds is None else grace_seconds
+        await self._conversations.drain(grace)
 
     async def close(self) -> None:
         """End what runs (`interrupted`) and store it. The router's lifespan does it."""
@@ -84,6 +100,7 @@ class Turnwire:
                 await self.close()
 
         router = APIRouter(lifespan=lifespan)
+        places = Places(self.settings.limits.max_sockets)
 
         @router.websocket("/v1/ws")
         async def websocket(socket: WebSocket) -> None:
@@ -91,16 +108,35 @@ class Turnwire:
                 socket,
                 access=access,
                 conversations=conversations,
+                places=places,
                 limits=self.settings.limits,
                 models=self._policy.all_models,
             )
-            await connection.run()
+            self._connections.add(connection)
+            try:
+                await connection.run()
+            finally:
+                self._connections.discard(connection)
 
-        max_body_bytes = self.settings.limits.max_frame_bytes
-        router.include_router(rest_router(conversations, access, max_body_bytes=max_body_bytes))
-        router.include_router(health_router(access, is_ready=lambda: self._is_running))
+        limits = self.settings.limits
+        router.include_router(
+            rest_router(
+                conversations,
+                access,
+                max_body_bytes=limits.max_frame_bytes,
+                # A little ahead of the WebSocket's, for proxies that count.
+                keepalive_seconds=0.75 * limits.heartbeat_seconds,
+            )
+        )
+        router.include_router(
+            health_router(access, is_ready=lambda: self._is_running and conversations.is_ready)
+        )
         router.include_router(page_router(access))
         return router
+
+
+def _store(db: str | None) -> Store:
+    return MemoryStore()
 
 
 def _loaded(tools: list[object]) -> Iterator[object]:

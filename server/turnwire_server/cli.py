@@ -21,7 +21,7 @@ from turnwire_simulator import Simulator
 
 __all__ = ["serve"]
 
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 2.0
 _DEMO_TOKENS_PER_SECOND = 50.0
 
 
@@ -95,6 +95,7 @@ async def _serve(given: dict[str, Any], settings: Settings) -> None:
             create_app(turnwire),
             max_frame_bytes=settings.limits.max_frame_bytes,
             grace_seconds=_GRACE_SECONDS,
+            drain=turnwire.drain,
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         click.echo(f"Turnwire is on {address}  (Ctrl-C stops it)")

@@ -5,13 +5,17 @@ ping time-out closes the transport instead of aborting it, and pings are answere
 what already waits to be written.
 """
 
+import asyncio
+import os
 import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["bind", "server_for"]
+__all__ = ["DrainingServer", "bind", "server_for"]
 
 _UNREAD_MILLISECONDS = 30_000
 """How long written bytes may stay unacknowledged by the peer until the kernel gives it up."""
@@ -51,7 +55,47 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server_for(app: FastAPI, *, max_frame_bytes: int, grace_seconds: float) -> uvicorn.Server:
+class DrainingServer(uvicorn.Server):
+    """uvicorn that drains before it stops: it closes sockets before the app's lifespan ends, so the
+    app would be told too late. The second signal exits at once; the log is made for that."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]] | None) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._draining: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; signals are handled on this loop from now on."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, the second exits."""
+        if self._loop is None or self._draining is not None:
+            os._exit(128 + sig)
+        self._loop.call_soon_threadsafe(self.stop)
+
+    def stop(self) -> None:
+        """Drain, then stop."""
+        if self._draining is None:
+            self._draining = asyncio.ensure_future(self._stop())
+
+    async def _stop(self) -> None:
+        try:
+            if self._drain is not None:
+                await self._drain()
+        finally:
+            self.should_exit = True
+
+
+def server_for(
+    app: FastAPI,
+    *,
+    max_frame_bytes: int,
+    grace_seconds: float,
+    drain: Callable[[], Awaitable[None]] | None = None,
+) -> DrainingServer:
     """uvicorn for the app. Query strings are not logged, so there is no access log."""
     config = uvicorn.Config(
         app,
@@ -65,4 +109,4 @@ def server_for(app: FastAPI, *, max_frame_bytes: int, grace_seconds: float) -> u
         proxy_headers=False,
         timeout_graceful_shutdown=round(grace_seconds),
     )
-    return uvicorn.Server(config)
+    return DrainingServer(config, drain)

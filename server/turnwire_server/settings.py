@@ -3,10 +3,12 @@
 The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK's own.
 """
 
+import os
 from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as BadSource
 
 from turnwire_protocol import ThinkingOption
 from turnwire_server.core.ledger import Price
@@ -14,9 +16,15 @@ from turnwire_server.core.limits import Limits
 from turnwire_server.core.options import ClientOption, Policy
 from turnwire_server.errors import SettingsError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "default_db", "load_settings"]
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
+
+
+def default_db() -> str:
+    """Where this user's database belongs (https://specifications.freedesktop.org/basedir-spec/)."""
+    base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return os.path.join(base, "turnwire", "turnwire.db")
 
 
 class Settings(BaseSettings):
@@ -32,6 +40,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on; anything but this machine needs a token."""
+    db: str | None = None
+    """File of the database; `:memory:` (the library's default) keeps nothing."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     tools: list[str] = []
@@ -54,6 +64,12 @@ class Settings(BaseSettings):
         ("model", "max_tokens", "thinking", "tools")
     )
     """What clients may choose in a `send`."""
+    fallback_model: str | None = None
+    """The model of further attempts after `overloaded`."""
+    max_queued: int = Field(default=8, ge=0)
+    """Most messages that wait behind a running turn."""
+    drain_grace: float = Field(default=30.0, ge=0)
+    """Seconds that running turns get to finish when the service is stopped."""
     retries: int = Field(default=3, ge=0)
     """Attempts after the first, for failures worth another."""
     base_delay: float = Field(default=1.0, gt=0)
@@ -91,6 +107,8 @@ class Settings(BaseSettings):
             turn_timeout_seconds=self.turn_timeout,
             tool_timeout_seconds=self.tool_timeout,
             detach_grace_seconds=self.detach_grace,
+            max_queued=self.max_queued,
+            fallback_model=self.fallback_model,
             prices=self.prices,
         )
 
@@ -101,9 +119,15 @@ def load_settings(**given: Any) -> Settings:
     Raises:
         SettingsError: one of them is not valid; the message names it.
     """
+    for name in given:
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{name}: there is no such setting")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise SettingsError(f"{where or 'settings'}: {problem['msg']}") from error
+    except BadSource as error:
+        # Of a list or an object in the environment; its message names the field.
+        raise SettingsError(f"{error}: it must be JSON") from error

@@ -404,6 +404,16 @@ test("unfollow unsubscribes, fails what runs, and following again goes on from t
   assert.deepEqual(texts(chat), ["one two three"]);
 });
 
+test("a send that is acked after unfollow follows again, so that its turn ends", async () => {
+  const { chat, server } = followed();
+  const sent = chat.send("hi");
+  chat.unfollow();
+  server.ackSend();
+  server.ackSubscribe({ head: 7 });
+  server.say(...answer());
+  assert.equal((await (await sent).done).text, "one two three");
+});
+
 test("an unfollowed conversation stays unfollowed over a reconnect", () => {
   const { chat, last, reconnect } = followed();
   chat.unfollow();

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+import httpx2
 import pytest
 
 from tests.server.service import serving, turnwire_over
+from tests.server.sse import asking
 from turnwire_simulator import Simulator
 
 
@@ -20,3 +22,10 @@ async def address(simulator: Simulator) -> AsyncIterator[str]:
     """`host:port` of a service with default settings."""
     async with serving(turnwire_over(simulator)) as address:
         yield address
+
+
+@pytest.fixture
+async def http(address: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client of that service."""
+    async with asking(address) as client:
+        yield client

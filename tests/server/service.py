@@ -1,18 +1,22 @@
 """A running service for tests: the real app on a real port, over the simulator's real HTTP."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 
 from turnwire_server import Turnwire, create_app
 from turnwire_server.listener import bind, server_for
 from turnwire_server.model.claude import connect
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Batch
 from turnwire_simulator import Simulator
 
-__all__ = ["serving", "turnwire_over"]
+__all__ = ["HeldStore", "by_name", "serving", "turnwire_over"]
 
 FAST: dict[str, Any] = {"base_delay": 0.001, "max_delay": 0.002, "detach_grace": 0.0}
 """Settings without which tests would wait."""
@@ -23,10 +27,38 @@ def turnwire_over(simulator: Simulator, **settings: Any) -> Turnwire:
     return Turnwire(client=connect(simulator.url, "test-key"), **{**FAST, **settings})
 
 
+def by_name(connection: HTTPConnection) -> str | None:
+    """An authenticator that knows Anna and Bert, by tokens that are their names."""
+    name = connection.headers.get("authorization", "").removeprefix("Bearer ")
+    return name if name in ("anna", "bert") else None
+
+
+class HeldStore(MemoryStore):
+    """A store that makes nothing durable until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def append(self, batches: list[Batch]) -> None:
+        """Announces itself and waits."""
+        self.asked.set()
+        await self.released.wait()
+        await super().append(batches)
+
+
 @asynccontextmanager
-async def serving(app: FastAPI | Turnwire, *, max_frame_bytes: int = 2**20) -> AsyncIterator[str]:
-    """Serve on a free port of 127.0.0.1; gives `127.0.0.1:port`."""
+async def serving(
+    app: FastAPI | Turnwire, *, max_frame_bytes: int = 2**20, send_buffer_bytes: int | None = None
+) -> AsyncIterator[str]:
+    """Serve on a free port of 127.0.0.1; gives `127.0.0.1:port`.
+
+    `send_buffer_bytes` shrinks what the kernel takes for a reader who does not read.
+    """
     listener = bind("127.0.0.1", 0)
+    if send_buffer_bytes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     server = server_for(
         app if isinstance(app, FastAPI) else create_app(app),
         max_frame_bytes=max_frame_bytes,
@@ -36,7 +68,7 @@ async def serving(app: FastAPI | Turnwire, *, max_frame_bytes: int = 2**20) -> A
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(10):
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 (uvicorn sets no event)
                 await asyncio.sleep(0)
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:

@@ -1,6 +1,8 @@
-"""The WebSocket transport, driven with bare frames."""
+"""The WebSocket transport, driven with bare frames: order, cursors, subscriptions, keys."""
 
-from tests.server.wire import wired
+from tests.server.service import HeldStore, serving, turnwire_over
+from tests.server.sse import asking
+from tests.server.wire import opened, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 
@@ -26,3 +28,189 @@ async def test_cancel_gives_the_receipt_and_then_done_and_closes_the_upstream(
         done = await wire.until("done")
         assert done["stop_reason"] == "cancelled"
         await simulator.wait(lambda: simulator.aborted_streams == 1)
+
+
+async def test_welcome_comes_first_and_an_unneeded_hello_is_acked(address: str) -> None:
+    async with opened(address) as wire:
+        await wire.send("ping")
+        welcome = await wire.receive()
+        assert welcome["type"] == "welcome"
+        assert welcome["protocol"] == "turnwire.v1"
+        assert welcome["limits"]["max_frame_bytes"] == 2**20
+        assert (await wire.receive())["type"] == "pong"
+        assert (await wire.ask("hello", token="whatever"))["type"] == "ack"
+
+
+async def test_the_ack_of_a_send_precedes_the_first_event_of_its_subscription(
+    address: str,
+) -> None:
+    async with wired(address) as wire:
+        id = await wire.send("send", content="hi")
+        ack = await wire.receive()
+        assert (ack["type"], ack["id"], ack["after"], ack["seq"]) == ("ack", id, 0, 1)
+        message = await wire.receive()
+        assert (message["type"], message["seq"], message["turn"]) == ("message", 1, ack["turn"])
+
+
+async def test_the_ack_of_a_subscribe_precedes_its_events_and_tells_the_head(
+    address: str,
+) -> None:
+    async with wired(address) as wire:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        done = await wire.until("done")
+    async with wired(address) as other:
+        id = await other.send("subscribe", conversation=conversation, after=3)
+        ack = await other.receive()
+        assert ack["id"] == id
+        assert (ack["head"], ack["after"]) == (done["seq"], 3)
+        await other.until("done")
+        assert other.events[0].seq > 3
+
+
+async def test_subscribing_again_replaces_the_subscription(address: str) -> None:
+    async with wired(address) as wire:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        done = await wire.until("done")
+        before = len(wire.events)
+        await wire.ask("subscribe", conversation=conversation, after=done["seq"] - 1)
+        assert (await wire.receive())["seq"] == done["seq"]
+        await wire.ask("ping")
+        assert len(wire.events) == before + 1
+
+
+async def test_no_event_follows_the_ack_of_an_unsubscribe(
+    address: str, simulator: Simulator
+) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["Hel", "lo"])).at(4, gate))
+    async with wired(address) as wire, wired(address) as other:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        await gate.reached()
+        await wire.ask("unsubscribe", conversation=conversation)
+        before = len(wire.events)
+        await other.ask("subscribe", conversation=conversation)
+        gate.open()
+        await other.until("done")
+        await wire.ask("ping")
+        assert len(wire.events) == before
+
+
+async def test_a_send_never_moves_an_existing_cursor(address: str, simulator: Simulator) -> None:
+    async with wired(address) as wire:
+        conversation = (await wire.ask("send", content="one"))["conversation"]
+        await wire.until("done")
+        ack = await wire.ask("send", content="two", conversation=conversation)
+        second = await wire.until("done", turn=ack["turn"])
+        seqs = wire.seqs()
+        assert seqs == sorted(set(seqs))
+        assert seqs[-1] == second["seq"]
+
+
+async def test_a_repeated_key_attaches_to_the_same_turn_on_any_connection(
+    address: str, simulator: Simulator
+) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["Hel", "lo"])).at(4, gate))
+    async with wired(address) as wire, wired(address) as other:
+        first = await wire.ask("send", content="hi", key="k-1")
+        await gate.reached()
+        again = await wire.ask("send", content="hi", key="k-1")
+        elsewhere = await other.ask("send", content="hi", key="k-1")
+        gate.open()
+        await other.until("done")
+        for ack in (again, elsewhere):
+            assert {**ack, "id": ""} == {**first, "id": ""}
+        assert other.events[0].type == "message"
+        assert len(simulator.requests) == 1
+
+
+async def test_a_key_with_another_body_is_key_reused(address: str) -> None:
+    async with wired(address) as wire:
+        await wire.ask("send", content="hi", key="k-1")
+        reject = await wire.ask("send", content="something else", key="k-1")
+        assert (reject["type"], reject["code"]) == ("reject", "key_reused")
+
+
+async def test_a_cursor_ahead_of_the_log_is_reset_and_replayed(address: str) -> None:
+    async with wired(address) as wire:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        done = await wire.until("done")
+    async with wired(address) as other:
+        ack = await other.ask("subscribe", conversation=conversation, after=done["seq"] + 1)
+        assert ack["after"] == 0
+        reset = await other.receive()
+        assert (reset["type"], reset["epoch"]) == ("reset", ack["epoch"])
+        await other.until("done")
+        assert other.fold(conversation).to_dict() == wire.fold(conversation).to_dict()
+
+
+async def test_a_cursor_of_another_epoch_is_reset_and_replayed(address: str) -> None:
+    async with wired(address) as wire:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        await wire.until("done")
+    async with wired(address) as other:
+        await other.ask("subscribe", conversation=conversation, after=2, epoch="of-another-log")
+        assert (await other.receive())["type"] == "reset"
+        assert (await other.receive())["seq"] == 1
+
+
+async def test_the_events_of_a_deleted_conversation_end_with_closed(address: str) -> None:
+    async with wired(address) as wire, asking(address) as http:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        await wire.until("done")
+        assert (await http.delete(f"/v1/conversations/{conversation}")).status_code == 204
+        closed = await wire.until("closed")
+        assert closed["code"] == "unknown_conversation"
+        assert closed["conversation"] == conversation
+
+
+async def test_a_send_whose_connection_is_lost_before_the_commit_still_runs_only_after_it(
+    simulator: Simulator,
+) -> None:
+    store = HeldStore()
+    async with serving(turnwire_over(simulator, store=store)) as address:
+        async with wired(address) as wire:
+            await wire.send("send", content="hi", key="k-1")
+            await store.asked.wait()
+        async with wired(address) as other:
+            await other.send("send", content="hi", key="k-1")
+            await other.ask("ping")
+            assert simulator.requests == []
+            store.released.set()
+            await other.until("done")
+            assert other.seqs()[0] == 1
+            assert len(simulator.requests) == 1
+
+
+async def test_subscriptions_of_a_connection_are_bounded(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, limits={"max_subscriptions": 1})
+    async with serving(turnwire) as address, wired(address) as wire:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        await wire.until("done")
+        reject = await wire.ask("send", content="hi")
+        assert (reject["type"], reject["code"]) == ("reject", "too_many")
+        assert (await wire.ask("subscribe", conversation=conversation))["type"] == "ack"
+
+
+async def test_sockets_of_a_principal_are_bounded(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, limits={"max_sockets": 1})
+    async with serving(turnwire) as address:
+        async with wired(address), opened(address) as other:
+            assert await other.closed() == 4429
+        async with wired(address) as again:
+            assert (await again.ask("ping"))["type"] == "pong"
+
+
+async def test_running_turns_of_a_principal_are_bounded(simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["Hel", "lo"])).at(4, gate))
+    turnwire = turnwire_over(simulator, limits={"max_running_turns": 1})
+    async with serving(turnwire) as address, wired(address) as wire:
+        await wire.ask("send", content="one")
+        await gate.reached()
+        reject = await wire.ask("send", content="two")
+        assert (reject["code"], reject["retryable"]) == ("too_many", True)
+        gate.open()
+        await wire.until("done")
+        assert (await wire.ask("send", content="three"))["type"] == "ack"
+        await wire.until("done")

@@ -1,16 +1,18 @@
 """A bare WebSocket client for tests: frames as they are, no healing, nothing hidden."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from turnwire_protocol import PROTOCOL, Conversation, Event, fold, parse_event
 
-__all__ = ["Wire", "wired"]
+__all__ = ["Wire", "narrow", "opened", "wired"]
 
 PATIENCE_SECONDS = 10
 
@@ -29,6 +31,10 @@ class Wire:
         id = str(self._ids)
         await self.socket.send(to_json({"type": type, "id": id, **fields}).decode())
         return id
+
+    async def send_raw(self, frame: str | bytes, *, text: bool | None = None) -> None:
+        """Send a frame as it is; `text` makes bytes a text frame."""
+        await self.socket.send(frame, text=text)
 
     async def receive(self) -> dict[str, Any]:
         """The next frame, whatever it is; events are kept too."""
@@ -53,18 +59,48 @@ class Wire:
             if message.get("id") == id:
                 return message
 
+    async def closed(self) -> int:
+        """The code the server closes with; what comes before is kept."""
+        while True:
+            try:
+                await self.receive()
+            except ConnectionClosed as closed:
+                return closed.rcvd.code if closed.rcvd else 1006
+
+    def seqs(self) -> list[int]:
+        """The seqs of the events, in the order they came."""
+        return [event.seq for event in self.events]
+
     def fold(self, conversation: str) -> Conversation:
         """What this reader has seen of a conversation."""
         return fold(event for event in self.events if event.conversation == conversation)
 
 
 @asynccontextmanager
+async def opened(address: str, **options: Any) -> AsyncIterator[Wire]:
+    """A connection of which nothing has been read yet."""
+    options = {"subprotocols": [PROTOCOL], "max_size": None, **options}
+    async with connect(f"ws://{address}/v1/ws", **options) as socket:
+        yield Wire(socket)
+
+
+@asynccontextmanager
 async def wired(address: str, *, hello: str | None = None, **options: Any) -> AsyncIterator[Wire]:
     """A connection that has been welcomed."""
-    url = f"ws://{address}/v1/ws"
-    async with connect(url, subprotocols=[PROTOCOL], max_size=None, **options) as socket:  # type: ignore[list-item]
-        wire = Wire(socket)
+    async with opened(address, **options) as wire:
         if hello is not None:
             await wire.send("hello", token=hello)
         await wire.until("welcome")
+        yield wire
+
+
+@asynccontextmanager
+async def narrow(address: str) -> AsyncIterator[Wire]:
+    """A welcomed connection that takes next to nothing from the network unless it is read."""
+    host, port = address.split(":")
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    async with wired(address, sock=raw, max_queue=1) as wire:
         yield wire

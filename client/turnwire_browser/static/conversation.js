@@ -283,6 +283,8 @@ export class Conversation {
   #begun(ack) {
     const id = /** @type {string} */ (ack.turn);
     if (this.#id === undefined) this.#adopt(ack);
+    // It may have been unfollowed meanwhile; a turn is wanted to its end.
+    this.#follow();
     const known = this.#running.get(id);
     if (known) return known;
     const log = this.#log(id);

@@ -1,5 +1,6 @@
 """One turn's answer, gathered from the log and given back in the form of the Messages API. Pure."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,14 +42,18 @@ class Answer:
     blocks: dict[int, BlockParts] = field(default_factory=dict)
     results: dict[str, ToolResult] = field(default_factory=dict)
 
-    def messages(self, *, ended: bool) -> list[Message]:
+    def messages(self, *, before_step: int | None) -> list[Message]:
         """Assistant messages and, between them, the user messages with tool results.
 
-        Of an ended turn they are valid however it ended (DESIGN §3.5); of a live one everything the
-        API accepts is kept, because it wants its own blocks back.
+        For a turn that goes on, those of the steps before `before_step`: everything the API accepts
+        is kept, because it wants its own blocks back. None: the turn has ended, and they are valid
+        however it ended (DESIGN §3.5).
         """
+        ended = before_step is None
         messages: list[Message] = []
         for step in sorted({block.step for block in self.blocks.values()}):
+            if before_step is not None and step >= before_step:
+                break
             blocks = self._step(step, ended=ended)
             if messages and messages[-1]["role"] == "assistant":
                 # The step before ended in `pause_turn`: this one goes on with the same message.
@@ -95,6 +100,8 @@ def parse_input(text: str) -> dict[str, Any] | None:
         return {}
     try:
         value = from_json(text)
+        # JSON's grammar allows 1e999 and this parser NaN: neither could go back to the model.
+        json.dumps(value, allow_nan=False)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -4,6 +4,7 @@ Every complete call gets exactly one result, whatever happens to its turn.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -140,13 +141,11 @@ class Calls:
         if call.has_result or now - call.reported < _PROGRESS_INTERVAL_SECONDS:
             return
         call.reported = now
-        bounded = None if fraction is None else min(max(fraction, 0.0), 1.0)
-        self._write(
-            ToolProgress,
-            tool_id=call.tool_id,
-            message=message[:_PROGRESS_CHARS],
-            fraction=bounded,
-        )
+        # Tools are foreign code: what they say may be no text, no number, or out of range.
+        text = str(message)[:_PROGRESS_CHARS].encode(errors="replace").decode()
+        is_number = isinstance(fraction, int | float) and math.isfinite(fraction)
+        bounded = min(max(fraction, 0.0), 1.0) if fraction is not None and is_number else None
+        self._write(ToolProgress, tool_id=call.tool_id, message=text, fraction=bounded)
 
     def _result(self, call: _Call, outcome: Outcome) -> None:
         if call.has_result:

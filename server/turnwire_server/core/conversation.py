@@ -1,52 +1,34 @@
-"""A conversation: the single writer of its log. It decides on commands, owns the running turn and
-wakes the followers. All state changes are synchronous, on the event loop: no locks."""
+"""A conversation: the single writer of its log. It decides on commands and owns the turns that run
+or wait. All state changes are synchronous, on the event loop: no locks."""
 
 import asyncio
 import hashlib
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from turnwire_protocol import (
-    Ack,
-    CancelBody,
-    Closed,
-    Code,
-    Done,
-    Event,
-    Message,
-    Reset,
-    SendBody,
-    encode,
-    is_retryable,
-)
+from turnwire_protocol import Ack, CancelBody, Code, Event, Message, Retract, SendBody, StopReason
 from turnwire_server.core.committer import Committer
-from turnwire_server.core.entry import Entry, Item, dump, load
-from turnwire_server.core.follower import Follower, Frame
+from turnwire_server.core.entry import Entry, Item, Run
+from turnwire_server.core.follower import Follower
 from turnwire_server.core.history import History
-from turnwire_server.core.log import Log
+from turnwire_server.core.journal import Journal
 from turnwire_server.core.options import resolve
+from turnwire_server.core.recovery import Recovery
+from turnwire_server.core.register import Record, Register
 from turnwire_server.core.turn import Services, Turn, TurnState
-from turnwire_server.errors import Refused
-from turnwire_server.store.port import Batch, Fence, Store
+from turnwire_server.errors import ModelError, Refused
+from turnwire_server.store.port import Fence, Store
 
 __all__ = ["Accepted", "Conversation"]
 
-_KEEP_BYTES = 256 * 1024
 _TITLE_CHARS = 80
-
-
-@dataclass(slots=True)
-class _Record:
-    """What is remembered of every turn, to answer repeated keys and late cancels."""
-
-    turn: str
-    seq: int
-    key: str | None
-    fingerprint: str
-    done_seq: int | None = None
+_MAX_UNDURABLE_BYTES = 1024 * 1024
+_MAX_UNDURABLE_SECONDS = 5.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +37,7 @@ class Accepted:
 
     ack: Ack
     durable: asyncio.Future[None]
+    """Raises `Refused` where the store could not take the message: it had no effect then."""
     follow: Callable[[Callable[[], None]], Follower]
     """Follow the conversation from the ack's `after`; the argument is the waker."""
     done_seq: int | None
@@ -65,56 +48,61 @@ class Conversation:
     """One log, one writer. Everybody else asks it."""
 
     def __init__(
-        self, fence: Fence, *, store: Store, committer: Committer, services: Services
+        self,
+        fence: Fence,
+        *,
+        store: Store,
+        committer: Committer,
+        services: Services,
+        on_done: Callable[["Conversation"], None],
     ) -> None:
         self.conversation = fence.conversation
         self.owner = fence.owner
-        self.epoch = fence.epoch
         self.running: Turn | None = None
-        self._fence = fence
-        self._store = store
-        self._committer = committer
+        self.is_draining = False
+        """While it drains, nobody's going away ends a turn."""
+        self._waiting: deque[Turn] = deque()
         self._services = services
-        self._log = Log(fence.conversation)
+        self._on_done = on_done
+        self._journal = Journal(fence, store, committer, self)
+        self._register = Register()
         self._history = History()
         self._history_seq = 0
-        self._records: dict[str, _Record] = {}
-        self._keys: dict[str, _Record] = {}
-        self._followers: set[Follower] = set()
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._frames: dict[tuple[int, int], list[Frame]] = {}
-        self._is_noted = False
-        self._title: str | None = None
+        self._undurable = 0
+        self._undurable_since = time.monotonic()
+        """Since when the log's durable head has been `_undurable`, as seen in trouble."""
 
     async def load(self) -> None:
-        """Read the stored log once, to know its turns, keys and history."""
-        seq = 0
-        while bodies := await self._store.read(self.conversation, seq, max_bytes=1024 * 1024):
-            for body in bodies:
-                for item in load(body):
-                    self._remember(item)
-                    self._history.apply(item)
-                    seq = item.last_seq
-        self._log = Log(self.conversation, head=seq)
-        self._history_seq = seq
+        """Read the stored log, and end what a process before this one left unfinished."""
+        recovery = Recovery()
 
-    # Commands
+        def take(item: Item) -> None:
+            self._register.apply(item)
+            self._history.apply(item)
+            recovery.apply(item)
+
+        await self._journal.load(take)
+        self._history_seq = self._journal.log.head
+        for turn, type, fields in recovery.missing():
+            self.write(turn, type, **fields)
+
+    # Sending
 
     def send(self, principal: str, send: SendBody) -> Accepted:
-        """Accept a message and begin its turn once it is durable.
+        """Accept a message; its turn begins once it is durable and nothing runs before it.
 
         Raises:
             Refused: it took no effect.
         """
         fingerprint = _fingerprint(send)
-        if send.key is not None and (record := self._keys.get(send.key)) is not None:
+        if send.key is not None and (record := self._register.of_key(send.key)) is not None:
             if record.fingerprint != fingerprint:
                 raise Refused(Code.KEY_REUSED, "key: was used for another message")
             return self._accepted(record)
-        _refuse_unsupported(send)
-        if self.running is not None:
-            raise Refused(Code.BUSY, "a turn is running in this conversation")
+        if send.client_tools is not None:
+            raise Refused(Code.UNSUPPORTED, "client_tools: not supported by this server yet")
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
+        self._make_room(send)
         turn = Turn(
             f"t_{secrets.token_hex(8)}",
             principal=principal,
@@ -124,39 +112,91 @@ class Conversation:
             on_done=self._turn_done,
             cancel_on_detach=send.on_detach == "cancel",
         )
-        if self._log.head == 0:
-            self._title = _title(send)
+        if self._journal.log.head == 0:
+            self._journal.title = _title(send)
         private = {
             "fingerprint": fingerprint,
-            "options": send.model_dump(exclude={"id", "type", "content", "key"}, exclude_none=True),
+            "options": send.model_dump(
+                exclude={"id", "type", "content", "key"}, exclude_none=True, exclude_defaults=True
+            ),
         }
+        if send.retract is not None:
+            self.write(turn.id, Retract, from_turn=send.retract)
         self.write(turn.id, Message, private=private, content=send.content, key=send.key)
-        self.running = turn
-        accepted = self._accepted(self._records[turn.id])
-        accepted.durable.add_done_callback(lambda _: self._begin(turn))
+        if self.running is None and (not self._waiting or send.if_busy != "queue"):
+            self.running = turn
+        else:
+            self._waiting.append(turn)
+        accepted = self._accepted(self._register.of(turn.id))
+        accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
-    def _accepted(self, record: _Record) -> Accepted:
-        after = record.seq - 1
+    def _make_room(self, send: SendBody) -> None:
+        """End what the new message voids or interrupts, or refuse it because something runs."""
+        victims: list[str] = []
+        if send.retract is not None:
+            if send.if_busy == "queue":
+                raise Refused(Code.BAD_COMMAND, "if_busy: queue does not go with retract")
+            victims = self._register.since(send.retract)
+            if not victims:
+                raise Refused(Code.UNKNOWN_TURN, "retract: no such turn, or it is void already")
+        turns = self._turns()
+        staying = [turn for turn in turns if turn.id not in victims]
+        if staying and send.if_busy == "reject":
+            raise Refused(Code.BUSY, "a turn is running in this conversation")
+        most = self._services.policy.max_queued
+        if send.if_busy == "queue" and len(self._waiting) >= most:
+            raise Refused(Code.TOO_MANY, f"{most} messages are waiting already")
+        for turn in turns:
+            if turn not in staying or (turn is self.running and send.if_busy == "interrupt"):
+                turn.end(StopReason.CANCELLED)
+
+    def _accepted(self, record: Record) -> Accepted:
         ack = Ack(
             id="",
             conversation=self.conversation,
             turn=record.turn,
             seq=record.seq,
-            epoch=self.epoch,
-            after=after,
+            epoch=self._journal.epoch,
+            after=record.after,
         )
         return Accepted(
             ack,
-            durable=self._durable(record.seq),
-            follow=lambda wake: self.follow(after, self.epoch, wake),
+            durable=self._journal.durable(record.seq),
+            follow=lambda wake: self.follow(record.after, self._journal.epoch, wake),
             done_seq=record.done_seq,
         )
 
+    # Turns, one after another
+
     def _begin(self, turn: Turn) -> None:
-        if turn.state is TurnState.QUEUED:
+        """Start the turn if it is its time and its message is durable."""
+        if turn is not self.running or turn.state is not TurnState.QUEUED:
+            return
+        if self._register.of(turn.id).seq <= self._journal.end:
             turn.start()
-            self._watch_detached()
+            self.on_detached()
+
+    def _turn_done(self, turn: Turn) -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+            return
+        if self.running is turn:
+            self.running = None
+        self._catch_up()
+        self._journal.release()
+        # Later, so that a message that interrupts takes its place before the waiting ones.
+        asyncio.get_running_loop().call_soon(self._next)
+        self._on_done(self)
+
+    def _turns(self) -> list[Turn]:
+        """The unfinished ones, in the order in which they run."""
+        return [*self._waiting] if self.running is None else [self.running, *self._waiting]
+
+    def _next(self) -> None:
+        if self.running is None and self._waiting:
+            self.running = self._waiting.popleft()
+            self._begin(self.running)
 
     def cancel(self, cancel: CancelBody) -> Ack:
         """Stop a turn; the receipt tells what became of the wish.
@@ -164,115 +204,70 @@ class Conversation:
         Raises:
             Refused: there is no such turn.
         """
-        record = self._find(cancel)
-        if record.done_seq is not None:
+        record = self._register.find(turn=cancel.turn, key=cancel.key)
+        turns = self._turns()
+        turn = next((turn for turn in turns if turn.id == record.turn), None)
+        if turn is None or turn.state is TurnState.DONE:
             return Ack(id="", turn=record.turn, outcome="already_done")
-        turn = self.running
-        if turn is None or turn.id != record.turn:
-            raise Refused(Code.INTERNAL, "the turn is not running")
-        queued = turn.state is TurnState.QUEUED
+        was_queued = turn.state is TurnState.QUEUED
         turn.cancel()
-        return Ack(id="", turn=turn.id, outcome="queued_removed" if queued else "cancelling")
+        return Ack(id="", turn=turn.id, outcome="queued_removed" if was_queued else "cancelling")
 
-    def _find(self, cancel: CancelBody) -> _Record:
-        if cancel.turn is not None:
-            record = self._records.get(cancel.turn)
-        elif cancel.key is not None:
-            record = self._keys.get(cancel.key)
-        else:
-            raise Refused(Code.BAD_COMMAND, "turn: either turn or key is required")
-        if record is None:
-            raise Refused(Code.UNKNOWN_TURN, "no such turn in this conversation")
-        return record
+    def interrupt(self) -> None:
+        """The process goes down: end all turns."""
+        # The waiting ones first, so that none of them begins.
+        for turn in reversed(self._turns()):
+            turn.end(StopReason.INTERRUPTED)
 
-    def _turn_done(self, turn: Turn) -> None:
-        if self.running is turn:
-            self.running = None
+    async def hang_up(self) -> None:
+        """Store what waits, then end the streams of readers that cannot be told to reconnect."""
+        await self._journal.hang_up()
 
-    # Followers
+    # Readers
 
     def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        reset = None
-        if (epoch is not None and epoch != self.epoch) or after > self._log.head:
-            reason = "the cursor is ahead of the log" if epoch == self.epoch else "another epoch"
-            reset = Reset(conversation=self.conversation, epoch=self.epoch, reason=reason)
-            after = 0
-        follower = Follower(
-            self,
-            conversation=self.conversation,
-            epoch=self.epoch,
-            after=after,
-            wake=wake,
-            reset=reset,
-        )
-        # Registered before anything is read, and no await in between: nothing is missed.
-        self._followers.add(follower)
-        return follower
+        return self._journal.follow(after, epoch, wake)
 
-    def detach(self, follower: Follower) -> None:
-        """The follower reads no more."""
-        if follower in self._followers:
-            self._followers.remove(follower)
-            self._watch_detached()
+    @property
+    def head(self) -> int:
+        """The head, as readers are told it: nothing above it is durable."""
+        return self._journal.end
 
-    def _watch_detached(self) -> None:
+    def on_detached(self) -> None:
         """If nobody looks and the turn is not to outlive that, end it after the grace time."""
         turn = self.running
-        if turn is None or not turn.cancel_on_detach or self._followers:
-            return
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._services.policy.detach_grace_seconds, self._end_if_detached, turn)
+        if turn is not None and turn.cancel_on_detach and not self._journal.has_followers:
+            grace = self._services.policy.detach_grace_seconds
+            asyncio.get_running_loop().call_later(grace, self._end_if_detached, turn)
 
     def _end_if_detached(self, turn: Turn) -> None:
         # A reader who came and went meanwhile has started a grace time of its own.
-        if self.running is turn and not self._followers:
+        if self.running is turn and not self._journal.has_followers and not self.is_draining:
             turn.cancel()
 
     def close(self, code: Code) -> None:
-        """End all subscriptions and the running turn."""
-        if self.running is not None:
-            self.running.cancel()
-        for follower in list(self._followers):
-            follower.closed = Closed(
-                conversation=self.conversation, code=code, retryable=is_retryable(code)
-            )
-            follower.wake()
-        self._followers.clear()
+        """End all turns and subscriptions; the log is gone."""
+        self._journal.close(code)
+        self.interrupt()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a turn is unfinished."""
+        return self._register.is_open
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever appended."""
+        return self._journal.log.head == 0
 
     @property
     def is_idle(self) -> bool:
         """Nothing runs, nobody reads, nothing waits to be stored."""
-        return self.running is None and not self._followers and self._log.head == self.durable
+        journal = self._journal
+        return not self.is_open and not journal.has_followers and journal.is_stored
 
-    @property
-    def durable(self) -> int:
-        """The seq up to which may be read."""
-        return self._log.durable
-
-    @property
-    def head(self) -> int:
-        """The durable head, as readers are told it."""
-        return self._log.durable
-
-    async def frames(self, after: int, *, max_bytes: int) -> list[Frame]:
-        """See `Readable.frames`. Readers at the same place share one encoding."""
-        log = self._log
-        if after < log.floor:
-            return _encode(await self._stored(after, max_bytes))
-        key = (after, log.durable)
-        frames = self._frames.get(key)
-        if frames is None:
-            frames = _encode(log.read(after, log.durable, max_bytes=max_bytes))
-            self._frames[key] = frames
-        return frames
-
-    async def _stored(self, after: int, max_bytes: int) -> list[Item]:
-        bodies = await self._store.read(self.conversation, after, max_bytes=max_bytes)
-        items = [item for body in bodies for item in load(body) if item.last_seq > after]
-        return [item.cut(after, item.last_seq) for item in items]
-
-    # Writer
+    # The log, as turns see it
 
     def write(
         self, turn: str, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
@@ -280,22 +275,19 @@ class Conversation:
         """Append an event of `turn`, dated now."""
         event: Event = type(
             conversation=self.conversation,
-            seq=self._log.head + 1,
+            seq=self._journal.log.head + 1,
             turn=turn,
             at=_now(),
             **fields,
         )
-        self._log.append(event, private)
-        self._remember(Entry(event, private))
-        self._note()
+        self._register.apply(Entry(event, private))
+        self._journal.append(event, private)
 
     def write_delta(
         self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None
     ) -> None:
         """Append a delta of `turn`. The path of every token."""
-        self._log.append_delta(type, turn, block, text, tool_id=tool_id)
-        if not self._is_noted:
-            self._note()
+        self._journal.append_delta(type, turn, block, text, tool_id=tool_id)
 
     def messages(self) -> list[dict[str, Any]]:
         """The history for the model, up to now."""
@@ -308,75 +300,53 @@ class Conversation:
 
     def _catch_up(self) -> None:
         # On demand and not per token: a run is taken in whole.
-        for item in self._log.read(self._history_seq, self._log.head):
+        log = self._journal.log
+        for item in log.read(self._history_seq, log.head):
             self._history.apply(item)
-        self._history_seq = self._log.head
+        self._history_seq = log.head
 
-    def _remember(self, item: Item) -> None:
-        event = item.event if isinstance(item, Entry) else None
-        if isinstance(event, Message):
-            private = (item.private if isinstance(item, Entry) else None) or {}
-            fingerprint = private.get("fingerprint", "")
-            record = _Record(event.turn, event.seq, event.key, fingerprint)
-            self._records[event.turn] = record
-            if event.key is not None:
-                self._keys[event.key] = record
-        elif isinstance(event, Done) and (record_ := self._records.get(event.turn)):
-            record_.done_seq = event.seq
+    # Storage trouble
 
-    # Durability
+    def on_wait(self, *, has_failed: bool) -> None:
+        """Refuse what can still be refused, and stop a turn whose tail waits too long."""
+        if has_failed:
+            self._withdraw()
+        log, now = self._journal.log, time.monotonic()
+        if self._undurable != log.durable:
+            self._undurable, self._undurable_since = log.durable, now
+        size = sum(item.size for item in log.read(log.durable, log.head) if isinstance(item, Run))
+        too_long = now - self._undurable_since > _MAX_UNDURABLE_SECONDS
+        turn = self.running
+        if turn is None or turn.state is not TurnState.RUNNING:
+            return
+        if too_long or size > _MAX_UNDURABLE_BYTES:
+            turn.end(
+                StopReason.FAILED,
+                ModelError(Code.STORAGE_UNAVAILABLE, "the answer cannot be stored"),
+            )
 
-    def _note(self) -> None:
-        if not self._is_noted:
-            self._is_noted = True
-            self._committer.note(self)
+    def _withdraw(self) -> None:
+        """Messages at the very end of the log, whose acks are not out, never happened."""
+        turns = self._turns()
+        for turn in reversed(turns):
+            record = self._register.of(turn.id)
+            if turn.state is not TurnState.QUEUED or record.seq != self._journal.log.head:
+                return
+            refused = Refused(
+                Code.STORAGE_UNAVAILABLE, "it cannot be stored now", retry_after_seconds=1.0
+            )
+            self._journal.withdraw(record.after, refused)
+            self._register.forget(turn.id)
+            self._history_seq = min(self._history_seq, record.after)
+            turn.drop()
+            if turn is self.running:
+                self.running = None
+            else:
+                self._waiting.remove(turn)
 
-    def unstored(self) -> Batch | None:
-        """See `Source.unstored`."""
-        self._is_noted = False
-        log = self._log
-        if log.head == log.durable:
-            return None
-        items = log.read(log.durable, log.head)
-        return Batch(self._fence, log.durable + 1, log.head, dump(items), self._title)
-
-    def stored(self, upto: int) -> None:
-        """See `Source.stored`: readers may see up to `upto` now."""
-        self._log.durable = upto
-        self._frames.clear()
-        if self._waiting:
-            for seq, future in self._waiting:
-                if seq <= upto and not future.done():
-                    future.set_result(None)
-            self._waiting = [(seq, future) for seq, future in self._waiting if seq > upto]
-        for follower in self._followers:
-            follower.wake()
-        if self.running is None:
-            self._catch_up()
-            self._log.trim(_KEEP_BYTES)
-
-    def _durable(self, seq: int) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if seq <= self._log.durable:
-            future.set_result(None)
-        else:
-            self._waiting.append((seq, future))
-        return future
-
-
-def _encode(items: list[Item]) -> list[Frame]:
-    events = [item.event for item in items]
-    return [Frame(event.seq, event.type, event.turn, encode(event)) for event in events]
-
-
-def _refuse_unsupported(send: SendBody) -> None:
-    for name, wanted in (
-        ("client_tools", send.client_tools is not None),
-        ("retract", send.retract is not None),
-        ("if_busy", send.if_busy != "reject"),
-    ):
-        if wanted:
-            raise Refused(Code.UNSUPPORTED, f"{name}: not supported by this server yet")
+    def on_lost(self) -> None:
+        """Another process owns the log: stop, append nothing."""
+        self.close(Code.STORAGE_UNAVAILABLE)
 
 
 def _fingerprint(send: SendBody) -> str:

@@ -1,22 +1,32 @@
 """Finds or opens conversations; the port that every transport talks to."""
 
 import asyncio
+import contextlib
 import hashlib
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, SendBody, ToolOutput
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.conversation import Accepted, Conversation
+from turnwire_server.core.entry import join
 from turnwire_server.core.follower import Follower
 from turnwire_server.core.limits import Limits
 from turnwire_server.core.turn import Services
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Refused, StoreError
 from turnwire_server.store.port import Head, Store
 
 __all__ = ["Conversations"]
 
-_MAX_IDLE = 1000
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MAX_OPEN = 1000
+_HANG_UP_SECONDS = 2.0
+_COMPACTION_DELAY_SECONDS = 1.0
 
 
 class Conversations:
@@ -28,20 +38,53 @@ class Conversations:
         self._limits = limits
         self._committer = Committer(store)
         self._open: dict[str, asyncio.Task[Conversation]] = {}
+        self._quiet = asyncio.Event()
+        self._finished: dict[str, None] = {}
+        """Conversations whose rows may be compacted."""
+        self._compactor: asyncio.Task[None] | None = None
         self.is_draining = False
 
     async def start(self) -> None:
-        """Open the store and begin to commit."""
+        """Open the store, end what an earlier process left unfinished, begin to commit."""
         await self._store.open()
         self._committer.start()
+        for head in await self._store.list_open():
+            await self._opening(head.conversation, head.owner)
+            logger.info("recovered conversation=%s", head.conversation)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Begin nothing new, let what runs finish within the grace time, then end it."""
+        self.is_draining = True
+        for conversation in self._live():
+            conversation.is_draining = True
+        try:
+            async with asyncio.timeout(grace_seconds):
+                while any(conversation.is_open for conversation in self._live()):
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            for conversation in self._live():
+                conversation.interrupt()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANG_UP_SECONDS):
+                await asyncio.gather(*(conversation.hang_up() for conversation in self._live()))
 
     async def close(self) -> None:
         """End what runs, store what waits."""
         for conversation in self._live():
-            if conversation.running is not None:
-                conversation.running.end("interrupted")
+            conversation.interrupt()
+        if self._compactor is not None:
+            self._compactor.cancel()
+            await asyncio.gather(self._compactor, return_exceptions=True)
         await self._committer.close()
         await self._store.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Able to take work: the store can be written, and it does not drain."""
+        return not self.is_draining and not self._committer.is_failing
+
+    # Commands
 
     async def send(self, principal: str, send: SendBody) -> Accepted:
         """A user's message, into its conversation or a new one.
@@ -51,12 +94,14 @@ class Conversations:
         """
         if self.is_draining:
             raise Refused(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
+        if self._committer.is_failing:
+            raise _unstorable()
         if send.conversation is not None:
             conversation = await self._find(principal, send.conversation)
         else:
             conversation = await self._create(principal, send.key)
-        running = sum(live.running is not None and live.owner == principal for live in self._live())
-        if running >= self._limits.max_running_turns and conversation.running is None:
+        running = sum(live.is_open for live in self._live() if live.owner == principal)
+        if running >= self._limits.max_running_turns and not conversation.is_open:
             raise Refused(Code.TOO_MANY, f"{running} turns of yours are running already")
         return conversation.send(principal, send)
 
@@ -96,7 +141,18 @@ class Conversations:
 
     async def list_heads(self, principal: str, *, limit: int, before: str | None) -> list[Head]:
         """The principal's conversations, newest first."""
-        return await self._store.list_heads(principal, limit=limit, before=before)
+        return await self._asked(self._store.list_heads(principal, limit=limit, before=before))
+
+    async def head(self, principal: str, conversation: str) -> Head:
+        """What is known of the conversation without reading it.
+
+        Raises:
+            Refused: unknown conversation.
+        """
+        head = await self._asked(self._store.head(conversation))
+        if head is None or head.owner != principal:
+            raise _unknown()
+        return head
 
     async def delete(self, principal: str, conversation: str) -> None:
         """Cancel what runs, end all subscriptions, forget the log.
@@ -107,7 +163,17 @@ class Conversations:
         found = await self._find(principal, conversation)
         found.close(Code.UNKNOWN_CONVERSATION)
         self._open.pop(conversation, None)
-        await self._store.delete(conversation)
+        self._finished.pop(conversation, None)
+        await self._asked(self._store.delete(conversation))
+
+    async def rename(self, principal: str, conversation: str, title: str) -> None:
+        """Give the conversation another title.
+
+        Raises:
+            Refused: unknown conversation, or the store cannot be written.
+        """
+        await self._find(principal, conversation)
+        await self._asked(self._store.rename(conversation, title))
 
     # Opening
 
@@ -121,12 +187,11 @@ class Conversations:
     async def _find(self, principal: str, id: str) -> Conversation:
         task = self._open.get(id)
         if task is None:
-            head = await self._store.head(id)
-            if head is None or head.owner != principal:
-                raise _unknown()
+            await self.head(principal, id)
             task = self._opening(id, principal)
-        conversation = await asyncio.shield(task)
-        if conversation.owner != principal:
+        conversation = await self._asked(asyncio.shield(task))
+        # An id that was derived from a key, whose send was refused, has no log.
+        if conversation.owner != principal or conversation.is_empty:
             raise _unknown()
         return conversation
 
@@ -137,7 +202,7 @@ class Conversations:
         else:
             digest = hashlib.sha256(f"{principal}\0{key}".encode()).hexdigest()
             id = f"c_{digest[:24]}"
-        return await asyncio.shield(self._opening(id, principal))
+        return await self._asked(asyncio.shield(self._opening(id, principal)))
 
     def _opening(self, id: str, principal: str) -> asyncio.Task[Conversation]:
         """Single-flight: whoever comes while it opens waits for the same."""
@@ -156,19 +221,56 @@ class Conversations:
     async def _load(self, id: str, principal: str) -> Conversation:
         fence = await self._store.claim(id, principal, secrets.token_hex(6))
         conversation = Conversation(
-            fence, store=self._store, committer=self._committer, services=self._services
+            fence,
+            store=self._store,
+            committer=self._committer,
+            services=self._services,
+            on_done=self._turn_done,
         )
         await conversation.load()
+        conversation.is_draining = self.is_draining
         return conversation
 
     def _evict(self) -> None:
         """Let go of the oldest idle ones; their logs are in the store."""
-        if len(self._open) < _MAX_IDLE:
+        if len(self._open) < _MAX_OPEN:
             return
         idle = [live.conversation for live in self._live() if live.is_idle]
-        for id in idle[: _MAX_IDLE // 10]:
+        for id in idle[: _MAX_OPEN // 10]:
             del self._open[id]
+
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        """What the store answers; its trouble refuses the command."""
+        try:
+            return await answer
+        except StoreError as error:
+            raise _unstorable() from error
+
+    # Compaction
+
+    def _turn_done(self, conversation: Conversation) -> None:
+        self._quiet.set()
+        self._finished[conversation.conversation] = None
+        if self._compactor is None or self._compactor.done():
+            self._compactor = asyncio.create_task(self._compact(), name="compactor")
+
+    async def _compact(self) -> None:
+        """Join the rows of finished turns, one conversation after another, in the background."""
+        while self._finished:
+            await asyncio.sleep(_COMPACTION_DELAY_SECONDS)
+            id = next(iter(self._finished))
+            del self._finished[id]
+            try:
+                await self._store.compact(id, join)
+            except StoreError as error:
+                logger.warning("compaction failed: %s", error)
 
 
 def _unknown() -> Refused:
     return Refused(Code.UNKNOWN_CONVERSATION, "conversation: no such conversation")
+
+
+def _unstorable() -> Refused:
+    return Refused(
+        Code.STORAGE_UNAVAILABLE, "the store cannot be used now", retry_after_seconds=1.0
+    )

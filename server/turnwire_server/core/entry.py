@@ -4,17 +4,40 @@ The stored form is JSON: the event as on the wire, `private` beside it, and `par
 code points) of the texts a run was merged from, so that a cursor inside it is cut exactly there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from turnwire_protocol import Event, Thinking, Token, ToolInput, parse_event, span_of
+from turnwire_protocol import (
+    MAX_MERGED_BYTES,
+    Event,
+    Thinking,
+    Token,
+    ToolInput,
+    parse_event,
+    span_of,
+)
+from turnwire_server.store.port import Row
 
-__all__ = ["Entry", "Item", "Private", "Run", "dump", "events_of", "load"]
+__all__ = [
+    "Entry",
+    "Item",
+    "Private",
+    "Run",
+    "coalesce",
+    "dump",
+    "events_of",
+    "join",
+    "load",
+    "text_bytes",
+]
 
 Private = dict[str, Any]
+
+_ENTRY_BYTES = 256
+"""What an entry counts for, roughly."""
 DeltaType = type[Token] | type[Thinking] | type[ToolInput]
 
 
@@ -63,12 +86,23 @@ class Run:
         self.tool_id = tool_id
         self.first_seq = first_seq
         self.texts = texts
-        self.size = sum(len(text) for text in texts)
+        self.size = sum(map(text_bytes, texts))
+        """Bytes of UTF-8."""
 
     @property
     def last_seq(self) -> int:
         """The seq of its last part."""
         return self.first_seq + len(self.texts) - 1
+
+    def joins(self, other: "Run") -> bool:
+        """Whether the other goes on where this one ends, and both fit into one merged event."""
+        return (
+            self.type is other.type
+            and self.turn == other.turn
+            and self.block == other.block
+            and self.last_seq + 1 == other.first_seq
+            and self.size + other.size <= MAX_MERGED_BYTES
+        )
 
     def cut(self, after: int, upto: int) -> "Run":
         """A run of its own of the parts in (after, upto]."""
@@ -109,6 +143,35 @@ def events_of(items: Iterable[Item]) -> list[Event]:
     return [item.event for item in items]
 
 
+def coalesce(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, with runs that continue each other (they were stored apart) joined."""
+    last: Run | None = None
+    for item in items:
+        if last is not None and isinstance(item, Run) and last.joins(item):
+            last = Run(
+                last.type,
+                conversation=last.conversation,
+                turn=last.turn,
+                block=last.block,
+                tool_id=last.tool_id,
+                first_seq=last.first_seq,
+                texts=last.texts + item.texts,
+            )
+            continue
+        if last is not None:
+            yield last
+        last = item if isinstance(item, Run) else None
+        if last is None:
+            yield item
+    if last is not None:
+        yield last
+
+
+def text_bytes(text: str) -> int:
+    """How long it is in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def dump(items: Iterable[Item]) -> bytes:
     """The stored form of a batch."""
     rows = []
@@ -132,6 +195,26 @@ def load(body: bytes) -> list[Item]:
         else:
             items.append(Entry(event, row.get("private")))
     return items
+
+
+def join(bodies: list[bytes]) -> list[Row]:
+    """The same items in as few rows as makes sense: a row is read whole, so it stays bounded."""
+    rows: list[Row] = []
+    batch: list[Item] = []
+    size = 0
+    for item in coalesce(item for body in bodies for item in load(body)):
+        batch.append(item)
+        size += item.size if isinstance(item, Run) else _ENTRY_BYTES
+        if size >= MAX_MERGED_BYTES:
+            rows.append(_row(batch))
+            batch, size = [], 0
+    if batch:
+        rows.append(_row(batch))
+    return rows
+
+
+def _row(items: list[Item]) -> Row:
+    return Row(items[0].first_seq, items[-1].last_seq, dump(items))
 
 
 def _run(event: Token | Thinking | ToolInput, parts: list[int]) -> Run:

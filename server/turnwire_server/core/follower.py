@@ -28,7 +28,7 @@ class Readable(Protocol):
     """A conversation, as its followers see it."""
 
     @property
-    def durable(self) -> int:
+    def end(self) -> int:
         """The seq up to which may be read."""
 
     async def frames(self, after: int, *, max_bytes: int) -> list[Frame]:
@@ -59,13 +59,15 @@ class Follower:
         """Set where the asked cursor is not in this log: to be sent before the first event."""
         self.closed: Closed | None = None
         """Set when the subscription has ended; nothing follows."""
+        self.is_ended = False
+        """Set when the process goes down: streams end once they have given what there is."""
         self.wake = wake
         self._source = source
 
     @property
     def is_behind(self) -> bool:
         """Whether `read` would give something."""
-        return self.after < self._source.durable and self.closed is None
+        return self.after < self._source.end and self.closed is None
 
     async def read(self, max_bytes: int = MAX_READ_BYTES) -> list[Frame]:
         """The next events, merged, in order; none if there are none. Moves the cursor."""
@@ -97,11 +99,13 @@ class Follower:
             woken.set()
 
         try:
-            while self.closed is None:
+            while True:
                 woken.clear()
                 if frames := await self.read():
                     yield frames
                     continue
+                if self.closed is not None or self.is_ended:
+                    return
                 timer = timer or loop.call_later(idle_seconds, tick)
                 await woken.wait()
                 if timer is None:

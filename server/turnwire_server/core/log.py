@@ -7,7 +7,7 @@ see nothing above `durable` (log before deliver).
 from bisect import bisect_right
 
 from turnwire_protocol import MAX_MERGED_BYTES, Event, ToolInput
-from turnwire_server.core.entry import DeltaType, Entry, Item, Private, Run
+from turnwire_server.core.entry import DeltaType, Entry, Item, Private, Run, text_bytes
 
 __all__ = ["Log"]
 
@@ -44,11 +44,10 @@ class Log:
             and last.block == block
             and last.type is type
             and last.turn == turn
-            # Four bytes a code point at most, so the merged event stays within the rule's bound.
-            and (last.size + len(text)) * 4 <= MAX_MERGED_BYTES
+            and last.size + (size := text_bytes(text)) <= MAX_MERGED_BYTES
         ):
             last.texts.append(text)
-            last.size += len(text)
+            last.size += size
         else:
             run = Run(
                 type,
@@ -75,7 +74,9 @@ class Log:
         items: list[Item] = []
         size = 0
         index = max(bisect_right(self._firsts, after + 1) - 1, 0)
-        for item in self._items[index:] if index else self._items:
+        # By index and not over a slice, which would copy the rest of the log for every read.
+        for position in range(index, len(self._items)):
+            item = self._items[position]
             if item.last_seq <= after:
                 continue
             first = item.first_seq
@@ -89,6 +90,16 @@ class Log:
             if max_bytes is not None and size >= max_bytes:
                 break
         return items
+
+    def cut(self, after: int) -> None:
+        """Take back everything after `after`, which nobody has read or stored."""
+        while self._items and self._items[-1].last_seq > after:
+            item = self._items.pop()
+            self._firsts.pop()
+            if item.first_seq <= after:
+                item = item.cut(0, after)
+                self._push(item, item.first_seq)
+        self.head = after
 
     def trim(self, keep_bytes: int) -> None:
         """Forget the oldest durable items while the rest still holds `keep_bytes` of text."""

@@ -36,6 +36,10 @@ class Policy(BaseModel):
     turn_timeout_seconds: float = 900.0
     tool_timeout_seconds: float = 60.0
     detach_grace_seconds: float = 10.0
+    max_queued: int = 8
+    """Messages that may wait behind a running turn."""
+    fallback_model: str | None = None
+    """The model for the next attempts after `overloaded`."""
     prices: Mapping[str, Price] = Field(default_factory=dict)
 
     @property
@@ -82,5 +86,5 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
         max_tokens=max_tokens,
         system=send.system if send.system is not None else policy.system,
         thinking=thinking,
-        tools=tools if send.tools is None else send.tools,
+        tools=list(dict.fromkeys(tools if send.tools is None else send.tools)),
     )

@@ -116,6 +116,8 @@ class Turn:
         self.principal = principal
         self.state = TurnState.QUEUED
         self.cancel_on_detach = cancel_on_detach
+        self.model = options.model
+        """The model of the next attempt."""
         self._options = options
         self._services = services
         self._writer = writer
@@ -195,10 +197,9 @@ class Turn:
         )
         self._on_done(self)
 
-    @property
-    def model(self) -> str:
-        """The model it was resolved to."""
-        return self._options.model
+    def drop(self) -> None:
+        """Its message never came to be; neither did it."""
+        self.state = TurnState.DONE
 
     async def _run(self) -> None:
         try:
@@ -244,6 +245,8 @@ class Turn:
                 return await self._answer(first_block)
             except ModelError as error:
                 self._ledger.fail()
+                if error.code is Code.OVERLOADED and policy.fallback_model is not None:
+                    self.model = policy.fallback_model
                 if not error.retryable or self._attempt > policy.retries:
                     raise
                 delay = delay_seconds(
@@ -268,7 +271,7 @@ class Turn:
     async def _answer(self, first_block: int) -> str:
         options = self._options
         request = ModelRequest(
-            model=options.model,
+            model=self.model,
             messages=self._writer.messages(),
             max_tokens=options.max_tokens,
             system=options.system,

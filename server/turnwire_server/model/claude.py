@@ -5,6 +5,7 @@ https://docs.claude.com/en/docs/build-with-claude/streaming, errors: .../en/api/
 """
 
 import inspect
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ import anthropic
 import httpx2
 from anthropic import AsyncAnthropic, AsyncStream, DefaultAioHttpClient, beta_async_tool, beta_tool
 from anthropic.types import RawMessageStreamEvent
+from pydantic import BaseModel
 
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
@@ -91,6 +93,11 @@ class Claude:
             stream = await self._client.messages.create(stream=True, **_parameters(request))
         except (anthropic.AnthropicError, httpx2.HTTPError, OSError) as error:
             raise classify(error) from error
+        except TypeError as error:
+            # The SDK has no class of its own for this.
+            if "authentication" not in str(error):
+                raise
+            raise ModelError(Code.AUTH_ERROR, "there is no API key or token") from error
         try:
             yield _parts(stream)
         finally:
@@ -101,7 +108,9 @@ async def _parts(stream: AsyncStream[RawMessageStreamEvent]) -> AsyncIterator[li
     decoder = Decoder()
     try:
         async for event in stream:
-            if parts := decoder.feed(event.to_dict()):
+            # What the stream parses to is not checked by the SDK: an event may be any JSON value.
+            fields = event.to_dict(warnings=False) if isinstance(event, BaseModel) else {}
+            if parts := decoder.feed(fields):
                 yield parts
     except (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError) as error:
         raise classify(error) from error
@@ -146,7 +155,9 @@ def classify(error: Exception) -> ModelError:
         kind, message = _body(error)
         code = _CODES.get(kind) or _STATUSES.get(error.status_code)
         if code is None:
-            code = Code.INTERNAL if error.status_code >= 500 else Code.INVALID_REQUEST
+            # An `error` event of a type unknown here comes with the stream's status, 200.
+            is_refused = 400 <= error.status_code < 500
+            code = Code.INVALID_REQUEST if is_refused else Code.INTERNAL
         if code is Code.INVALID_REQUEST and _is_too_long(message):
             code = Code.CONTEXT_TOO_LONG
         return ModelError(code, message, retry_after_seconds=_retry_after(error))
@@ -161,7 +172,8 @@ def _body(error: anthropic.APIStatusError) -> tuple[str, str]:
     body = error.body
     inner = body.get("error") if isinstance(body, dict) else None
     if isinstance(inner, dict):
-        return str(inner.get("type", "")), str(inner.get("message", ""))
+        message = str(inner.get("message", "")).encode(errors="replace").decode()
+        return str(inner.get("type", "")), message
     return "", f"the model's server answered {error.status_code}"
 
 
@@ -171,9 +183,10 @@ def _is_too_long(message: str) -> bool:
 
 def _retry_after(error: anthropic.APIStatusError) -> float | None:
     try:
-        return max(float(error.response.headers["retry-after"]), 0.0)
+        seconds = float(error.response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def derive_tool(function: Callable[..., Any], *, name: str | None, description: str | None) -> Any:

@@ -15,6 +15,7 @@ from turnwire_server.model.port import (
     BlockEnd,
     Counts,
     Part,
+    RunsOn,
     Stop,
     TextPart,
     ThinkingPart,
@@ -47,7 +48,7 @@ class Decoder:
         """
         try:
             return self._feed(event)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ModelError(Code.NETWORK_ERROR, "the model's answer was malformed") from error
 
     def _feed(self, event: dict[str, Any]) -> list[Part]:
@@ -62,7 +63,7 @@ class Decoder:
                 return [self._count(event["message"].get("usage"), final=False)]
             case "message_delta":
                 delta = event["delta"]
-                self._reason = delta.get("stop_reason") or self._reason
+                self._reason = _string(delta.get("stop_reason") or self._reason or "")
                 self._container = (delta.get("container") or {}).get("id") or self._container
                 return [self._count(event.get("usage"), final=True)]
             case "message_stop":
@@ -72,30 +73,30 @@ class Decoder:
                 return []
 
     def _start(self, index: int, block: dict[str, Any]) -> list[Part]:
-        self._blocks[index] = block = dict(block)
+        self._blocks[_count(index)] = block = dict(block)
         kind = block["type"]
-        if kind == "tool_use":
-            return [ToolPart(index, block["id"], block["name"], "server")]
         if kind.endswith("tool_use"):
-            return [ToolPart(index, block["id"], block["name"], "provider")]
+            runs_on: RunsOn = "server" if kind == "tool_use" else "provider"
+            return [ToolPart(index, _string(block["id"]), _string(block["name"]), runs_on)]
         if kind.endswith("tool_result"):
             text, is_error = _shown(block)
-            return [ToolResultPart(index, block["tool_use_id"], text, is_error)]
+            return [ToolResultPart(index, _string(block["tool_use_id"]), text, is_error)]
         if kind == "text" and block.get("text"):
-            return [TextPart(index, block["text"])]
+            return [TextPart(index, _string(block["text"]))]
         if kind == "thinking" and block.get("thinking"):
-            return [ThinkingPart(index, block["thinking"])]
+            return [ThinkingPart(index, _string(block["thinking"]))]
         return []
 
     def _delta(self, index: int, delta: dict[str, Any]) -> list[Part]:
         block = self._blocks[index]
         match delta["type"]:
             case "text_delta":
-                return [TextPart(index, delta["text"])] if delta["text"] else []
+                return [TextPart(index, text)] if (text := _string(delta["text"])) else []
             case "thinking_delta":
-                return [ThinkingPart(index, delta["thinking"])] if delta["thinking"] else []
+                text = _string(delta["thinking"])
+                return [ThinkingPart(index, text)] if text else []
             case "input_json_delta":
-                piece = delta["partial_json"]
+                piece = _string(delta["partial_json"])
                 return [ToolInputPart(index, block["id"], piece)] if piece else []
             case "signature_delta":
                 block["signature"] = (block.get("signature") or "") + delta["signature"]
@@ -110,26 +111,46 @@ class Decoder:
         kind = block["type"]
         if kind == "text":
             raw = {"type": kind, "citations": block.get("citations")}
-            return [BlockEnd(index, raw if raw["citations"] else None)]
+            return [BlockEnd(index, _storable(raw) if raw["citations"] else None)]
         if kind == "thinking":
-            return [BlockEnd(index, {"type": kind, "signature": block.get("signature") or ""})]
+            signature = _string(block.get("signature") or "")
+            return [BlockEnd(index, {"type": kind, "signature": signature})]
         if kind.endswith("tool_use"):
             told = ("id", "name", "input")
             raw = {name: value for name, value in block.items() if name not in told}
-            return [BlockEnd(index, raw if raw != {"type": "tool_use"} else None)]
-        return [BlockEnd(index, None if index in self._broken else block)]
+            return [BlockEnd(index, _storable(raw) if raw != {"type": "tool_use"} else None)]
+        return [BlockEnd(index, None if index in self._broken else _storable(block))]
 
     def _count(self, usage: dict[str, Any] | None, *, final: bool) -> Counts:
         # Input counts are optional in message_delta: what message_start said stays.
         self._usage |= {name: count for name, count in (usage or {}).items() if count is not None}
         return Counts(
-            input_tokens=self._usage.get("input_tokens", 0),
-            output_tokens=self._usage.get("output_tokens", 0),
-            cache_read_input_tokens=self._usage.get("cache_read_input_tokens", 0),
-            cache_creation_input_tokens=self._usage.get("cache_creation_input_tokens", 0),
+            input_tokens=_count(self._usage.get("input_tokens", 0)),
+            output_tokens=_count(self._usage.get("output_tokens", 0)),
+            cache_read_input_tokens=_count(self._usage.get("cache_read_input_tokens", 0)),
+            cache_creation_input_tokens=_count(self._usage.get("cache_creation_input_tokens", 0)),
             final=final,
             container=self._container,
         )
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a string")
+    # Half a surrogate pair is a Python string but no text: it could not be stored or sent.
+    value.encode()
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError("not a count")
+    return value
+
+
+def _storable(raw: dict[str, Any]) -> dict[str, Any]:
+    to_json(raw)
+    return raw
 
 
 def _shown(block: dict[str, Any]) -> tuple[str, bool]:
@@ -137,10 +158,10 @@ def _shown(block: dict[str, Any]) -> tuple[str, bool]:
     content = block.get("content")
     if isinstance(content, list):
         lines = [_line(item) for item in content]
-        return "\n".join(line for line in lines if line)[:_RESULT_TEXT_CHARS], False
+        return _string("\n".join(line for line in lines if line))[:_RESULT_TEXT_CHARS], False
     is_error = isinstance(content, dict) and str(content.get("type", "")).endswith("_error")
     if isinstance(content, dict) and is_error:
-        return str(content.get("error_code", "error")), True
+        return _string(content.get("error_code", "error")), True
     return to_json(content).decode()[:_RESULT_TEXT_CHARS], bool(block.get("is_error"))
 
 

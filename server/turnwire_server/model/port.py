@@ -11,6 +11,7 @@ __all__ = [
     "Model",
     "ModelRequest",
     "Part",
+    "RunsOn",
     "Stop",
     "TextPart",
     "ThinkingPart",
@@ -18,6 +19,9 @@ __all__ = [
     "ToolPart",
     "ToolResultPart",
 ]
+
+
+RunsOn = Literal["server", "provider"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,7 +60,7 @@ class ToolPart:
     index: int
     tool_id: str
     name: str
-    runs_on: Literal["server", "provider"]
+    runs_on: RunsOn
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,24 +1,26 @@
 """A store in this process's memory: for tests and throwaway use; nothing survives the process."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from turnwire_server.store.port import Batch, Fence, Head
+from turnwire_server.store.port import Batch, Fence, Head, Row
 
 __all__ = ["MemoryStore"]
 
 
 @dataclass(slots=True)
-class _Rows:
+class _Log:
     head: Head
-    batches: list[Batch] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    is_open: bool = False
 
 
 class MemoryStore:
     """`Store` over a dict. Durable means: appended here."""
 
     def __init__(self) -> None:
-        self._logs: dict[str, _Rows] = {}
+        self._logs: dict[str, _Log] = {}
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -28,9 +30,9 @@ class MemoryStore:
 
     async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
         """See `Store.claim`."""
-        rows = self._logs.get(conversation)
-        if rows is not None:
-            return Fence(conversation, rows.head.owner, rows.head.epoch)
+        log = self._logs.get(conversation)
+        if log is not None:
+            return Fence(conversation, log.head.owner, log.head.epoch)
         return Fence(conversation, owner, epoch)
 
     async def append(self, batches: list[Batch]) -> None:
@@ -38,53 +40,62 @@ class MemoryStore:
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         for batch in batches:
             fence = batch.fence
-            rows = self._logs.get(fence.conversation)
-            if rows is None:
+            log = self._logs.get(fence.conversation)
+            if log is None:
                 head = Head(fence.conversation, fence.owner, fence.epoch, 0, "", now, now)
-                rows = self._logs[fence.conversation] = _Rows(head)
-            if batch.first_seq != rows.head.seq + 1:
+                log = self._logs[fence.conversation] = _Log(head)
+            if batch.first_seq != log.head.seq + 1:
                 continue  # A repetition of what is here already.
-            rows.batches.append(batch)
-            rows.head = Head(
-                fence.conversation,
-                rows.head.owner,
-                rows.head.epoch,
-                batch.last_seq,
-                batch.title or rows.head.title,
-                rows.head.created_at,
-                now,
-            )
+            log.rows.append(Row(batch.first_seq, batch.last_seq, batch.body))
+            log.is_open = batch.is_open
+            title = log.head.title if batch.title is None else batch.title
+            log.head = replace(log.head, seq=batch.last_seq, title=title, updated_at=now)
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`."""
-        rows = self._logs.get(conversation)
+        log = self._logs.get(conversation)
         bodies: list[bytes] = []
         size = 0
-        for batch in rows.batches if rows else ():
-            if batch.last_seq <= after:
+        for row in log.rows if log else ():
+            if row.last_seq <= after:
                 continue
-            bodies.append(batch.body)
-            size += len(batch.body)
+            bodies.append(row.body)
+            size += len(row.body)
             if size >= max_bytes:
                 break
         return bodies
 
+    async def compact(self, conversation: str, join: Callable[[list[bytes]], list[Row]]) -> None:
+        """See `Store.compact`."""
+        log = self._logs.get(conversation)
+        if log is not None:
+            log.rows = join([row.body for row in log.rows])
+
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
-        rows = self._logs.get(conversation)
-        return rows.head if rows else None
+        log = self._logs.get(conversation)
+        return log.head if log else None
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
-        """See `Store.list`."""
-        heads = [rows.head for rows in self._logs.values() if rows.head.owner == owner]
-        heads.sort(key=position, reverse=True)
-        return [head for head in heads if before is None or position(head) < before][:limit]
+        """See `Store.list_heads`."""
+        heads = [log.head for log in self._logs.values() if log.head.owner == owner]
+        heads.sort(key=_position, reverse=True)
+        return [head for head in heads if before is None or _position(head) < before][:limit]
+
+    async def list_open(self) -> list[Head]:
+        """See `Store.list_open`."""
+        return [log.head for log in self._logs.values() if log.is_open]
+
+    async def rename(self, conversation: str, title: str) -> None:
+        """See `Store.rename`."""
+        log = self._logs.get(conversation)
+        if log is not None:
+            log.head = replace(log.head, title=title)
 
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
         self._logs.pop(conversation, None)
 
 
-def position(head: Head) -> str:
-    """Where a conversation stands in the list: newest first."""
+def _position(head: Head) -> str:
     return f"{head.updated_at}|{head.conversation}"

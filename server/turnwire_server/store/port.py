@@ -1,9 +1,10 @@
 """What the core wants of a store: fenced, idempotent appends, and reads after a cursor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["Batch", "Fence", "Head", "Store"]
+__all__ = ["Batch", "Fence", "Head", "Row", "Store"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,8 +25,18 @@ class Batch:
     first_seq: int
     last_seq: int
     body: bytes
+    is_open: bool
+    """Whether a turn is unfinished once this batch is stored: recovery looks for these."""
     title: str | None = None
     """The conversation's title, where this batch sets it."""
+
+
+class Row(NamedTuple):
+    """Items (first_seq..last_seq) as they lie in the store."""
+
+    first_seq: int
+    last_seq: int
+    body: bytes
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,7 +56,12 @@ class Store(Protocol):
     """Where logs live. Every method may raise `StoreError`; what returned is durable."""
 
     async def open(self) -> None:
-        """Make ready; called once, before anything else."""
+        """Make ready; called once, before anything else.
+
+        Raises:
+            SettingsError: it cannot be opened like this (in use, too new); the message names the
+                remedy.
+        """
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -60,7 +76,7 @@ class Store(Protocol):
     async def append(self, batches: list[Batch]) -> None:
         """Make all batches durable in one commit, or none of them.
 
-        Idempotent on (conversation, first_seq).
+        Idempotent on (conversation, first_seq): what is stored already is passed over.
 
         Raises:
             Fenced: a fence is void.
@@ -73,6 +89,9 @@ class Store(Protocol):
         At least one if there is any, then up to about `max_bytes`.
         """
 
+    async def compact(self, conversation: str, join: Callable[[list[bytes]], list[Row]]) -> None:
+        """Replace the conversation's rows by what `join` makes of their bodies: fewer, same items."""
+
     async def head(self, conversation: str) -> Head | None:
         """The conversation, or None if there is none."""
 
@@ -81,6 +100,12 @@ class Store(Protocol):
 
         A position is `updated_at|conversation`, of the last one seen.
         """
+
+    async def list_open(self) -> list[Head]:
+        """The conversations whose last batch left a turn unfinished."""
+
+    async def rename(self, conversation: str, title: str) -> None:
+        """Set the title; the position in the list stays."""
 
     async def delete(self, conversation: str) -> None:
         """Forget the conversation and its log."""

@@ -21,8 +21,10 @@ def load_tools(name: str) -> list[object]:
     """
     module = _import(name)
     listed = getattr(module, "tools", None)
-    if listed is not None:
+    if isinstance(listed, list | tuple):
         return list(listed)
+    if listed is not None:
+        raise SettingsError(f"tools: `tools` in {name} is not a list")
     found = [value for value in vars(module).values() if isinstance(value, Tool | SdkTool)]
     if not found:
         raise SettingsError(f"tools: {name} has neither tools nor a list named `tools`")
@@ -42,5 +44,9 @@ def _import(name: str) -> ModuleType:
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         return module
-    except ImportError as error:
-        raise SettingsError(f"tools: cannot import {name}: {error}") from error
+    except SettingsError:
+        raise
+    except Exception as error:
+        # Boundary: the file is foreign code, and its mistakes are for the operator to read.
+        problem = f"{type(error).__name__}: {error}"
+        raise SettingsError(f"tools: cannot import {name}: {problem}") from error

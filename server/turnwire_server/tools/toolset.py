@@ -22,6 +22,7 @@ __all__ = ["Outcome", "Toolset"]
 logger = logging.getLogger(__name__)
 
 MAX_RESULT_CHARS = 50_000
+_PROBLEM_CHARS = 1000
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,7 +81,9 @@ class Toolset:
         if input is None:
             return "The input was not a JSON object."
         error = best_match(self._validators[name].iter_errors(input))
-        return None if error is None else f"Invalid input at {error.json_path}: {error.message}"
+        if error is None:
+            return None
+        return f"Invalid input at {error.json_path}: {error.message[:_PROBLEM_CHARS]}"
 
     async def run(self, name: str, input: dict[str, Any], context: ToolContext) -> Outcome:
         """Run a call that has no problem. Never raises but on cancellation.
@@ -90,17 +93,23 @@ class Toolset:
         tool = self._tools[name]
         timeout = tool.timeout_seconds or self._timeout_seconds
         CONTEXT.set(context)
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout):
+            async with limit:
                 value = await self._call(tool, input)
             return Outcome(_content(value))
-        except TimeoutError:
-            return Outcome(f"The tool did not finish within {timeout:g} seconds.", is_error=True)
-        except Exception as error:
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            # Nobody cancelled the call: something inside the tool was.
+            return Outcome("The tool was cancelled.", is_error=True)
+        except (Exception, SystemExit) as error:
             # Boundary: a tool is foreign code. Its text is for the model, its traceback for us.
+            if limit.expired():
+                text = f"The tool did not finish within {timeout:g} seconds."
+                return Outcome(text, is_error=True)
             logger.warning("tool %s failed", name, exc_info=True)
-            content = getattr(error, "content", None) or f"{type(error).__name__}: {error}"
-            return Outcome(_content(content), is_error=True)
+            return Outcome(_said(error), is_error=True)
 
     async def _call(self, tool: Tool, input: dict[str, Any]) -> Any:
         if tool.is_async:
@@ -122,11 +131,21 @@ def _content(value: Any) -> Content:
     return _cut(value if isinstance(value, str) else to_json(value, fallback=str).decode())
 
 
+def _said(error: BaseException) -> Content:
+    """What an exception says; the SDK's `ToolError` carries content for the model."""
+    content = getattr(error, "content", None)
+    if isinstance(content, str | list) and content:
+        return _content(content)
+    return _cut(f"{type(error).__name__}: {error}")
+
+
 def _is_text_block(block: object) -> bool:
     return isinstance(block, dict) and block.get("type") == "text" and "text" in block
 
 
 def _cut(text: str) -> str:
+    # Half a surrogate pair (a file name, say) is a Python string but could not be sent.
+    text = text.encode(errors="replace").decode()
     if len(text) <= MAX_RESULT_CHARS:
         return text
     left = len(text) - MAX_RESULT_CHARS

@@ -90,7 +90,8 @@ class Access:
 
     def is_own(self, connection: HTTPConnection, origin: str) -> bool:
         """Whether the origin is the one this service was asked as."""
-        return urlsplit(origin).netloc.lower() == connection.headers.get("host", "").lower()
+        netloc = urlsplit(origin).netloc.lower()  # Empty for the origin `null`.
+        return bool(netloc) and netloc == connection.headers.get("host", "").lower()
 
     async def principal(self, connection: HTTPConnection) -> str | None:
         """Who asks, or None if they did not say who they are."""

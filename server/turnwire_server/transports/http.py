@@ -7,10 +7,8 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 
-from turnwire_protocol import BadCursor, Code, first_problem, is_retryable
+from turnwire_protocol import Code, ProtocolError, is_retryable
 from turnwire_server.errors import Refused
 from turnwire_server.transports.access import Access
 
@@ -96,14 +94,10 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                         refused.message,
                         retry_after_seconds=refused.retry_after_seconds,
                     )
-                except (RequestValidationError, ValidationError) as error:
+                except RequestValidationError as error:
                     response = error_response(Code.BAD_COMMAND, _problem(error))
-                except BadCursor as error:
+                except ProtocolError as error:
                     response = error_response(Code.BAD_COMMAND, str(error))
-                except HTTPException as error:
-                    if error.status_code != 413:
-                        raise
-                    response = error_response(Code.TOO_LARGE, "the body is too large")
                 _allow(access, request, response)
                 return response
 
@@ -118,7 +112,7 @@ def preflight(access: Access, request: Request) -> Response:
     if not (access.is_own(request, origin) or access.is_allowed(origin)):
         return Response(status_code=403)
     response = Response(status_code=204)
-    response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
     response.headers["Access-Control-Allow-Headers"] = (
         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
     )
@@ -134,11 +128,7 @@ def _allow(access: Access, request: Request, response: Response) -> None:
         response.headers["Vary"] = "Origin"
 
 
-def _problem(error: RequestValidationError | ValidationError) -> str:
-    if isinstance(error, ValidationError):
-        return first_problem(error)
+def _problem(error: RequestValidationError) -> str:
     problem = error.errors()[0]
-    if problem["type"] == "json_invalid":
-        return "body: not JSON"
-    where = [str(part) for part in problem["loc"][1:]] or [str(part) for part in problem["loc"]]
-    return f"{'.'.join(where)}: {problem['msg']}"
+    # The first part says whether it is of the query, the path or a header.
+    return f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}"

@@ -1,10 +1,11 @@
 """REST and SSE: the same commands and followers as the WebSocket, over HTTP."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.sse import EventSourceResponse
 from pydantic import AliasChoices, Field
 from pydantic_core import from_json
 
@@ -22,6 +23,7 @@ from turnwire_protocol import (
     ToolOutputBody,
     Turn,
     encode,
+    parse_body,
     parse_event,
     parse_sse_id,
 )
@@ -32,16 +34,19 @@ from turnwire_server.core.conversations import Conversations
 from turnwire_server.core.follower import Follower
 from turnwire_server.errors import Refused
 from turnwire_server.transports.access import Access
+from turnwire_server.transports.body import body_of, described
 from turnwire_server.transports.http import error_response, guarded, preflight, principal_of
-from turnwire_server.transports.sse import KEEPALIVE_SECONDS, event_stream
+from turnwire_server.transports.sse import EventStream
 
 __all__ = ["rest_router"]
 
-_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _STREAM_DOCS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
     204: {"description": "The turn is done and the reader has all of it: stop reconnecting."},
 }
+
+_NEVER = 3600.0
+"""Seconds; nobody wants to hear that nothing came."""
 
 LastEventId = Annotated[str | None, Header(description="Where to go on: an event's `id`.")]
 
@@ -52,7 +57,13 @@ class ChatBody(SendBody):
     content: Content = Field(min_length=1, validation_alias=AliasChoices("content", "message"))
 
 
-def rest_router(conversations: Conversations, access: Access, *, max_body_bytes: int) -> APIRouter:
+def rest_router(
+    conversations: Conversations,
+    access: Access,
+    *,
+    max_body_bytes: int,
+    keepalive_seconds: float,
+) -> APIRouter:
     """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
 
@@ -60,7 +71,8 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
         if send.on_detach is None:
             send = send.model_copy(update={"on_detach": "cancel"})
         accepted = await conversations.send(principal_of(request), send)
-        await accepted.durable
+        # Shielded: whoever else waits for it must not lose it with this request.
+        await asyncio.shield(accepted.durable)
         turn, conversation = accepted.ack.turn or "", accepted.ack.conversation or ""
         if last_event_id is None:
             follower = accepted.follow(_nobody)
@@ -80,19 +92,19 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
             )
         accept = request.headers.get("accept", "")
         if "application/json" in accept and "text/event-stream" not in accept:
-            return _answer(conversation, await _finished(follower, turn))
-        return EventSourceResponse(event_stream(follower, turn=turn), headers=_STREAM_HEADERS)
+            return await _unless_gone(request, _answer(follower, turn))
+        return EventStream(follower, turn=turn, keepalive_seconds=keepalive_seconds)
 
     @router.post(
         "/chat",
         responses=_STREAM_DOCS,
-        response_class=EventSourceResponse,
+        response_class=EventStream,
         response_model=None,
-        max_body_size=max_body_bytes,
+        openapi_extra=described(ChatBody),
     )
     async def post_chat(
         request: Request,
-        body: ChatBody,
+        body: Annotated[ChatBody, body_of(ChatBody, max_bytes=max_body_bytes)],
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
@@ -106,9 +118,7 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
             body = body.model_copy(update={"key": idempotency_key})
         return await chat(request, body, last_event_id)
 
-    @router.get(
-        "/chat", responses=_STREAM_DOCS, response_class=EventSourceResponse, response_model=None
-    )
+    @router.get("/chat", responses=_STREAM_DOCS, response_class=EventStream, response_model=None)
     async def get_chat(
         request: Request,
         message: Annotated[str, Query(min_length=1)],
@@ -117,12 +127,14 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
         last_event_id: LastEventId = None,
     ) -> Response:
         """The same for a plain `EventSource`, which reconnects by itself: `key` makes it attach."""
-        send = SendBody(content=message, key=key, conversation=conversation)
+        given = {"content": message, "key": key, "conversation": conversation}
+        said = {name: value for name, value in given.items() if value is not None}
+        send = parse_body(SendBody, said)
         return await chat(request, send, last_event_id)
 
     @router.get(
         "/conversations/{conversation}/events",
-        response_class=EventSourceResponse,
+        response_class=EventStream,
         response_model=None,
     )
     async def events(
@@ -140,7 +152,7 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
         follower, _ = await conversations.follow(
             principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
         )
-        return EventSourceResponse(event_stream(follower), headers=_STREAM_HEADERS)
+        return EventStream(follower, keepalive_seconds=keepalive_seconds)
 
     async def submit(request: Request, command: Command) -> Response:
         ack = await conversations.submit(principal_of(request), command)
@@ -149,17 +161,29 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
         )
 
     @router.post(
-        "/conversations/{conversation}/cancel", response_model=Ack, max_body_size=max_body_bytes
+        "/conversations/{conversation}/cancel",
+        response_model=Ack,
+        openapi_extra=described(CancelBody),
     )
-    async def cancel(request: Request, conversation: str, body: CancelBody) -> Response:
+    async def cancel(
+        request: Request,
+        conversation: str,
+        body: Annotated[CancelBody, body_of(CancelBody, max_bytes=max_body_bytes)],
+    ) -> Response:
         """Stop a turn."""
         fields = body.model_dump()
         return await submit(request, Cancel(id="rest", conversation=conversation, **fields))
 
     @router.post(
-        "/conversations/{conversation}/decide", response_model=Ack, max_body_size=max_body_bytes
+        "/conversations/{conversation}/decide",
+        response_model=Ack,
+        openapi_extra=described(DecideBody),
     )
-    async def decide(request: Request, conversation: str, body: DecideBody) -> Response:
+    async def decide(
+        request: Request,
+        conversation: str,
+        body: Annotated[DecideBody, body_of(DecideBody, max_bytes=max_body_bytes)],
+    ) -> Response:
         """Allow or deny a tool call."""
         fields = body.model_dump()
         return await submit(request, Decide(id="rest", conversation=conversation, **fields))
@@ -167,9 +191,13 @@ def rest_router(conversations: Conversations, access: Access, *, max_body_bytes:
     @router.post(
         "/conversations/{conversation}/tool_output",
         response_model=Ack,
-        max_body_size=max_body_bytes,
+        openapi_extra=described(ToolOutputBody),
     )
-    async def tool_output(request: Request, conversation: str, body: ToolOutputBody) -> Response:
+    async def tool_output(
+        request: Request,
+        conversation: str,
+        body: Annotated[ToolOutputBody, body_of(ToolOutputBody, max_bytes=max_body_bytes)],
+    ) -> Response:
         """Give the result of a client's tool."""
         fields = body.model_dump()
         return await submit(request, ToolOutput(id="rest", conversation=conversation, **fields))
@@ -238,22 +266,39 @@ def _nobody() -> None:
     """The waker of a follower that is read right away, or sets its own."""
 
 
-async def _finished(follower: Follower, turn: str) -> Turn:
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+    """The answer; given up as soon as nobody waits for it any more."""
+    answering = asyncio.create_task(answer)
+    leaving = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=499)
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(follower: Follower, turn: str) -> Response:
     """The folded turn, once it is done."""
     folded = Folded()
     try:
-        async for frames in follower.stream(idle_seconds=KEEPALIVE_SECONDS):
+        async for frames in follower.stream(idle_seconds=_NEVER):
             for frame in frames:
                 if frame.turn == turn:
                     folded.apply(parse_event(from_json(frame.text)))
                     if frame.type == "done":
-                        return folded.turns[turn]
+                        return _finished(follower.conversation, folded.turns[turn])
     finally:
         follower.close()
     raise Refused(Code.UNKNOWN_CONVERSATION, "the conversation was deleted")
 
 
-def _answer(conversation: str, turn: Turn) -> JSONResponse:
+def _finished(conversation: str, turn: Turn) -> JSONResponse:
     body = {"conversation": conversation, "text": turn.text, **turn.to_dict()}
     error = body.pop("error", None)
     if error is None:

@@ -10,11 +10,9 @@ import time
 from collections import deque
 
 from pydantic import BaseModel
-from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from turnwire_protocol import (
-    PROTOCOL,
     Ack,
     BadCommand,
     BadFrame,
@@ -25,13 +23,11 @@ from turnwire_protocol import (
     Hello,
     Ping,
     Pong,
-    Reject,
     Send,
     Subscribe,
     Unsubscribe,
     Welcome,
     encode,
-    is_retryable,
     parse_command,
 )
 from turnwire_protocol import (
@@ -43,23 +39,18 @@ from turnwire_server.core.follower import Follower
 from turnwire_server.core.limits import Bucket, Limits
 from turnwire_server.errors import Refused
 from turnwire_server.transports.access import Access
+from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
+from turnwire_server.transports.handshake import Places, shake_hands
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-_HELLO_BYTES = 4096
 _MAX_WAITING = 128
 """Commands received and not yet handled; beyond, they are rejected."""
 
-
-class _Closing(Exception):
-    """The connection is to be closed by us."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+_MAX_UNREAD = 1024
+"""Replies waiting to be written; beyond, the peer asks and does not read."""
 
 
 class _Subscription:
@@ -78,12 +69,14 @@ class Connection:
         *,
         access: Access,
         conversations: Conversations,
+        places: Places,
         limits: Limits,
         models: list[str],
     ) -> None:
         self._socket = socket
         self._access = access
         self._conversations = conversations
+        self._places = places
         self._limits = limits
         self._models = models
         self._principal = ""
@@ -99,19 +92,17 @@ class Connection:
     async def run(self) -> None:
         """Serve the socket until it closes. Never raises."""
         try:
-            if not await self._handshake():
-                return
-            tasks = [
-                asyncio.create_task(work)
-                for work in (self._receive(), self._handle(), self._write())
-            ]
-            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in (*pending, *self._acks):
-                task.cancel()
-            await asyncio.gather(*pending, *self._acks, return_exceptions=True)
-            for task in done:
-                task.result()
-        except _Closing as closing:
+            principal = await shake_hands(
+                self._socket,
+                self._access,
+                hello_timeout_seconds=self._limits.hello_timeout_seconds,
+            )
+            if principal is not None:
+                with self._places.taken(principal):
+                    self._principal = principal
+                    self._reply(self._welcome())
+                    await self._serve()
+        except Closing as closing:
             await self._close(closing.code, closing.reason)
         except WebSocketDisconnect:
             pass
@@ -124,102 +115,61 @@ class Connection:
                 if subscription.follower is not None:
                     subscription.follower.close()
 
+    async def _serve(self) -> None:
+        """Receive, handle and write until one of them ends; raises why it did."""
+        tasks = [
+            asyncio.create_task(work) for work in (self._receive(), self._handle(), self._write())
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*tasks, *self._acks):
+                task.cancel()
+            ends = await asyncio.gather(*tasks, *self._acks, return_exceptions=True)
+        # The first in the order above: a reader that is gone makes the writer fail as well.
+        raise next(end for end in ends if isinstance(end, Exception))
+
     def going_away(self, reconnect_after_seconds: float) -> None:
         """The server drains: tell the client."""
-        self._reply(GoingAway(reconnect_after_seconds=reconnect_after_seconds))
+        if self._principal:  # Before `welcome` nothing may be said.
+            self._reply(GoingAway(reconnect_after_seconds=reconnect_after_seconds))
 
-    # Handshake
-
-    async def _handshake(self) -> bool:
-        """Accept, or refuse with an HTTP status; then find out who it is."""
-        socket = self._socket
-        try:
-            self._access.check_host(socket)
-            self._access.check_origin(socket)
-        except Refused as refused:
-            await socket.send_denial_response(Response(refused.message, status_code=403))
-            return False
-        principal = await self._access.principal(socket)
-        asked = socket.scope.get("subprotocols", [])
-        await socket.accept(subprotocol=PROTOCOL if PROTOCOL in asked else None)
-        if asked and PROTOCOL not in asked:
-            raise _Closing(CloseCode.VIOLATION, f"the subprotocol is {PROTOCOL}")
-        if principal is None:
-            principal = await self._hello()
-        self._principal = principal
-        limits = WelcomeLimits(
-            max_frame_bytes=self._limits.max_frame_bytes,
-            max_subscriptions=self._limits.max_subscriptions,
-            max_running_turns=self._limits.max_running_turns,
-            max_commands_per_second=self._limits.max_commands_per_second,
+    def _welcome(self) -> Welcome:
+        limits = self._limits
+        return Welcome(
+            limits=WelcomeLimits(
+                max_frame_bytes=limits.max_frame_bytes,
+                max_subscriptions=limits.max_subscriptions,
+                max_running_turns=limits.max_running_turns,
+                max_commands_per_second=limits.max_commands_per_second,
+            ),
+            models=self._models,
+            heartbeat_seconds=limits.heartbeat_seconds,
         )
-        self._reply(
-            Welcome(
-                limits=limits,
-                models=self._models,
-                heartbeat_seconds=self._limits.heartbeat_seconds,
-            )
-        )
-        return True
-
-    async def _hello(self) -> str:
-        """Wait for a valid `hello`; other commands are rejected, without end they are not."""
-        try:
-            async with asyncio.timeout(self._limits.hello_timeout_seconds):
-                while True:
-                    text = await self._frame(_HELLO_BYTES)
-                    try:
-                        command = parse_command(text)
-                    except BadCommand as error:
-                        await self._socket.send_text(_reject_bad(error))
-                        continue
-                    except BadFrame as error:
-                        raise _Closing(CloseCode.VIOLATION, str(error)) from error
-                    if not isinstance(command, Hello):
-                        refused = Refused(Code.UNAUTHORIZED, "send hello first")
-                        await self._socket.send_text(_reject(command.id, refused))
-                        continue
-                    principal = await self._access.principal_of_token(self._socket, command.token)
-                    if principal is None:
-                        raise _Closing(CloseCode.UNAUTHORIZED, "the token is not valid")
-                    return principal
-        except TimeoutError:
-            raise _Closing(CloseCode.UNAUTHORIZED, "no hello in time") from None
 
     # Receiving
 
-    async def _frame(self, max_bytes: int) -> str:
-        message = await self._socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"], message.get("reason"))
-        text = message.get("text")
-        if not isinstance(text, str):
-            raise _Closing(CloseCode.VIOLATION, "binary frames are not part of the protocol")
-        if len(text) > max_bytes or len(text.encode()) > max_bytes:
-            raise _Closing(CloseCode.TOO_LARGE, f"frames are at most {max_bytes} bytes")
-        return text
-
     async def _receive(self) -> None:
         while True:
-            text = await self._frame(self._limits.max_frame_bytes)
+            text = await receive_text(self._socket, max_bytes=self._limits.max_frame_bytes)
             try:
-                command = parse_command(text)
+                self._sort(parse_command(text))
             except BadCommand as error:
-                self._send(_reject_bad(error))
-                continue
+                self._send(reject_bad(error))
             except BadFrame as error:
-                raise _Closing(CloseCode.VIOLATION, str(error)) from error
-            if not self._bucket.take(time.monotonic()) or self._commands.full():
-                refused = Refused(
-                    Code.TOO_MANY, "too many commands at once", retry_after_seconds=1.0
-                )
-                self._send(_reject(command.id, refused))
-                if len(self._replies) > 10 * _MAX_WAITING:
-                    raise _Closing(CloseCode.TOO_SLOW, "too many commands, and replies unread")
-            elif isinstance(command, Ping):
-                self._reply(Pong(id=command.id))
-            else:
-                self._commands.put_nowait(command)
+                raise Closing(CloseCode.VIOLATION, str(error)) from error
+            if len(self._replies) > _MAX_UNREAD:
+                raise Closing(CloseCode.TOO_SLOW, "too many commands, and replies unread")
+
+    def _sort(self, command: Command) -> None:
+        if isinstance(command, Ping):
+            # However much waits: it asks whether anyone is there.
+            self._reply(Pong(id=command.id))
+        elif self._bucket.take(time.monotonic()) and not self._commands.full():
+            self._commands.put_nowait(command)
+        else:
+            refused = Refused(Code.TOO_MANY, "too many commands at once", retry_after_seconds=1.0)
+            self._send(reject(command.id, refused))
 
     # Commands
 
@@ -229,7 +179,7 @@ class Connection:
             try:
                 await self._take(command)
             except Refused as refused:
-                self._send(_reject(command.id, refused))
+                self._send(reject(command.id, refused))
 
     async def _take(self, command: Command) -> None:
         match command:
@@ -271,13 +221,14 @@ class Connection:
 
         async def ack() -> None:
             try:
-                await accepted.durable
+                # Shielded: others wait for it too, after this connection is gone.
+                await asyncio.shield(accepted.durable)
             except Refused as refused:
                 if subscription is not None and subscription is self._subscriptions.get(
                     conversation
                 ):
                     del self._subscriptions[conversation]
-                self._send(_reject(command.id, refused))
+                self._send(reject(command.id, refused))
                 return
             self._reply(accepted.ack.model_copy(update={"id": command.id}))
             if subscription is not None and subscription is self._subscriptions.get(conversation):
@@ -319,31 +270,34 @@ class Connection:
 
     async def _write(self) -> None:
         """Replies first, then one read of each conversation that has news, in turn."""
-        send = self._socket.send_text
         while True:
             await self._ready.wait()
             self._ready.clear()
             while self._replies or self._woken:
                 while self._replies:
-                    await send(self._replies.popleft())
+                    await self._socket.send_text(self._replies.popleft())
                 if not self._woken:
                     break
                 conversation = next(iter(self._woken))
                 del self._woken[conversation]
                 subscription = self._subscriptions.get(conversation)
-                follower = subscription.follower if subscription else None
-                if follower is None:
-                    continue
-                for frame in await follower.read():
-                    # An unsubscribe that was acked meanwhile ends it here.
-                    if self._subscriptions.get(conversation) is not subscription:
-                        break
-                    await send(frame.text)
-                if follower.closed is not None:
-                    self._drop(conversation)
-                    self._reply(follower.closed)
-                elif follower.is_behind:
-                    self._woken[conversation] = None
+                if subscription is not None and subscription.follower is not None:
+                    await self._write_events(subscription, subscription.follower)
+
+    async def _write_events(self, subscription: _Subscription, follower: Follower) -> None:
+        conversation = follower.conversation
+        for frame in await follower.read():
+            # One that was ended or replaced meanwhile stops here: its ack is queued already.
+            if self._subscriptions.get(conversation) is not subscription:
+                return
+            await self._socket.send_text(frame.text)
+        if self._subscriptions.get(conversation) is not subscription:
+            return
+        if follower.closed is not None:
+            self._drop(conversation)
+            self._reply(follower.closed)
+        elif follower.is_behind:
+            self._woken[conversation] = None
 
     async def _close(self, code: CloseCode, reason: str) -> None:
         # What was said before the close is still worth sending, but not worth waiting for.
@@ -354,23 +308,3 @@ class Connection:
                 await self._socket.close(code, reason)
         except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
             logger.debug("close %d was not delivered", code)
-
-
-def _reject(command_id: str | None, refused: Refused) -> str:
-    return encode(
-        Reject(
-            id=command_id,
-            code=refused.code,
-            message=refused.message,
-            retryable=refused.retryable,
-            retry_after_seconds=refused.retry_after_seconds,
-        )
-    )
-
-
-def _reject_bad(error: BadCommand) -> str:
-    code = Code.BAD_COMMAND
-    reject = Reject(
-        id=error.command_id, code=code, message=str(error), retryable=is_retryable(code)
-    )
-    return encode(reject)

@@ -3,8 +3,8 @@
 import { recall, remember } from "./storage.js";
 
 /**
- * The token of `#/token=…` or `#token=…`, moved from the address to the tab's memory; else the one
- * remembered there.
+ * The token of `#/token=…` or `#token=…`, moved from the address to the tab's memory; else the
+ * one remembered there.
  *
  * @returns {string | undefined}
  */

@@ -40,7 +40,7 @@ export class Announcer {
     const wasRetrying = isKnown && this.#state === "retrying";
     this.#turn = turn.turn;
     this.#state = state;
-    if (state === "retrying" && turn.retry) this.say(`${retryCause(turn.retry.code)}, trying again`);
+    if (turn.retry) this.say(`${retryCause(turn.retry.code)}, trying again`);
     else if (state !== "done") {
       if (!wasRetrying) this.say("Claude is answering");
     } else if (live) this.say(outcome(turn));

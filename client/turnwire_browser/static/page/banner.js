@@ -46,11 +46,14 @@ export class Banner {
       case "offline":
         return [element("span", {}, "You are offline. What you send waits until you are back.")];
       case "reconnecting":
-        return [this.#countingDown(retryAt), this.#button("Retry now", () => this.actions.reconnect())];
+        return [
+          this.#countingDown(retryAt),
+          this.#button("Retry now", () => this.actions.reconnect()),
+        ];
       case "closed":
         if (error?.code === "unauthorized") return [this.#tokenForm()];
         return [
-          element("span", {}, `Disconnected. ${explain(error?.code, error?.message).title}`),
+          element("span", {}, "Disconnected. ", explain(error?.code, error?.message).title),
           this.#button("Connect again", () => this.actions.restart()),
         ];
     }
@@ -90,7 +93,7 @@ export class Banner {
     return element(
       "form",
       { class: "token-form", onsubmit: submit },
-      element("span", {}, element("strong", {}, "Not authorised."), " This server asks for its token."),
+      element("span", {}, element("strong", {}, "Not authorised."), " Enter the server’s token."),
       field,
       element("button", { type: "submit" }, "Connect"),
     );

@@ -1,4 +1,4 @@
-/** Views of an answer's text and thinking; they grow with the block and know nothing of its turn. */
+/** Views of an answer's text and thinking; they grow with the block and know no turn. */
 
 import { createStream } from "../markdown.js";
 import { decorate } from "./copy.js";

@@ -1,4 +1,4 @@
-/** Where the user writes: a growing field, drafts that outlive a reload, Send and Stop in one place. */
+/** Where the user writes: a growing field, drafts that outlive a reload, Send or Stop. */
 
 import { byId, element, icon, setText } from "./element.js";
 import { recall, remember } from "./storage.js";

@@ -90,9 +90,9 @@ export class OpenConversation {
     this.draw();
     try {
       const turn = await this.#chat.send(content, { key });
-      if (this.#outbox.letters.length > 0 && turn.conversation) this.#outbox.move(turn.conversation);
+      this.#outbox.move(turn.conversation);
       if (this.#stopping === key) this.#cancel(turn.cancel());
-      if (!this.#isClosed && turn.conversation) this.#around.named(turn.conversation);
+      if (!this.#isClosed) this.#around.named(turn.conversation);
     } catch (error) {
       if (!(error instanceof TurnwireError)) throw error;
       this.#outbox.fail(key, error);
@@ -125,7 +125,9 @@ export class OpenConversation {
   /** @returns {Turn | undefined} */
   #unfinished() {
     const { turns } = this.#chat.getSnapshot();
-    return turns.find(({ state }) => state === "running") ?? turns.find(({ state }) => state !== "done");
+    const isOf = (/** @type {Turn["state"]} */ wanted) =>
+      turns.find(({ state }) => state === wanted);
+    return isOf("running") ?? isOf("queued");
   }
 
   #draw() {
@@ -152,8 +154,8 @@ export class OpenConversation {
       this.#stopping = undefined;
       return "idle";
     }
-    const isStopping = stopping !== undefined && [turn?.turn, turn?.key, letter?.key].includes(stopping);
-    return isStopping ? "stopping" : "answering";
+    const isStopping = [turn?.turn, turn?.key, letter?.key].includes(stopping);
+    return isStopping && stopping !== undefined ? "stopping" : "answering";
   }
 }
 

@@ -1,4 +1,4 @@
-/** DOM elements from a tag, properties and children; knows no HTML text, so nothing can be injected. */
+/** DOM elements from a tag, properties and children; knows no HTML, so nothing can be injected. */
 
 /** @typedef {string | number | boolean | undefined | ((event: any) => void)} Property */
 

@@ -2,21 +2,33 @@
 
 import { setText } from "./element.js";
 
+const FRAME_MILLISECONDS = 8;
+const REST_FACTOR = 3;
+
 /**
- * A function that asks for `draw` in the next animation frame, however often it is called.
+ * A function that asks for `draw` in the next animation frame, however often it is called. A draw
+ * that took too long, of one enormous list perhaps, is followed by a rest: the page stays usable.
  *
  * @param {() => void} draw
  * @returns {() => void}
  */
 export function oncePerFrame(draw) {
   let asked = false;
+  let restMilliseconds = 0;
+
+  function frame() {
+    asked = false;
+    const began = performance.now();
+    draw();
+    const took = performance.now() - began;
+    restMilliseconds = took > FRAME_MILLISECONDS ? took * REST_FACTOR : 0;
+  }
+
   return () => {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      draw();
-    });
+    if (restMilliseconds > 0) setTimeout(() => requestAnimationFrame(frame), restMilliseconds);
+    else requestAnimationFrame(frame);
   };
 }
 

@@ -57,11 +57,9 @@ export class Outbox {
    * @param {{ code?: string, message?: string }} error
    */
   fail(key, { code, message }) {
-    this.#set(
-      this.letters.map((letter) =>
-        letter.key === key ? { ...letter, state: /** @type {const} */ ("failed"), code, message } : letter,
-      ),
-    );
+    /** @param {Letter} letter @returns {Letter} */
+    const failed = (letter) => ({ ...letter, state: "failed", code, message });
+    this.#set(this.letters.map((letter) => (letter.key === key ? failed(letter) : letter)));
   }
 
   /**

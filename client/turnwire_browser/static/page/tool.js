@@ -1,4 +1,4 @@
-/** The view of one tool call: a stop on the answer's time line, with its input and result folded. */
+/** The view of one tool call: a stop on the answer's time line; knows no turn and runs nothing. */
 
 import { copyButton } from "./copy.js";
 import { element, setText } from "./element.js";

@@ -6,7 +6,13 @@ import { explain } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
 /** @typedef {import("./outbox.js").Letter} Letter */
-/** @typedef {{ again(text: string): void, retry(key: string): void, takeBack(key: string): void }} Actions */
+
+/**
+ * @typedef {object} Actions
+ * @property {(text: string) => void} again send this text as a new message
+ * @property {(key: string) => void} retry send that message once more
+ * @property {(key: string) => void} takeBack put that message back where it was written
+ */
 
 export class Transcript {
   /** @type {readonly Turn[]} */

@@ -1,0 +1,189 @@
+"""Shows a turn on a terminal as it happens; knows events and rich, no connection.
+
+What is finished is printed once and scrolls away; only the open piece is redrawn.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.text import Text
+
+from turnwire.paragraphs import Paragraphs
+from turnwire_protocol import (
+    BlockStop,
+    Content,
+    Done,
+    Event,
+    Retry,
+    Rewind,
+    Start,
+    StopReason,
+    Thinking,
+    Token,
+    ToolApproval,
+    ToolExecuting,
+    ToolProgress,
+    ToolResult,
+    ToolStart,
+)
+
+__all__ = ["Display", "printable"]
+
+REFRESHES_PER_SECOND = 12
+FOLDED_LINES = 4
+FOLDED_CHARACTERS = 160
+
+CONTROLS = dict.fromkeys(
+    [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
+)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: an answer must not steer the terminal."""
+    return text.translate(CONTROLS)
+
+
+class Display:
+    """One turn on the screen, from `with` to its end; `status` names what is being waited for
+    where that is not the model."""
+
+    def __init__(self, console: Console, status: Callable[[], str]) -> None:
+        self._console = console
+        self._status = status
+        self._answer = Paragraphs()
+        self._thought = ""
+        self._activity = "waiting"
+        self._live = Live(
+            console=console,
+            get_renderable=self._open_part,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._finish_block()
+        self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """The turn's next event."""
+        match event:
+            case Token():
+                self._print_markdown(self._answer.feed(printable(event.text)))
+            case Thinking():
+                self._thought += printable(event.text)
+            case BlockStop():
+                self._finish_block()
+            case Start():
+                self._activity = "thinking"
+            case ToolStart():
+                self._activity = f"preparing {printable(event.tool_name)}"
+            case ToolApproval():
+                self._activity = f"{printable(event.tool_name)} waits for somebody's approval"
+            case ToolExecuting():
+                self._activity = f"running {printable(event.tool_name)}"
+                call = f"{event.tool_name} {json.dumps(event.input, ensure_ascii=False)}"
+                self._print_note(_fold(call), "cyan")
+            case ToolProgress():
+                self._activity = printable(event.message)
+            case ToolResult():
+                self._activity = "thinking"
+                self._print_note(
+                    f"→ {_fold(_plain(event.content))}", "red" if event.is_error else "green"
+                )
+            case Retry():
+                self._activity = (
+                    f"{printable(event.code)}, trying again in {event.delay_seconds:.0f} s"
+                )
+            case Rewind():
+                self._finish_block()
+                self._activity = "thinking"
+                self._print_note("— interrupted; the answer begins again —", "yellow")
+            case Done():
+                self._finish_block()
+                self._print_note(_summary(event), "dim")
+
+    def _finish_block(self) -> None:
+        self._print_markdown(self._answer.close())
+        thought, self._thought = self._thought, ""
+        if thought.strip():
+            self._print_note(thought.strip(), "dim italic")
+
+    def _print_markdown(self, text: str) -> None:
+        if text.strip():
+            self._print(_markdown(text))
+
+    def _print_note(self, text: str, style: str) -> None:
+        self._print(Text(text, style))
+
+    def _print(self, content: RenderableType) -> None:
+        # First redraw the open part without it: rich prints above what was drawn last.
+        self._live.refresh()
+        self._console.print(content)
+        self._console.print()
+
+    def _open_part(self) -> RenderableType:
+        status = self._status() or self._activity
+        parts: list[RenderableType] = []
+        if self._thought:
+            parts.append(_Tail(Text(self._thought, "dim italic")))
+        if self._answer.open:
+            parts.append(_Tail(_markdown(self._answer.open)))
+        if self._status() or not parts:
+            parts.append(Spinner("dots", Text(status, "dim")))
+        return Group(*parts)
+
+
+class _Tail:
+    """The last lines of something, as many as the screen holds: what is redrawn must fit on it."""
+
+    def __init__(self, content: RenderableType) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._content, options, pad=False)
+        for line in lines[-max(console.height - 3, 1) :]:
+            yield from line
+            yield Segment.line()
+
+
+def _markdown(text: str) -> Markdown:
+    # Addresses are shown, not hidden behind their text.
+    return Markdown(text, hyperlinks=False)
+
+
+def _plain(content: Content) -> str:
+    return content if isinstance(content, str) else "\n".join(block.text for block in content)
+
+
+def _fold(text: str) -> str:
+    lines = printable(text).strip().splitlines() or ["(nothing)"]
+    shown = [
+        line if len(line) <= FOLDED_CHARACTERS else f"{line[:FOLDED_CHARACTERS]}…"
+        for line in lines[:FOLDED_LINES]
+    ]
+    if len(lines) > FOLDED_LINES:
+        shown.append(f"… {len(lines) - FOLDED_LINES} more lines")
+    return "\n  ".join(shown)
+
+
+def _summary(done: Done) -> str:
+    usage = done.usage
+    parts = [f"{usage.input_tokens} in", f"{usage.output_tokens} out"]
+    if usage.cache_read_input_tokens:
+        parts.append(f"{usage.cache_read_input_tokens} cached")
+    parts.append(f"{done.duration_ms / 1000:.1f} s")
+    if done.cost_usd is not None:
+        parts.append(f"${done.cost_usd:.4f}")
+    if done.stop_reason != StopReason.END_TURN:
+        parts.append(printable(done.stop_reason))
+    return " · ".join(parts)

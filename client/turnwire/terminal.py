@@ -1,0 +1,151 @@
+"""`turnwire chat`: talk to a server from a terminal; knows the client only, not the server."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+
+import click
+from rich.console import Console
+
+from turnwire.conversation import Conversation
+from turnwire.display import Display, printable
+from turnwire.errors import CannotConnect, Refused, Rejected, TurnFailed, TurnwireError
+from turnwire.keyboard import read_line
+from turnwire.session import State
+from turnwire.turn import Turn
+from turnwire.wire import Wire, connect
+from turnwire_protocol import Code
+
+__all__ = ["chat"]
+
+
+@click.command()
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    envvar="TURNWIRE_URL",
+    help="Where the service is.",
+)
+@click.option(
+    "--token", envvar="TURNWIRE_TOKEN", help="What the service wants, if it does. [TURNWIRE_TOKEN]"
+)
+@click.option("--conversation", metavar="ID", help="Go on with this conversation (c_…).")
+@click.argument("message", nargs=-1)
+def chat(url: str, token: str | None, conversation: str | None, message: tuple[str, ...]) -> None:
+    """Chat in the terminal.
+
+    With MESSAGE, or with text on standard input, answers once and exits; otherwise prompts.
+    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave.
+    """
+    text = " ".join(message)
+    if not text and not sys.stdin.isatty():
+        text = sys.stdin.read()
+        if not text.strip():
+            raise click.UsageError("nothing to send: no MESSAGE, and standard input is empty")
+    try:
+        succeeded = asyncio.run(_chat(url, token, conversation, text))
+    except TurnwireError as error:
+        raise click.ClickException(_explain(error)) from error
+    sys.exit(0 if succeeded else 1)
+
+
+async def _chat(url: str, token: str | None, conversation: str | None, text: str) -> bool:
+    async with connect(url, token) as wire:
+        terminal = _Terminal(wire, wire.conversation(conversation))
+        return await terminal.answer(text) if text else await terminal.converse()
+
+
+class _Terminal:
+    """One conversation on the terminal."""
+
+    def __init__(self, wire: Wire, conversation: Conversation) -> None:
+        self._wire = wire
+        self._conversation = conversation
+        self._console = Console()
+        self._turn: Turn | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def converse(self) -> bool:
+        """Prompt, answer, and so on, until the user leaves."""
+        while True:
+            self._console.print("[bold]> [/bold]", end="")
+            line = await read_line(sys.stdin.fileno())
+            if line is None:
+                break
+            if line.strip():
+                await self.answer(line)
+        self._console.print()
+        if self._conversation.id:
+            self._console.print(
+                f"Go on with: turnwire chat --conversation {self._conversation.id}", style="dim"
+            )
+        return True
+
+    async def answer(self, text: str) -> bool:
+        """Send one message and show its answer; False if there is none.
+
+        Ctrl-C stops the answer; again, it stops waiting for that.
+        """
+        loop = asyncio.get_running_loop()
+        answering = asyncio.create_task(self._answer(text))
+        loop.add_signal_handler(signal.SIGINT, self._interrupt, answering)
+        try:
+            await asyncio.wait([answering])
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            answering.cancel()
+            self._turn = self._stopping = None
+        return not answering.cancelled() and answering.result()
+
+    async def _answer(self, text: str) -> bool:
+        try:
+            if self._console.is_terminal:
+                with Display(self._console, self._status) as display:
+                    self._turn = await self._conversation.send(text)
+                    async for event in self._turn:
+                        display.show(event)
+                await self._turn
+            else:
+                # At its end, because text once written to a pipe cannot be taken back, and an
+                # attempt that fails takes back its own.
+                self._turn = await self._conversation.send(text)
+                click.echo((await self._turn).text)
+        except (Rejected, TurnFailed) as error:
+            partial = error.reply.text if isinstance(error, TurnFailed) and error.reply else ""
+            if partial and not self._console.is_terminal:
+                click.echo(partial)
+            click.echo(f"Error: {_explain(error)}", err=True)
+            if error.code == Code.UNKNOWN_CONVERSATION and self._console.is_terminal:
+                click.echo("The next message begins a new one.", err=True)
+                self._conversation = self._wire.conversation()
+            return False
+        return True
+
+    def _interrupt(self, answering: asyncio.Task[bool]) -> None:
+        if self._turn is None or self._stopping is not None:
+            answering.cancel()
+        else:
+            self._stopping = asyncio.create_task(self._stop(self._turn))
+
+    async def _stop(self, turn: Turn) -> None:
+        # What goes wrong here, the turn itself tells as well.
+        with contextlib.suppress(TurnwireError):
+            await turn.cancel()
+
+    def _status(self) -> str:
+        if self._wire.state is State.HEALING:
+            return "connection lost, connecting again"
+        return "stopping" if self._stopping else ""
+
+
+def _explain(error: TurnwireError) -> str:
+    text = printable(str(error))
+    match error:
+        case Refused(status=401 | 403 | 4501):
+            return f"{text}\nGive the service's token with --token or TURNWIRE_TOKEN."
+        case CannotConnect() if not isinstance(error, Refused):
+            return f"{text}\nIs it running? Start it with: turnwire serve"
+        case _:
+            return text

@@ -1,0 +1,77 @@
+"""The JSON schemas of the wire, generated from the types; knows nothing of who reads them.
+
+`python -m turnwire_protocol.schema FOLDER` writes them there; without FOLDER it prints them.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from turnwire_protocol.codes import PROTOCOL
+from turnwire_protocol.commands import COMMAND
+from turnwire_protocol.events import KNOWN
+from turnwire_protocol.replies import REPLY
+
+__all__ = ["schemas"]
+
+_TITLES: dict[str, tuple[TypeAdapter[Any], str]] = {
+    "commands.json": (COMMAND, "A command: client to server."),
+    "events.json": (KNOWN, "An event: server to client. Of another type: ignore it."),
+    "replies.json": (REPLY, "A message about the connection. Of another type: ignore it."),
+}
+
+
+def schemas() -> dict[str, str]:
+    """The text of each schema file (JSON Schema 2020-12), by file name."""
+    files: dict[str, str] = {}
+    for name, (adapter, description) in _TITLES.items():
+        schema = _as_on_the_wire(adapter.json_schema())
+        head = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": f"{PROTOCOL} {name.removesuffix('.json')}",
+            "description": description,
+        }
+        files[name] = json.dumps(head | schema, indent=1) + "\n"
+    return files
+
+
+def _as_on_the_wire(node: Any) -> Any:
+    """Without nulls and Python's titles, and with every `type` required that names the message."""
+    if isinstance(node, list):
+        return [_as_on_the_wire(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    # OpenAPI's discriminator is no JSON Schema; the constants of `type` say the same.
+    form = {name: _as_on_the_wire(value) for name, value in node.items() if name != "discriminator"}
+    if isinstance(form.get("title"), str):
+        del form["title"]
+    if "default" in form and ("const" in form or form["default"] is None):
+        del form["default"]
+    branches = form.get("anyOf")
+    if branches and {"type": "null"} in branches:
+        branches.remove({"type": "null"})
+        if len(branches) == 1:
+            form = branches[0] | {key: form[key] for key in form if key != "anyOf"}
+    properties = node.get("properties")
+    if isinstance(properties, dict):
+        constants = [name for name, value in properties.items() if "const" in value]
+        form["required"] = sorted({*form.get("required", []), *constants})
+    return form
+
+
+def main() -> None:
+    """Write the files into the folder named, or print them."""
+    if len(sys.argv) == 1:
+        sys.stdout.write("".join(schemas().values()))
+        return
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

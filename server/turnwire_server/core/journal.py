@@ -1,0 +1,231 @@
+"""The journal: a log with its store, its committer and its readers.
+
+It sees to log-before-deliver: what is appended becomes visible, and acks may go out, once it is
+durable. It decides nothing about what is appended.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from turnwire_protocol import Closed, Code, Event, Reset, encode, is_retryable
+from turnwire_server.core.committer import Committer
+from turnwire_server.core.entry import Item, Private, coalesce, dump, load
+from turnwire_server.core.follower import Follower, Frame
+from turnwire_server.core.log import Log
+from turnwire_server.errors import Refused
+from turnwire_server.store.port import Batch, Fence, Store
+
+__all__ = ["Journal", "Keeper"]
+
+_KEEP_BYTES = 256 * 1024
+_LOAD_BYTES = 1024 * 1024
+
+
+class Keeper(Protocol):
+    """The conversation a journal belongs to."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a turn is unfinished."""
+
+    def on_wait(self, *, has_failed: bool) -> None:
+        """What was appended cannot be stored now."""
+
+    def on_lost(self) -> None:
+        """Another process owns the log; nothing more can be stored."""
+
+    def on_detached(self) -> None:
+        """The last reader has gone."""
+
+
+class Journal:
+    """One conversation's log, made durable and shown to its readers."""
+
+    def __init__(self, fence: Fence, store: Store, committer: Committer, keeper: Keeper) -> None:
+        self.log = Log(fence.conversation)
+        self.epoch = fence.epoch
+        self.title: str | None = None
+        """Set to give the conversation a title with the next batch."""
+        self._fence = fence
+        self._store = store
+        self._committer = committer
+        self._keeper = keeper
+        self._released = 0
+        self._followers: set[Follower] = set()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._frames: dict[tuple[int, int], list[Frame]] = {}
+        self._is_noted = False
+        self._is_closed = False
+
+    async def load(self, take: Callable[[Item], None]) -> None:
+        """Read the whole stored log once, giving each item to `take`."""
+        conversation, seq = self._fence.conversation, 0
+        while bodies := await self._store.read(conversation, seq, max_bytes=_LOAD_BYTES):
+            for item in coalesce(item for body in bodies for item in load(body)):
+                take(item)
+                seq = item.last_seq
+        self.log = Log(conversation, head=seq)
+        self._released = seq
+
+    # Writing
+
+    def append(self, event: Event, private: Private | None) -> None:
+        """Append an event."""
+        self.log.append(event, private)
+        self._note()
+
+    def append_delta(
+        self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None
+    ) -> None:
+        """Append a delta. The path of every token."""
+        self.log.append_delta(type, turn, block, text, tool_id=tool_id)
+        if not self._is_noted:
+            self._note()
+
+    def withdraw(self, after: int, refused: Refused) -> None:
+        """Take back what was appended after `after`, which no commit has stored; its acks fail."""
+        self.log.cut(after)
+        for seq, future in self._waiting:
+            if seq > after and not future.done():
+                future.set_exception(refused)
+        self._waiting = [(seq, future) for seq, future in self._waiting if seq <= after]
+
+    def release(self) -> None:
+        """Everything appended so far is needed by readers only."""
+        self._released = self.log.head
+
+    def durable(self, seq: int) -> asyncio.Future[None]:
+        """Done once `seq` is durable; raises `Refused` if it was withdrawn."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if seq <= self.log.durable:
+            future.set_result(None)
+        else:
+            self._waiting.append((seq, future))
+        return future
+
+    # The committer's side
+
+    def _note(self) -> None:
+        if not self._is_noted and not self._is_closed:
+            self._is_noted = True
+            self._committer.note(self)
+
+    def unstored(self) -> Batch | None:
+        """See `Source.unstored`."""
+        self._is_noted = False
+        log = self.log
+        if self._is_closed or log.head == log.durable:
+            return None
+        items = log.read(log.durable, log.head)
+        return Batch(
+            self._fence,
+            first_seq=log.durable + 1,
+            last_seq=log.head,
+            body=dump(items),
+            is_open=self._keeper.is_open,
+            title=self.title,
+        )
+
+    def stored(self, upto: int) -> None:
+        """See `Source.stored`: readers may see up to `upto` now."""
+        self.log.durable = upto
+        self._frames.clear()
+        if self._waiting:
+            for seq, future in self._waiting:
+                if seq <= upto and not future.done():
+                    future.set_result(None)
+            self._waiting = [(seq, future) for seq, future in self._waiting if seq > upto]
+        for follower in self._followers:
+            follower.wake()
+        if self._released >= upto:
+            self.log.trim(_KEEP_BYTES)
+
+    def waits(self, *, has_failed: bool) -> None:
+        """See `Source.waits`."""
+        self._keeper.on_wait(has_failed=has_failed)
+
+    def lost(self) -> None:
+        """See `Source.lost`."""
+        self._keeper.on_lost()
+
+    # Reading
+
+    @property
+    def end(self) -> int:
+        """The seq up to which may be read."""
+        return self.log.durable
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self._followers)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether all that was appended is durable."""
+        return self.log.head == self.log.durable
+
+    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
+        """A cursor after `after`; one that is not in this log is reset to the start."""
+        conversation, reset = self._fence.conversation, None
+        if (epoch is not None and epoch != self.epoch) or after > self.log.head:
+            reason = "another epoch" if epoch not in (None, self.epoch) else "ahead of the log"
+            reset = Reset(conversation=conversation, epoch=self.epoch, reason=reason)
+            after = 0
+        follower = Follower(
+            self, conversation=conversation, epoch=self.epoch, after=after, wake=wake, reset=reset
+        )
+        # Registered before anything is read, and no await in between: nothing is missed.
+        self._followers.add(follower)
+        return follower
+
+    def detach(self, follower: Follower) -> None:
+        """The follower reads no more."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+            if not self._followers:
+                self._keeper.on_detached()
+
+    async def hang_up(self) -> None:
+        """The process goes down: store what waits, then end the streams."""
+        await self.durable(self.log.head)
+        for follower in self._followers:
+            follower.is_ended = True
+            follower.wake()
+
+    def close(self, code: Code) -> None:
+        """End all subscriptions; nothing more is stored."""
+        self._is_closed = True
+        closed = Closed(
+            conversation=self._fence.conversation, code=code, retryable=is_retryable(code)
+        )
+        for follower in list(self._followers):
+            follower.closed = closed
+            follower.wake()
+        self._followers.clear()
+        self.withdraw(self.log.durable, Refused(code, "the conversation is gone"))
+
+    async def frames(self, after: int, *, max_bytes: int) -> list[Frame]:
+        """See `Readable.frames`. Readers at the same place share one encoding."""
+        log = self.log
+        if after < log.floor:
+            return _encode(await self._stored(after, max_bytes))
+        key = (after, log.durable)
+        frames = self._frames.get(key)
+        if frames is None:
+            frames = _encode(log.read(after, log.durable, max_bytes=max_bytes))
+            self._frames[key] = frames
+        return frames
+
+    async def _stored(self, after: int, max_bytes: int) -> list[Item]:
+        """Merged items from the store; past what is in memory the next read goes on there."""
+        conversation = self._fence.conversation
+        bodies = await self._store.read(conversation, after, max_bytes=max_bytes)
+        items = [item for body in bodies for item in load(body) if item.last_seq > after]
+        return list(coalesce(item.cut(after, item.last_seq) for item in items))
+
+
+def _encode(items: list[Item]) -> list[Frame]:
+    events = [item.event for item in items]
+    return [Frame(event.seq, event.type, event.turn, encode(event)) for event in events]

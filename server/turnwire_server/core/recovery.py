@@ -1,0 +1,112 @@
+"""Recovery: what a log lacks when its process died. A pure fold over the log's items."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from turnwire_protocol import (
+    BlockStop,
+    Done,
+    Message,
+    Rewind,
+    Step,
+    StopReason,
+    ToolResult,
+    ToolStart,
+    Usage,
+)
+from turnwire_server.core.endings import unfinished_result
+from turnwire_server.core.entry import Item, Run
+from turnwire_server.core.ledger import Ledger
+from turnwire_server.model.port import Counts
+
+__all__ = ["Recovery"]
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What must be known of an unfinished turn to end it."""
+
+    began: str
+    last: str
+    step: int = 0
+    counted: tuple[int, int] | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    calls: dict[str, int] = field(default_factory=dict)
+    """Block of each call without a result."""
+    complete: set[int] = field(default_factory=set)
+
+    def apply(self, item: Item) -> None:
+        if isinstance(item, Run):
+            self.ledger.stream(sum(map(len, item.texts)))
+            return
+        event = item.event
+        self.last = getattr(event, "at", self.last)
+        match event:
+            case Step():
+                self.step = event.step
+                self.ledger.begin(event.model)
+            case Usage():
+                # An attempt counts twice: at its start, and finally at its end.
+                attempt = (event.step, event.attempt)
+                counts = Counts(
+                    event.input_tokens,
+                    event.output_tokens,
+                    event.cache_read_input_tokens,
+                    event.cache_creation_input_tokens,
+                    final=self.counted == attempt,
+                )
+                self.counted = attempt
+                self.ledger.count(counts)
+            case ToolStart():
+                self.calls[event.tool_id] = event.block
+            case ToolResult():
+                self.calls.pop(event.tool_id, None)
+            case BlockStop():
+                self.complete.add(event.block)
+            case Rewind():
+                self.calls = {id: b for id, b in self.calls.items() if b < event.block}
+                self.complete = {block for block in self.complete if block < event.block}
+
+
+class Recovery:
+    """Feed it a whole log; then `missing` says what to append."""
+
+    def __init__(self) -> None:
+        self._traces: dict[str, _Trace] = {}
+
+    def apply(self, item: Item) -> None:
+        """Take in the next item of the log."""
+        turn = item.turn if isinstance(item, Run) else item.event.turn
+        if not isinstance(item, Run) and isinstance(item.event, Message):
+            self._traces[turn] = _Trace(began=item.event.at, last=item.event.at)
+        elif not isinstance(item, Run) and isinstance(item.event, Done):
+            self._traces.pop(turn, None)
+        elif trace := self._traces.get(turn):
+            trace.apply(item)
+
+    def missing(self) -> Iterator[tuple[str, type[Any], dict[str, Any]]]:
+        """(turn, event type, fields) of each event that ends the unfinished turns, in order."""
+        for turn, trace in self._traces.items():
+            for tool_id, block in trace.calls.items():
+                if block in trace.complete:
+                    text = unfinished_result(StopReason.INTERRUPTED)
+                    fields = {"content": text, "is_error": True, "duration_ms": 0}
+                    yield turn, ToolResult, {"tool_id": tool_id, **fields}
+            yield (
+                turn,
+                Done,
+                {
+                    "stop_reason": StopReason.INTERRUPTED,
+                    "usage": trace.ledger.total(),
+                    "steps": trace.step,
+                    "duration_ms": _milliseconds(trace.began, trace.last),
+                },
+            )
+
+
+def _milliseconds(began: str, last: str) -> int:
+    # The clock of the wall may have been set back between the two.
+    between = datetime.fromisoformat(last) - datetime.fromisoformat(began)
+    return max(round(between.total_seconds() * 1000), 0)

@@ -1,0 +1,110 @@
+"""The register of a conversation's turns: what repeated keys, late cancels and retracts ask for.
+
+A pure fold over the log's items, like the history; small, and kept for as long as the log is open.
+"""
+
+from dataclasses import dataclass
+
+from turnwire_protocol import Code, Done, Message, Retract
+from turnwire_server.core.entry import Entry, Item
+from turnwire_server.errors import Refused
+
+__all__ = ["Record", "Register"]
+
+
+@dataclass(slots=True)
+class Record:
+    """One turn."""
+
+    turn: str
+    seq: int
+    """Of its message."""
+    after: int
+    """The seq before the first event of its send."""
+    key: str | None
+    fingerprint: str
+    voids: list[str]
+    """The turns that its send retracted."""
+    done_seq: int | None = None
+    is_void: bool = False
+
+
+class Register:
+    """All turns of a log, in the order of their messages."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, Record] = {}
+        self._keys: dict[str, Record] = {}
+        self._unfinished = 0
+        self._retracted: tuple[Retract, list[str]] | None = None
+        """The last retract, and the turns it voided: its message follows."""
+
+    def apply(self, item: Item) -> None:
+        """Take in the next item of the log."""
+        if not isinstance(item, Entry):
+            return
+        event = item.event
+        if isinstance(event, Message):
+            retract, voids = self._retracted or (None, [])
+            self._retracted = None
+            first = event.seq if retract is None else retract.seq
+            fingerprint = (item.private or {}).get("fingerprint", "")
+            record = Record(event.turn, event.seq, first - 1, event.key, fingerprint, voids)
+            self._turns[event.turn] = record
+            self._unfinished += 1
+            if event.key is not None:
+                self._keys[event.key] = record
+        elif isinstance(event, Retract):
+            voids = self.since(event.from_turn)
+            self._retracted = (event, voids)
+            for turn in voids:
+                self._turns[turn].is_void = True
+        elif isinstance(event, Done) and (done := self._turns.get(event.turn)) is not None:
+            done.done_seq = event.seq
+            self._unfinished -= 1
+
+    def forget(self, turn: str) -> None:
+        """The turn's message never came to be: its commit failed."""
+        record = self._turns.pop(turn)
+        self._unfinished -= 1
+        if record.key is not None:
+            del self._keys[record.key]
+        for void in record.voids:
+            self._turns[void].is_void = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a turn is unfinished."""
+        return self._unfinished > 0
+
+    def of_key(self, key: str) -> Record | None:
+        """The turn that was sent with this key."""
+        return self._keys.get(key)
+
+    def of(self, turn: str) -> Record:
+        """The turn.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._turns[turn]
+
+    def find(self, *, turn: str | None, key: str | None) -> Record:
+        """The turn a client means, by id or by the key of its send.
+
+        Raises:
+            Refused: it names none, or one that is not here.
+        """
+        if turn is None and key is None:
+            raise Refused(Code.BAD_COMMAND, "turn: either turn or key is required")
+        record = self._turns.get(turn) if turn is not None else self._keys.get(key or "")
+        if record is None:
+            raise Refused(Code.UNKNOWN_TURN, "turn: no such turn in this conversation")
+        return record
+
+    def since(self, turn: str) -> list[str]:
+        """The turn and all after it that are not void; empty if it is void or unknown."""
+        if turn not in self._turns or self._turns[turn].is_void:
+            return []
+        turns = list(self._turns)
+        return [id for id in turns[turns.index(turn) :] if not self._turns[id].is_void]

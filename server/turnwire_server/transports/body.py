@@ -1,0 +1,64 @@
+"""Request bodies, read within bounds and judged exactly as frames are; knows no endpoint."""
+
+from email.message import Message
+from typing import Any, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+
+from turnwire_protocol import BadCommand, Code, parse_body, parse_object
+from turnwire_server.errors import Refused
+
+__all__ = ["body_of", "described"]
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def body_of(model: type[Body], *, max_bytes: int) -> Any:
+    """A dependency that gives the request's body as `model`.
+
+    FastAPI's own reading would take NaN and nulls, and answer deep nesting in a form of its own.
+
+    Raises (when it is called):
+        BadCommand, BadFrame: it is not such a body.
+        Refused: it has more than `max_bytes`.
+    """
+
+    async def read(request: Request) -> Body:
+        # Also what keeps a foreign page's plain form or text from being taken for a command.
+        if not _is_json(request.headers.get("content-type", "")):
+            raise BadCommand("Content-Type: application/json is required")
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > max_bytes:
+                raise Refused(Code.TOO_LARGE, f"body: at most {max_bytes} bytes")
+        return parse_body(model, parse_object(bytes(data)))
+
+    return Depends(read)
+
+
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """What `openapi_extra` says of an endpoint that takes `model` by `body_of`."""
+    schema = model.model_json_schema()
+    content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    # An endpoint cannot add to the components of the app it is included in.
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items() if name != "$defs"}
+
+
+def _is_json(content_type: str) -> bool:
+    message = Message()
+    message["content-type"] = content_type
+    subtype = message.get_content_subtype()
+    is_json = subtype == "json" or subtype.endswith("+json")
+    return is_json and message.get_content_maintype() == "application"

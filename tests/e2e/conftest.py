@@ -1,0 +1,91 @@
+"""Chromium, the service in a process of its own, and the simulator that answers it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.e2e.chromium import ARGUMENTS, require_chromium
+from tests.e2e.service import serving
+from turnwire_simulator import Simulator
+
+__all__: list[str] = []
+
+OpenTab = Callable[..., Awaitable["Tab"]]
+
+expect.set_options(timeout=10_000)
+
+
+class Tab:
+    """A tab with the chat page; `problems` is what its console and its security policy reported."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.message = page.get_by_label("Message to Claude")
+        self.send_button = page.get_by_role("button", name="Send message")
+        self.stop_button = page.locator("#stop")
+        self.answers = page.locator(".answer .prose:not(.thinking-text)")
+        self.bubbles = page.locator(".bubble")
+        self.announced = page.locator("#announcer")
+        self.banner = page.locator("#banner")
+
+    async def ask(self, text: str) -> None:
+        """Type and send, as a user does."""
+        await self.message.fill(text)
+        await self.message.press("Enter")
+
+    def _heard(self, message: object) -> None:
+        if getattr(message, "type", "") in ("error", "warning"):
+            self.problems.append(getattr(message, "text", ""))
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, started once."""
+    path = require_chromium()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def simulator() -> AsyncIterator[Simulator]:
+    """What answers in place of Claude."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def address(simulator: Simulator, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a service of its own for this test."""
+    async with serving(simulator.url, tmp_path) as address:
+        yield address
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_tab(browser: Browser) -> AsyncIterator[OpenTab]:
+    """Opens tabs of one browser profile; afterwards none of them may have had a problem."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tabs: list[Tab] = []
+
+    async def open_tab(url: str) -> Tab:
+        tab = Tab(await context.new_page())
+        tabs.append(tab)
+        await tab.page.goto(url)
+        return tab
+
+    yield open_tab
+    await context.close()
+    assert [problem for tab in tabs for problem in tab.problems] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(address: str, open_tab: OpenTab) -> Tab:
+    """One tab, with an empty new chat."""
+    return await open_tab(address)

@@ -1,0 +1,55 @@
+"""`turnwire serve` in a process of its own, answered by a simulator; it knows no browser."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+__all__ = ["serving"]
+
+_START_SECONDS = 30
+_COMMAND = Path(sys.executable).with_name("turnwire")
+
+
+@asynccontextmanager
+async def serving(model_url: str, folder: Path, *flags: str) -> AsyncIterator[str]:
+    """The service's address, while it runs with `folder` as its working directory.
+
+    `model_url` is where the Claude API is, as far as it knows.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
+    }
+    environment |= {
+        "ANTHROPIC_API_KEY": "e2e",
+        "ANTHROPIC_BASE_URL": model_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+    with (folder / "stderr.txt").open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(str(_COMMAND), "serve", "--port", "0", "--base-delay", "0.2", *flags),
+            cwd=folder,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                yield await _address(process)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.communicate()
+
+
+async def _address(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if match := re.search(r"http://[\d.]+:\d+", line.decode()):
+            return match[0]
+    raise AssertionError("turnwire serve ended before it said where it is")

@@ -1,0 +1,358 @@
+"""The history: whatever happened, the model is shown messages that the API takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.server.core.author import Author
+from turnwire_server.core.entry import Item, dump, load
+from turnwire_server.core.history import History
+from turnwire_simulator import (
+    Answer,
+    ProviderTool,
+    RedactedThinking,
+    Text,
+    Thinking,
+    ToolUse,
+    Unknown,
+)
+from turnwire_simulator.blocks import Block, BlockBuilder
+from turnwire_simulator.signature import sign
+from turnwire_simulator.strict import judge
+
+Json = dict[str, Any]
+ENDINGS = ["end_turn", "max_tokens", "refusal", "cancelled", "failed", "interrupted", "max_steps"]
+CITATION = {"type": "char_location", "cited_text": "x", "document_index": 0}
+NEXT: Json = {"role": "user", "content": "And now?"}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A block that comes whole, or a call of a provider's tool whose result is in another block."""
+
+    start: Json
+
+    def blocks(self) -> list[Block]:
+        return [Block(self.start)]
+
+
+def searching(tool_id: str) -> Whole:
+    return Whole({"type": "server_tool_use", "id": tool_id, "name": "web_search", "input": {}})
+
+
+def found(tool_id: str) -> Whole:
+    return Whole({"type": "web_search_tool_result", "tool_use_id": tool_id, "content": []})
+
+
+def history_of(items: Sequence[Item]) -> History:
+    history = History()
+    for item in items:
+        history.apply(item)
+    return history
+
+
+def judged(messages: list[Json], *more: Json) -> None:
+    judge({"model": "claude-x", "max_tokens": 100, "messages": [*messages, *more]})
+
+
+def conversation(*turns: Callable[[Author], None]) -> list[Json]:
+    """The messages after these turns."""
+    author = Author.new()
+    for turn in turns:
+        turn(author)
+    messages = history_of(author.items()).messages()
+    judged(messages, NEXT)
+    return messages
+
+
+def turn(
+    *items: BlockBuilder, stop: str = "end_turn", name: str = "t_1"
+) -> Callable[[Author], None]:
+    """A turn of one step, asked with its own name."""
+
+    def write(author: Author) -> None:
+        author.ask(name, name)
+        author.step()
+        author.answer(Answer(*items, stop_reason=stop))
+        author.done(stop)
+
+    return write
+
+
+def user(content: Any) -> Json:
+    return {"role": "user", "content": content}
+
+
+def assistant(*blocks: Json) -> Json:
+    return {"role": "assistant", "content": list(blocks)}
+
+
+def text(words: str, **fields: Any) -> Json:
+    return {"type": "text", "text": words, **fields}
+
+
+HM: Json = {"type": "thinking", "thinking": "Hm.", "signature": sign("Hm.")}
+OMITTED: Json = {"type": "thinking", "thinking": "", "signature": sign("")}
+CALL: Json = {"type": "tool_use", "id": "toolu_1", "name": "t", "input": {"n": 1}}
+SEARCH: Json = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+FOUND: Json = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+
+TABLE: dict[str, tuple[list[BlockBuilder], str, list[Json]]] = {
+    "text": ([Text("Hi you.")], "end_turn", [text("Hi you.")]),
+    "thinking goes back with its signature": (
+        [Thinking("Hm."), Text("Hi.")],
+        "end_turn",
+        [HM, text("Hi.")],
+    ),
+    "signed thinking with empty text stays": (
+        [Thinking(""), Text("Hi.")],
+        "end_turn",
+        [OMITTED, text("Hi.")],
+    ),
+    "trailing thinking goes": ([Text("Hi."), Thinking("Hm.")], "max_tokens", [text("Hi.")]),
+    "whitespace goes": ([Text("Hi."), Text(" \n")], "end_turn", [text("Hi.")]),
+    "whitespace goes, then the thinking before it": ([Thinking("Hm."), Text("\n")], "end_turn", []),
+    "citations": (
+        [Text("Hi.", citations=[CITATION])],
+        "end_turn",
+        [text("Hi.", citations=[CITATION])],
+    ),
+    "a provider's tool with its result": (
+        [searching("srvtoolu_1"), found("srvtoolu_1"), Text("Hi.")],
+        "end_turn",
+        [SEARCH, FOUND, text("Hi.")],
+    ),
+    "a provider's call without a result goes": (
+        [Text("Hi."), searching("srvtoolu_1")],
+        "pause_turn",
+        [text("Hi.")],
+    ),
+    "what cannot be rebuilt goes": ([Unknown(), Text("Hi.")], "end_turn", [text("Hi.")]),
+    "nothing": ([], "end_turn", []),
+}
+
+
+@pytest.mark.parametrize(("items", "stop", "blocks"), TABLE.values(), ids=TABLE)
+def test_an_answer_goes_back_as_it_came_without_what_the_api_refuses(
+    items: list[BlockBuilder], stop: str, blocks: list[Json]
+) -> None:
+    expected = [user("t_1"), *([assistant(*blocks)] if blocks else [])]
+    assert conversation(turn(*items, stop=stop)) == expected
+
+
+def test_a_whole_block_of_an_unknown_type_goes_back_as_it_came() -> None:
+    author = Author.new()
+    turn(Whole({"type": "novelty", "payload": [None]}), Text("Hi."))(author)
+    messages = history_of(author.items()).messages()
+    assert messages[1] == assistant({"type": "novelty", "payload": [None]}, text("Hi."))
+
+
+def test_a_refused_turn_is_not_shown_again() -> None:
+    refused = turn(Text("I will"), stop="refusal", name="t_1")
+    assert conversation(refused, turn(Text("Hi."), name="t_2")) == [
+        user("t_2"),
+        assistant(text("Hi.")),
+    ]
+
+
+def test_a_turn_that_never_started_is_not_shown() -> None:
+    author = Author.new()
+    author.ask("t_1")
+    items = [item for item in author.items() if item.event.type != "start"]
+    assert history_of(items).messages() == []
+
+
+def test_a_complete_call_of_an_answer_cut_by_max_tokens_gets_the_result_in_the_log() -> None:
+    def cut(author: Author) -> None:
+        author.ask("t_1", "t_1")
+        author.step()
+        author.answer(Answer(ToolUse("t", {"n": 1}, id="toolu_1"), stop_reason="max_tokens"))
+        author.result("toolu_1", "Not run: the answer was cut off.", is_error=True)
+        author.done("max_tokens")
+
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "toolu_1",
+        "content": "Not run: the answer was cut off.",
+        "is_error": True,
+    }
+    assert conversation(cut) == [user("t_1"), assistant(CALL), user([result])]
+
+
+def test_a_paused_answer_goes_on_in_the_same_message() -> None:
+    def paused(author: Author) -> None:
+        author.ask("t_1", "t_1")
+        author.step()
+        author.answer(Answer(Text("One."), searching("srvtoolu_1"), stop_reason="pause_turn"))
+        author.step()
+        assert history_of(author.items()).messages()[-1] == assistant(text("One."), SEARCH)
+        author.answer(Answer(found("srvtoolu_1"), Text("Two.")))
+        author.done()
+
+    assert conversation(paused) == [
+        user("t_1"),
+        assistant(text("One."), SEARCH, FOUND, text("Two.")),
+    ]
+
+
+def test_a_rewound_attempt_is_replaced_by_the_next_one() -> None:
+    def rewound(author: Author) -> None:
+        author.ask("t_1", "t_1")
+        author.step()
+        author.answer(Answer(Thinking("Hm."), Text("Wrong")), events=8)
+        author.retry()
+        author.answer(Answer(Text("Right")))
+        author.done()
+
+    assert conversation(rewound) == [user("t_1"), assistant(text("Right"))]
+
+
+def test_the_next_attempt_is_not_sent_what_the_failed_one_said() -> None:
+    author = Author.new()
+    author.ask("t_1", "t_1")
+    author.step()
+    author.answer(Answer(Text("Half an")), events=5)
+    author.retry()
+    assert history_of(author.items()).messages() == [user("t_1")]
+
+
+def test_what_the_last_failed_attempt_said_stays_in_the_history() -> None:
+    def failed(author: Author) -> None:
+        author.ask("t_1", "t_1")
+        author.step()
+        author.answer(Answer(Text("Half an")), events=5)
+        author.done("failed")
+
+    assert conversation(failed) == [user("t_1"), assistant(text("Half an"))]
+
+
+def test_retracted_turns_are_gone() -> None:
+    one, two, three = (turn(Text(f"{n}."), name=f"t_{n}") for n in (1, 2, 3))
+    four = turn(Text("4."), name="t_4")
+    messages = conversation(one, two, three, lambda author: author.retract("t_2"), four)
+    expected = [user("t_1"), assistant(text("1.")), user("t_4"), assistant(text("4."))]
+    assert messages == expected
+
+
+def test_an_object_input_that_is_no_object_goes_back_empty() -> None:
+    author = Author.new()
+    author.ask("t_1")
+    author.step()
+    broken = ToolUse("t", {}, id="toolu_1", deltas=['{"n": 1e999}'])
+    author.answer(Answer(broken, stop_reason="tool_use"))
+    author.result("toolu_1", "The input was not a JSON object.", is_error=True)
+    author.step()
+    messages = history_of(author.items()).messages()
+    judged(messages)
+    assert messages[1] == assistant({**CALL, "input": {}})
+
+
+def test_the_newest_container_is_remembered() -> None:
+    author = Author.new()
+    for name in ("container_1", "container_2"):
+        author.ask(name)
+        author.step()
+        answer = Answer.of(
+            [
+                {"type": "message_start", "message": {"usage": {}}},
+                {"type": "message_delta", "delta": {"container": {"id": name}}, "usage": {}},
+            ]
+        )
+        author.answer(answer)
+        author.done()
+    author.ask("t_3")
+    assert history_of(author.items()).container == "container_2"
+
+
+# Every sequence a model can produce
+
+SPOKEN: st.SearchStrategy[BlockBuilder] = st.sampled_from(
+    [
+        Text("One two."),
+        Text(" \n"),
+        Text("Said.", citations=[CITATION]),
+        Thinking("Hm hm."),
+        Thinking(""),
+        RedactedThinking(),
+        ProviderTool("web_search", {"q": "x"}, []),
+        ProviderTool("code_execution", {}, {"type": "code_execution_result", "stdout": ""}),
+        Unknown(),
+    ]
+)
+BODY = st.lists(SPOKEN, max_size=3)
+FAILED = st.none() | st.tuples(BODY, st.integers(0, 12))
+STEP = st.tuples(BODY, st.sampled_from(["one call", "two calls", "pause"]), FAILED)
+LAST = st.sampled_from(["", "call", "half a call", "provider call"])
+
+
+def play(
+    author: Author, name: str, steps: list[tuple[Any, str, Any]], body: Any, last: str
+) -> None:
+    """A turn without its end: steps of the agent loop, then the last answer."""
+    author.ask(name)
+    opening: list[BlockBuilder] = []
+    for number, (items, kind, failed) in enumerate(steps):
+        author.step()
+        if failed is not None:
+            author.answer(Answer(*failed[0]), events=failed[1])
+            author.retry()
+        # The step that has begun is asked for with messages the API takes.
+        judged(history_of(author.items()).messages())
+        ids = [f"toolu_{name}_{number}_{n}" for n in range({"two calls": 2}.get(kind, 1))]
+        if kind == "pause":
+            paused = f"srvtoolu_{name}_{number}"
+            author.answer(Answer(*opening, *items, searching(paused), stop_reason="pause_turn"))
+            opening = [found(paused)]
+            continue
+        calls = [ToolUse("t", {"n": 1}, id=id) for id in ids]
+        author.answer(Answer(*opening, *items, *calls, stop_reason="tool_use"))
+        opening = []
+        for id in reversed(ids):
+            author.result(id)
+    author.step()
+    judged(history_of(author.items()).messages())
+    endings: dict[str, list[BlockBuilder]] = {
+        "call": [ToolUse("t", {"n": 1}, id=f"toolu_{name}_last")],
+        "half a call": [ToolUse("t", {}, id=f"toolu_{name}_last", deltas=['{"n'])],
+        "provider call": [searching(f"srvtoolu_{name}_last")],
+    }
+    author.answer(Answer(*opening, *body, *endings.get(last, [])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEP, max_size=2), BODY, LAST)
+def test_a_turn_cut_anywhere_and_ended_in_any_way_leaves_messages_the_api_takes(
+    steps: Any, body: Any, last: str
+) -> None:
+    author = Author.new()
+    turn(Text("Before."), name="t_0")(author)
+    first = author.log.head + 1
+    play(author, "t_1", steps, body, last)
+    for upto in range(first, author.log.head + 1):
+        head = author.items(upto)
+        for ending in ENDINGS:
+            end = Author.new()
+            end.log.head, end.turn, end.step_number = upto, "t_1", author.step_number
+            end.done(ending)
+            judged(history_of([*head, *end.log.read(upto, upto + 1)]).messages(), NEXT)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STEP, max_size=2), BODY, LAST, st.lists(st.integers(1, 4), min_size=1))
+def test_a_log_fed_in_any_pieces_and_after_a_restart_is_the_same_history(
+    steps: Any, body: Any, last: str, sizes: list[int]
+) -> None:
+    author = Author.new()
+    play(author, "t_1", steps, body, last)
+    author.done()
+    pieces: list[Item] = []
+    while (after := pieces[-1].last_seq if pieces else 0) < author.log.head:
+        upto = min(after + sizes[len(pieces) % len(sizes)], author.log.head)
+        pieces += author.log.read(after, upto)
+    messages = history_of(author.items()).messages()
+    assert history_of(pieces).messages() == messages
+    assert history_of(load(dump(author.items()))).messages() == messages
