@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import signal
 
 __all__ = ["read_line"]
 
 
 async def read_line(descriptor: int) -> str | None:
-    """The next line of a terminal, without its end; None after Ctrl-D or Ctrl-C.
+    """The next line of a terminal, without its end; None after Ctrl-D.
 
     The terminal itself edits the line. A reader of the loop and not a thread, because a thread
     that sits in a read cannot be left.
@@ -31,9 +30,7 @@ async def read_line(descriptor: int) -> str | None:
             settle(typed.decode(errors="replace").rstrip("\r\n"))
 
     loop.add_reader(descriptor, read)
-    loop.add_signal_handler(signal.SIGINT, settle, None)
     try:
         return await line
     finally:
         loop.remove_reader(descriptor)
-        loop.remove_signal_handler(signal.SIGINT)

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +20,8 @@ from turnwire.wire import Wire, connect
 from turnwire_protocol import Code
 
 __all__ = ["chat"]
+
+Result = TypeVar("Result")
 
 
 @click.command()
@@ -54,6 +58,7 @@ def chat(url: str, token: str | None, conversation: str | None, message: tuple[s
 async def _chat(url: str, token: str | None, conversation: str | None, text: str) -> bool:
     async with connect(url, token) as wire:
         terminal = _Terminal(wire, wire.conversation(conversation))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, terminal.interrupt)
         return await terminal.answer(text) if text else await terminal.converse()
 
 
@@ -64,6 +69,7 @@ class _Terminal:
         self._wire = wire
         self._conversation = conversation
         self._console = Console()
+        self._current: asyncio.Task[Any] | None = None
         self._turn: Turn | None = None
         self._stopping: asyncio.Task[None] | None = None
 
@@ -71,7 +77,7 @@ class _Terminal:
         """Prompt, answer, and so on, until the user leaves."""
         while True:
             self._console.print("[bold]> [/bold]", end="")
-            line = await read_line(sys.stdin.fileno())
+            line = await self._interruptible(read_line(sys.stdin.fileno()))
             if line is None:
                 break
             if line.strip():
@@ -84,20 +90,28 @@ class _Terminal:
         return True
 
     async def answer(self, text: str) -> bool:
-        """Send one message and show its answer; False if there is none.
-
-        Ctrl-C stops the answer; again, it stops waiting for that.
-        """
-        loop = asyncio.get_running_loop()
-        answering = asyncio.create_task(self._answer(text))
-        loop.add_signal_handler(signal.SIGINT, self._interrupt, answering)
+        """Send one message and show its answer; False if there is none."""
         try:
-            await asyncio.wait([answering])
+            return await self._interruptible(self._answer(text)) or False
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
-            answering.cancel()
             self._turn = self._stopping = None
-        return not answering.cancelled() and answering.result()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: stops the answer; a second time, the wait for that; at the prompt, leaves."""
+        if self._turn is not None and self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(self._turn))
+        elif self._current is not None:
+            self._current.cancel()
+
+    async def _interruptible(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        # A task of its own, so that only the work is cancelled and not the program.
+        self._current = current = asyncio.create_task(work)
+        try:
+            await asyncio.wait([current])
+        finally:
+            current.cancel()
+            self._current = None
+        return None if current.cancelled() else current.result()
 
     async def _answer(self, text: str) -> bool:
         try:
@@ -122,12 +136,6 @@ class _Terminal:
                 self._conversation = self._wire.conversation()
             return False
         return True
-
-    def _interrupt(self, answering: asyncio.Task[bool]) -> None:
-        if self._turn is None or self._stopping is not None:
-            answering.cancel()
-        else:
-            self._stopping = asyncio.create_task(self._stop(self._turn))
 
     async def _stop(self, turn: Turn) -> None:
         # What goes wrong here, the turn itself tells as well.

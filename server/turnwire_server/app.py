@@ -12,6 +12,7 @@ from turnwire_server.model.claude import Claude, Client
 from turnwire_server.settings import load_settings
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
+from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
@@ -41,7 +42,7 @@ class Turnwire:
         self,
         *,
         client: Client | None = None,
-        tools: Iterable[object] = (),
+        tools: Iterable[object] | None = None,
         authenticate: Authenticate | None = None,
         store: Store | None = None,
         **settings: Any,
@@ -55,7 +56,7 @@ class Turnwire:
         services = Services(
             model=self._model,
             toolset=Toolset(
-                _loaded([*self.settings.tools, *tools]),
+                _loaded(self.settings.tools if tools is None else tools),
                 timeout_seconds=self.settings.tool_timeout,
             ),
             policy=self._policy,
@@ -136,10 +137,10 @@ class Turnwire:
 
 
 def _store(db: str | None) -> Store:
-    return MemoryStore()
+    return MemoryStore() if db is None or db == ":memory:" else SqliteStore(db)
 
 
-def _loaded(tools: list[object]) -> Iterator[object]:
+def _loaded(tools: Iterable[object]) -> Iterator[object]:
     for candidate in tools:
         if isinstance(candidate, str):
             yield from load_tools(candidate)

@@ -14,7 +14,7 @@ from turnwire_server.app import Turnwire, create_app
 from turnwire_server.errors import SettingsError
 from turnwire_server.listener import bind, server_for
 from turnwire_server.model.claude import Client, connect, has_credentials
-from turnwire_server.settings import Settings, load_settings
+from turnwire_server.settings import Settings, default_db, load_settings
 from turnwire_server.tools.demo import tools as demo_tools
 from turnwire_server.transports.access import is_loopback
 from turnwire_simulator import Simulator
@@ -60,6 +60,8 @@ def _run(**flags: Any) -> None:
                 f"host: without a token only this machine is served, so {settings.host} is refused."
                 " Set --token or TURNWIRE_TOKEN, or listen on 127.0.0.1"
             )
+        if settings.db is None:
+            given["db"] = default_db()
         asyncio.run(_serve(given, settings))
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
@@ -84,11 +86,8 @@ def _value(name: str, value: Any) -> Any:
 
 async def _serve(given: dict[str, Any], settings: Settings) -> None:
     async with _client() as client:
-        turnwire = Turnwire(
-            client=client,
-            tools=demo_tools if client is not None and not settings.tools else (),
-            **given,
-        )
+        tools = settings.tools or (demo_tools if client is not None else [])
+        turnwire = Turnwire(client=client, **{**given, "tools": tools})
         listener = bind(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
         server = server_for(

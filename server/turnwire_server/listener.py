@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 __all__ = ["DrainingServer", "bind", "server_for"]
@@ -37,6 +38,52 @@ class HardenedProtocol(WebSocketsSansIOProtocol):
         """No pong in time: abort, because a close would wait for the unread bytes first."""
         super().keepalive_timeout()
         self.transport.abort()
+
+
+class HardenedHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's HTTP protocol, with peers cut off that begin a request and never end its headers.
+
+    Its keep-alive time-out counts only between requests.
+    """
+
+    header_timeout_seconds = 10.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A connection without a request must bring one in time."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take it; then wait for the rest of the headers, or no more."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing."""
+        super().connection_lost(exc)
+        self._relax()
+
+    def _watch(self) -> None:
+        if not self._is_waiting():
+            self._relax()
+        elif self._deadline is None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self.header_timeout_seconds, self._give_up)
+
+    def _is_waiting(self) -> bool:
+        is_upgraded = self.transport.get_protocol() is not self
+        return not is_upgraded and (self.cycle is None or self.cycle.response_complete)
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self._is_waiting():
+            self.transport.abort()
+
+    def _relax(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -99,6 +146,7 @@ def server_for(
     """uvicorn for the app. Query strings are not logged, so there is no access log."""
     config = uvicorn.Config(
         app,
+        http=HardenedHttpProtocol,
         ws=HardenedProtocol,
         ws_max_size=max_frame_bytes,
         ws_per_message_deflate=False,

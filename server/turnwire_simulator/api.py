@@ -62,6 +62,7 @@ class Simulator:
         self._api_key = api_key
         self._tokens_per_second = tokens_per_second
         self._program: deque[Item] = deque()
+        self._answer: Callable[[ApiObject], Answer | Fault] = demo_answer
         self._counts = Counts()
         self._cache = PromptCache()
         self._refusals = Refusals()
@@ -103,6 +104,10 @@ class Simulator:
     def program(self, *items: Item) -> None:
         """Appends answers, faults, or functions from a request's body to one, to the program."""
         self._program.extend(items)
+
+    def answer_with(self, answer: Callable[[ApiObject], Answer | Fault]) -> None:
+        """Whatever is not programmed is answered by this function of a request's body."""
+        self._answer = answer
 
     @property
     def open_streams(self) -> int:
@@ -164,7 +169,7 @@ class Simulator:
 
     def _next(self, body: ApiObject) -> Answer | Fault:
         if not self._program:
-            return demo_answer(body)
+            return self._answer(body)
         item = self._program.popleft()
         return item(body) if callable(item) else item
 

@@ -33,6 +33,12 @@ await once(proxy, "listening");
 
 const cut = connect(`http://127.0.0.1:${proxy.address().port}`, { random: () => 0.005 });
 const chat = cut.conversation();
+// A wait that never ends shows where it stands.
+setTimeout(() => {
+  console.error(connections, cut.getSnapshot(), chat.getSnapshot());
+  process.exit(1);
+}, 25_000).unref();
+
 const turn = await chat.send("Count, please.");
 const before = connections;
 let cursor = 0;

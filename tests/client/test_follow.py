@@ -100,7 +100,6 @@ async def test_a_message_into_an_old_conversation_brings_its_history(
         peer = await server.peer()
         await peer.ack_send(await peer.receive("send"), turn="t_2", seq=len(LOG) + 1)
         turn = await sending
-        await peer.send(more[0])
         command = await serve_log(peer, LOG + more)
         assert (await turn).text == "d"
         assert list(chat.state.turns) == ["t_1", "t_2"]
@@ -140,7 +139,11 @@ async def test_a_message_under_way_keeps_the_subscription(server: ScriptedServer
         command = await peer.receive("send")
         await peer.send(*LOG)
         await turn
-        # Acked as on a connection that is subscribed still; an `unsubscribe` would have ended it.
+        cancelling = asyncio.create_task(turn.cancel())
+        # And not `unsubscribe`, which would have come before it.
+        await peer.ack(await peer.receive("cancel"), turn="t_1", outcome="already_done")
+        await cancelling
+        # Acked as on a connection that is subscribed still.
         await peer.ack_send(command, turn="t_2", seq=len(LOG) + 1)
         await peer.send(*answer("d", turn="t_2", first=len(LOG) + 1))
         assert (await (await sending)).text == "d"

@@ -1,8 +1,8 @@
 """Chromium, the service in a process of its own, and the simulator that answers it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -53,17 +53,19 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def simulator() -> AsyncIterator[Simulator]:
-    """What answers in place of Claude."""
+    """What answers in place of Claude, to all tests: count from where a test begins."""
     async with Simulator() as simulator:
         yield simulator
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def address(simulator: Simulator, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a service of its own for this test."""
-    async with serving(simulator.url, tmp_path) as address:
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def address(
+    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """The address of the service; every test has its own conversations in it."""
+    async with serving(simulator.url, tmp_path_factory.mktemp("service")) as address:
         yield address
 
 

@@ -32,7 +32,17 @@ async def serving(model_url: str, folder: Path, *flags: str) -> AsyncIterator[st
     }
     with (folder / "stderr.txt").open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *(str(_COMMAND), "serve", "--port", "0", "--base-delay", "0.2", *flags),
+            *(
+                str(_COMMAND),
+                "serve",
+                "--port",
+                "0",
+                "--db",
+                "chat.db",
+                "--base-delay",
+                "0.2",
+                *flags,
+            ),
             cwd=folder,
             env=environment,
             stdout=asyncio.subprocess.PIPE,

@@ -1,6 +1,7 @@
 """The chat page in Chromium, over the real service, with the simulator in place of Claude."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -44,6 +45,7 @@ async def test_text_grows_while_it_streams_and_ends_with_its_usage(
 async def test_stop_keeps_what_was_shown_closes_the_stream_and_the_next_message_is_answered(
     tab: Tab, simulator: Simulator
 ) -> None:
+    aborted = simulator.aborted_streams
     simulator.program(Answer(Text(["Once upon ", Gate(), "never shown"])), Answer(Text("Second.")))
     await tab.ask("Tell me a story")
     await expect(tab.answers).to_have_text("Once upon")
@@ -51,7 +53,7 @@ async def test_stop_keeps_what_was_shown_closes_the_stream_and_the_next_message_
     await expect(tab.page.locator(".mark")).to_have_text("Stopped")
     await expect(tab.answers).to_have_text("Once upon")
     async with asyncio.timeout(10):
-        await simulator.wait(lambda: simulator.aborted_streams == 1)
+        await simulator.wait(lambda: simulator.aborted_streams == aborted + 1)
     await tab.ask("And now?")
     await expect(tab.answers.nth(1)).to_have_text("Second.")
 
@@ -66,6 +68,7 @@ async def test_escape_stops_the_answer_and_it_is_announced(tab: Tab, simulator: 
 
 
 async def test_a_reload_in_mid_stream_continues_the_answer(tab: Tab, simulator: Simulator) -> None:
+    asked = len(simulator.requests)
     gate = Gate()
     simulator.program(Answer(Text(["before ", gate, "after"])))
     await tab.ask("Go on")
@@ -77,7 +80,7 @@ async def test_a_reload_in_mid_stream_continues_the_answer(tab: Tab, simulator: 
     gate.open()
     await expect(tab.answers).to_have_text("before after")
     await expect(tab.bubbles).to_have_text(["Go on"])
-    assert len(simulator.requests) == 1
+    assert len(simulator.requests) == asked + 1
 
 
 async def test_two_tabs_show_the_same(tab: Tab, open_tab: OpenTab, simulator: Simulator) -> None:
@@ -180,6 +183,7 @@ async def test_a_message_sent_without_a_connection_waits_and_is_answered_when_it
     tab = await open_tab("about:blank")
     await tab.page.route_web_socket("**/v1/ws", connect)
     await tab.page.goto(address)
+    asked = len(simulator.requests)
     gate = Gate()
     simulator.program(Answer(Text(["one ", gate, "two"])), Answer(Text("There you are.")))
     await tab.ask("Count")
@@ -201,7 +205,50 @@ async def test_a_message_sent_without_a_connection_waits_and_is_answered_when_it
     is_up = True
     await expect(tab.answers.nth(1)).to_have_text("There you are.")
     await expect(tab.bubbles).to_have_text(["Count", "Anybody there?"])
-    assert len(simulator.requests) == 2
+    assert len(simulator.requests) == asked + 2
+
+
+async def test_a_message_that_is_refused_is_marked_and_can_be_edited_or_sent_again(
+    address: str, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    refuses = True
+
+    async def connect(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def send(frame: str | bytes) -> None:
+            command = json.loads(frame)
+            if command["type"] == "send" and refuses:
+                refusal = {"code": "too_many", "message": "slow down", "retryable": True}
+                socket.send(json.dumps({"type": "reject", "id": command["id"], **refusal}))
+            else:
+                server.send(frame)
+
+        socket.on_message(send)
+
+    tab = await open_tab("about:blank")
+    await tab.page.route_web_socket("**/v1/ws", connect)
+    await tab.page.goto(address)
+    await tab.ask("Helo?")
+    await expect(tab.page.locator(".delivery")).to_contain_text("Not sent. Too many messages")
+    await tab.page.get_by_role("button", name="Edit").click()
+    await expect(tab.bubbles).to_have_count(0)
+    await expect(tab.message).to_have_value("Helo?")
+    await tab.ask("Hello?")
+    await expect(tab.page.locator(".delivery")).to_contain_text("Not sent")
+    await tab.page.reload()
+    await expect(tab.bubbles).to_have_text(["Hello?"])
+    refuses = False
+    simulator.program(Answer(Text("Yes?")))
+    await tab.page.get_by_role("button", name="Try again").click()
+    await expect(tab.answers).to_have_text("Yes?")
+    await expect(tab.page.locator(".delivery")).to_have_count(0)
+    await expect(tab.bubbles).to_have_text(["Hello?"])
+
+
+async def test_a_conversation_that_does_not_exist_says_so(address: str, open_tab: OpenTab) -> None:
+    tab = await open_tab(f"{address}/#c_nobody")
+    await expect(tab.page.locator(".notice")).to_contain_text("cannot be opened")
 
 
 async def test_enter_of_an_input_method_and_shift_enter_do_not_send(tab: Tab) -> None:

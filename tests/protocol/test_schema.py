@@ -12,6 +12,7 @@ from turnwire_protocol import Event, UnknownEvent, encode, merge
 from turnwire_protocol.schema import schemas
 
 FOLDER = Path(__file__).parents[2] / "protocol" / "schema"
+EVENTS = Draft202012Validator(json.loads(schemas()["events.json"]))
 
 
 def test_the_committed_files_are_current() -> None:
@@ -27,7 +28,6 @@ def test_a_file_is_a_valid_json_schema_without_nulls(name: str) -> None:
 
 @given(conversations())
 def test_every_encoded_event_fits_the_schema(log: list[Event]) -> None:
-    validator = Draft202012Validator(json.loads(schemas()["events.json"]))
     for event in merge(log):
         if not isinstance(event, UnknownEvent):
-            validator.validate(json.loads(encode(event)))
+            EVENTS.validate(json.loads(encode(event)))

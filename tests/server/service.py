@@ -64,7 +64,6 @@ async def serving(
         max_frame_bytes=max_frame_bytes,
         grace_seconds=1,
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(10):

@@ -1,112 +1,51 @@
-// Markdown (a CommonMark and GFM subset) to DOM, also while it streams; it knows nothing of the chat.
+// Markdown (a CommonMark and GFM subset) to DOM, also as it streams; it knows nothing of the chat.
 //
 // Left out on purpose: reference links and setext headings (a later line would change a finished
 // block or make it flicker), indented code (models indent by accident), relative URLs, HTML.
 
-import { appendInline, decode } from "./markdown_inline.js";
+import { appendInline, decode, makeElement } from "./markdown_inline.js";
+import { beginsTable, fillTable } from "./markdown_table.js";
 
-/**
- * @typedef {object} Block
- * @property {string} tag of its element, "div" for the root: this is the kind of block
- * @property {number} end number of its last line
- * @property {Block[]} children
- * @property {string[]} lines the text of a leaf
- * @property {string} marker of a list: bullet or delimiter; of a fence: the run that opened it
- * @property {string} language of a fence
- * @property {number} indent of an item: columns before its content; of a fence: before its marker
- * @property {number} start an ordered list's first number
- * @property {boolean} loose whether a list has blank lines between its items or their blocks
- * @property {boolean} done
- * @property {HTMLElement} [node] what was built of it for good
- * @property {boolean} [tight] how `node` was built
- */
 /** @typedef {(pre: HTMLElement) => void} Decorate */
+/**
+ * The `tag` of its element ("div": the root) is a block's kind; a leaf has its text in `lines`.
+ * `marker`: bullet or delimiter of a list, the run that opened a fence. `indent`: columns before an
+ * item's content or a fence's marker. `node`: what was built when it was done, `tight` or not.
+ * @typedef {{tag: string, attributes: Record<string, string>, children: Block[], lines: string[],
+ *   marker: string, indent: number, loose: boolean, done: boolean, node?: HTMLElement,
+ *   tight?: boolean}} Block
+ */
 
 const MAX_OPEN = 64; // open blocks; a list level takes two of them
-const MAX_COLUMNS = 100; // short rows are filled up, so a wide header could multiply the input
 
 const HEADING = /^#{1,6}(?=[ \t]|$)/;
 const RULE = /^(?:\*{3,}|-{3,}|_{3,})$/;
 const FENCE = /^(?:`{3,}(?=[^`]*$)|~{3,})/;
-const FENCE_END = /^(?:`+|~+)$/;
+const FENCE_MAY_END = /^[ \t]*[`~]*[ \t]*$/; // as the start of a line
 const QUOTE = /^[ \t]*>/;
 const ITEM = /^[ \t]*([-+*]|(\d{1,9})[.)])(?=[ \t]|$)/;
-const DELIMITER = /^:?-+:?$/;
 
-/** Every pattern is linear: the second looks at a run of blanks only once. @param {string} text */
+/** @param {string} text @returns {number} columns of white space; a tab fills up to four */
+const indentOf = (text) =>
+  text.slice(0, text.search(/[^ \t]|$/)).replace(/ {4}| {0,3}\t/g, "    ").length;
+
+/** A tab is taken whole. @param {string} text @param {number} columns @returns {string} */
+const dedent = (text, columns) =>
+  columns > 0 && /^[ \t]/.test(text)
+    ? dedent(text.slice(1), columns - (text[0] === "\t" ? 4 : 1))
+    : text;
+
+/** Looks at a run of blanks only once: ` +$` alone is quadratic. @param {string} text */
 const strip = (text) => text.replace(/^[ \t]+|(?<![ \t])[ \t]+$/g, "");
-
-/** @param {string} row @returns {string[]} */
-function cells(row) {
-  const parts = strip(row).replace(/^\|/, "").split(/(?<!\\)\|/);
-  if (parts.length > 1 && !parts[parts.length - 1]) parts.pop();
-  return parts.map((part) => strip(part).replaceAll("\\|", "|"));
-}
 
 /** @param {Block} [block] */
 const isList = (block) => block?.tag === "ul" || block?.tag === "ol";
 
-/** What is left of a line; tabs reach to the next multiple of four columns. */
-class Line {
-  column = 0;
-
-  /** @param {string} text */
-  constructor(text) {
-    this.text = text;
-  }
-
-  get blank() {
-    return /^[ \t]*$/.test(this.text);
-  }
-
-  get indent() {
-    return this.margin().columns;
-  }
-
-  /** The white space at the start, until it fills `limit` columns. */
-  margin(limit = Infinity) {
-    let [columns, length] = [0, 0];
-    for (; columns < limit && /[ \t]/.test(this.text.charAt(length)); length += 1) {
-      columns += this.text[length] === "\t" ? 4 - ((this.column + columns) % 4) : 1;
-    }
-    return { columns, length };
-  }
-
-  /** Takes that white space; what a tab has beyond it becomes blanks. @param {number} limit */
-  skip(limit) {
-    const { columns, length } = this.margin(limit);
-    this.text = " ".repeat(Math.max(0, columns - limit)) + this.text.slice(length);
-    this.column += Math.min(columns, limit);
-  }
-
-  /** Takes a marker after white space. @param {number} length of the marker */
-  take(length) {
-    this.skip(this.indent);
-    this.text = this.text.slice(length);
-    this.column += length;
-  }
-}
-
-/** @param {Line} line @returns {boolean} whether a quote's marker was taken off */
-function takeQuote(line) {
-  if (line.indent > 3 || !QUOTE.test(line.text)) return false;
-  line.take(1);
-  line.skip(1);
-  return true;
-}
-
-/** @param {Block} block @param {Line} line @returns {boolean} whether the line goes on inside it */
-function continues({ tag, children, indent }, line) {
-  if (tag === "blockquote") return takeQuote(line);
-  if (tag !== "li" || (line.blank ? !children.length : line.indent < indent)) return false;
-  line.skip(indent);
-  return true;
-}
-
 /** The open blocks, line by line, as in the appendix of the CommonMark specification. */
 class Parser {
-  line = 0;
+  rest = ""; // what is left of the line
   matched = 0; // so many of the open blocks go on in this line
+  gap = Infinity; // open blocks from this one on have a blank line before this line
   /** @type {Block[]} the root and what is open in it; each is the last child of the one before */
   open = [];
 
@@ -114,15 +53,19 @@ class Parser {
     this.push("div");
   }
 
+  get tip() {
+    return this.open[this.open.length - 1];
+  }
+
   /** A parser to try an unfinished line on: copies what is open, shares what is done. */
   fork() {
-    const copy = new Parser();
-    copy.line = this.line;
-    copy.open = this.open.map((block) => (
+    const fork = new Parser();
+    fork.gap = this.gap;
+    fork.open = this.open.map((block) => (
       { ...block, children: [...block.children], lines: [...block.lines] }
     ));
-    copy.open.slice(1).forEach((block, i) => copy.open[i].children.splice(-1, 1, block));
-    return copy;
+    fork.open.slice(1).forEach((block, i) => fork.open[i].children.splice(-1, 1, block));
+    return fork;
   }
 
   /** @param {number} depth how many open blocks stay open */
@@ -130,188 +73,153 @@ class Parser {
     for (const block of this.open.splice(depth)) block.done = true;
   }
 
-  /** Opens a block; what does not go on in this line ends. @param {string} tag @param {Partial<Block>} [fields] */
+  /** Ends what does not go on. @param {string} tag @param {Partial<Block>} [fields] */
   push(tag, fields) {
     this.close(this.matched);
-    if (tag !== "li" && isList(this.open[this.open.length - 1])) this.close(this.open.length - 1);
-    const [parent, grandparent] = this.open.slice(-2).reverse();
-    const last = parent?.children.at(-1);
-    if (last && this.line - last.end > 1) (parent.tag === "li" ? grandparent : parent).loose = true;
+    if (tag !== "li" && isList(this.tip)) this.close(this.open.length - 1);
+    const { tip: parent, open } = this;
+    if (open.length > this.gap && parent.children.length) {
+      (parent.tag === "li" ? open[open.length - 2] : parent).loose = true;
+    }
+    /** @type {Block} */
     const block = {
-      tag, end: this.line, children: [], lines: [], marker: "", language: "", indent: 0, start: 1,
+      tag, attributes: {}, children: [], lines: [], marker: "", indent: 0,
       loose: false, done: false, ...fields,
     };
     parent?.children.push(block);
-    this.matched = this.open.push(block);
-  }
-
-  /** Marks the outermost open blocks as reaching this line. */
-  reach(depth = this.open.length) {
-    for (const block of this.open.slice(0, depth)) block.end = this.line;
+    this.matched = open.push(block);
   }
 
   /** @param {string} text one line without its end */
   add(text) {
-    const line = new Line(text);
-    this.line += 1;
+    this.rest = text;
     this.matched = 1;
-    while (this.matched < this.open.length && continues(this.open[this.matched], line)) {
+    while (this.matched < this.open.length && this.continues(this.open[this.matched])) {
       this.matched += 1;
     }
     const leaf = this.open[this.matched]; // or a container that ends, or nothing
-    if (leaf?.tag === "pre") this.code(leaf, line);
-    else if (line.blank) {
+    if (leaf?.tag !== "pre" && !strip(this.rest)) {
       this.close(this.matched);
-      this.reach(this.open.map((block) => block.tag).lastIndexOf("blockquote") + 1);
-    } else {
-      if (leaf?.tag !== "p" || !this.table(leaf, line)) this.start(line);
-      this.reach();
+      this.gap = Math.max(0, this.open.map((block) => block.tag).lastIndexOf("blockquote"));
+      return;
     }
+    if (leaf?.tag === "pre") this.addCode(leaf);
+    else if (leaf?.tag !== "p" || !this.addTable(leaf)) this.addText();
+    this.gap = Infinity;
   }
 
-  /** @param {Block} fence @param {Line} line */
-  code(fence, line) {
-    const end = strip(line.text);
-    this.reach();
-    if (line.indent < 4 && end.startsWith(fence.marker) && FENCE_END.test(end)) {
-      this.close(this.matched);
-    } else {
-      line.skip(fence.indent);
-      fence.lines.push(line.text);
-    }
-  }
-
-  /** Makes the paragraph's last line a table's header if this is a delimiter row. @param {Block} paragraph @param {Line} line */
-  table(paragraph, line) {
-    const header = paragraph.lines[paragraph.lines.length - 1];
-    const columns = cells(line.text);
-    if (line.indent > 3 || !header.includes("|") || columns.length > MAX_COLUMNS) return false;
-    if (ITEM.test(line.text) || !columns.every((cell) => DELIMITER.test(cell))) return false;
-    if (cells(header).length !== columns.length) return false;
-    paragraph.lines.pop();
-    if (paragraph.lines.length) this.push("table");
-    else paragraph.tag = "table";
-    this.open[this.open.length - 1].lines.push(header, line.text);
+  /** Takes a container's part of the line. @param {Block} block @returns {boolean} if it has one */
+  continues(block) {
+    if (isList(block)) return true;
+    if (block.tag === "blockquote") return this.takeQuote();
+    if (block.tag !== "li") return false;
+    const within = strip(this.rest) ? indentOf(this.rest) >= block.indent : block.children.length;
+    if (!within) return false;
+    this.rest = dedent(this.rest, block.indent);
     return true;
   }
 
-  /** Opens the blocks that begin on this line; what is left of it is text. @param {Line} line */
-  start(line) {
-    while (!line.blank && line.indent < 4 && (this.leaf(line) || this.container(line)));
-    if (line.blank) return;
-    const text = line.text.replace(/^[ \t]+/, "");
-    const tip = this.open[this.open.length - 1];
-    const continued = tip === this.open[this.matched];
-    const lazy = this.matched < this.open.length && tip.tag === "p"; // its containers may not go on
-    if (lazy || (continued && tip.tag === "table")) tip.lines.push(text);
+  takeQuote() {
+    const marker = indentOf(this.rest) < 4 && QUOTE.exec(this.rest);
+    if (marker) this.rest = dedent(this.rest.slice(marker[0].length), 1);
+    return Boolean(marker);
+  }
+
+  /** @param {Block} fence */
+  addCode(fence) {
+    const end = strip(this.rest);
+    const marks = end.startsWith(fence.marker) && !end.replaceAll(fence.marker[0], "");
+    if (marks && indentOf(this.rest) < 4) this.close(this.matched);
+    else fence.lines.push(`${dedent(this.rest, fence.indent)}\n`);
+  }
+
+  /** Makes its last line a header if this is a table's second row. @param {Block} paragraph */
+  addTable(paragraph) {
+    const header = paragraph.lines[paragraph.lines.length - 1];
+    if (indentOf(this.rest) > 3 || !beginsTable(header, this.rest)) return false;
+    paragraph.lines.pop();
+    if (paragraph.lines.length) this.push("table");
+    else paragraph.tag = "table";
+    this.tip.lines.push(header, this.rest);
+    return true;
+  }
+
+  /** Opens the blocks that begin on this line; what is left of it is text. */
+  addText() {
+    while (indentOf(this.rest) < 4 && (this.startLeaf() || this.startContainer()));
+    if (!strip(this.rest)) return;
+    const text = this.rest.replace(/^[ \t]+/, "");
+    const { tip } = this;
+    const continued = tip.tag === "table" && tip === this.open[this.matched];
+    const lazy = tip.tag === "p" && this.matched < this.open.length; // even if its containers end
+    if (continued || lazy) tip.lines.push(text);
     else this.push("p", { lines: [text] });
   }
 
-  /** @param {Line} line @returns {boolean} whether it is a heading, a rule or a fence */
-  leaf(line) {
-    const text = strip(line.text);
+  /** @returns {boolean} whether the rest was a heading, a rule or a fence */
+  startLeaf() {
+    const text = strip(this.rest);
     const fence = FENCE.exec(text)?.[0];
     const level = HEADING.exec(text)?.[0].length;
     if (fence) {
       const [language] = decode(strip(text.slice(fence.length))).split(/\s/);
-      this.push("pre", { marker: fence, language, indent: line.indent });
+      const attributes = { class: language && `language-${language}` };
+      this.push("pre", { marker: fence, indent: indentOf(this.rest), attributes });
     } else if (level) {
       const title = strip(text.slice(level)).replace(/(^|[ \t])#+$/, "");
-      this.push(`h${level}`, { lines: [strip(title)] });
+      this.push(`h${level}`, { lines: [title] });
     } else if (RULE.test(text.replace(/[ \t]/g, ""))) {
       this.push("hr");
     } else return false;
     if (!fence) this.close(this.open.length - 1);
-    line.text = "";
+    this.rest = "";
     return true;
   }
 
-  /** @param {Line} line @returns {boolean} whether a quote or a list item begins */
-  container(line) {
+  /** @returns {boolean} whether a quote or a list item begins */
+  startContainer() {
     if (this.matched >= MAX_OPEN) return false;
-    const quote = takeQuote(line);
-    if (quote) this.push("blockquote");
-    return quote || this.item(line);
-  }
-
-  /** @param {Line} line */
-  item(line) {
-    const [found, marker, number = "1"] = ITEM.exec(line.text) ?? [];
-    if (found === undefined) return false;
-    const interrupts = this.open[this.matched]?.tag === "p";
-    const empty = !strip(line.text.slice(found.length));
-    if (interrupts && (empty || Number(number) !== 1)) return false;
-    const { indent } = line;
-    line.take(marker.length);
-    const gap = line.blank || line.indent > 4 ? 1 : line.indent;
-    line.skip(gap);
+    if (this.takeQuote()) {
+      this.push("blockquote");
+      return true;
+    }
+    const found = ITEM.exec(this.rest);
+    if (!found) return false;
+    const [{ length }, marker, number = "1"] = found;
+    const content = this.rest.slice(length);
+    const empty = !strip(content);
+    if (this.open[this.matched]?.tag === "p" && (empty || Number(number) !== 1)) return false;
+    const gap = indentOf(" ".repeat(length) + content) - length; // a tab's depends on its place
+    const taken = gap > 4 || empty ? 1 : gap;
     const kind = marker.slice(-1);
     if (this.open[this.matched - 1].marker !== kind) {
-      this.push(marker === kind ? "ul" : "ol", { marker: kind, start: Number(number) });
+      const attributes = { start: number === "1" ? "" : String(Number(number)) };
+      this.push(kind === marker ? "ul" : "ol", { marker: kind, attributes });
     }
-    this.push("li", { indent: indent + marker.length + gap });
+    this.push("li", { indent: length + taken });
+    this.rest = dedent(content, taken);
     return true;
   }
 }
 
-/** @param {string} delimiter a cell like `:-:` */
-function alignment(delimiter) {
-  const [left, right] = [delimiter.startsWith(":"), delimiter.endsWith(":")];
-  return left && right ? "center" : right ? "right" : left ? "left" : "";
-}
-
-/** @param {string} text @param {"th" | "td"} tag @param {string[]} aligns one for each column */
-function buildRow(text, tag, aligns) {
-  const row = document.createElement("tr");
-  const texts = cells(text);
-  aligns.forEach((align, column) => {
-    const cell = document.createElement(tag);
-    if (align) cell.setAttribute("align", align);
-    appendInline(texts[column] ?? "", cell);
-    row.append(cell);
-  });
-  return row;
-}
-
-/** @param {string[]} lines @param {HTMLElement} table */
-function fillTable([header, delimiters, ...rows], table) {
-  const aligns = cells(delimiters).map(alignment);
-  const [head, body] = [document.createElement("thead"), document.createElement("tbody")];
-  head.append(buildRow(header, "th", aligns));
-  for (const row of rows) body.append(buildRow(row, "td", aligns));
-  table.append(head, ...(rows.length ? [body] : []));
-}
-
-/** @param {Block} fence */
-const codeOf = (fence) => fence.lines.map((line) => `${line}\n`).join("");
-
-/** @param {Block} fence @param {HTMLElement} pre */
-function fillFence(fence, pre) {
-  const code = document.createElement("code");
-  if (fence.language) code.setAttribute("class", `language-${fence.language}`);
-  code.append(document.createTextNode(codeOf(fence)));
-  pre.append(code);
-}
-
-/**
- * @param {Block} block @param {Decorate} [decorate] @param {boolean} [tight] an item without <p>
- * @returns {HTMLElement}
- */
+/** @param {Block} block @param {Decorate} [decorate] @param {boolean} [tight] without <p> */
 function build(block, decorate, tight = false) {
   if (block.node && block.tight === tight) return block.node;
-  const { tag, start, children } = block;
-  const element = document.createElement(tag);
-  if (tag === "table") fillTable(block.lines, element);
-  else if (tag === "pre") fillFence(block, element);
-  else appendInline(strip(block.lines.join("\n")), element);
-  if (tag === "pre") decorate?.(element);
-  if (start !== 1) element.setAttribute("start", String(start));
-  for (const child of children) {
-    if (tight && child.tag === "p") appendInline(strip(child.lines.join("\n")), element);
-    else element.append(build(child, decorate, isList(block) && !block.loose));
+  const { tag, attributes, lines } = block;
+  const node = makeElement(tag, tag === "pre" ? {} : attributes);
+  if (tag === "pre") {
+    const code = makeElement("code", attributes);
+    code.append(document.createTextNode(lines.join("")));
+    node.append(code);
+    decorate?.(node);
+  } else if (tag === "table") fillTable(lines, node);
+  else appendInline(strip(lines.join("\n")), node);
+  for (const child of block.children) {
+    if (tight && child.tag === "p") appendInline(strip(child.lines.join("\n")), node);
+    else node.append(build(child, decorate, isList(block) && !block.loose));
   }
-  if (block.done) Object.assign(block, { node: element, tight });
-  return element;
+  if (block.done) Object.assign(block, { node, tight });
+  return node;
 }
 
 /**
@@ -320,27 +228,73 @@ function build(block, decorate, tight = false) {
  * Nodes of finished blocks are never touched again; only what is still open is built anew, and an
  * open fence only grows. `decorate` is called once for each new <pre>, before it is filled further;
  * it may append to it. After `end()` the content equals that of `render` of the whole text.
- * @param {HTMLElement} container
- * @param {{decorate?: Decorate}} [options]
+ * @param {HTMLElement} container @param {{decorate?: Decorate}} [options]
  */
 export function createStream(container, { decorate } = {}) {
   const parser = new Parser();
   const [root] = parser.open;
   let partial = ""; // the line that has not ended
+  let shown = 0; // so many characters of it are in `code`
+  /** @type {Text | null} */ let code = null; // of an open fence outside other blocks
   /** @type {HTMLElement[]} */ let tail = []; // what is not final
-  /** @type {Text | null} */ let code = null; // the text of an open fence outside other blocks
-  let shown = 0; // so many characters of `partial` are in it
   container.replaceChildren();
 
-  /** Shows what is finished for good, and an open fence, which only grows from then on. */
-  function settle() {
+  /** Adds what is final (finished blocks, and an open fence, which only grows), then the rest. */
+  function update() {
+    for (const node of tail) node.remove();
     for (const block of root.children) {
-      if (code) {
-        const fresh = codeOf(block);
-        code.appendData(fresh.slice(shown));
-        if (fresh) shown = 0;
-      } else if (block.done || block.tag === "pre") {
-        
+      if (!code && (block.done || block.tag === "pre")) {
+        const node = build(block, decorate);
+        container.append(node);
+        if (block.tag === "pre") code = /** @type {Text} */ (node.firstChild?.firstChild);
+        block.lines = [];
       }
+      if (code) {
+        const hidden = block.done || FENCE_MAY_END.test(partial);
+        const line = hidden ? "" : dedent(partial, block.indent);
+        code.appendData((block.lines.join("") + line).slice(shown));
+        shown = line.length;
+        block.lines = [];
+      }
+      if (block.done) code = null;
     }
+    root.children = root.children.filter((block) => !block.done);
+    const parsed = partial && !code ? parser.fork() : parser;
+    if (parsed !== parser) parsed.add(partial);
+    tail = code ? [] : parsed.open[0].children.map((block) => build(block, decorate));
+    container.append(...tail);
   }
+
+  return {
+    /** @param {string} text */
+    append(text) {
+      const clean = text.replaceAll("\r", "");
+      const lines = clean.split("\n");
+      lines[0] = partial + lines[0];
+      partial = lines.pop() ?? "";
+      if (code && shown && !lines.length) { // a long line is not looked at again
+        code.appendData(clean);
+        shown += clean.length;
+        return;
+      }
+      for (const line of lines) parser.add(line);
+      update();
+    },
+    end() {
+      if (partial) parser.add(partial);
+      partial = "";
+      parser.close(1);
+      update();
+    },
+  };
+}
+
+/**
+ * Replaces the children of `container` by `text`, rendered.
+ * @param {string} text @param {HTMLElement} container @param {{decorate?: Decorate}} [options]
+ */
+export function render(text, container, options) {
+  const stream = createStream(container, options);
+  stream.append(text);
+  stream.end();
+}

@@ -4,41 +4,43 @@
 // An image becomes a link: fetching it would tell its server what a prompt made the model write.
 
 /** @typedef {{tag: string, href?: string, title?: string}} Spec an inline element to make */
-/**
- * A piece of the text, flat: `close` elements end, `text` follows (inside an element of its own if
- * there is a `leaf`), the elements of `open` begin.
- * @typedef {{close: number, text: string, leaf?: Spec, open: Spec[]}} Token
- */
-/**
- * A delimiter run: its `text` shrinks while it is paired, `length` stays.
- * @typedef {Token & {index: number, length: number, opens: boolean, closes: boolean}} Run
- */
+// A piece of the text, flat: `close` elements end, `text` follows (inside an element of its own if
+// there is a `leaf`), the elements of `open` begin.
+/** @typedef {{close: number, text: string, leaf?: Spec, open: Spec[]}} Token */
+// A delimiter run: its `text` shrinks while it is paired, `length` stays.
+/** @typedef {Token & {index: number, length: number, opens: boolean, closes: boolean}} Run */
 
 const MAX_NESTED = 32; // deeper elements show without their formatting
+const LINK = { rel: "noopener noreferrer", target: "_blank" };
 const PROTOCOLS = ["http:", "https:", "mailto:"];
-const ENTITIES = new Map([
-  ["amp", "&"], ["lt", "<"], ["gt", ">"], ["quot", '"'], ["apos", "'"], ["nbsp", "\u00a0"],
-]);
+/** @type {Record<string, string>} */
+const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 const ESCAPE =
   /\\([!-/:-@[-`{-~])|&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|(amp|lt|gt|quot|apos|nbsp));/g;
 
-// No pattern here may scan the same text from many places, nor have two ways to match it: each
-// takes time in proportion to the text. `(?<! ) *` looks at a long run of blanks only once.
-const SPECIAL = new RegExp(
-  [
-    /\\[!-/:-@[-`{-~\n]/, // an escape or a hard line break
-    /(?<! ) *\n/, // a line break, hard after two blanks
-    /`+|\*+|_+|~+/,
-    /!?\[|\]/,
-    /<[a-z][a-z\d+.-]{1,31}:[^\s<>]*>/, // an autolink
-    /(?<![a-z\d])https?:\/\/[^\s<>*`"[\]{}|\\^\u3000-\u303f\uff00-\uffef]*/,
-  ].map((pattern) => pattern.source).join("|"),
-  "gi",
-);
-const SPACES = /[ \t\n]*/y;
-const ANGLE = /<((?:[^<>\n\\]|\\[^\n])*)>/y;
-const ADDRESS = /(?:[^\s()\\]|\\\S|\((?:[^\s()\\]|\\\S)*\))*/y; // with one level of parentheses
-const TITLE = /[ \t\n]+(?:"((?:[^"\\]|\\[^])*)"|'((?:[^'\\]|\\[^])*)'|\(((?:[^()\\]|\\[^])*)\))/y;
+/** @param {RegExp[]} patterns @param {string} separator @param {string} flags */
+const join = (patterns, separator, flags) =>
+  new RegExp(patterns.map((pattern) => pattern.source).join(separator), flags);
+
+const URL_PART = String.raw`[^\s<>()*"[\]{}|\\^\u0060\u3000-\u303f\uff00-\uffef]`;
+
+// No pattern may scan the same text from many places, or match it in two ways: each takes time in
+// proportion to the text. `(?<! ) *` looks at a run of blanks only once.
+const SPECIAL = join([
+  /\\[!-/:-@[-`{-~\n]/, // an escape or a hard line break
+  /(?<! ) *\n/, // a line break, hard after two blanks
+  /`+|\*+|_+|~+/,
+  /!?\[|\]/,
+  /<(?:https?:\/\/|mailto:)[^\s<>]*>/,
+  // A bare URL, without the punctuation of the sentence around it
+  new RegExp(`(?<![a-z\\d])https?://(?:${URL_PART}|\\(${URL_PART}*\\))*(?<![?!.,:;*_~'])`),
+], "|", "gi");
+const DESTINATION = join([
+  /\([ \t\n]*/,
+  /(?:<(?<angle>(?:[^<>\n\\]|\\[^\n])*)>|(?<bare>(?:[^\s()\\]|\\\S|\((?:[^\s()\\]|\\\S)*\))+))/,
+  /(?:[ \t\n]+(?<title>"(?:[^"\\]|\\[^])*"|'(?:[^'\\]|\\[^])*'|\((?:[^()\\]|\\[^])*\)))?/,
+  /[ \t\n]*\)/,
+], "", "y");
 
 /** @param {RegExp} pattern sticky or global @param {string} text @param {number} at */
 function match(pattern, text, at) {
@@ -49,7 +51,7 @@ function match(pattern, text, at) {
 /** @param {string} text @returns {string} with backslash escapes and entities resolved */
 export function decode(text) {
   return text.replace(ESCAPE, (_, literal, decimal, hex, name) => {
-    if (literal || name) return literal ?? ENTITIES.get(name);
+    if (literal || name) return literal ?? ENTITIES[name];
     const code = decimal ? parseInt(decimal, 10) : parseInt(hex, 16);
     const valid = code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
     return String.fromCodePoint(valid ? code : 0xfffd);
@@ -58,51 +60,23 @@ export function decode(text) {
 
 /** @param {string} address @returns {string | undefined} as the URL parser reads it, if allowed */
 function safe(address) {
-  try {
-    const url = new URL(address);
-    return PROTOCOLS.includes(url.protocol) ? url.href : undefined;
-  } catch {
-    return undefined;
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  return url && PROTOCOLS.includes(url.protocol) ? url.href : undefined;
+}
+
+/** @param {string} tag @param {Record<string, string | undefined>} [attributes] empty: left out */
+export function makeElement(tag, attributes = {}) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value) element.setAttribute(name, value);
   }
+  return element;
 }
 
-/** @param {string} url @returns {string} without the punctuation of the sentence around it */
-function trimmed(url) {
-  let extra = url.split(")").length - url.split("(").length;
-  let end = url.length;
-  for (; end > 0; end -= 1) {
-    if (url[end - 1] === ")" && extra > 0) extra -= 1;
-    else if (!"?!.,:;*_~'".includes(url[end - 1])) break;
-  }
-  return url.slice(0, end);
-}
-
-/**
- * Reads `(address "title")`.
- * @param {string} text @param {number} at where the parenthesis should be
- * @returns {{link: Spec & {href: string}, end: number} | undefined}
- */
-function destination(text, at) {
-  if (text[at] !== "(") return undefined;
-  let end = at + 1;
-  /** @param {RegExp} pattern */
-  const take = (pattern) => {
-    const found = match(pattern, text, end);
-    end += found?.[0].length ?? 0;
-    return found;
-  };
-  take(SPACES);
-  const address = take(ANGLE)?.[1] ?? take(ADDRESS)?.[0] ?? "";
-  const title = take(TITLE)?.slice(1).join("");
-  take(SPACES);
-  const href = text[end] === ")" ? safe(decode(address)) : undefined;
-  if (!href) return undefined;
-  return { link: { tag: "a", href, title: title && decode(title) }, end: end + 1 };
-}
-
-/** CommonMark's "rule of three". @param {Run} opener @param {Run} closer of the same character */
+/** Whether two runs may pair, by the "rule of three". @param {Run} opener @param {Run} closer */
 function fits(opener, closer) {
-  const inner = opener.closes || closer.opens;
+  if (opener.text[0] !== closer.text[0]) return false;
+  const inner = closer.text[0] !== "~" && (opener.closes || closer.opens);
   return !inner || opener.length % 3 === 0 || (opener.length + closer.length) % 3 !== 0;
 }
 
@@ -117,10 +91,7 @@ function pair(runs) {
     const floor = floors.get(kind) ?? 0;
     while (run.closes && run.text.length >= unit) {
       let i = openers.length - 1;
-      while (i >= 0 && openers[i].index >= floor) {
-        if (openers[i].text[0] === char && (unit === 2 || fits(openers[i], run))) break;
-        i -= 1;
-      }
+      while (i >= 0 && openers[i].index >= floor && !fits(openers[i], run)) i -= 1;
       if (i < 0 || openers[i].index < floor) {
         floors.set(kind, run.index);
         break;
@@ -143,12 +114,13 @@ class Scanner {
   /** @type {Token[]} */ tokens = [];
   /** @type {Run[]} not paired yet */ runs = [];
   /** @type {{index: number, image: boolean, runs: number}[]} not closed yet */ brackets = [];
-  /** @type {Map<number, number> | undefined} the last run of so many backticks */ lastTicks;
+  /** @type {Map<number, number>} where the last run of so many backticks is */ ticks = new Map();
   linked = 0; // a bracket before this token would put a link into a link
 
   /** @param {string} text */
   constructor(text) {
     this.text = text;
+    for (const run of text.matchAll(/`+/g)) this.ticks.set(run[0].length, run.index);
   }
 
   scan() {
@@ -177,8 +149,8 @@ class Scanner {
       case "*": case "_": case "~": return this.delimiters(special);
       case "[": case "!": return this.openBracket(special);
       case "]": return this.closeBracket();
-      case "<": return this.autolink(special);
-      default: return this.bareUrl(special);
+      case "<": return this.link(special.slice(1, -1), special);
+      default: return this.link(decode(special), special);
     }
   }
 
@@ -190,8 +162,7 @@ class Scanner {
 
   /** @param {string} ticks */
   code(ticks) {
-    this.lastTicks ??= new Map([...this.text.matchAll(/`+/g)].map((run) => [run[0].length, run.index]));
-    if ((this.lastTicks.get(ticks.length) ?? 0) < this.at) return this.push(ticks);
+    if ((this.ticks.get(ticks.length) ?? 0) < this.at) return this.push(ticks);
     let end = this.at;
     for (const run of this.text.slice(this.at).matchAll(/`+/g)) {
       end = this.at + run.index;
@@ -224,42 +195,33 @@ class Scanner {
     this.runs.push(run);
   }
 
-  /** @param {string} special */
-  openBracket(special) {
-    const image = special === "![";
-    this.brackets.push({ index: this.tokens.length, image, runs: this.runs.length });
-    this.push(special);
+  /** @param {string} mark */
+  openBracket(mark) {
+    const { tokens, runs } = this;
+    this.brackets.push({ index: tokens.length, image: mark === "![", runs: runs.length });
+    this.push(mark);
   }
 
   closeBracket() {
     const bracket = this.brackets.pop();
     const allowed = bracket && (bracket.image || bracket.index >= this.linked);
-    const target = allowed && destination(this.text, this.at);
-    if (!target) return this.push("]");
+    const found = allowed && match(DESTINATION, this.text, this.at);
+    const { angle, bare, title = "" } = (found && found.groups) || {};
+    const href = found && safe(decode(angle ?? bare));
+    if (!href) return this.push("]");
     pair(this.runs.splice(bracket.runs));
-    if (bracket.image && bracket.index === this.tokens.length - 1) this.push(target.link.href);
+    if (bracket.image && bracket.index === this.tokens.length - 1) this.push(href);
     if (!bracket.image) this.linked = bracket.index;
-    Object.assign(this.tokens[bracket.index], { text: "", open: [target.link] });
+    const link = { tag: "a", href, title: decode(title.slice(1, -1)) };
+    Object.assign(this.tokens[bracket.index], { text: "", open: [link] });
     this.tokens.push({ close: 1, text: "", open: [] });
-    this.at = target.end;
+    this.at += found[0].length;
   }
 
-  /** @param {string} special `<address>` */
-  autolink(special) {
-    const address = special.slice(1, -1);
+  /** @param {string} address @param {string} otherwise what to show if it is not allowed */
+  link(address, otherwise) {
     const href = safe(address);
-    if (href) return this.push(address, { tag: "a", href });
-    this.at -= special.length - 1;
-    this.push("<");
-  }
-
-  /** @param {string} special */
-  bareUrl(special) {
-    const url = trimmed(special);
-    const href = safe(decode(url));
-    this.at -= special.length - url.length;
-    if (href) this.push(decode(url), { tag: "a", href });
-    else this.push(url);
+    this.push(href ? address : otherwise, href ? { tag: "a", href } : undefined);
   }
 }
 
@@ -271,13 +233,7 @@ function enter({ tag, href, title }, path) {
   const outer = path[path.length - 1];
   if (path.length > MAX_NESTED) return outer;
   if (href && path.some((element) => element.tagName === "A")) return outer;
-  const element = document.createElement(tag);
-  if (href) {
-    element.setAttribute("href", href);
-    element.setAttribute("rel", "noopener noreferrer");
-    element.setAttribute("target", "_blank");
-  }
-  if (title) element.setAttribute("title", title);
+  const element = makeElement(tag, href ? { href, ...LINK, title } : {});
   outer.append(element);
   return element;
 }

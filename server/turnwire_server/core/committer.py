@@ -75,7 +75,7 @@ class Committer:
 
     async def _commit(self) -> None:
         sources, self._dirty = list(self._dirty), {}
-        pairs = [(source, batch) for source in sources if (batch := source.unstored()) is not None]
+        pairs = [(source, batch) for source in sources if (batch := _batch(source)) is not None]
         if not pairs:
             self.is_failing = False
             return
@@ -86,9 +86,11 @@ class Committer:
         except Fenced:
             for source, _ in pairs:
                 source.lost()
-        except StoreError as error:
+        except Exception as error:
+            # Boundary: whatever a store does, the one task that writes for everybody lives on.
             if not self.is_failing:
-                logger.error("the store fails: %s", error)
+                known = isinstance(error, StoreError)
+                logger.error("the store fails: %s", error, exc_info=None if known else error)
             self.is_failing = True
             for source, _ in pairs:
                 self._dirty[source] = None
@@ -113,3 +115,13 @@ class Committer:
             source.waits(has_failed=False)
         # The commit is still under way, or this timer would have been cancelled: look again.
         self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
+
+
+def _batch(source: Source) -> Batch | None:
+    try:
+        return source.unstored()
+    except Exception:
+        # Boundary: what cannot be encoded is the end of its own conversation only.
+        logger.exception("a log cannot be stored")
+        source.lost()
+        return None

@@ -257,6 +257,11 @@ class Conversation:
         return self._register.is_open
 
     @property
+    def is_closed(self) -> bool:
+        """Whether its log is gone, deleted or lost."""
+        return self._journal.is_closed
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing was ever appended."""
         return self._journal.log.head == 0

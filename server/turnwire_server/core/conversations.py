@@ -185,7 +185,7 @@ class Conversations:
         ]
 
     async def _find(self, principal: str, id: str) -> Conversation:
-        task = self._open.get(id)
+        task = self._opened(id)
         if task is None:
             await self.head(principal, id)
             task = self._opening(id, principal)
@@ -206,17 +206,22 @@ class Conversations:
 
     def _opening(self, id: str, principal: str) -> asyncio.Task[Conversation]:
         """Single-flight: whoever comes while it opens waits for the same."""
-        task = self._open.get(id)
+        task = self._opened(id)
         if task is None:
             self._evict()
             task = asyncio.create_task(self._load(id, principal), name=f"open {id}")
             self._open[id] = task
-            task.add_done_callback(lambda done: self._opened(id, done))
         return task
 
-    def _opened(self, id: str, task: asyncio.Task[Conversation]) -> None:
-        if task.cancelled() or task.exception() is not None:
-            self._open.pop(id, None)
+    def _opened(self, id: str) -> asyncio.Task[Conversation] | None:
+        """The conversation, open or opening; one that failed to open or is over is let go."""
+        task = self._open.get(id)
+        if task is not None and task.done():
+            failed = task.cancelled() or task.exception() is not None
+            if failed or task.result().is_closed:
+                del self._open[id]
+                return None
+        return task
 
     async def _load(self, id: str, principal: str) -> Conversation:
         fence = await self._store.claim(id, principal, secrets.token_hex(6))

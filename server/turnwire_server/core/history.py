@@ -100,8 +100,8 @@ class History:
     def messages(self) -> list[dict[str, Any]]:
         """The messages of all turns started, not void and not refused, in the Messages API's form.
 
-        Of a turn that runs these are the ones for the step that has begun: blocks it has already are
-        those of an attempt that failed. Parts are shared between calls: callers do not change them.
+        Of a turn that runs these are for the step that has begun: what it has said already is of an
+        attempt that failed. Parts are shared between calls: callers do not change them.
         """
         messages: list[dict[str, Any]] = []
         for turn in self._started.values():
@@ -119,6 +119,7 @@ def _block(turn: _Turn, number: int) -> BlockParts:
 def _messages(turn: _Turn, *, ended: bool) -> list[dict[str, Any]]:
     content: Any = turn.content
     if not isinstance(content, str):
-        content = [block.model_dump() for block in content]
+        # The API refuses blank text.
+        content = [block.model_dump() for block in content if block.text.strip()]
     answer = turn.answer.messages(before_step=None if ended else turn.step)
     return [{"role": "user", "content": content}, *answer]

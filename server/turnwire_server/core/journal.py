@@ -56,7 +56,8 @@ class Journal:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._frames: dict[tuple[int, int], list[Frame]] = {}
         self._is_noted = False
-        self._is_closed = False
+        self.is_closed = False
+        """Whether it is over: nothing is stored any more."""
 
     async def load(self, take: Callable[[Item], None]) -> None:
         """Read the whole stored log once, giving each item to `take`."""
@@ -107,7 +108,7 @@ class Journal:
     # The committer's side
 
     def _note(self) -> None:
-        if not self._is_noted and not self._is_closed:
+        if not self._is_noted and not self.is_closed:
             self._is_noted = True
             self._committer.note(self)
 
@@ -115,7 +116,7 @@ class Journal:
         """See `Source.unstored`."""
         self._is_noted = False
         log = self.log
-        if self._is_closed or log.head == log.durable:
+        if self.is_closed or log.head == log.durable:
             return None
         items = log.read(log.durable, log.head)
         return Batch(
@@ -196,7 +197,7 @@ class Journal:
 
     def close(self, code: Code) -> None:
         """End all subscriptions; nothing more is stored."""
-        self._is_closed = True
+        self.is_closed = True
         closed = Closed(
             conversation=self._fence.conversation, code=code, retryable=is_retryable(code)
         )

@@ -72,6 +72,8 @@ class Log:
         sees to `after >= floor`.
         """
         items: list[Item] = []
+        if upto <= after:
+            return items
         size = 0
         index = max(bisect_right(self._firsts, after + 1) - 1, 0)
         # By index and not over a slice, which would copy the rest of the log for every read.
@@ -80,7 +82,7 @@ class Log:
             if item.last_seq <= after:
                 continue
             first = item.first_seq
-            if first > upto:
+            if max(first, after + 1) > upto:
                 break
             if item.__class__ is Run:
                 if first <= after or item.last_seq > upto:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextvars import copy_context
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,7 @@ class Toolset:
         self._tools: dict[str, Tool] = {}
         self._validators: dict[str, Draft202012Validator] = {}
         self._timeout_seconds = timeout_seconds
-        self._max_threads = max_threads
-        self._limiter: CapacityLimiter | None = None
+        self._threads = CapacityLimiter(max_threads)
         for candidate in tools:
             self._add(as_tool(candidate))
 
@@ -56,6 +56,12 @@ class Toolset:
             raise SettingsError(f"tools: the schema of {tool.name!r}: {error.message}") from error
         self._tools[tool.name] = tool
         self._validators[tool.name] = Draft202012Validator(tool.input_schema)
+
+    def subset(self, names: Iterable[str]) -> "Toolset":
+        """The tools so named and no others, sharing these threads."""
+        subset = copy(self)
+        subset._tools = {name: self._tools[name] for name in names if name in self._tools}
+        return subset
 
     @property
     def names(self) -> list[str]:
@@ -114,18 +120,18 @@ class Toolset:
     async def _call(self, tool: Tool, input: dict[str, Any]) -> Any:
         if tool.is_async:
             return await tool.function(input)
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(self._max_threads)
         run = copy_context().run
         return await anyio.to_thread.run_sync(
-            run, tool.function, input, abandon_on_cancel=True, limiter=self._limiter
+            run, tool.function, input, abandon_on_cancel=True, limiter=self._threads
         )
 
 
 def _content(value: Any) -> Content:
     """Text as it is, a list of text blocks as blocks, anything else as JSON; cut where too long."""
     if isinstance(value, list) and value and all(_is_text_block(block) for block in value):
-        return [TextBlock(text=_cut(block["text"])) for block in value]
+        # The API refuses blank text.
+        texts = [_cut(block["text"]) for block in value]
+        return [TextBlock(text=text) for text in texts if text.strip()]
     if value is None:
         return ""
     return _cut(value if isinstance(value, str) else to_json(value, fallback=str).decode())
@@ -139,8 +145,9 @@ def _said(error: BaseException) -> Content:
     return _cut(f"{type(error).__name__}: {error}")
 
 
-def _is_text_block(block: object) -> bool:
-    return isinstance(block, dict) and block.get("type") == "text" and "text" in block
+def _is_text_block(block: Any) -> bool:
+    is_text = isinstance(block, dict) and block.get("type") == "text"
+    return is_text and isinstance(block.get("text"), str)
 
 
 def _cut(text: str) -> str:

@@ -42,6 +42,9 @@ __all__ = ["rest_router"]
 
 _STREAM_DOCS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+}
+_CHAT_DOCS: dict[int | str, dict[str, Any]] = {
+    **_STREAM_DOCS,
     204: {"description": "The turn is done and the reader has all of it: stop reconnecting."},
 }
 
@@ -97,8 +100,8 @@ def rest_router(
 
     @router.post(
         "/chat",
-        responses=_STREAM_DOCS,
-        response_class=EventStream,
+        responses=_CHAT_DOCS,
+        response_class=Response,
         response_model=None,
         openapi_extra=described(ChatBody),
     )
@@ -118,7 +121,7 @@ def rest_router(
             body = body.model_copy(update={"key": idempotency_key})
         return await chat(request, body, last_event_id)
 
-    @router.get("/chat", responses=_STREAM_DOCS, response_class=EventStream, response_model=None)
+    @router.get("/chat", responses=_CHAT_DOCS, response_class=Response, response_model=None)
     async def get_chat(
         request: Request,
         message: Annotated[str, Query(min_length=1)],
@@ -134,7 +137,8 @@ def rest_router(
 
     @router.get(
         "/conversations/{conversation}/events",
-        response_class=EventStream,
+        responses=_STREAM_DOCS,
+        response_class=Response,
         response_model=None,
     )
     async def events(

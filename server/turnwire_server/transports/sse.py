@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from turnwire_protocol import encode, format_sse_id
@@ -13,11 +14,13 @@ __all__ = ["EventStream"]
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-class EventStream(EventSourceResponse):
+class EventStream(StreamingResponse):
     """The events from the follower's cursor on; of one turn, until its `done`, if `turn` is given.
 
     A comment goes out about every `keepalive_seconds` in which nothing else does.
     """
+
+    media_type = "text/event-stream"
 
     def __init__(
         self, follower: Follower, *, turn: str | None = None, keepalive_seconds: float

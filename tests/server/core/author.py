@@ -129,7 +129,7 @@ class Author:
             case ToolInputPart():
                 self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
             case ToolPart():
-                named = {"tool_id": part.tool_id, "tool_name": part.name}
+                named: dict[str, Any] = {"tool_id": part.tool_id, "tool_name": part.name}
                 self.write(ToolStart, block=block, **named, runs_on=part.runs_on)
             case ToolResultPart():
                 self.result(part.tool_id, part.text, is_error=part.is_error)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.core.author import Author
+from turnwire_protocol import TextBlock
 from turnwire_server.core.entry import Item, dump, load
 from turnwire_server.core.history import History
 from turnwire_simulator import (
@@ -157,6 +158,14 @@ def test_a_refused_turn_is_not_shown_again() -> None:
         user("t_2"),
         assistant(text("Hi.")),
     ]
+
+
+def test_blank_blocks_of_a_message_are_not_sent() -> None:
+    def asked(author: Author) -> None:
+        author.ask("t_1", [TextBlock(text=" "), TextBlock(text="Hi")])
+        author.done("failed")
+
+    assert conversation(asked) == [user([text("Hi")])]
 
 
 def test_a_turn_that_never_started_is_not_shown() -> None:

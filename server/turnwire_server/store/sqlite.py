@@ -1,0 +1,234 @@
+"""The default store: one SQLite file, its lock, its threads; knows no items, only their bytes."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from turnwire_server.errors import SettingsError, StoreError
+from turnwire_server.store import schema
+from turnwire_server.store.port import Batch, Fence, Head, Row
+
+__all__ = ["SqliteStore"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BUSY_TIMEOUT_SECONDS = 1.0
+
+
+class SqliteStore:
+    """`Store` over one file, which belongs to one process at a time.
+
+    All writes happen on one thread and connection, all reads on another pair: a write that blocks
+    or fails holds up no read (the file is in WAL mode). A write that returned has been synced.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._lock: int | None = None
+        """Held from `open` to `close`."""
+        self._reader: sqlite3.Connection | None = None
+        """Held as long, so that dropping the writer never closes the file and its log."""
+        self._writer: sqlite3.Connection | None = None
+        """None also between a failure and the next write."""
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+
+    async def open(self) -> None:
+        """Lock the file, creating it and its folder if need be, and bring it up to date.
+
+        Raises:
+            SettingsError: in use by another process, too new, not a database, not writable.
+        """
+        await _on(self._writing, self._open)
+
+    async def close(self) -> None:
+        """Fold the write-ahead log into the file, and let another process have it."""
+        await _on(self._writing, self._close)
+        self._writing.shutdown(wait=False)
+
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+        """See `Store.claim`."""
+        head = await self.head(conversation)
+        if head is not None:
+            return Fence(conversation, head.owner, head.epoch)
+        return Fence(conversation, owner, epoch)
+
+    async def append(self, batches: list[Batch]) -> None:
+        """See `Store.append`. Fenced means: deleted meanwhile, and begun anew."""
+        await self._write(schema.append, batches)
+
+    async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
+        """See `Store.read`."""
+        return await self._read(schema.read, conversation, after, max_bytes)
+
+    async def compact(self, conversation: str, join: Callable[[list[bytes]], list[Row]]) -> None:
+        """See `Store.compact`. `join` runs on the writer's thread: appends wait for it.
+
+        Raises:
+            ValueError: what `join` returned does not cover the same seqs; nothing was changed.
+        """
+        await self._write(schema.compact, conversation, join)
+
+    async def head(self, conversation: str) -> Head | None:
+        """See `Store.head`."""
+        return await self._read(schema.read_head, conversation)
+
+    async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
+        """See `Store.list_heads`."""
+        return await self._read(schema.list_heads, owner, limit, before)
+
+    async def list_open(self) -> list[Head]:
+        """See `Store.list_open`."""
+        return await self._read(schema.list_open)
+
+    async def rename(self, conversation: str, title: str) -> None:
+        """See `Store.rename`."""
+        await self._write(schema.rename, conversation, title)
+
+    async def delete(self, conversation: str) -> None:
+        """See `Store.delete`."""
+        await self._write(schema.delete, conversation)
+
+    async def _write(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def write() -> T:
+            if self._lock is None:
+                raise StoreError(f"{self._path} is not open")
+            try:
+                if self._writer is None:
+                    self._writer = self._connect()
+                self._writer.execute("BEGIN IMMEDIATE")
+                result = work(self._writer, *args, **kwargs)
+                self._writer.execute("COMMIT")
+            except BaseException as error:
+                # The next write gets a new connection: nothing of this failure sticks to it.
+                self._drop_writer()
+                if isinstance(error, sqlite3.Error):
+                    raise StoreError(f"{self._path} cannot be written now: {error}") from error
+                raise
+            return result
+
+        return await _on(self._writing, write)
+
+    async def _read(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def read() -> T:
+            if self._reader is None:
+                raise StoreError(f"{self._path} is not open")
+            try:
+                return work(self._reader, *args, **kwargs)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self._path} cannot be read now: {error}") from error
+
+        return await _on(self._reading, read)
+
+    # On the writer's thread
+
+    def _open(self) -> None:
+        try:
+            self._path = self._path.resolve()  # One lock, whichever link leads to the file.
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self._path)
+            if self._path.is_dir():
+                raise SettingsError("it is a folder. Choose a file with --db")
+            self._writer = self._connect()
+            if not os.access(self._path, os.W_OK):  # SQLite would go on, for reading only.
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            schema.version_of(self._writer)  # Refuses before anything is written.
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("BEGIN IMMEDIATE")
+            schema.upgrade(self._writer)
+            self._writer.execute("COMMIT")
+            self._reader = self._connect()
+        except BaseException as error:
+            self._release()
+            if isinstance(error, SettingsError):
+                raise SettingsError(f"db: {self._path} cannot be opened: {error}") from error
+            if isinstance(error, OSError | sqlite3.Error):
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise SettingsError(
+                    f"db: {self._path} cannot be opened: {reason}."
+                    " Make it a writable SQLite file, or choose another with --db"
+                ) from error
+            raise
+
+    def _close(self) -> None:
+        self._reading.shutdown(wait=True)
+        if self._writer is not None:
+            # Should it fail: all is durable in the write-ahead log, which the next open reads.
+            with suppress(sqlite3.Error):
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._release()
+
+    def _release(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._drop_writer()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,  # Transactions begin and end where we say so.
+            check_same_thread=False,  # The writer's thread opens and closes the reader's, too.
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()  # Which rolls back.
+
+
+async def _on(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    try:
+        future = asyncio.get_running_loop().run_in_executor(executor, call)
+    except RuntimeError as error:
+        raise StoreError("the store is closed") from error
+    return await future
+
+
+def _locked(path: Path) -> int:
+    """A descriptor that holds the file's lock until it is closed, by `kill -9` at the latest.
+
+    The lock has a file of its own, because closing any descriptor of the database would drop
+    SQLite's own locks on it (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise SettingsError(
+            "another process uses it. Stop that one, or choose another file with --db;"
+            " one process serves many streams at once"
+        ) from error
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock

@@ -1,0 +1,77 @@
+"""What a turn looks like once it has scrolled by."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from tests.client.scripted import AT, CONVERSATION, answer
+from turnwire.display import Display
+from turnwire_protocol import parse_event
+
+
+def shown(*frames: dict[str, object]) -> list[str]:
+    """The lines that remain on the screen of a turn with these events."""
+    output = StringIO()
+    console = Console(file=output, width=70)
+    with Display(console, lambda: "") as display:
+        for seq, frame in enumerate(frames, 1):
+            place = {"conversation": CONVERSATION, "turn": "t_1", "seq": seq, "at": AT}
+            display.show(parse_event(place | frame))
+    return [line.rstrip() for line in output.getvalue().splitlines() if line.strip()]
+
+
+def test_an_answer_is_printed_once_with_its_counts() -> None:
+    frames = answer("# Title\n\nOne ", "**bold**", "\n\nTwo")
+    lines = shown(*frames)
+    assert [line.strip() for line in lines] == ["Title", "One bold", "Two", "3 in · 4 out · 0.0 s"]
+
+
+def test_thinking_and_tool_calls_are_shown_folded() -> None:
+    call = {"tool_id": "x", "tool_name": "read"}
+    lines = shown(
+        {"type": "thinking", "block": 0, "text": "Let me see."},
+        {"type": "block_stop", "block": 0},
+        {"type": "tool_start", "block": 1, **call, "runs_on": "server"},
+        {"type": "tool_executing", **call, "input": {"path": "a"}, "runs_on": "server"},
+        {
+            "type": "tool_result",
+            "tool_id": "x",
+            "content": "\n".join("abcdefgh"),
+            "is_error": False,
+            "duration_ms": 1,
+        },
+    )
+    assert lines == [
+        "Let me see.",
+        'read {"path": "a"}',
+        "→ a",
+        "  b",
+        "  c",
+        "  d",
+        "  … 4 more lines",
+    ]
+
+
+def test_a_rewind_says_that_the_answer_begins_again() -> None:
+    lines = shown(
+        {"type": "token", "block": 0, "text": "wrong"},
+        {"type": "rewind", "block": 0},
+        {"type": "token", "block": 0, "text": "right"},
+    )
+    assert (lines[0], lines[2]) == ("wrong", "right")
+    assert "begins again" in lines[1]
+
+
+def test_an_answer_cannot_steer_the_terminal() -> None:
+    lines = shown(
+        {"type": "token", "block": 0, "text": "a\x1b]0;title\x07b\x9b2Jc"},
+        {"type": "block_stop", "block": 0},
+        {
+            "type": "tool_result",
+            "tool_id": "x",
+            "content": "d\x1b[2Je",
+            "is_error": True,
+            "duration_ms": 1,
+        },
+    )
+    assert lines == ["a]0;titleb2Jc", "→ d[2Je"]

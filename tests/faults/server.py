@@ -1,0 +1,92 @@
+"""A service in a process of its own that tests kill with -9 and start again on the same database."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+__all__ = ["KillableServer", "killable"]
+
+_PATIENCE_SECONDS = 20
+
+
+class KillableServer:
+    """`turnwire serve` on a fixed port and database."""
+
+    def __init__(self, zygote: asyncio.subprocess.Process, port: int, arguments: list[str]) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+        self._zygote = zygote
+        self._arguments = arguments
+        self._pid = 0
+
+    async def start(self) -> None:
+        """Fork it, and wait until it listens."""
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        self._zygote.stdin.write((" ".join(self._arguments) + "\n").encode())
+        self._pid = int(await self._zygote.stdout.readline())
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                except OSError:
+                    await asyncio.sleep(0.005)
+                    continue
+                writer.close()
+                return
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        os.kill(self._pid, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        os.kill(self._pid, signal.SIGTERM)
+
+    @property
+    def pid(self) -> int:
+        """The process that serves now."""
+        return self._pid
+
+
+@asynccontextmanager
+async def killable(model_url: str, database: Path, *flags: str) -> AsyncIterator[KillableServer]:
+    """A service that is not started yet; whatever runs at the end is killed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
+    }
+    environment |= {"ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": model_url}
+    log = database.with_suffix(".log").open("wb")
+    zygote = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.faults.zygote",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=log,
+        env=environment,
+    )
+    arguments = ["--port", str(port), "--db", str(database), *flags]
+    server = KillableServer(zygote, port, arguments)
+    try:
+        yield server
+    finally:
+        log.close()
+        if server.pid:
+            try:
+                server.kill()
+            except ProcessLookupError:
+                pass
+        assert zygote.stdin is not None
+        zygote.stdin.close()
+        await zygote.wait()

@@ -1,0 +1,78 @@
+"""A process that appends for ever, to be killed."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tests.server.store.filling import batch_of, join_all, opened
+
+__all__ = ["Appending", "appending"]
+
+_PATIENCE_SECONDS = 30.0
+
+# One process imports everything, and forks in milliseconds what the tests kill.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["pytest", "tests.server.store.appending"])
+
+
+class Appending:
+    """The process, seen by the test."""
+
+    def __init__(self, acknowledged: Connection, process: "multiprocessing.process.BaseProcess"):
+        self._acknowledged = acknowledged
+        self._process = process
+        self.last_seq = -1
+        """The last seq it told us is stored; 0 once it has opened an empty store."""
+
+    def wait(self, acknowledgements: int) -> None:
+        """Wait until it has told us that often what is stored; the first is at opening."""
+        for _ in range(acknowledgements):
+            assert self._acknowledged.poll(_PATIENCE_SECONDS)
+            self.last_seq = self._acknowledged.recv()
+
+    def kill(self) -> None:
+        """`kill -9`, wherever it is; then hear what it had still said."""
+        self._process.kill()
+        self._process.join()
+        try:
+            while True:
+                self.last_seq = self._acknowledged.recv()
+        except EOFError:
+            pass
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Appending]:
+    """A process that holds the store at `path` and appends to `c_1`."""
+    acknowledged, telling = _context.Pipe(duplex=False)
+    process = _context.Process(target=_run, args=(path, telling), daemon=True)
+    process.start()
+    telling.close()
+    try:
+        yield Appending(acknowledged, process)
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        acknowledged.close()
+
+
+def _run(path: Path, telling: Connection) -> None:
+    asyncio.run(_append(path, telling))
+
+
+async def _append(path: Path, telling: Connection) -> None:
+    async with opened(path) as store:
+        fence = await store.claim("c_1", "ann", "epoch")
+        head = await store.head("c_1")
+        seq = head.seq if head else 0
+        telling.send(seq)
+        while True:
+            await store.append([batch_of(fence, seq + 1), batch_of(fence, seq + 2, seq + 9)])
+            seq += 9
+            telling.send(seq)
+            if seq % 5 == 0:
+                await store.compact("c_1", join_all)

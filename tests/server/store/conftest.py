@@ -1,0 +1,26 @@
+"""Fixtures: an open store of each kind, and a place for SQLite files."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.store.filling import opened
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a SQLite file may be made."""
+    return tmp_path / "turnwire.db"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
+    """An open store, of each kind in turn."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    async with opened(path) as store:
+        yield store

@@ -1,0 +1,144 @@
+"""What every store does alike."""
+
+from datetime import UTC, datetime
+
+from tests.server.store.filling import batch_of, bodies_of, fill, join_all, row_body
+from turnwire_server.store.port import Batch, Fence, Head, Row, Store
+
+
+async def test_a_conversation_exists_with_its_first_batch_and_not_by_a_claim(store: Store) -> None:
+    fence = await store.claim("c_1", "ann", "epoch")
+    assert fence == Fence("c_1", "ann", "epoch")
+    assert await store.head("c_1") is None
+    await store.append([batch_of(fence, 1, 3, title="Hello")])
+    head = await store.head("c_1")
+    assert head is not None
+    assert head == Head("c_1", "ann", "epoch", 3, "Hello", head.created_at, head.created_at)
+    assert datetime.fromisoformat(head.created_at).tzinfo == UTC
+
+
+async def test_an_existing_log_keeps_its_owner_and_epoch_at_a_claim(store: Store) -> None:
+    await fill(store, "c_1", 1, owner="ann")
+    assert await store.claim("c_1", "bob", "other") == Fence("c_1", "ann", "epoch")
+
+
+async def test_batches_of_several_conversations_are_read_back_in_order(store: Store) -> None:
+    one = await store.claim("c_1", "ann", "epoch")
+    two = await store.claim("c_2", "ann", "epoch")
+    await store.append([batch_of(one, 1, 2), batch_of(two, 1), batch_of(one, 3, 9)])
+    assert await bodies_of(store, "c_1") == [row_body(1, 2), row_body(3, 9)]
+    assert await bodies_of(store, "c_2") == [row_body(1, 1)]
+    assert await bodies_of(store, "c_3") == []
+
+
+async def test_reading_begins_with_the_batch_that_holds_the_next_seq(store: Store) -> None:
+    fence = await store.claim("c_1", "ann", "epoch")
+    await store.append([batch_of(fence, 1, 2), batch_of(fence, 3, 9), batch_of(fence, 10)])
+    rows = [row_body(1, 2), row_body(3, 9), row_body(10, 10)]
+    read = [await store.read("c_1", after, max_bytes=1000) for after in (0, 1, 2, 5, 8, 9, 10, 99)]
+    assert read == [rows, rows, rows[1:], rows[1:], rows[1:], rows[2:], [], []]
+
+
+async def test_reading_stops_after_the_bytes_asked_for_and_gives_at_least_one(store: Store) -> None:
+    await fill(store, "c_1", 5)
+    size = len(row_body(1, 1))
+    assert await store.read("c_1", 0, max_bytes=1) == [row_body(1, 1)]
+    assert await store.read("c_1", 1, max_bytes=size + 1) == [row_body(2, 2), row_body(3, 3)]
+
+
+async def test_a_repeated_append_is_passed_over_and_what_is_new_beside_it_is_stored(
+    store: Store,
+) -> None:
+    fence = await store.claim("c_1", "ann", "epoch")
+    first = [batch_of(fence, 1, 2, is_open=True, title="Hello"), batch_of(fence, 3)]
+    await store.append(first)
+    head = await store.head("c_1")
+    await store.append(first)
+    assert await store.head("c_1") == head
+    await store.append([*first, batch_of(fence, 4)])
+    assert await bodies_of(store, "c_1") == [row_body(1, 2), row_body(3, 3), row_body(4, 4)]
+    assert await store.list_open() == []
+
+
+async def test_bodies_are_any_bytes(store: Store) -> None:
+    fence = await store.claim("c_1", "ann", "epoch")
+    body = bytes(range(256)) * 100
+    await store.append([Batch(fence, 1, 1, body, False)])
+    assert await bodies_of(store, "c_1") == [body]
+
+
+async def test_the_title_stays_until_a_batch_or_a_rename_sets_another(store: Store) -> None:
+    fence = await store.claim("c_1", "ann", "epoch")
+    titles = []
+    for seq, title in enumerate(["Hello", None, "", "Again"], start=1):
+        await store.append([batch_of(fence, seq, title=title)])
+        head = await store.head("c_1")
+        titles.append(head and head.title)
+    assert titles == ["Hello", "Hello", "", "Again"]
+
+
+async def test_a_rename_leaves_the_place_in_the_list(store: Store) -> None:
+    await fill(store, "c_1", 1)
+    await fill(store, "c_2", 1)
+    await store.rename("c_1", "Renamed")
+    await store.rename("c_3", "Nobody")
+    heads = await store.list_heads("ann", limit=9, before=None)
+    assert [(head.conversation, head.title) for head in heads] == [("c_2", ""), ("c_1", "Renamed")]
+
+
+async def test_the_list_is_newest_first_in_pages_and_of_one_owner(store: Store) -> None:
+    fences = [await fill(store, f"c_{number}", 1) for number in range(7)]
+    await fill(store, "c_bob", 1, owner="bob")
+    await store.append([batch_of(fences[2], 2)])
+    # One commit, one instant: the order within it is by id.
+    await store.append([batch_of(fences[5], 2), batch_of(fences[4], 2), batch_of(fences[6], 2)])
+    pages: list[list[str]] = []
+    before: str | None = None
+    while heads := await store.list_heads("ann", limit=2, before=before):
+        pages.append([head.conversation for head in heads])
+        before = f"{heads[-1].updated_at}|{heads[-1].conversation}"
+    assert pages == [["c_6", "c_5"], ["c_4", "c_2"], ["c_3", "c_1"], ["c_0"]]
+
+
+async def test_open_are_those_whose_last_batch_says_so(store: Store) -> None:
+    one = await store.claim("c_1", "ann", "epoch")
+    two = await store.claim("c_2", "bob", "epoch")
+    await store.append([batch_of(one, 1, is_open=True), batch_of(two, 1, is_open=True)])
+    await store.append([batch_of(one, 2, is_open=False)])
+    assert [head.conversation for head in await store.list_open()] == ["c_2"]
+
+
+async def test_a_deleted_conversation_is_gone_and_can_begin_anew(store: Store) -> None:
+    await fill(store, "c_1", 3)
+    await store.delete("c_1")
+    await store.delete("c_1")
+    assert (await store.head("c_1"), await bodies_of(store, "c_1")) == (None, [])
+    fence = await store.claim("c_1", "bob", "new")
+    await store.append([batch_of(fence, 1)])
+    assert fence == Fence("c_1", "bob", "new")
+    assert await bodies_of(store, "c_1") == [row_body(1, 1)]
+
+
+async def test_a_compacted_log_reads_the_same_and_goes_on(store: Store) -> None:
+    fence = await fill(store, "c_1", 4)
+    await fill(store, "c_2", 2)
+    head = await store.head("c_1")
+    whole = b"".join(await bodies_of(store, "c_1"))
+    await store.compact("c_1", join_all)
+    assert await store.head("c_1") == head
+    assert await bodies_of(store, "c_1") == [whole]
+    assert await store.read("c_1", 3, max_bytes=1000) == [whole]
+    await store.append([batch_of(fence, seq) for seq in (2, 3, 4, 5)])
+    assert await bodies_of(store, "c_1") == [whole, row_body(5, 5)]
+    assert await bodies_of(store, "c_2") == [row_body(1, 1), row_body(2, 2)]
+
+
+async def test_compacting_what_is_compact_or_unknown_changes_nothing(store: Store) -> None:
+    def join(bodies: list[bytes]) -> list[Row]:
+        return [Row(seq, seq, body) for seq, body in enumerate(bodies, start=1)]
+
+    await fill(store, "c_1", 2)
+    await store.compact("c_1", join)
+    await store.compact("c_2", join_all)
+    assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2)]
+    assert await store.head("c_2") is None

@@ -1,0 +1,192 @@
+"""`turnwire serve` as a process of its own: what it prints, serves, refuses and logs."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.server.sse import asking
+from tests.server.wire import opened, wired
+from turnwire_server.cli import serve
+from turnwire_simulator import Simulator
+
+START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
+PATIENCE_SECONDS = 30
+TOKEN = "a-very-secret-token"
+
+
+@dataclass
+class Running:
+    """A served process; `printed` and `logged` are whole once it has ended."""
+
+    process: Process
+    address: str
+    printed: str
+    logged: str = ""
+
+
+@asynccontextmanager
+async def served(folder: Path, *flags: str, **environment: str) -> AsyncIterator[Running]:
+    """`turnwire serve --port 0` with these flags, in `folder`, ended on leaving."""
+    names = ("PATH", "PYTHONPATH", "SYSTEMROOT")
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", START, "--port", "0", *flags),
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=folder,
+        env={**inherited, "HOME": str(folder), "PYTHONUNBUFFERED": "1", **environment},
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            first = (await process.stdout.readline()).decode()
+        if not first:
+            raise AssertionError((await process.communicate())[1].decode())
+        address = first.partition("http://")[2].split()[0]
+        running = Running(process, address, first)
+        yield running
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            rest, logged = await process.communicate()
+    running.printed += rest.decode()
+    running.logged = logged.decode()
+
+
+async def test_without_a_key_it_is_the_demo_and_serves_everything(tmp_path: Path) -> None:
+    async with served(tmp_path) as running:
+        async with asking(running.address) as http:
+            assert "text/html" in (await http.get("/")).headers["content-type"]
+            assert (await http.get("/docs")).status_code == 200
+            assert (await http.get("/health")).json() == {"status": "ok"}
+            assert (await http.get("/ready")).json() == {"status": "ready"}
+        async with wired(running.address) as wire:
+            ack = await wire.ask("send", content="refuse please", on_detach="continue")
+            assert ack["type"] == "ack"
+            await wire.until("done")
+    # uvicorn finishes and then dies of the signal, as its parent expects.
+    assert running.process.returncode in (0, -signal.SIGTERM)
+    assert "demo" in running.printed
+    assert "ANTHROPIC_API_KEY" in running.printed
+
+
+async def test_with_a_key_it_talks_to_the_base_url_and_logs_no_secret(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    secrets = {"ANTHROPIC_API_KEY": "sk-ant-secret-key", "TURNWIRE_TOKEN": TOKEN}
+    async with served(tmp_path, ANTHROPIC_BASE_URL=simulator.url, **secrets) as running:
+        async with wired(running.address, hello=TOKEN) as wire:
+            await wire.ask("send", content="my private words")
+            await wire.until("done")
+            await wire.send("send", content={"my": "private mistake"})
+            await wire.until("reject")
+        async with opened(running.address) as wire:
+            await wire.send("hello", token="a-guessed-token")
+            assert await wire.closed() == 4501
+        async with asking(running.address) as http:
+            query = {"message": "private query", "key": "private-key", "token": TOKEN}
+            assert (await http.get("/v1/chat", params=query)).status_code == 401
+    assert len(simulator.requests) == 1
+    assert "demo" not in running.printed
+    (line,) = [line for line in running.logged.splitlines() if "turn principal=" in line]
+    assert "stop_reason=end_turn" in line
+    for secret in (TOKEN, "sk-ant-secret-key", "private", "guessed"):
+        assert secret not in running.logged
+        assert secret not in running.printed
+
+
+async def test_tools_of_a_file_are_offered(tmp_path: Path, simulator: Simulator) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from turnwire_server import tool\n\n"
+        "@tool\ndef dice(sides: int) -> int:\n"
+        '    """Throws a die.\n\n    Args:\n        sides: How many.\n    """\n    return sides\n'
+    )
+    environment = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": simulator.url}
+    async with (
+        served(tmp_path, "--tools", "mine.py", **environment) as running,
+        wired(running.address) as wire,
+    ):
+        await wire.ask("send", content="hi")
+        await wire.until("done")
+    assert [tool["name"] for tool in simulator.requests[0]["tools"]] == ["dice"]
+
+
+async def test_settings_come_from_the_environment_and_a_dot_env_file(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    (tmp_path / ".env").write_text("TURNWIRE_SYSTEM=from the file\nOTHER=thing\n")
+    environment = {
+        "ANTHROPIC_API_KEY": "x",
+        "ANTHROPIC_BASE_URL": simulator.url,
+        "TURNWIRE_MODELS": '["claude-simulated-haiku"]',
+    }
+    async with (
+        served(tmp_path, "--model", "claude-simulated-opus", **environment) as running,
+        opened(running.address) as wire,
+    ):
+        welcome = await wire.receive()
+        assert welcome["models"] == ["claude-simulated-opus", "claude-simulated-haiku"]
+        await wire.ask("send", content="hi")
+        await wire.until("done")
+    assert simulator.requests[0]["system"][0]["text"] == "from the file"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "words"),
+    [
+        (["--host", "0.0.0.0"], {}, ["--token", "TURNWIRE_TOKEN", "127.0.0.1"]),
+        (["--host", "::"], {}, ["--token"]),
+        (["--port", "abc"], {}, ["--port"]),
+        (["--port", "70000"], {}, ["port"]),
+        (["--token", "short"], {}, ["token", "8"]),
+        (["--tools", "missing.py"], {}, ["missing.py"]),
+        (["--frobnicate"], {}, ["--frobnicate"]),
+        (["--thinking", "{oops"], {}, ["JSON"]),
+        ([], {"TURNWIRE_TOOLS": "missing.py"}, ["tools", "JSON"]),
+        ([], {"TURNWIRE_PORT": "abc"}, ["port"]),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_remedy(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    environment: dict[str, str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(serve, flags)
+    assert result.exit_code in (1, 2), result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    for word in words:
+        assert word in result.output
+    assert "Traceback" not in result.output
+
+
+async def test_an_address_in_use_is_refused_with_the_remedy(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    arguments = ["--port", address.rpartition(":")[2]]
+    result = await asyncio.to_thread(CliRunner().invoke, serve, arguments)
+    assert result.exit_code == 1
+    assert "--port" in result.output
+
+
+def test_help_lists_every_flag_with_its_meaning() -> None:
+    output = CliRunner().invoke(serve, ["--help"]).output
+    for flag in ("--host", "--port", "--token", "--tools", "--model", "--allow-origins"):
+        assert flag in output

@@ -1,0 +1,60 @@
+"""The hardened socket: peers that never finish what they began are cut off, others are not."""
+
+import asyncio
+
+import pytest
+
+from tests.server.sse import asking
+from tests.server.wire import wired
+from turnwire_server.listener import HardenedHttpProtocol
+
+BEGUN = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+
+
+async def ending(address: str, *requests: bytes) -> bytes:
+    """All that the server sends to these bytes until it closes."""
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    received = b""
+    try:
+        async with asyncio.timeout(10):
+            for request in requests:
+                writer.write(request)
+                if request.endswith(b"\r\n\r\n"):
+                    received += await reader.readuntil(b"}")
+            while data := await reader.read(65536):
+                received += data
+    except ConnectionResetError:
+        pass
+    finally:
+        writer.close()
+    return received
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers must be there at once."""
+    monkeypatch.setattr(HardenedHttpProtocol, "header_timeout_seconds", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("begun", [b"", b"GET", BEGUN], ids=["nothing", "word", "headers"])
+async def test_a_request_whose_headers_never_end_is_cut_off(address: str, begun: bytes) -> None:
+    assert await ending(address, begun) == b""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_second_request_whose_headers_never_end_is_cut_off_too(address: str) -> None:
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert b"200 OK" in await ending(address, whole, BEGUN)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_sockets_and_streams_outlive_the_time_for_headers(address: str) -> None:
+    async with wired(address) as wire, asking(address) as http:
+        conversation = (await wire.ask("send", content="hi"))["conversation"]
+        await wire.until("done")
+        # Each cut-off takes longer than the time for headers.
+        assert await ending(address, BEGUN) == b""
+        assert (await wire.ask("ping"))["type"] == "pong"
+        assert (await http.get(f"/v1/conversations/{conversation}")).status_code == 200

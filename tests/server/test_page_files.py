@@ -1,0 +1,52 @@
+"""The chat page and the browser client as files: types, headers, nothing else shadowed."""
+
+import httpx2
+import pytest
+
+from turnwire_browser import STATIC
+
+FILES = sorted(
+    path.relative_to(STATIC).as_posix()
+    for path in STATIC.rglob("*")
+    if path.suffix in (".js", ".css", ".html", ".svg")
+)
+
+
+async def test_the_page_is_at_the_root_and_loads_nothing_foreign(http: httpx2.AsyncClient) -> None:
+    response = await http.get("/")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert 'src="/' not in response.text
+    assert 'href="/' not in response.text
+    assert "http://" not in response.text.replace("http://www.w3.org/", "")
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_every_file_is_served_with_its_type(http: httpx2.AsyncClient, name: str) -> None:
+    response = await http.get(f"/{name}")
+    types = {"js": "text/javascript", "css": "text/css", "html": "text/html", "svg": "image/svg"}
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith(types[name.rpartition(".")[2]])
+    assert response.content == (STATIC / name).read_bytes()
+    assert response.headers["cache-control"] == "no-cache"
+
+
+async def test_a_file_is_not_sent_twice(http: httpx2.AsyncClient) -> None:
+    first = await http.get("/turnwire.js")
+    headers = {"If-None-Match": first.headers["etag"]}
+    assert (await http.get("/turnwire.js", headers=headers)).status_code in (200, 304)
+    assert (await http.head("/turnwire.js")).content == b""
+
+
+async def test_other_pages_may_import_the_module(http: httpx2.AsyncClient) -> None:
+    response = await http.get("/turnwire.js", headers={"Origin": "https://app.example"})
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/../pyproject.toml", "/%2e%2e/pyproject.toml"])
+async def test_nothing_else_is_served(http: httpx2.AsyncClient, path: str) -> None:
+    assert (await http.get(path)).status_code == 404
