@@ -1,4 +1,4 @@
-"""The invariants of DESIGN §3.2, as assertions over what was seen: the oracle of the fault tests."""
+"""The invariants of DESIGN §3.2 as assertions over what was seen: the oracle of fault tests."""
 
 from collections import Counter
 from collections.abc import Sequence

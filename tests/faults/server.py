@@ -1,4 +1,4 @@
-"""A service in a process of its own that tests kill with -9 and start again on the same database."""
+"""A service in a process of its own that tests kill with -9 and start again on its database."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 __all__ = ["KillableServer", "killable"]
@@ -83,10 +83,8 @@ async def killable(model_url: str, database: Path, *flags: str) -> AsyncIterator
     finally:
         log.close()
         if server.pid:
-            try:
+            with suppress(ProcessLookupError):
                 server.kill()
-            except ProcessLookupError:
-                pass
         assert zygote.stdin is not None
         zygote.stdin.close()
         await zygote.wait()

@@ -16,7 +16,7 @@ from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch
 from turnwire_simulator import Simulator
 
-__all__ = ["HeldStore", "by_name", "serving", "turnwire_over"]
+__all__ = ["HeldStore", "by_name", "serving", "turnwire_over", "upstream_left"]
 
 FAST: dict[str, Any] = {"base_delay": 0.001, "max_delay": 0.002, "detach_grace": 0.0}
 """Settings without which tests would wait."""
@@ -46,6 +46,12 @@ class HeldStore(MemoryStore):
         self.asked.set()
         await self.released.wait()
         await super().append(batches)
+
+
+async def upstream_left(simulator: Simulator) -> None:
+    """Returns once the service has hung up on one answer of the model before its end."""
+    async with asyncio.timeout(10):
+        await simulator.wait(lambda: simulator.aborted_streams == 1)
 
 
 @asynccontextmanager

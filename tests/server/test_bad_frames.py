@@ -138,6 +138,14 @@ async def test_a_flood_of_commands_is_rejected_while_pongs_and_tokens_go_on(
         assert wire.fold(conversation).to_dict()["turns"][0]["blocks"][0]["text"] == "Hello"
 
 
+async def test_commands_are_counted_even_one_by_one(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, limits={"max_commands_per_second": 1})
+    async with serving(turnwire) as address, wired(address) as wire:
+        replies = [await wire.ask("unsubscribe", conversation="c_none") for _ in range(10)]
+        assert [reply["type"] for reply in replies[:2]] == ["ack", "ack"]
+        assert "too_many" in [reply.get("code") for reply in replies]
+
+
 @pytest.mark.parametrize("frame", ['{"type": "ping", "id": "1"}', '{"type": "nonsense"}'])
 async def test_who_floods_and_never_reads_the_replies_is_closed(
     simulator: Simulator, frame: str

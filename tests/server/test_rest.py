@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.server.service import serving, turnwire_over
+from tests.server.service import serving, turnwire_over, upstream_left
 from tests.server.sse import asking
 from tests.server.wire import wired
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text
@@ -243,7 +243,7 @@ async def test_a_deleted_conversation_is_gone_and_its_turn_is_stopped(
         await gate.reached()
         assert (await http.delete(f"/v1/conversations/{conversation}")).status_code == 204
         assert (await wire.until("closed"))["conversation"] == conversation
-        await simulator.wait(lambda: simulator.aborted_streams == 1)
+        await upstream_left(simulator)
         assert (await http.get(f"/v1/conversations/{conversation}")).status_code == 404
         assert (await wire.ask("subscribe", conversation=conversation))["type"] == "reject"
         assert (await http.get("/v1/conversations")).json() == {"conversations": []}

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import httpx2
 import pytest
 
-from tests.server.service import HeldStore, serving, turnwire_over
+from tests.server.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.server.sse import SseReader, asking, listening
 from tests.server.wire import wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -208,7 +208,7 @@ async def test_a_turn_whose_only_reader_is_gone_ends(
 ) -> None:
     async with chat(address, content="hi") as sse:
         token = await sse.until("token")
-    await simulator.wait(lambda: simulator.aborted_streams == 1)
+    await upstream_left(simulator)
     assert await ending_of(address, token.data["conversation"]) == "cancelled"
 
 
@@ -261,4 +261,4 @@ async def test_who_waits_for_the_whole_answer_and_leaves_ends_the_turn_too(
         await gate.reached()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    await simulator.wait(lambda: simulator.aborted_streams == 1)
+    await upstream_left(simulator)

@@ -1,6 +1,6 @@
 """The WebSocket transport, driven with bare frames: order, cursors, subscriptions, keys."""
 
-from tests.server.service import HeldStore, serving, turnwire_over
+from tests.server.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.server.sse import asking
 from tests.server.wire import opened, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -27,7 +27,7 @@ async def test_cancel_gives_the_receipt_and_then_done_and_closes_the_upstream(
         assert receipt["outcome"] == "cancelling"
         done = await wire.until("done")
         assert done["stop_reason"] == "cancelled"
-        await simulator.wait(lambda: simulator.aborted_streams == 1)
+        await upstream_left(simulator)
 
 
 async def test_welcome_comes_first_and_an_unneeded_hello_is_acked(address: str) -> None:
@@ -95,15 +95,18 @@ async def test_no_event_follows_the_ack_of_an_unsubscribe(
         assert len(wire.events) == before
 
 
-async def test_a_send_never_moves_an_existing_cursor(address: str, simulator: Simulator) -> None:
+async def test_a_send_never_moves_an_existing_cursor(address: str) -> None:
     async with wired(address) as wire:
-        conversation = (await wire.ask("send", content="one"))["conversation"]
+        first = await wire.ask("send", content="one", key="k-1")
         await wire.until("done")
-        ack = await wire.ask("send", content="two", conversation=conversation)
-        second = await wire.until("done", turn=ack["turn"])
+        again = await wire.ask("send", content="one", key="k-1")
+        assert (again["turn"], again["after"]) == (first["turn"], 0)
+        fields = {"content": "two", "conversation": first["conversation"]}
+        ack = await wire.ask("send", **fields)
+        done = await wire.until("done", turn=ack["turn"])
         seqs = wire.seqs()
         assert seqs == sorted(set(seqs))
-        assert seqs[-1] == second["seq"]
+        assert seqs[-1] == done["seq"]
 
 
 async def test_a_repeated_key_attaches_to_the_same_turn_on_any_connection(

@@ -54,7 +54,7 @@ class Conversation:
         store: Store,
         committer: Committer,
         services: Services,
-        on_done: Callable[["Conversation"], None],
+        on_done: Callable[[str, int], None],
     ) -> None:
         self.conversation = fence.conversation
         self.owner = fence.owner
@@ -187,7 +187,7 @@ class Conversation:
         self._journal.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
         asyncio.get_running_loop().call_soon(self._next)
-        self._on_done(self)
+        self._on_done(self.conversation, self._register.of(turn.id).after)
 
     def _turns(self) -> list[Turn]:
         """The unfinished ones, in the order in which they run."""

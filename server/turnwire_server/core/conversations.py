@@ -39,8 +39,8 @@ class Conversations:
         self._committer = Committer(store)
         self._open: dict[str, asyncio.Task[Conversation]] = {}
         self._quiet = asyncio.Event()
-        self._finished: dict[str, None] = {}
-        """Conversations whose rows may be compacted."""
+        self._finished: dict[str, int] = {}
+        """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
         self.is_draining = False
 
@@ -253,9 +253,9 @@ class Conversations:
 
     # Compaction
 
-    def _turn_done(self, conversation: Conversation) -> None:
+    def _turn_done(self, conversation: str, after: int) -> None:
         self._quiet.set()
-        self._finished[conversation.conversation] = None
+        self._finished.setdefault(conversation, after)
         if self._compactor is None or self._compactor.done():
             self._compactor = asyncio.create_task(self._compact(), name="compactor")
 
@@ -264,9 +264,9 @@ class Conversations:
         while self._finished:
             await asyncio.sleep(_COMPACTION_DELAY_SECONDS)
             id = next(iter(self._finished))
-            del self._finished[id]
+            after = self._finished.pop(id)
             try:
-                await self._store.compact(id, join)
+                await self._store.compact(id, join, after=after)
             except StoreError as error:
                 logger.warning("compaction failed: %s", error)
 

@@ -125,7 +125,8 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ledger = Ledger()
-        self._calls = Calls(self._write, toolset=services.toolset, context=self._tool_context)
+        self._toolset = services.toolset.subset(options.tools)
+        self._calls = Calls(self._write, toolset=self._toolset, context=self._tool_context)
         self._step = 0
         self._attempt = 0
         self._next_block = 0
@@ -276,7 +277,7 @@ class Turn:
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
-            tools=self._services.toolset.specifications(options.tools),
+            tools=self._toolset.specifications(),
             container=self._writer.container(),
         )
         reason = ""

@@ -65,11 +65,14 @@ class MemoryStore:
                 break
         return bodies
 
-    async def compact(self, conversation: str, join: Callable[[list[bytes]], list[Row]]) -> None:
+    async def compact(
+        self, conversation: str, join: Callable[[list[bytes]], list[Row]], *, after: int = 0
+    ) -> None:
         """See `Store.compact`."""
         log = self._logs.get(conversation)
         if log is not None:
-            log.rows = join([row.body for row in log.rows])
+            kept = [row for row in log.rows if row.last_seq <= after]
+            log.rows = kept + join([row.body for row in log.rows[len(kept) :]])
 
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""

@@ -89,8 +89,13 @@ class Store(Protocol):
         At least one if there is any, then up to about `max_bytes`.
         """
 
-    async def compact(self, conversation: str, join: Callable[[list[bytes]], list[Row]]) -> None:
-        """Replace the conversation's rows by what `join` makes of their bodies: fewer, same items."""
+    async def compact(
+        self, conversation: str, join: Callable[[list[bytes]], list[Row]], *, after: int = 0
+    ) -> None:
+        """Replace the rows that hold anything after `after` by what `join` makes of their bodies.
+
+        These are fewer, of the same items.
+        """
 
     async def head(self, conversation: str) -> Head | None:
         """The conversation, or None if there is none."""

@@ -141,7 +141,10 @@ def _advance(connection: sqlite3.Connection, batch: Batch, now: str) -> bool:
 
 
 def compact(
-    connection: sqlite3.Connection, conversation: str, join: Callable[[list[bytes]], list[Row]]
+    connection: sqlite3.Connection,
+    conversation: str,
+    join: Callable[[list[bytes]], list[Row]],
+    after: int,
 ) -> None:
     """See `Store.compact`. Changes nothing unless the rows get fewer.
 
@@ -149,9 +152,10 @@ def compact(
         ValueError: what `join` returned does not cover the same seqs.
     """
     query = (
-        "SELECT first_seq, last_seq, body FROM batches WHERE conversation = ? ORDER BY first_seq"
+        "SELECT first_seq, last_seq, body FROM batches"
+        " WHERE conversation = ? AND last_seq > ? ORDER BY first_seq"
     )
-    old = [Row(*row) for row in connection.execute(query, (conversation,))]
+    old = [Row(*row) for row in connection.execute(query, (conversation, after))]
     if len(old) < 2:
         return
     new = join([row.body for row in old])
@@ -161,10 +165,10 @@ def compact(
     if any(right.first_seq != left.last_seq + 1 for left, right in pairwise(whole)):
         raise ValueError(f"the joined rows of {conversation} do not cover what they replace")
     # What is compact already stays where it is.
-    before, after = set(old), set(new)
+    before, now = set(old), set(new)
     connection.executemany(
         "DELETE FROM batches WHERE conversation = ? AND first_seq = ?",
-        [(conversation, row.first_seq) for row in old if row not in after],
+        [(conversation, row.first_seq) for row in old if row not in now],
     )
     connection.executemany(
         "INSERT INTO batches VALUES (?, ?, ?, ?)",

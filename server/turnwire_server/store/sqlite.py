@@ -69,13 +69,15 @@ class SqliteStore:
         """See `Store.read`."""
         return await self._read(schema.read, conversation, after, max_bytes)
 
-    async def compact(self, conversation: str, join: Callable[[list[bytes]], list[Row]]) -> None:
+    async def compact(
+        self, conversation: str, join: Callable[[list[bytes]], list[Row]], *, after: int = 0
+    ) -> None:
         """See `Store.compact`. `join` runs on the writer's thread: appends wait for it.
 
         Raises:
             ValueError: what `join` returned does not cover the same seqs; nothing was changed.
         """
-        await self._write(schema.compact, conversation, join)
+        await self._write(schema.compact, conversation, join, after)
 
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""

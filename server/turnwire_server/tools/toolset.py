@@ -68,16 +68,15 @@ class Toolset:
         """In the order they were given."""
         return list(self._tools)
 
-    def specifications(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        """The tools in the form of the Messages API; names it does not have are passed over."""
+    def specifications(self) -> list[dict[str, Any]]:
+        """The tools in the form of the Messages API."""
         return [
             {
                 "name": tool.name,
                 "description": tool.description,
                 "input_schema": tool.input_schema,
             }
-            for name in names
-            if (tool := self._tools.get(name)) is not None
+            for tool in self._tools.values()
         ]
 
     def problem(self, name: str, input: dict[str, Any] | None) -> str | None:

@@ -287,10 +287,8 @@ class Connection:
     async def _write_events(self, subscription: _Subscription, follower: Follower) -> None:
         conversation = follower.conversation
         for frame in await follower.read():
-            # One that was ended or replaced meanwhile stops here: its ack is queued already.
-            if self._subscriptions.get(conversation) is not subscription:
-                return
             await self._socket.send_text(frame.text)
+        # Ended or replaced meanwhile: the ack of that is queued and goes out after these events.
         if self._subscriptions.get(conversation) is not subscription:
             return
         if follower.closed is not None:

@@ -219,7 +219,9 @@ async def test_a_file_that_may_only_be_read_is_refused(path: Path) -> None:
 
 
 async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    assert str(tmp_path) in await refusal(tmp_path)
+    message = await refusal(tmp_path)
+    assert str(tmp_path) in message
+    assert "it is a folder" in message
 
 
 async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

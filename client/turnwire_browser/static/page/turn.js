@@ -165,9 +165,9 @@ function isSame(one, other) {
  */
 function isQuiet(turn) {
   if (turn.state === "done" || turn.retry) return false;
-  const last = turn.blocks.at(-1);
-  if (!last) return true;
-  return last.type === "tool" ? last.state === "done" : last.complete;
+  return turn.blocks.every(({ type, state, complete }) =>
+    type === "tool" ? state === "done" : complete,
+  );
 }
 
 /** @param {Turn} turn */
