@@ -19,7 +19,7 @@ import { beginsTable, fillTable } from "./markdown_table.js";
 const MAX_OPEN = 64; // open blocks; a list level takes two of them
 
 const HEADING = /^#{1,6}(?=[ \t]|$)/;
-const RULE = /^(?:\*{3,}|-{3,}|_{3,})$/;
+const RULE = /^(?=([*_-])(?:[ \t]*\1){2})(?:[* \t]+|[- \t]+|[_ \t]+)$/;
 const FENCE = /^(?:`{3,}(?=[^`]*$)|~{3,})/;
 const FENCE_MAY_END = /^[ \t]*[`~]*[ \t]*$/; // as the start of a line
 const QUOTE = /^[ \t]*>/;
@@ -34,9 +34,6 @@ const dedent = (text, columns) =>
   columns > 0 && /^[ \t]/.test(text)
     ? dedent(text.slice(1), columns - (text[0] === "\t" ? 4 : 1))
     : text;
-
-/** Looks at a run of blanks only once: ` +$` alone is quadratic. @param {string} text */
-const strip = (text) => text.replace(/^[ \t]+|(?<![ \t])[ \t]+$/g, "");
 
 /** @param {Block} [block] */
 const isList = (block) => block?.tag === "ul" || block?.tag === "ol";
@@ -98,7 +95,7 @@ class Parser {
       this.matched += 1;
     }
     const leaf = this.open[this.matched]; // or a container that ends, or nothing
-    if (leaf?.tag !== "pre" && !strip(this.rest)) {
+    if (leaf?.tag !== "pre" && !this.rest.trim()) {
       this.close(this.matched);
       this.gap = Math.max(0, this.open.map((block) => block.tag).lastIndexOf("blockquote"));
       return;
@@ -113,7 +110,7 @@ class Parser {
     if (isList(block)) return true;
     if (block.tag === "blockquote") return this.takeQuote();
     if (block.tag !== "li") return false;
-    const within = strip(this.rest) ? indentOf(this.rest) >= block.indent : block.children.length;
+    const within = this.rest.trim() ? indentOf(this.rest) >= block.indent : block.children.length;
     if (!within) return false;
     this.rest = dedent(this.rest, block.indent);
     return true;
@@ -127,7 +124,7 @@ class Parser {
 
   /** @param {Block} fence */
   addCode(fence) {
-    const end = strip(this.rest);
+    const end = this.rest.trim();
     const marks = end.startsWith(fence.marker) && !end.replaceAll(fence.marker[0], "");
     if (marks && indentOf(this.rest) < 4) this.close(this.matched);
     else fence.lines.push(`${dedent(this.rest, fence.indent)}\n`);
@@ -147,8 +144,8 @@ class Parser {
   /** Opens the blocks that begin on this line; what is left of it is text. */
   addText() {
     while (indentOf(this.rest) < 4 && (this.startLeaf() || this.startContainer()));
-    if (!strip(this.rest)) return;
-    const text = this.rest.replace(/^[ \t]+/, "");
+    if (!this.rest.trim()) return;
+    const text = this.rest.trimStart();
     const { tip } = this;
     const continued = tip.tag === "table" && tip === this.open[this.matched];
     const lazy = tip.tag === "p" && this.matched < this.open.length; // even if its containers end
@@ -158,17 +155,17 @@ class Parser {
 
   /** @returns {boolean} whether the rest was a heading, a rule or a fence */
   startLeaf() {
-    const text = strip(this.rest);
+    const text = this.rest.trim();
     const fence = FENCE.exec(text)?.[0];
     const level = HEADING.exec(text)?.[0].length;
     if (fence) {
-      const [language] = decode(strip(text.slice(fence.length))).split(/\s/);
+      const [language] = decode(text.slice(fence.length).trim()).split(/\s/);
       const attributes = { class: language && `language-${language}` };
       this.push("pre", { marker: fence, indent: indentOf(this.rest), attributes });
     } else if (level) {
-      const title = strip(text.slice(level)).replace(/(^|[ \t])#+$/, "");
+      const title = text.slice(level).trim().replace(/(^|[ \t])#+$/, "");
       this.push(`h${level}`, { lines: [title] });
-    } else if (RULE.test(text.replace(/[ \t]/g, ""))) {
+    } else if (RULE.test(text)) {
       this.push("hr");
     } else return false;
     if (!fence) this.close(this.open.length - 1);
@@ -187,7 +184,7 @@ class Parser {
     if (!found) return false;
     const [{ length }, marker, number = "1"] = found;
     const content = this.rest.slice(length);
-    const empty = !strip(content);
+    const empty = !content.trim();
     if (this.open[this.matched]?.tag === "p" && (empty || Number(number) !== 1)) return false;
     const gap = indentOf(" ".repeat(length) + content) - length; // a tab's depends on its place
     const taken = gap > 4 || empty ? 1 : gap;
@@ -213,9 +210,9 @@ function build(block, decorate, tight = false) {
     node.append(code);
     decorate?.(node);
   } else if (tag === "table") fillTable(lines, node);
-  else appendInline(strip(lines.join("\n")), node);
+  else appendInline(lines.join("\n").trim(), node);
   for (const child of block.children) {
-    if (tight && child.tag === "p") appendInline(strip(child.lines.join("\n")), node);
+    if (tight && child.tag === "p") appendInline(child.lines.join("\n").trim(), node);
     else node.append(build(child, decorate, isList(block) && !block.loose));
   }
   if (block.done) Object.assign(block, { node, tight });

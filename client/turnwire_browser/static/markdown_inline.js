@@ -22,10 +22,10 @@ const ESCAPE =
 const join = (patterns, separator, flags) =>
   new RegExp(patterns.map((pattern) => pattern.source).join(separator), flags);
 
-const URL_PART = String.raw`[^\s<>()*"[\]{}|\\^\u0060\u3000-\u303f\uff00-\uffef]`;
+const PART = String.raw`[^\s<>()*"[\]{}|\\^\u0060\u3000-\u303f\uff00-\uffef]`;
 
 // No pattern may scan the same text from many places, or match it in two ways: each takes time in
-// proportion to the text. `(?<! ) *` looks at a run of blanks only once.
+// proportion to the text, and bounds keep its stack small. `(?<! ) *` scans a run of blanks once.
 const SPECIAL = join([
   /\\[!-/:-@[-`{-~\n]/, // an escape or a hard line break
   /(?<! ) *\n/, // a line break, hard after two blanks
@@ -33,12 +33,12 @@ const SPECIAL = join([
   /!?\[|\]/,
   /<(?:https?:\/\/|mailto:)[^\s<>]*>/,
   // A bare URL, without the punctuation of the sentence around it
-  new RegExp(`(?<![a-z\\d])https?://(?:${URL_PART}|\\(${URL_PART}*\\))*(?<![?!.,:;*_~'])`),
+  new RegExp(`(?<![a-z\\d])https?://${PART}*(?:\\(${PART}*\\)${PART}*)*(?<![?!.,:;*_~'])`),
 ], "|", "gi");
 const DESTINATION = join([
   /\([ \t\n]*/,
-  /(?:<(?<angle>(?:[^<>\n\\]|\\[^\n])*)>|(?<bare>(?:[^\s()\\]|\\\S|\((?:[^\s()\\]|\\\S)*\))+))/,
-  /(?:[ \t\n]+(?<title>"(?:[^"\\]|\\[^])*"|'(?:[^'\\]|\\[^])*'|\((?:[^()\\]|\\[^])*\)))?/,
+  /(?:<(?<angle>[^<>\n]*)>|(?<bare>(?:[^\s()\\]|\\\S|\((?:[^\s()\\]|\\\S){0,999}\)){1,9999}))/,
+  /(?:[ \t\n]+(?<title>(?<quote>["'])(?:(?!\k<quote>)[^\\]|\\[^]){0,999}\k<quote>|\((?:[^()\\]|\\[^]){0,999}\)))?/,
   /[ \t\n]*\)/,
 ], "", "y");
 

@@ -131,6 +131,16 @@ async def test_a_write_error_fails_writes_until_it_is_gone_but_no_reads(path: Pa
         assert await seqs_of(store) == list(range(1, stored + 2))
 
 
+async def test_a_current_file_opens_and_reads_where_nothing_can_be_written(path: Path) -> None:
+    async with opened(path) as store:
+        await fill(store, "c_1", 2)
+        other = sqlite3.connect(path)  # Keeps what SQLite makes anew with the first connection.
+        other.execute("SELECT count(*) FROM batches").fetchone()
+    with closing(other), limited_files(1):
+        async with opened(path) as store:
+            assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2)]
+
+
 async def test_closing_while_writes_fail_loses_nothing_and_frees_the_lock(path: Path) -> None:
     store = SqliteStore(path)
     await store.open()

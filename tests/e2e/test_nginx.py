@@ -1,0 +1,74 @@
+"""Through a real nginx: WebSocket, unbuffered server-sent events, and a reconnect."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.nginx import Nginx, proxied
+from tests.server.service import serving, turnwire_over
+from tests.server.sse import listening
+from turnwire import Backoff, connect
+from turnwire_simulator import Answer, Gate, Simulator, Text
+
+TOKEN = "a-shared-token"
+PATIENCE_SECONDS = 20
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """What answers in place of Claude."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def nginx(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Nginx]:
+    """nginx before a service with a token, as in `server/deploy`."""
+    async with serving(turnwire_over(simulator, token=TOKEN)) as address:
+        async with proxied(int(address.rpartition(":")[2]), tmp_path) as nginx:
+            yield nginx
+
+
+async def test_a_chat_over_websocket(nginx: Nginx, simulator: Simulator) -> None:
+    simulator.program(Answer(Text("through the proxy")))
+    async with asyncio.timeout(PATIENCE_SECONDS), connect(nginx.url, token=TOKEN) as wire:
+        reply = await (await wire.conversation().send("hello"))
+    assert reply.text == "through the proxy"
+
+
+async def test_server_sent_events_come_unbuffered(nginx: Nginx, simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["first ", gate, "second"])))
+    async with listening(
+        nginx.url.removeprefix("http://"),
+        "/v1/chat",
+        method="POST",
+        json={"message": "hello"},
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    ) as reader:
+        first = await reader.until("token")
+        # The rest is not even written yet: nothing on the way waited for it.
+        gate.open()
+        await reader.until("done")
+    assert (first.data["text"], reader.fold().to_dict()["turns"][0]["state"]) == ("first ", "done")
+
+
+async def test_a_client_heals_when_the_proxy_restarts(nginx: Nginx, simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["one ", gate, "two"])))
+    quick = Backoff(base_seconds=0.01, cap_seconds=0.05)
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        connect(nginx.url, token=TOKEN, backoff=quick) as wire,
+    ):
+        turn = await wire.conversation().send("hello")
+        texts = []
+        async for text in turn.text_stream:
+            texts.append(text)
+            if text == "one ":
+                await nginx.stop()
+                await nginx.start()
+                gate.open()
+    assert "".join(texts) == "one two"
