@@ -16,6 +16,7 @@ from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
+from turnwire_server.transports.conversations import conversations_router
 from turnwire_server.transports.handshake import Places
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
@@ -120,6 +121,9 @@ class Turnwire:
                 self._connections.discard(connection)
 
         limits = self.settings.limits
+        router.include_router(
+            conversations_router(conversations, access, max_body_bytes=limits.max_frame_bytes)
+        )
         router.include_router(
             rest_router(
                 conversations,

@@ -130,6 +130,19 @@ test("an unclosed fence shows as code while it streams, without its possible end
   assert.equal(container.inner(), '<pre><code class="language-js">let a;\n</code></pre>');
 });
 
+test("a list that turns loose does so in the items that were built, and before its line ends", () => {
+  const container = element();
+  const stream = createStream(container);
+  for (const piece of ["- a\n- b\n", "- c\n", "\n- d"]) stream.append(piece);
+  assert.equal(container.inner(), html("- a\n- b\n- c\n\n- d"));
+  assert.match(container.inner(), /^<ul><li><p>a<\/p>/);
+});
+
+test("what ends a fence is never shown while it streams", () => {
+  assertSameInPieces("```\na\n```\u00a0\nb\n", () => 0);
+  assertSameInPieces("  ```\n\ta\n    ```\n ```\t \nb", () => 0);
+});
+
 test("decorate sees every code block once when the text comes line by line", () => {
   /** @type {unknown[]} */ const seen = [];
   const container = element();
@@ -189,6 +202,9 @@ const HARD = [
   ["ordered", many("1. ") + "a"], ["alternating", many("> - ") + "a"], ["list lines", many("- a\n\n")], ["wide table", `${many("|a")}|\n${many("|-")}|\n${many("|\n")}`],
   ["long table", `|a|b|\n|-|-|\n${many("|\n")}`], ["fence", "```\n" + many("let a = 1;\n", 100_000) + "```"], ["fence line", "```\n" + many("x", 4_000_000)],
   ["pipes", many("|", 100_000) + "\n-|-"], ["lines", many("a\n", 100_000)], ["words", many("word ", 400_000)],
+  ["long title", `[a](https://e.com "${many("x", 9_000_000)}")`], ["long address", `[a](https://e.com/${many("(a)", 3_000_000)})`],
+  ["long url", "https://e.com/" + many("(a)", 3_000_000)], ["blanks in a link", `[a](${many(" ", 400_000)}b "c"${many(" ", 400_000)}d`],
+  ["long tick runs", `${many("`", 3_000_000)} ${many("`", 3_000_000)}`], ["escaped address", "[a](https://e.com/" + many("\\(", 100_000)],
   ["lone surrogates", "*\ud800* **\udc00** \udc00*a*"], ["controls", "\0\u0001\u2028\ufeff*a*"],
 ];
 

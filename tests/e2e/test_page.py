@@ -24,6 +24,16 @@ INERT = """\
 ```
 """
 
+HOLD_FRAMES = """() => {
+  const held = [];
+  const request = window.requestAnimationFrame;
+  window.requestAnimationFrame = (draw) => held.push(draw);
+  window.drawFrames = () => {
+    window.requestAnimationFrame = request;
+    for (const draw of held) request(draw);
+  };
+}"""
+
 
 async def test_text_grows_while_it_streams_and_ends_with_its_usage(
     tab: Tab, simulator: Simulator
@@ -135,6 +145,30 @@ async def test_a_retry_keeps_the_text_until_the_next_attempt_replaces_it(
     await expect(tab.answers).to_have_text("first try")
     await expect(tab.answers).to_have_text("second try")
     await expect(tab.page.locator(".retry")).to_be_hidden()
+
+
+async def test_an_attempt_that_is_drawn_in_one_frame_with_its_rewind_replaces_the_text(
+    address: str, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    has_ended = asyncio.Event()
+
+    def hear(frame: str | bytes) -> None:
+        if '"type":"done"' in str(frame):
+            has_ended.set()
+
+    tab = await open_tab("about:blank")
+    tab.page.on("websocket", lambda socket: socket.on("framereceived", hear))
+    await tab.page.goto(address)
+    gate = Gate()
+    simulator.program(Answer(Text(["first try ", gate, Cut()])), Answer(Text("second, and better")))
+    await tab.ask("Hello")
+    await expect(tab.answers).to_have_text("first try")
+    await tab.page.evaluate(HOLD_FRAMES)
+    gate.open()
+    async with asyncio.timeout(10):
+        await has_ended.wait()
+    await tab.page.evaluate("drawFrames()")
+    await expect(tab.answers).to_have_text("second, and better")
 
 
 async def test_thinking_stays_open_while_it_streams_and_then_tells_its_time(

@@ -261,3 +261,37 @@ async def test_the_docs_describe_the_bodies(http: httpx2.AsyncClient) -> None:
         body = paths[f"/v1/{path}"]["post"]["requestBody"]["content"]["application/json"]
         assert field in body["schema"]["properties"]
         assert "$ref" not in json.dumps(body)
+
+
+async def test_a_renamed_conversation_is_listed_and_exported_under_its_title(
+    address: str, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("**Forty-two.**")))
+    async with asking(address) as client:
+        asked = {"message": "What is it?"}
+        answer = await client.post("/v1/chat", json=asked, headers={"Accept": "application/json"})
+        path = f"/v1/conversations/{answer.json()['conversation']}"
+        assert (await client.patch(path, json={"title": "The answer"})).status_code == 204
+        listed = (await client.get("/v1/conversations")).json()["conversations"]
+        markdown = await client.get(f"{path}/export")
+        exported = await client.get(f"{path}/export", params={"format": "json"})
+    assert [head["title"] for head in listed] == ["The answer"]
+    assert markdown.text.startswith("# The answer\n\n## You")
+    assert "What is it?" in markdown.text
+    assert "**Forty-two.**" in markdown.text
+    assert markdown.headers["content-disposition"].endswith('.md"')
+    assert exported.json()["turns"] == (answer_turns(answer.json()))
+
+
+async def test_a_title_must_be_one_and_its_conversation_must_be_there(address: str) -> None:
+    async with asking(address) as client:
+        unknown = await client.patch("/v1/conversations/c_x", json={"title": "x"})
+        empty = await client.patch("/v1/conversations/c_x", json={"title": ""})
+        export = await client.get("/v1/conversations/c_x/export")
+    codes = [response.json()["error"]["code"] for response in (unknown, empty, export)]
+    assert codes == ["unknown_conversation", "bad_command", "unknown_conversation"]
+
+
+def answer_turns(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The turns of a conversation whose only turn is this finished answer."""
+    return [{name: answer[name] for name in answer if name not in ("conversation", "text")}]

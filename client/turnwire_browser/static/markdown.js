@@ -21,7 +21,7 @@ const MAX_OPEN = 64; // open blocks; a list level takes two of them
 const HEADING = /^#{1,6}(?=[ \t]|$)/;
 const RULE = /^(?=([*_-])(?:[ \t]*\1){2})(?:[* \t]+|[- \t]+|[_ \t]+)$/;
 const FENCE = /^(?:`{3,}(?=[^`]*$)|~{3,})/;
-const FENCE_MAY_END = /^[ \t]*[`~]*[ \t]*$/; // as the start of a line
+const FENCE_MAY_END = /^\s*[`~]*\s*$/; // as the start of a line
 const QUOTE = /^[ \t]*>/;
 const ITEM = /^[ \t]*([-+*]|(\d{1,9})[.)])(?=[ \t]|$)/;
 
@@ -29,11 +29,12 @@ const ITEM = /^[ \t]*([-+*]|(\d{1,9})[.)])(?=[ \t]|$)/;
 const indentOf = (text) =>
   text.slice(0, text.search(/[^ \t]|$/)).replace(/ {4}| {0,3}\t/g, "    ").length;
 
-/** A tab is taken whole. @param {string} text @param {number} columns @returns {string} */
-const dedent = (text, columns) =>
-  columns > 0 && /^[ \t]/.test(text)
-    ? dedent(text.slice(1), columns - (text[0] === "\t" ? 4 : 1))
-    : text;
+/** @param {string} text @param {number} columns of white space to take @returns {string} */
+function dedent(text, columns) {
+  if (columns <= 0 || !/^[ \t]/.test(text)) return text;
+  const left = columns - (text[0] === "\t" ? 4 : 1);
+  return left < 0 ? " ".repeat(-left) + text.slice(1) : dedent(text.slice(1), left);
+}
 
 /** @param {Block} [block] */
 const isList = (block) => block?.tag === "ul" || block?.tag === "ol";
@@ -190,11 +191,11 @@ class Parser {
     const taken = gap > 4 || empty ? 1 : gap;
     const kind = marker.slice(-1);
     if (this.open[this.matched - 1].marker !== kind) {
-      const attributes = { start: number === "1" ? "" : String(Number(number)) };
+      const attributes = { start: Number(number) === 1 ? "" : String(Number(number)) };
       this.push(kind === marker ? "ul" : "ol", { marker: kind, attributes });
     }
     this.push("li", { indent: length + taken });
-    this.rest = dedent(content, taken);
+    this.rest = empty ? "" : " ".repeat(gap - taken) + content.trimStart();
     return true;
   }
 }

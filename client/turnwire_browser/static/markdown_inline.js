@@ -33,13 +33,13 @@ const SPECIAL = join([
   /!?\[|\]/,
   /<(?:https?:\/\/|mailto:)[^\s<>]*>/,
   // A bare URL, without the punctuation of the sentence around it
-  new RegExp(`(?<![a-z\\d])https?://${PART}*(?:\\(${PART}*\\)${PART}*)*(?<![?!.,:;*_~'])`),
+  new RegExp(`(?<![a-z\\d])https?://${PART}*(?:\\(${PART}*\\)${PART}*){0,999}(?<![?!.,:;*_~'])`),
 ], "|", "gi");
 const DESTINATION = join([
-  /\([ \t\n]*/,
+  /\(\s*/,
   /(?:<(?<angle>[^<>\n]*)>|(?<bare>(?:[^\s()\\]|\\\S|\((?:[^\s()\\]|\\\S){0,999}\)){1,9999}))/,
-  /(?:[ \t\n]+(?<title>(?<quote>["'])(?:(?!\k<quote>)[^\\]|\\[^]){0,999}\k<quote>|\((?:[^()\\]|\\[^]){0,999}\)))?/,
-  /[ \t\n]*\)/,
+  /(?:\s+(?<title>(?<q>["'])(?:(?!\k<q>)[^\\]|\\[^]){0,999}\k<q>|\((?:[^()\\]|\\[^]){0,999}\)))?/,
+  /\s*\)/,
 ], "", "y");
 
 /** @param {RegExp} pattern sticky or global @param {string} text @param {number} at */

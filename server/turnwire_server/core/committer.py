@@ -22,17 +22,22 @@ _WATCH_SECONDS = 1.0
 class Source(Protocol):
     """A log with something to store."""
 
+    conversation: str
+
     def unstored(self) -> Batch | None:
         """What is appended and not yet durable, if there is anything."""
 
     def stored(self, upto: int) -> None:
         """Everything up to `upto` is durable now."""
 
+    def reconcile(self, head: int) -> None:
+        """A commit failed; `head` is how far the store has come all the same."""
+
     def waits(self, *, has_failed: bool) -> None:
         """The store is slow, or has just failed and will be asked again."""
 
     def lost(self) -> None:
-        """Another process owns the log; nothing of it will be stored."""
+        """The log is not ours any more; nothing of it will be stored."""
 
 
 class Committer:
@@ -41,11 +46,15 @@ class Committer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._dirty: dict[Source, None] = {}
-        self._wake = asyncio.Event()
+        self._failed: dict[Source, None] = {}
+        """Those whose last commit failed: it may have happened all the same."""
         self._committing: list[Source] = []
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closing = False
         self.is_failing = False
-        """Whether the last commit failed, or takes long."""
+        """Whether the last commit failed, or the one under way takes long."""
 
     def start(self) -> None:
         """Begin to commit."""
@@ -53,11 +62,10 @@ class Committer:
 
     async def close(self) -> None:
         """Commit what waits, then stop; what cannot be stored now is left for recovery to end."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        await self._commit()
+        self._is_closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
 
     def note(self, source: Source) -> None:
         """`source` has something to store. It notes itself once until `unstored` was called."""
@@ -68,45 +76,71 @@ class Committer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._commit()
-            if self.is_failing:
+            await self._gather()
+            if self.is_failing and not self._is_closing:
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._wake.set()
+            elif self._is_closing and (self.is_failing or not self._dirty):
+                return
 
-    async def _commit(self) -> None:
+    async def _gather(self) -> None:
+        """Commit everything that was noted, as one group."""
+        if self._failed and not await self._reconcile():
+            return
         sources, self._dirty = list(self._dirty), {}
         pairs = [(source, batch) for source in sources if (batch := _batch(source)) is not None]
-        if not pairs:
-            self.is_failing = False
-            return
         self._committing = [source for source, _ in pairs]
         self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
         try:
-            await self._store.append([batch for _, batch in pairs])
-        except Fenced:
-            for source, _ in pairs:
-                source.lost()
-        except Exception as error:
-            # Boundary: whatever a store does, the one task that writes for everybody lives on.
-            if not self.is_failing:
-                known = isinstance(error, StoreError)
-                logger.error("the store fails: %s", error, exc_info=None if known else error)
-            self.is_failing = True
-            for source, _ in pairs:
-                self._dirty[source] = None
-                source.waits(has_failed=True)
-        except asyncio.CancelledError:
-            # The commit may or may not have happened: appends are idempotent, so say it again.
-            self._dirty |= dict.fromkeys(self._committing)
-            raise
-        else:
+            if pairs:
+                await self._commit(pairs)
             if self.is_failing:
                 logger.warning("the store works again")
             self.is_failing = False
-            for source, batch in pairs:
-                source.stored(batch.last_seq)
+        except Exception as error:
+            # Boundary: whatever a store does, the one task that writes for everybody lives on.
+            self._fail(error)
+            self._failed |= dict.fromkeys(self._committing)
+            self._dirty |= dict.fromkeys(self._committing)
+            for source in self._committing:
+                source.waits(has_failed=True)
         finally:
             self._timer.cancel()
+
+    async def _commit(self, pairs: list[tuple[Source, Batch]]) -> None:
+        try:
+            await self._store.append([batch for _, batch in pairs])
+        except Fenced as error:
+            if len(pairs) > 1:
+                # One of them is not ours any more: the others must not suffer for it.
+                for pair in pairs:
+                    await self._commit([pair])
+                return
+            logger.error("a log is lost: %s", error)
+            pairs[0][0].lost()
+            return
+        for source, batch in pairs:
+            source.stored(batch.last_seq)
+
+    async def _reconcile(self) -> bool:
+        """After a failure, ask how far the store came: a commit may fail and yet be there."""
+        try:
+            for source in list(self._failed):
+                head = await self._store.head(source.conversation)
+                source.reconcile(head.seq if head else 0)
+                del self._failed[source]
+        except StoreError as error:
+            self._fail(error)
+            for source in self._dirty:
+                source.waits(has_failed=True)
+            return False
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        if not self.is_failing:
+            known = isinstance(error, StoreError)
+            logger.error("the store fails: %s", error, exc_info=None if known else error)
+        self.is_failing = True
 
     def _watch(self) -> None:
         """The commit under way takes long: a disk that hangs is as bad as one that fails."""

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, Protocol
 
-from turnwire_protocol import Closed, Reset
+from turnwire_protocol import Closed, Code, Reset
+from turnwire_server.errors import StoreError
 
 __all__ = ["Follower", "Frame", "Readable"]
 
@@ -73,7 +74,14 @@ class Follower:
         """The next events, merged, in order; none if there are none. Moves the cursor."""
         if not self.is_behind:
             return []
-        frames = await self._source.frames(self.after, max_bytes=max_bytes)
+        try:
+            frames = await self._source.frames(self.after, max_bytes=max_bytes)
+        except StoreError:
+            self._source.detach(self)
+            self.closed = Closed(
+                conversation=self.conversation, code=Code.STORAGE_UNAVAILABLE, retryable=True
+            )
+            return []
         if frames:
             self.after = frames[-1].seq
         return frames

@@ -43,6 +43,7 @@ class Journal:
     """One conversation's log, made durable and shown to its readers."""
 
     def __init__(self, fence: Fence, store: Store, committer: Committer, keeper: Keeper) -> None:
+        self.conversation = fence.conversation
         self.log = Log(fence.conversation)
         self.epoch = fence.epoch
         self.title: str | None = None
@@ -52,6 +53,8 @@ class Journal:
         self._committer = committer
         self._keeper = keeper
         self._released = 0
+        self._withdrawn: int | None = None
+        """What was after it may be in the store all the same, and is not in the log."""
         self._followers: set[Follower] = set()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._frames: dict[tuple[int, int], list[Frame]] = {}
@@ -61,12 +64,12 @@ class Journal:
 
     async def load(self, take: Callable[[Item], None]) -> None:
         """Read the whole stored log once, giving each item to `take`."""
-        conversation, seq = self._fence.conversation, 0
-        while bodies := await self._store.read(conversation, seq, max_bytes=_LOAD_BYTES):
+        seq = 0
+        while bodies := await self._store.read(self.conversation, seq, max_bytes=_LOAD_BYTES):
             for item in coalesce(item for body in bodies for item in load(body)):
                 take(item)
                 seq = item.last_seq
-        self.log = Log(conversation, head=seq)
+        self.log = Log(self.conversation, head=seq)
         self._released = seq
 
     # Writing
@@ -87,6 +90,7 @@ class Journal:
     def withdraw(self, after: int, refused: Refused) -> None:
         """Take back what was appended after `after`, which no commit has stored; its acks fail."""
         self.log.cut(after)
+        self._withdrawn = after if self._withdrawn is None else min(after, self._withdrawn)
         for seq, future in self._waiting:
             if seq > after and not future.done():
                 future.set_exception(refused)
@@ -131,6 +135,7 @@ class Journal:
     def stored(self, upto: int) -> None:
         """See `Source.stored`: readers may see up to `upto` now."""
         self.log.durable = upto
+        self._withdrawn = None
         self._frames.clear()
         if self._waiting:
             for seq, future in self._waiting:
@@ -141,6 +146,15 @@ class Journal:
             follower.wake()
         if self._released >= upto:
             self.log.trim(_KEEP_BYTES)
+
+    def reconcile(self, head: int) -> None:
+        """See `Source.reconcile`: what is there and was not taken back is stored."""
+        if head <= self.log.durable:
+            self._withdrawn = None
+        elif self._withdrawn is not None and head > self._withdrawn:
+            self.lost()
+        else:
+            self.stored(head)
 
     def waits(self, *, has_failed: bool) -> None:
         """See `Source.waits`."""
@@ -169,13 +183,18 @@ class Journal:
 
     def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        conversation, reset = self._fence.conversation, None
+        reset = None
         if (epoch is not None and epoch != self.epoch) or after > self.log.head:
             reason = "another epoch" if epoch not in (None, self.epoch) else "ahead of the log"
-            reset = Reset(conversation=conversation, epoch=self.epoch, reason=reason)
+            reset = Reset(conversation=self.conversation, epoch=self.epoch, reason=reason)
             after = 0
         follower = Follower(
-            self, conversation=conversation, epoch=self.epoch, after=after, wake=wake, reset=reset
+            self,
+            conversation=self.conversation,
+            epoch=self.epoch,
+            after=after,
+            wake=wake,
+            reset=reset,
         )
         # Registered before anything is read, and no await in between: nothing is missed.
         self._followers.add(follower)
@@ -198,9 +217,7 @@ class Journal:
     def close(self, code: Code) -> None:
         """End all subscriptions; nothing more is stored."""
         self.is_closed = True
-        closed = Closed(
-            conversation=self._fence.conversation, code=code, retryable=is_retryable(code)
-        )
+        closed = Closed(conversation=self.conversation, code=code, retryable=is_retryable(code))
         for follower in list(self._followers):
             follower.closed = closed
             follower.wake()
@@ -221,8 +238,7 @@ class Journal:
 
     async def _stored(self, after: int, max_bytes: int) -> list[Item]:
         """Merged items from the store; past what is in memory the next read goes on there."""
-        conversation = self._fence.conversation
-        bodies = await self._store.read(conversation, after, max_bytes=max_bytes)
+        bodies = await self._store.read(self.conversation, after, max_bytes=max_bytes)
         items = [item for body in bodies for item in load(body) if item.last_seq > after]
         return list(coalesce(item.cut(after, item.last_seq) for item in items))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from turnwire_server.errors import Fenced
 from turnwire_server.store.port import Batch, Fence, Head, Row
 
 __all__ = ["MemoryStore"]
@@ -37,14 +38,16 @@ class MemoryStore:
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`."""
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for batch in batches:
             fence = batch.fence
             log = self._logs.get(fence.conversation)
             if log is None:
                 head = Head(fence.conversation, fence.owner, fence.epoch, 0, "", now, now)
                 log = self._logs[fence.conversation] = _Log(head)
-            if batch.first_seq != log.head.seq + 1:
+            if fence.epoch != log.head.epoch or batch.first_seq > log.head.seq + 1:
+                raise Fenced(f"{fence.conversation} is another log than it was")
+            if batch.last_seq <= log.head.seq:
                 continue  # A repetition of what is here already.
             log.rows.append(Row(batch.first_seq, batch.last_seq, batch.body))
             log.is_open = batch.is_open

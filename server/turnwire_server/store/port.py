@@ -79,7 +79,7 @@ class Store(Protocol):
         Idempotent on (conversation, first_seq): what is stored already is passed over.
 
         Raises:
-            Fenced: a fence is void.
+            Fenced: a fence is void: somebody else has written, or begun the log anew.
             StoreError: nothing was stored; the same call may be repeated.
         """
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from turnwire_server.errors import Fenced, SettingsError, StoreError
+from turnwire_server.errors import Fenced, SettingsError
 from turnwire_server.store.port import Batch, Head, Row
 
 __all__ = [
@@ -97,8 +97,8 @@ def append(connection: sqlite3.Connection, batches: list[Batch]) -> None:
     """See `Store.append`.
 
     Raises:
-        Fenced: a conversation is of another epoch: deleted meanwhile, and begun anew.
-        StoreError: a batch neither repeats nor continues what is stored.
+        Fenced: a conversation is of another epoch (deleted meanwhile, and begun anew), or a batch
+            neither repeats nor continues what is stored.
     """
     # Always six digits, so that times compare as strings.
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -137,7 +137,7 @@ def _advance(connection: sqlite3.Connection, batch: Batch, now: str) -> bool:
         raise Fenced(f"{id} is of epoch {stored_epoch} now, not {epoch}")
     if last_seq <= seq:
         return False
-    raise StoreError(f"{id} ends at {seq}: {first_seq} to {last_seq} does not continue it")
+    raise Fenced(f"{id} ends at {seq}: {first_seq} to {last_seq} does not continue it")
 
 
 def compact(

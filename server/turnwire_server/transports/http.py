@@ -112,7 +112,7 @@ def preflight(access: Access, request: Request) -> Response:
     if not (access.is_own(request, origin) or access.is_allowed(origin)):
         return Response(status_code=403)
     response = Response(status_code=204)
-    response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
     response.headers["Access-Control-Allow-Headers"] = (
         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
     )

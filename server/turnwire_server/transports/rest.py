@@ -206,54 +206,6 @@ def rest_router(
         fields = body.model_dump()
         return await submit(request, ToolOutput(id="rest", conversation=conversation, **fields))
 
-    @router.get("/conversations")
-    async def list_conversations(
-        request: Request,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: Annotated[str | None, Query(max_length=256)] = None,
-    ) -> dict[str, Any]:
-        """The conversations, newest first; `next` is the `before` of the next page."""
-        heads = await conversations.list_heads(
-            principal_of(request), limit=limit + 1, before=before
-        )
-        page = heads[:limit]
-        answer: dict[str, Any] = {
-            "conversations": [
-                {
-                    "conversation": head.conversation,
-                    "title": head.title,
-                    "seq": head.seq,
-                    "created_at": head.created_at,
-                    "updated_at": head.updated_at,
-                }
-                for head in page
-            ]
-        }
-        if len(heads) > limit:
-            answer["next"] = f"{page[-1].updated_at}|{page[-1].conversation}"
-        return answer
-
-    @router.get("/conversations/{conversation}")
-    async def read(request: Request, conversation: str) -> dict[str, Any]:
-        """The folded conversation, as it is now."""
-        follower, head = await conversations.follow(
-            principal_of(request), conversation, after=0, epoch=None, wake=_nobody
-        )
-        folded = Folded()
-        try:
-            while follower.after < head and (frames := await follower.read()):
-                for frame in frames:
-                    folded.apply(parse_event(from_json(frame.text)))
-        finally:
-            follower.close()
-        return {"conversation": conversation, "epoch": follower.epoch, **folded.to_dict()}
-
-    @router.delete("/conversations/{conversation}", status_code=204)
-    async def delete(request: Request, conversation: str) -> Response:
-        """Stop what runs, and forget the conversation."""
-        await conversations.delete(principal_of(request), conversation)
-        return Response(status_code=204)
-
     options = APIRouter(prefix="/v1", include_in_schema=False)
 
     @options.options("/{path:path}")

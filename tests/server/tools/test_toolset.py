@@ -183,10 +183,15 @@ def test_the_words_about_a_huge_input_are_bounded() -> None:
 def test_specifications_are_those_asked_for_in_that_order() -> None:
     tools = Toolset([count, beta_tool(giving(1))])
     names = [
-        specification["name"] for specification in tools.subset(["give", "x", "count"]).specifications()
+        specification["name"]
+        for specification in tools.subset(["give", "x", "count"]).specifications()
     ]
     assert names == ["give", "count"]
-    assert set(tools.subset(["count"]).specifications()[0]) == {"name", "description", "input_schema"}
+    assert set(tools.subset(["count"]).specifications()[0]) == {
+        "name",
+        "description",
+        "input_schema",
+    }
 
 
 async def test_a_subset_has_only_the_tools_named() -> None:

@@ -1,0 +1,53 @@
+"""A folded conversation as a document to keep: Markdown. Pure."""
+
+from turnwire_protocol import Block, Content, Conversation, Turn
+
+__all__ = ["to_markdown"]
+
+
+def to_markdown(title: str, conversation: Conversation) -> str:
+    """The whole conversation, questions and answers in turn, as one Markdown document."""
+    parts = [f"# {title or 'Conversation'}"]
+    for turn in conversation.turns.values():
+        at = f" · {turn.at}" if turn.at else ""
+        parts += [f"## You{at}", _text(turn.content or ""), f"## {turn.model or 'Claude'}"]
+        parts += [part for block in turn.blocks if (part := _block(block))]
+        parts += _end(turn)
+    return "\n\n".join(parts) + "\n"
+
+
+def _text(content: Content) -> str:
+    return content if isinstance(content, str) else "\n\n".join(block.text for block in content)
+
+
+def _block(block: Block) -> str:
+    if block.type == "text":
+        return block.text.strip()
+    if block.type == "thinking":
+        return _folded("Thinking", block.text.strip())
+    if block.tool is None:
+        return ""
+    result = block.tool.result
+    shown = "" if result is None else f"\n\n{_fenced(_text(result.content))}"
+    failed = " (failed)" if result is not None and result.is_error else ""
+    return _folded(f"Tool: {block.tool.tool_name}{failed}", _fenced(block.text) + shown)
+
+
+def _end(turn: Turn) -> list[str]:
+    if turn.error is not None:
+        return [f"*Failed: {turn.error.message}*"]
+    if turn.done is None or turn.done.stop_reason == "end_turn":
+        return []
+    return [f"*Ended: {turn.done.stop_reason}*"]
+
+
+def _folded(summary: str, text: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def _fenced(text: str) -> str:
+    # A fence longer than any in the text (CommonMark §4.5).
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{text}\n{fence}"

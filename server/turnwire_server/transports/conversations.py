@@ -1,0 +1,129 @@
+"""Conversations as resources over HTTP: list, read, export, rename, delete."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
+
+from turnwire_protocol import Code, parse_event
+from turnwire_protocol import Conversation as Folded
+from turnwire_server.core.conversations import Conversations
+from turnwire_server.core.export import to_markdown
+from turnwire_server.errors import Refused
+from turnwire_server.transports.access import Access
+from turnwire_server.transports.body import body_of, described
+from turnwire_server.transports.http import guarded, principal_of
+
+__all__ = ["conversations_router"]
+
+
+class TitleBody(BaseModel):
+    """A new title."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str = Field(min_length=1, max_length=200)
+
+
+def conversations_router(
+    conversations: Conversations, access: Access, *, max_body_bytes: int
+) -> APIRouter:
+    """The endpoints below `/v1/conversations` that only look or tidy up."""
+    router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
+
+    @router.get("/conversations")
+    async def list_conversations(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        before: Annotated[str | None, Query(max_length=256)] = None,
+    ) -> dict[str, Any]:
+        """The conversations, newest first; `next` is the `before` of the next page."""
+        heads = await conversations.list_heads(
+            principal_of(request), limit=limit + 1, before=before
+        )
+        page = heads[:limit]
+        answer: dict[str, Any] = {
+            "conversations": [
+                {
+                    "conversation": head.conversation,
+                    "title": head.title,
+                    "seq": head.seq,
+                    "created_at": head.created_at,
+                    "updated_at": head.updated_at,
+                }
+                for head in page
+            ]
+        }
+        if len(heads) > limit:
+            answer["next"] = f"{page[-1].updated_at}|{page[-1].conversation}"
+        return answer
+
+    async def folded(request: Request, conversation: str) -> tuple[str, Folded]:
+        follower, head = await conversations.follow(
+            principal_of(request), conversation, after=0, epoch=None, wake=_nobody
+        )
+        folded = Folded()
+        try:
+            while follower.after < head and (frames := await follower.read()):
+                for frame in frames:
+                    folded.apply(parse_event(from_json(frame.text)))
+        finally:
+            follower.close()
+        if follower.closed is not None:
+            raise Refused(Code(follower.closed.code), "the conversation cannot be read now")
+        return follower.epoch, folded
+
+    @router.get("/conversations/{conversation}")
+    async def read(request: Request, conversation: str) -> dict[str, Any]:
+        """The folded conversation, as it is now."""
+        head = await conversations.head(principal_of(request), conversation)
+        epoch, now = await folded(request, conversation)
+        named = {"conversation": conversation, "title": head.title, "epoch": epoch}
+        return {**named, **now.to_dict()}
+
+    @router.get("/conversations/{conversation}/export")
+    async def export(
+        request: Request,
+        conversation: str,
+        format: Annotated[Literal["markdown", "json"], Query()] = "markdown",
+    ) -> Response:
+        """The conversation as a file to keep."""
+        head = await conversations.head(principal_of(request), conversation)
+        _, now = await folded(request, conversation)
+        if format == "json":
+            document = {"conversation": conversation, "title": head.title, **now.to_dict()}
+            return _file(to_json(document, indent=2), "application/json", f"{conversation}.json")
+        markdown = to_markdown(head.title, now).encode()
+        return _file(markdown, "text/markdown; charset=utf-8", f"{conversation}.md")
+
+    @router.patch(
+        "/conversations/{conversation}",
+        status_code=204,
+        openapi_extra=described(TitleBody),
+    )
+    async def rename(
+        request: Request,
+        conversation: str,
+        body: Annotated[TitleBody, body_of(TitleBody, max_bytes=max_body_bytes)],
+    ) -> Response:
+        """Give the conversation another title."""
+        await conversations.rename(principal_of(request), conversation, body.title)
+        return Response(status_code=204)
+
+    @router.delete("/conversations/{conversation}", status_code=204)
+    async def delete(request: Request, conversation: str) -> Response:
+        """Stop what runs, and forget the conversation."""
+        await conversations.delete(principal_of(request), conversation)
+        return Response(status_code=204)
+
+    return router
+
+
+def _nobody() -> None:
+    """The waker of a follower that is read right away."""
+
+
+def _file(content: bytes, media_type: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
