@@ -48,6 +48,17 @@ class KillableServer:
         """SIGTERM."""
         os.kill(self._pid, signal.SIGTERM)
 
+    async def ended(self) -> None:
+        """Wait until the process is gone; its database is free then."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                try:
+                    os.kill(self._pid, 0)
+                except ProcessLookupError:
+                    self._pid = 0
+                    return
+                await asyncio.sleep(0.005)
+
     @property
     def pid(self) -> int:
         """The process that serves now."""

@@ -69,8 +69,10 @@ def deltas_of(proxy: Proxy) -> int:
 
 def is_place(message: dict[str, Any], place: int) -> bool:
     """Whether the message is that event; place 0 is the ack of the send."""
-    return message["type"] == "ack" if place == 0 else message.get("seq") == place and (
-        message["type"] != "ack"
+    return (
+        message["type"] == "ack"
+        if place == 0
+        else message.get("seq") == place and (message["type"] != "ack")
     )
 
 

@@ -238,6 +238,7 @@ async def test_another_principals_conversation_is_an_unknown_one_to_every_endpoi
         "cancel": {"turn": "t_none"},
         "decide": {"tool_id": "x", "decision": "allow"},
         "tool_output": {"tool_id": "x", "runner": "me", "content": "y"},
+        "c_none": {"title": "mine now"},
     }
     async with wired(shared, hello="anna") as anna, asking(shared) as http:
         http.headers["Authorization"] = "Bearer bert"
@@ -247,7 +248,7 @@ async def test_another_principals_conversation_is_an_unknown_one_to_every_endpoi
         for method, path in endpoints(simulator):
             if "c_none" not in path:
                 continue
-            body = bodies.get(path.rpartition("/")[2]) if method == "POST" else None
+            body = bodies.get(path.rpartition("/")[2]) if method in ("POST", "PATCH") else None
             unknown = await http.request(method, path, json=body)
             foreign = await http.request(method, path.replace("c_none", conversation), json=body)
             assert unknown.status_code == 404, path

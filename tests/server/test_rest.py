@@ -230,6 +230,7 @@ async def test_a_conversation_read_is_what_its_readers_fold(
         read = (await http.get(f"/v1/conversations/{conversation}")).json()
         assert read.pop("conversation") == conversation
         assert read.pop("epoch") == ack["epoch"]
+        assert read.pop("title") == "one"
         assert read == wire.fold(conversation).to_dict()
 
 

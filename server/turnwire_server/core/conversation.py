@@ -145,7 +145,7 @@ class Conversation:
         if staying and send.if_busy == "reject":
             raise Refused(Code.BUSY, "a turn is running in this conversation")
         most = self._services.policy.max_queued
-        if send.if_busy == "queue" and len(self._waiting) >= most:
+        if turns and send.if_busy == "queue" and len(self._waiting) >= most:
             raise Refused(Code.TOO_MANY, f"{most} messages are waiting already")
         for turn in turns:
             if turn not in staying or (turn is self.running and send.if_busy == "interrupt"):
@@ -207,10 +207,12 @@ class Conversation:
         record = self._register.find(turn=cancel.turn, key=cancel.key)
         turns = self._turns()
         turn = next((turn for turn in turns if turn.id == record.turn), None)
-        if turn is None or turn.state is TurnState.DONE:
+        if turn is None:
             return Ack(id="", turn=record.turn, outcome="already_done")
         was_queued = turn.state is TurnState.QUEUED
-        turn.cancel()
+        # At once, or the turn could end otherwise than its receipt says, and a send right behind
+        # would find it busy. No reader sees the end before its commit: the receipt goes out first.
+        turn.end(StopReason.CANCELLED)
         return Ack(id="", turn=turn.id, outcome="queued_removed" if was_queued else "cancelling")
 
     def interrupt(self) -> None:
@@ -244,7 +246,7 @@ class Conversation:
     def _end_if_detached(self, turn: Turn) -> None:
         # A reader who came and went meanwhile has started a grace time of its own.
         if self.running is turn and not self._journal.has_followers and not self.is_draining:
-            turn.cancel()
+            turn.end(StopReason.CANCELLED)
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""

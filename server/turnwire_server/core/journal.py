@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from turnwire_protocol import Closed, Code, Event, Reset, encode, is_retryable
 from turnwire_server.core.committer import Committer
-from turnwire_server.core.entry import Item, Private, coalesce, dump, load
+from turnwire_server.core.entry import Item, Private, Run, coalesce, dump, load
 from turnwire_server.core.follower import Follower, Frame
 from turnwire_server.core.log import Log
 from turnwire_server.errors import Refused
@@ -238,9 +238,26 @@ class Journal:
 
     async def _stored(self, after: int, max_bytes: int) -> list[Item]:
         """Merged items from the store; past what is in memory the next read goes on there."""
-        bodies = await self._store.read(self.conversation, after, max_bytes=max_bytes)
-        items = [item for body in bodies for item in load(body) if item.last_seq > after]
-        return list(coalesce(item.cut(after, item.last_seq) for item in items))
+        items: list[Item] = []
+        size = 0
+        # Several reads, because a row of one token is many times larger than its text: what is
+        # read at once would give readers a frame that is nearly empty.
+        while size < max_bytes and after < self.log.floor:
+            bodies = await self._store.read(self._fence.conversation, after, max_bytes=max_bytes)
+            if not bodies:
+                break
+            for body in bodies:
+                stored = [item for item in load(body) if item.last_seq > after]
+                items += (item.cut(after, item.last_seq) for item in stored)
+                size += _weight(body, stored)
+            after = items[-1].last_seq
+        return list(coalesce(items))
+
+
+def _weight(body: bytes, items: list[Item]) -> int:
+    """The bytes that a stored row counts for, roughly: deltas by their text alone."""
+    runs = [item for item in items if isinstance(item, Run)]
+    return sum(run.size for run in runs) if len(runs) == len(items) else len(body)
 
 
 def _encode(items: list[Item]) -> list[Frame]:

@@ -60,8 +60,6 @@ class TurnState(Enum):
     QUEUED = auto()
     """Its message is accepted; nothing runs."""
     RUNNING = auto()
-    CANCELLING = auto()
-    """The receipt of a cancel is out, `done` follows at once."""
     DONE = auto()
     """`done` is written; nothing of the turn follows."""
 
@@ -145,12 +143,6 @@ class Turn:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(timeout, lambda: self.end(StopReason.FAILED, late))
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
-
-    def cancel(self) -> None:
-        """End it as cancelled right after the caller's receipt is out."""
-        if self.state in (TurnState.QUEUED, TurnState.RUNNING):
-            self.state = TurnState.CANCELLING
-            asyncio.get_running_loop().call_soon(self.end, StopReason.CANCELLED)
 
     def end(self, stop_reason: str, error: ModelError | None = None) -> None:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
