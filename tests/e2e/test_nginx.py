@@ -26,9 +26,12 @@ async def simulator() -> AsyncIterator[Simulator]:
 @pytest.fixture
 async def nginx(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Nginx]:
     """nginx before a service with a token, as in `server/deploy`."""
-    async with serving(turnwire_over(simulator, token=TOKEN)) as address:
-        async with proxied(int(address.rpartition(":")[2]), tmp_path) as nginx:
-            yield nginx
+    turnwire = turnwire_over(simulator, token=TOKEN)
+    async with (
+        serving(turnwire) as address,
+        proxied(int(address.rpartition(":")[2]), tmp_path) as nginx,
+    ):
+        yield nginx
 
 
 async def test_a_chat_over_websocket(nginx: Nginx, simulator: Simulator) -> None:

@@ -1,0 +1,197 @@
+"""A full disk and a locked database: refused before the ack, readers go on, and it heals itself."""
+
+import asyncio
+import resource
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.oracle import check_log, check_reader
+from tests.faults.reading import log_of, over_sse, over_websocket
+from tests.faults.server import KillableServer, killable
+from tests.server.service import serving, turnwire_over
+from tests.server.sse import asking
+from tests.server.wire import Wire, wired
+from turnwire_protocol import Error, Message, fold
+from turnwire_simulator import Answer, Gate, Simulator, Text
+
+PATIENCE_SECONDS = 20
+
+Trouble = Callable[[], None]
+
+
+@contextmanager
+def full_disk(pid: int) -> Iterator[Trouble]:
+    """No file of the process can be written, until the yielded function is called."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+
+    def end() -> None:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    yield end
+
+
+@contextmanager
+def locked(db: Path) -> Iterator[Trouble]:
+    """Another program writes to the database, until the yielded function is called."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield lambda: other.execute("ROLLBACK") and None
+
+
+class Place:
+    """A service, and how its store is brought into trouble."""
+
+    def __init__(self, address: str, db: Path, server: KillableServer | None) -> None:
+        self.address = address
+        self._db = db
+        self._server = server
+
+    def trouble(self) -> Any:
+        """Writing fails until the yielded function is called."""
+        return locked(self._db) if self._server is None else full_disk(self._server.pid)
+
+
+@asynccontextmanager
+async def placed(kind: str, simulator: Simulator, db: Path) -> AsyncIterator[Place]:
+    """For a full disk, whose limit is a process's, the service is a process of its own."""
+    if kind == "locked":
+        async with serving(turnwire_over(simulator, db=str(db))) as address:
+            yield Place(address, db, None)
+    else:
+        async with killable(simulator.url, db) as server:
+            await server.start()
+            yield Place(server.url.removeprefix("http://"), db, server)
+
+
+async def ready(address: str) -> int:
+    """The status of `GET /ready`."""
+    async with asking(address) as http:
+        return (await http.get("/ready")).status_code
+
+
+async def healed(wire: Wire, **said: Any) -> dict[str, Any]:
+    """The ack of a send that is repeated, as clients do, until the store takes it."""
+    while True:
+        answer = await wire.ask("send", **said)
+        if answer["type"] == "ack":
+            return answer
+        assert (answer["code"], answer["retryable"]) == ("storage_unavailable", True)
+        # The server says when to come back; it is asked at most as often as it asks its store.
+        await asyncio.sleep(min(answer["retry_after_seconds"], 0.1))
+
+
+def count(simulator: Simulator) -> Counter[str]:
+    """How often the model was asked each last message."""
+    asked = Counter[str]()
+    for body in simulator.requests:
+        content = body["messages"][-1]["content"]
+        asked[content if isinstance(content, str) else content[-1]["text"]] += 1
+    return asked
+
+
+@pytest.mark.parametrize("kind", ["full disk", "locked"])
+async def test_sends_are_refused_while_nothing_can_be_stored_and_work_once_afterwards(
+    simulator: Simulator, tmp_path: Path, kind: str
+) -> None:
+    simulator.answer_with(lambda body: Answer(Text(["Hel", "lo"])))
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        placed(kind, simulator, tmp_path / "chat.db") as place,
+        wired(place.address) as wire,
+    ):
+        address = place.address
+        ack = await wire.ask("send", content="before", key="k0")
+        await wire.until("done")
+        conversation, epoch = ack["conversation"], ack["epoch"]
+        before = await log_of(address, conversation)
+        with place.trouble() as end_trouble:
+            said = {"content": "meanwhile", "key": "k1", "conversation": conversation}
+            for again in range(3):
+                refused = await wire.ask("send", **said)
+                assert (refused["type"], refused["code"]) == ("reject", "storage_unavailable")
+                assert refused["retryable"], again
+                assert refused["retry_after_seconds"] > 0
+            new = {"content": "new", "key": "k2"}
+            assert (await wire.ask("send", **new))["code"] == "storage_unavailable"
+            async with asking(address) as http:
+                response = await http.post("/v1/chat", json=new)
+                assert response.status_code == 503
+                assert response.json()["error"]["code"] == "storage_unavailable"
+            assert await ready(address) == 503
+            assert await log_of(address, conversation) == before
+            seen = await over_sse(
+                address, conversation, after=1, epoch=epoch, upto=before[-1].seq
+            )
+            assert [before[0], *seen] == before
+            end_trouble()
+        first, second = await healed(wire, **said), await wire.ask("send", **said)
+        assert first["turn"] == second["turn"]
+        await wire.until("done", turn=first["turn"])
+        begun = await healed(wire, **new)
+        await wire.until("done", turn=begun["turn"])
+        assert await ready(address) == 200
+        log = await log_of(address, conversation)
+        check_log(log)
+        check_reader([e for e in wire.events if e.conversation == conversation], log)
+        messages = [event.content for event in log if isinstance(event, Message)]
+        assert messages == ["before", "meanwhile"]
+        check_log(await log_of(address, begun["conversation"]))
+    assert count(simulator) == {"before": 1, "meanwhile": 1, "new": 1}
+
+
+BIG = ["x" * 8192 for _ in range(160)]
+"""More than may wait to be stored."""
+
+
+@pytest.mark.parametrize("waits_for", ["time", "size"])
+@pytest.mark.parametrize("kind", ["full disk", "locked"])
+async def test_a_turn_whose_tail_cannot_be_stored_ends_failed_and_the_next_one_works(
+    simulator: Simulator, tmp_path: Path, kind: str, waits_for: str
+) -> None:
+    gate, end = Gate(), Gate()
+    tail = ["tail ", end] if waits_for == "time" else [*BIG, end]
+    simulator.program(Answer(Text(["head ", gate, *tail, "never"])))
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        placed(kind, simulator, tmp_path / "chat.db") as place,
+        wired(place.address) as wire,
+    ):
+        address = place.address
+        ack = await wire.ask("send", content="before")
+        token = await wire.until("token")
+        conversation = ack["conversation"]
+        with place.trouble() as end_trouble:
+            gate.open()
+            # The model is hung up on: that is how the turn is seen to have ended, as what it has
+            # written cannot be seen yet.
+            await simulator.wait(lambda: simulator.aborted_streams == 1)
+            assert await ready(address) == 503
+            seen = await over_websocket(address, conversation)
+            assert seen[-1].seq == token["seq"], "readers of what is durable go on"
+            said = {"content": "next", "key": "k", "conversation": conversation}
+            refused = await wire.ask("send", **said)
+            assert refused["code"] == "storage_unavailable"
+            end_trouble()
+        done = await wire.until("done", turn=ack["turn"])
+        assert done["stop_reason"] == "failed"
+        simulator.program(Answer(Text("Fine")))
+        following = await healed(wire, **said)
+        done = await wire.until("done", turn=following["turn"])
+        assert done["stop_reason"] == "end_turn"
+        assert await ready(address) == 200
+        log = await log_of(address, conversation)
+        check_log(log)
+        check_reader(wire.events, log)
+        errors = [event.code for event in log if isinstance(event, Error)]
+        assert errors == ["storage_unavailable"]
+        text = fold(log).turns[ack["turn"]].text
+        whole = "".join(part for part in ("head ", *tail) if isinstance(part, str))
+        assert text == whole if waits_for == "time" else whole.startswith(text)
+    assert sum(count(simulator).values()) == 2
