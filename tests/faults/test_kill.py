@@ -35,14 +35,16 @@ def last_text(body: dict[str, Any]) -> str:
 def answer(body: dict[str, Any]) -> Answer:
     """Thinking and text; to every third message a tool call first."""
     text = last_text(body)
-    pace = {"tokens_per_second": PACE_TOKENS_PER_SECOND}
+    pace = float(PACE_TOKENS_PER_SECOND)
     last = body["messages"][-1]["content"]
     if any(block["type"] == "tool_result" for block in last if isinstance(block, dict)):
-        return Answer(Text("and that is the result"), **pace)
+        return Answer(Text("and that is the result"), tokens_per_second=pace)
     if int(text.rpartition("-")[2]) % 3 == 0:
         call = ToolUse("lookup", {"word": text})
-        return Answer(Thinking("a tool will do"), call, stop_reason="tool_use", **pace)
-    return Answer(Thinking("let me see"), Text(words(text)), **pace)
+        return Answer(
+            Thinking("a tool will do"), call, stop_reason="tool_use", tokens_per_second=pace
+        )
+    return Answer(Thinking("let me see"), Text(words(text)), tokens_per_second=pace)
 
 
 class Load:
@@ -80,6 +82,7 @@ class Load:
         try:
             return await turn
         except TurnFailed as failed:
+            assert failed.reply is not None
             return failed.reply
 
     async def _watch(self, chat: Conversation) -> None:
