@@ -1,0 +1,77 @@
+"""What is measured, each in a process of its own on one core: Turnwire and its comparisons."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Served", "serving"]
+
+_CORE = "0"
+_TICKS = os.sysconf("SC_CLK_TCK")
+_LIMITS = {
+    "max_running_turns": 100_000,
+    "max_sockets": 100_000,
+    "max_commands_per_second": 100_000,
+}
+
+
+@dataclass
+class Served:
+    """A server under measurement."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, of all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def memory_bytes(self) -> int:
+        """Resident memory now."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+
+@asynccontextmanager
+async def serving(kind: str, upstream_port: int, *, durable: bool = True) -> AsyncIterator[Served]:
+    """`turnwire`, `tutorial` or `relay`, on a free port, pinned to one core."""
+    environment = {**os.environ, "ANTHROPIC_API_KEY": "bench"}
+    environment["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{upstream_port}"
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "turnwire":
+            program = str(Path(sys.executable).with_name("turnwire"))
+            database = str(Path(folder) / "bench.db") if durable else ":memory:"
+            command = [program, "serve", "--port", "0", "--db", database]
+            command += ["--limits", json.dumps(_LIMITS)]
+        else:
+            command = [sys.executable, "-m", f"tests.bench.{kind}"]
+        process = await asyncio.create_subprocess_exec(
+            "taskset",
+            "-c",
+            _CORE,
+            *command,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(30):
+                while True:
+                    line = (await process.stdout.readline()).decode()
+                    if match := re.search(r"http://[\d.]+:(\d+)", line):
+                        break
+            yield Served(int(match[1]), process.pid)
+        finally:
+            process.kill()
+            await process.wait()
