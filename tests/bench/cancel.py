@@ -78,6 +78,12 @@ async def read_on(address: str, content: str) -> None:
         pass
 
 
+async def open_streams(http: httpx2.AsyncClient, url: str) -> int:
+    """How many answers the model sends now."""
+    count: int = (await http.get(f"{url}/_simulator")).json()["open"]
+    return count
+
+
 async def sample(wire: Wire, simulator: Process, conversation: dict[str, str]) -> tuple[float, ...]:
     """Seconds from a cancel frame to `done` and to the model's side of the closing."""
     ack = await wire.ask("send", content="Stop me", **conversation)
@@ -115,17 +121,18 @@ async def measure(directory: Path) -> None:
         address = (await line_of(server)).split("http://")[1].split()[0]
         others = [asyncio.create_task(read_on(address, f"Number {n}")) for n in range(OTHERS)]
         async with wired(address) as wire, httpx2.AsyncClient(trust_env=False, timeout=30) as http:
-            while (report := (await http.get(f"{url}/_simulator")).json())["open"] < OTHERS:
-                await asyncio.sleep(0.2)
+            async with asyncio.timeout(60):
+                while await open_streams(http, url) < OTHERS:  # noqa: ASYNC110 (of a process)
+                    await asyncio.sleep(0.2)
             conversation: dict[str, str] = {}
             began, busy = time.monotonic(), cpu_seconds(server)
             samples = [await sample(wire, simulator, conversation) for _ in range(SAMPLES)]
             share = (cpu_seconds(server) - busy) / (time.monotonic() - began)
-            report = (await http.get(f"{url}/_simulator")).json()
+            still = await open_streams(http, url)
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-    print(f"{SAMPLES} cancels while {report['open']} other streams run")
+    print(f"{SAMPLES} cancels while {still} other streams run")
     print(f"the service takes {share:.0%} of a core; load of the machine {os.getloadavg()[0]:.1f}")
     print(told("to done", [done for done, _ in samples]))
     print(told("to the closing", [closed for _, closed in samples]))

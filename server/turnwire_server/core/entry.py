@@ -16,12 +16,14 @@ from turnwire_protocol import (
     Thinking,
     Token,
     ToolInput,
+    encode,
     parse_event,
     span_of,
 )
 from turnwire_server.store.port import Row
 
 __all__ = [
+    "TYPE_NAMES",
     "Entry",
     "Item",
     "Private",
@@ -38,6 +40,7 @@ Private = dict[str, Any]
 
 _ENTRY_BYTES = 256
 """What an entry counts for, roughly."""
+TYPE_NAMES = {Token: "token", Thinking: "thinking", ToolInput: "tool_input"}
 DeltaType = type[Token] | type[Thinking] | type[ToolInput]
 
 
@@ -61,6 +64,14 @@ class Entry:
     def cut(self, after: int, upto: int) -> "Entry":
         """The part in (after, upto]; an entry has only one."""
         return self
+
+    def fields(self) -> dict[str, Any]:
+        """The event's fields as on the wire."""
+        return self.event.model_dump(exclude_none=True)
+
+    def encoded(self) -> str:
+        """The event's JSON text."""
+        return encode(self.event)
 
 
 class Run:
@@ -120,19 +131,29 @@ class Run:
     @property
     def event(self) -> Event:
         """All of it as one merged event."""
-        text = "".join(self.texts)
-        where: dict[str, Any] = {
+        return parse_event(self.fields())
+
+    def fields(self) -> dict[str, Any]:
+        """The event's fields as on the wire. Its texts were checked when the model said them."""
+        fields: dict[str, Any] = {
+            "type": TYPE_NAMES[self.type],
             "conversation": self.conversation,
             "seq": self.last_seq,
             "turn": self.turn,
-            "span": len(self.texts),
             "block": self.block,
         }
+        if len(self.texts) > 1:
+            fields["span"] = len(self.texts)
         if self.type is ToolInput:
-            return ToolInput(**where, tool_id=self.tool_id or "", partial_json=text)
-        if self.type is Thinking:
-            return Thinking(**where, text=text)
-        return Token(**where, text=text)
+            fields["tool_id"] = self.tool_id
+            fields["partial_json"] = "".join(self.texts)
+        else:
+            fields["text"] = "".join(self.texts)
+        return fields
+
+    def encoded(self) -> str:
+        """The event's JSON text. The path of every token: no event object is made."""
+        return to_json(self.fields()).decode()
 
 
 Item = Entry | Run
@@ -176,7 +197,7 @@ def dump(items: Iterable[Item]) -> bytes:
     """The stored form of a batch."""
     rows = []
     for item in items:
-        row: dict[str, Any] = {"event": item.event.model_dump(exclude_none=True)}
+        row: dict[str, Any] = {"event": item.fields()}
         if isinstance(item, Run):
             row["parts"] = [len(text) for text in item.texts]
         elif item.private is not None:

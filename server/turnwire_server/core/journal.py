@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from turnwire_protocol import Closed, Code, Event, Reset, encode, is_retryable
+from turnwire_protocol import Closed, Code, Event, Reset, is_retryable
 from turnwire_server.core.committer import Committer
-from turnwire_server.core.entry import Item, Private, Run, coalesce, dump, load
+from turnwire_server.core.entry import TYPE_NAMES, Item, Private, Run, coalesce, dump, load
 from turnwire_server.core.follower import Follower, Frame
 from turnwire_server.core.log import Log
 from turnwire_server.errors import Refused
@@ -58,6 +58,8 @@ class Journal:
         self._followers: set[Follower] = set()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._frames: dict[tuple[int, int], list[Frame]] = {}
+        self._fresh: tuple[int, int, list[Item]] = (0, 0, [])
+        """(after, upto, items) of the last batch."""
         self._is_noted = False
         self.is_closed = False
         """Whether it is over: nothing is stored any more."""
@@ -123,6 +125,10 @@ class Journal:
         if self.is_closed or log.head == log.durable:
             return None
         items = log.read(log.durable, log.head)
+        if isinstance(items[-1], Run):
+            # The run at the end still grows; what is stored of it does not.
+            items[-1] = items[-1].cut(log.durable, log.head)
+        self._fresh = (log.durable, log.head, items)
         return Batch(
             self._fence,
             first_seq=log.durable + 1,
@@ -232,8 +238,12 @@ class Journal:
         key = (after, log.durable)
         frames = self._frames.get(key)
         if frames is None:
-            frames = _encode(log.read(after, log.durable, max_bytes=max_bytes))
-            self._frames[key] = frames
+            if self._fresh[:2] == key:
+                # Most readers stand where the last commit began.
+                items = self._fresh[2]
+            else:
+                items = log.read(after, log.durable, max_bytes=max_bytes)
+            frames = self._frames[key] = _encode(items)
         return frames
 
     async def _stored(self, after: int, max_bytes: int) -> list[Item]:
@@ -261,5 +271,9 @@ def _weight(body: bytes, items: list[Item]) -> int:
 
 
 def _encode(items: list[Item]) -> list[Frame]:
-    events = [item.event for item in items]
-    return [Frame(event.seq, event.type, event.turn, encode(event)) for event in events]
+    return [
+        Frame(item.last_seq, TYPE_NAMES[item.type], item.turn, item.encoded())
+        if isinstance(item, Run)
+        else Frame(item.event.seq, item.event.type, item.event.turn, item.encoded())
+        for item in items
+    ]

@@ -272,14 +272,14 @@ class Turn:
             tools=self._toolset.specifications(),
             container=self._writer.container(),
         )
-        reason = ""
         async with self._services.model.stream(request) as stream:
             async for parts in stream:
                 for part in parts:
                     self._take(part, first_block)
                     if part.__class__ is Stop:
-                        reason = part.reason
-        return reason
+                        # The answer is whole: how the response ends after it must not void it.
+                        return part.reason
+        raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
     def _take(self, part: Part, first_block: int) -> None:
         """Write what the next part of the answer says. The path of every token."""
