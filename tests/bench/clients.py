@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import time
+from collections.abc import Mapping
 
 __all__ = ["Reader", "read_sse", "read_ws"]
 
@@ -66,7 +67,7 @@ async def read_sse(kind: str, port: int, message: str) -> Reader:
     return await _connect(port, hello, _END[kind])
 
 
-async def read_ws(port: int, *commands: dict[str, object], end: bytes | None = None) -> Reader:
+async def read_ws(port: int, *commands: Mapping[str, object], end: bytes | None = None) -> Reader:
     """Open a socket, send the commands, read."""
     hello = (
         b"GET /v1/ws HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nupgrade: websocket\r\n"

@@ -224,13 +224,12 @@ async def test_of_interrupts_in_one_breath_the_last_one_is_answered(simulator: S
 async def test_a_retracted_turn_is_asked_again_without_its_old_answer(
     simulator: Simulator,
 ) -> None:
-    async with talking(simulator, words("one"), words("another")) as wire, asyncio.timeout(
-        PATIENCE_SECONDS
+    async with (
+        talking(simulator, words("one"), words("another")) as wire,
+        asyncio.timeout(PATIENCE_SECONDS),
     ):
         done = await ended(wire, "same")
-        again = await ended(
-            wire, "same", conversation=done["conversation"], retract=done["turn"]
-        )
+        again = await ended(wire, "same", conversation=done["conversation"], retract=done["turn"])
         turns = wire.fold(done["conversation"]).turns
         assert {turn: turns[turn].text for turn in turns} == {again["turn"]: "another"}
         check_log(wire.events)

@@ -68,7 +68,8 @@ def connect(base_url: str, api_key: str) -> Client:
 
 
 def _http_client() -> DefaultAioHttpClient:
-    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=None))
+    # 0 is aiohttp's "no limit"; with None its own default of 100 answers at once would apply.
+    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0))
 
 
 class Claude:
