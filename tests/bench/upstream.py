@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import time
+from typing import Any
 
 __all__ = ["Upstream"]
 
@@ -15,40 +16,39 @@ _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"request-id: req_bench\r\ntransfer-encoding: chunked\r\n\r\n"
 )
-_START = b"".join(
-    b"event: %s\ndata: %s\n\n" % (event["type"].encode(), json.dumps(event).encode())
-    for event in (
-        {
-            "type": "message_start",
-            "message": {
-                "id": "msg_bench",
-                "type": "message",
-                "role": "assistant",
-                "model": "claude-bench",
-                "content": [],
-                "stop_reason": None,
-                "stop_sequence": None,
-                "usage": {"input_tokens": 10, "output_tokens": 1},
-            },
-        },
-        {
-            "type": "content_block_start",
-            "index": 0,
-            "content_block": {"type": "text", "text": ""},
-        },
+
+
+def _sent(*events: dict[str, Any]) -> bytes:
+    return b"".join(
+        b"event: %s\ndata: %s\n\n" % (event["type"].encode(), json.dumps(event).encode())
+        for event in events
     )
+
+
+_START = _sent(
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_bench",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-bench",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 10, "output_tokens": 1},
+        },
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
 )
-_END = b"".join(
-    b"event: %s\ndata: %s\n\n" % (event["type"].encode(), json.dumps(event).encode())
-    for event in (
-        {"type": "content_block_stop", "index": 0},
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-            "usage": {"output_tokens": 100},
-        },
-        {"type": "message_stop"},
-    )
+_END = _sent(
+    {"type": "content_block_stop", "index": 0},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+        "usage": {"output_tokens": 100},
+    },
+    {"type": "message_stop"},
 )
 _TOKEN = (
     b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
