@@ -77,13 +77,16 @@ class Follower:
         try:
             frames = await self._source.frames(self.after, max_bytes=max_bytes)
         except StoreError:
+            frames = []
+        if not frames and self.closed is None:
+            # There is something, and it cannot be had: asking again at once would go on for ever.
             self._source.detach(self)
             self.closed = Closed(
                 conversation=self.conversation, code=Code.STORAGE_UNAVAILABLE, retryable=True
             )
+        if not frames:
             return []
-        if frames:
-            self.after = frames[-1].seq
+        self.after = frames[-1].seq
         return frames
 
     def close(self) -> None:
