@@ -98,6 +98,28 @@ class Conversation:
                 return await self._send(present)
         return await self._send(present)
 
+    async def regenerate(self, turn: str) -> Turn:
+        """Ask again what the turn asked; it and all after it become void, for every reader.
+
+        The turn must be in `state`: sent or followed here.
+
+        Raises:
+            BadArgument: it is not.
+            All that `send` raises; `unknown_turn` if the turn is void already.
+        """
+        asked = self.state.turns.get(turn)
+        if asked is None or asked.content is None:
+            raise BadArgument(f"regenerate: {turn} is not among the turns known here")
+        return await self.edit(turn, asked.content)
+
+    async def edit(self, turn: str, content: str | Sequence[TextBlock]) -> Turn:
+        """Ask something else in place of the turn: `send` with `retract`, which has options too.
+
+        Raises:
+            All that `send` raises; `unknown_turn` if the turn is void already.
+        """
+        return await self.send(content, retract=turn)
+
     async def cancel(self, *, turn: str | None = None, key: str | None = None) -> CancelOutcome:
         """Stop a turn by its id, or by the key of its send; also one that somebody else sent.
 

@@ -348,6 +348,29 @@ test("cancel by key waits for the conversation to have an id", async () => {
   assert.deepEqual([conversation, key], ["c_1", "k"]);
 });
 
+test("regenerate and edit send in place of the turn, with its content or another", async () => {
+  const { chat, server } = await asked();
+  server.say(...answer());
+  const command = (content) => ({ type: "send", conversation: "c_1", content, retract: "t_1" });
+  const regenerating = chat.regenerate("t_1");
+  await idle();
+  const { id, key, ...again } = server.received[0];
+  assert.deepEqual(again, command("hi"));
+  server.ackSend({ turn: "t_2", seq: 9 });
+  assert.equal((await regenerating).id, "t_2");
+  chat.edit("t_1", "ho");
+  await idle();
+  const { id: _, key: other, ...edited } = server.received[0];
+  assert.deepEqual(edited, command("ho"));
+  assert.notEqual(key, other);
+});
+
+test("regenerate of a turn that is not known sends nothing", async () => {
+  const { chat, server } = await asked();
+  assert.equal((await settled(chat.regenerate("t_9"))).error.code, "unknown_turn");
+  assert.deepEqual(server.received, []);
+});
+
 test("an unknown conversation is closed, with the reason, and tried again by the next send", async () => {
   const { wire, server } = scripted();
   server.welcome();

@@ -351,3 +351,22 @@ async def test_what_a_later_version_adds_is_skipped(server: ScriptedServer) -> N
         await peer.ack_send(await peer.receive("send"))
         await peer.send(*(frame | {"extra": 1} for frame in frames))
         assert (await (await sending)).text == "Hello"
+
+
+async def test_regenerate_and_edit_send_in_place_of_the_turn(server: ScriptedServer) -> None:
+    async with connect(server.url) as wire:
+        chat = wire.conversation()
+        sending = asyncio.create_task(chat.send("Hi"))
+        peer = await server.peer()
+        await peer.ack_send(await peer.receive("send"))
+        await peer.send(*answer("Hello"))
+        await (await sending)
+        with pytest.raises(BadArgument):
+            await chat.regenerate("t_9")
+        for again, content in ((chat.regenerate("t_1"), "Hi"), (chat.edit("t_1", "Ho"), "Ho")):
+            sending = asyncio.create_task(again)
+            while (command := await peer.receive())["type"] != "send":
+                await peer.ack(command)  # Nobody follows between two turns.
+            assert (command["content"], command["retract"]) == (content, "t_1")
+            await peer.ack_send(command, turn="t_2", seq=10)
+            assert (await sending).id == "t_2"

@@ -1,6 +1,7 @@
 """Chromium, the service in a process of its own, and the simulator that answers it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,8 @@ from tests.e2e.service import serving
 from turnwire_simulator import Simulator
 
 __all__: list[str] = []
+
+TOOLS = Path(__file__).with_name("tools.py")
 
 OpenTab = Callable[..., Awaitable["Tab"]]
 
@@ -30,6 +33,9 @@ class Tab:
         self.stop_button = page.locator("#stop")
         self.answers = page.locator(".answer .prose:not(.thinking-text)")
         self.bubbles = page.locator(".bubble")
+        self.marks = page.locator(".mark")
+        self.queued = page.locator(".turn[data-state=queued] .bubble")
+        self.entries = page.locator(".entry-link")
         self.announced = page.locator("#announcer")
         self.banner = page.locator("#banner")
 
@@ -65,7 +71,8 @@ async def address(
     simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[str]:
     """The address of the service; every test has its own conversations in it."""
-    async with serving(simulator.url, tmp_path_factory.mktemp("service")) as address:
+    folder = tmp_path_factory.mktemp("service")
+    async with serving(simulator.url, folder, "--tools", str(TOOLS)) as address:
         yield address
 
 

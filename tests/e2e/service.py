@@ -50,7 +50,8 @@ async def serving(model_url: str, folder: Path, *flags: str) -> AsyncIterator[st
         )
         try:
             async with asyncio.timeout(_START_SECONDS):
-                yield await _address(process)
+                address = await _address(process)
+            yield address
         finally:
             if process.returncode is None:
                 process.terminate()

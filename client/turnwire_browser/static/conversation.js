@@ -132,6 +132,29 @@ export class Conversation {
   }
 
   /**
+   * Ask again what a turn asked; that turn and all after it become void, here and for every other reader.
+   * @param {string} turn its id; this conversation must be followed, for its content
+   * @returns {Promise<Turn>}
+   * @throws {TurnwireError} `unknown_turn`: it is not among the snapshot's turns, or not on the server
+   */
+  async regenerate(turn) {
+    const content = this.#fold.turns.find((other) => other.turn === turn)?.content;
+    if (content === undefined) throw new TurnwireError("unknown_turn", "No such turn, or it is void already.");
+    return this.edit(turn, content);
+  }
+
+  /**
+   * Ask something else in place of a turn, which becomes void with all after it. For options, `send` with `retract`.
+   * @param {string} turn its id
+   * @param {Content} content
+   * @returns {Promise<Turn>}
+   * @throws {TurnwireError}
+   */
+  async edit(turn, content) {
+    return this.send(content, { retract: turn });
+  }
+
+  /**
    * Stop a turn, or the one of the send with that key.
    * @param {{turn: string} | {key: string}} which
    * @returns {Promise<CancelOutcome>}

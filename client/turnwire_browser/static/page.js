@@ -6,9 +6,13 @@ import { Banner } from "./page/banner.js";
 import { Bottom } from "./page/bottom.js";
 import { Composer } from "./page/composer.js";
 import { OpenConversation } from "./page/conversation.js";
+import { Drawer } from "./page/drawer.js";
 import { byId, icon, setText } from "./page/element.js";
 import { oncePerFrame } from "./page/frame.js";
+import { Library } from "./page/library.js";
+import { Sidebar } from "./page/sidebar.js";
 import { remember } from "./page/storage.js";
+import { firstWords } from "./page/words.js";
 import { connect } from "./turnwire.js";
 
 const newChat = byId("new-chat", HTMLAnchorElement);
@@ -16,11 +20,29 @@ const title = byId("title", HTMLElement);
 const bottom = new Bottom(byId("scroller", HTMLElement), byId("jump", HTMLButtonElement));
 const announcer = new Announcer(byId("announcer", HTMLElement));
 const composer = new Composer(
-  (text) => conversation.send(text),
+  (text, ifBusy) => conversation.send(text, ifBusy),
   () => conversation.stop(),
 );
 
-const wire = connect(new URL("v1/ws", document.baseURI), { token: takeToken() });
+const menu = byId("menu", HTMLButtonElement);
+menu.append(icon("menu"));
+const drawer = new Drawer({
+  shell: byId("shell", HTMLElement),
+  side: byId("side", HTMLElement),
+  chat: byId("chat", HTMLElement),
+  scrim: byId("scrim", HTMLElement),
+  button: menu,
+});
+
+const token = takeToken();
+const sidebar = new Sidebar(byId("conversations", HTMLElement), new Library(token), {
+  changed: () => conversation.draw(),
+  removed: (id) => {
+    if (id === conversation.id) leave("replace");
+  },
+});
+
+const wire = connect(new URL("v1/ws", document.baseURI), { token });
 const banner = new Banner(byId("banner", HTMLElement), {
   reconnect: () => wire.reconnect(),
   // Drafts and messages on their way are remembered: a reload loses nothing.
@@ -31,7 +53,14 @@ const banner = new Banner(byId("banner", HTMLElement), {
   },
 });
 const drawBanner = oncePerFrame(() => banner.update(wire.getSnapshot()));
-wire.subscribe(drawBanner);
+let wasOpen = false;
+wire.subscribe(() => {
+  drawBanner();
+  const isOpen = wire.getSnapshot().state === "open";
+  // Much may have happened elsewhere while there was no connection.
+  if (isOpen && !wasOpen) sidebar.refresh();
+  wasOpen = isOpen;
+});
 drawBanner();
 
 let conversation = open(addressed());
@@ -42,17 +71,36 @@ newChat.addEventListener("click", (event) => {
   // A click with a modifier opens another tab: the browser's business.
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  if (conversation.id !== undefined) {
-    setAddress(undefined, "push");
-    turnTo(undefined);
-  }
+  if (conversation.id !== undefined) leave("push");
   composer.focus();
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") refresh();
+});
+byId("conversations", HTMLElement).addEventListener("click", ({ target }) => {
+  if (target instanceof HTMLAnchorElement) drawer.close();
 });
 
 addEventListener("popstate", () => {
   if (takeTokenAgain()) return;
   if (addressed() !== conversation.id) turnTo(addressed());
 });
+
+/** Without a connection nobody would answer; the list is asked for again when there is one. */
+function refresh() {
+  if (wire.getSnapshot().state === "open") sidebar.refresh();
+}
+
+/**
+ * To a new chat.
+ *
+ * @param {"push" | "replace"} how
+ */
+function leave(how) {
+  setAddress(undefined, how);
+  turnTo(undefined);
+}
 
 /** @param {string | undefined} id */
 function turnTo(id) {
@@ -66,6 +114,7 @@ function turnTo(id) {
  */
 function open(id) {
   composer.open(id ?? "new");
+  sidebar.mark(id);
   announcer.forget();
   return new OpenConversation(wire, id, {
     column: byId("transcript", HTMLElement),
@@ -76,8 +125,11 @@ function open(id) {
       if (addressed() === name) return;
       setAddress(name, "replace");
       composer.rename(name);
+      sidebar.mark(name);
     },
+    moved: refresh,
     titled: (words) => {
+      words = firstWords(sidebar.title(addressed()) ?? words);
       setText(title, words);
       const full = words ? `${words} – Turnwire` : "Turnwire";
       if (document.title !== full) document.title = full;

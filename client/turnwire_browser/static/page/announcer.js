@@ -1,7 +1,7 @@
 /** Tells users of screen readers that an answer begins and how it ended; never the words of it. */
 
 import { setText } from "./element.js";
-import { explain, retryCause } from "./words.js";
+import { ending, explain, retryCause } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
 
@@ -9,6 +9,8 @@ export class Announcer {
   #turn = "";
   /** @type {Turn["state"] | "retrying"} */
   #state = "done";
+  /** Ends that are no news: where a turn was taken back, the one before it is the newest again. */
+  #told = new Set();
 
   /** @param {HTMLElement} region an aria-live region */
   constructor(region) {
@@ -27,7 +29,7 @@ export class Announcer {
   }
 
   /**
-   * Announce what has become of the newest turn since the last call.
+   * Announce what has become of the turn that runs, or ran last, since the last call.
    *
    * @param {Turn | undefined} turn
    * @param {boolean} live whether what is new happens now; the past is not announced
@@ -40,6 +42,8 @@ export class Announcer {
     const wasRetrying = isKnown && this.#state === "retrying";
     this.#turn = turn.turn;
     this.#state = state;
+    if (state === "done" && this.#told.has(turn.turn)) return;
+    if (state === "done") this.#told.add(turn.turn);
     if (turn.retry) this.say(`${retryCause(turn.retry.code)}, trying again`);
     else if (state !== "done") {
       if (!wasRetrying) this.say("Claude is answering");
@@ -53,5 +57,6 @@ function outcome({ error, done }) {
     const { title, remedy } = explain(error.code, error.message);
     return `${title} ${remedy}`.trim();
   }
-  return done?.stop_reason === "cancelled" ? "Stopped" : "Answer complete";
+  const end = done && ending(done.stop_reason, true);
+  return end ? `${end.title}. ${end.remedy}`.replace(/\. $/, "") : "Answer complete";
 }

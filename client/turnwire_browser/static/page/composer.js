@@ -1,12 +1,12 @@
-/** Where the user writes: a growing field, drafts that outlive a reload, Send or Stop. */
+/** Where the user writes: a growing field, drafts that outlive a reload; Send, Queue, Interrupt, Stop. */
 
 import { byId, element, icon, setText } from "./element.js";
+import { isComposing, isEnter } from "./keys.js";
 import { recall, remember } from "./storage.js";
 
 /** @typedef {"idle" | "answering" | "stopping"} Activity */
 
-/** Key code of keys that an input method takes for itself (UI Events §B.2.1). */
-const IN_COMPOSITION = 229;
+/** @typedef {"queue" | "interrupt"} IfBusy what becomes of a message while an answer is being written */
 
 export class Composer {
   /** @type {Activity} */
@@ -14,7 +14,7 @@ export class Composer {
   #slot = "new";
 
   /**
-   * @param {(text: string) => void} send
+   * @param {(text: string, ifBusy: IfBusy) => void} send
    * @param {() => void} stop
    */
   constructor(send, stop) {
@@ -25,12 +25,17 @@ export class Composer {
     this.sendButton = byId("send", HTMLButtonElement);
     this.stopButton = byId("stop", HTMLButtonElement);
     this.stopWord = element("span", {}, "Stop");
+    this.meanwhile = byId("meanwhile", HTMLElement);
     this.sendButton.append(icon("send"));
     this.stopButton.append(element("i", { class: "square", "aria-hidden": "true" }), this.stopWord);
 
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#submit();
+      this.#submit("queue");
+    });
+    byId("interrupt", HTMLButtonElement).addEventListener("click", () => {
+      this.#submit("interrupt");
+      this.focus();
     });
     this.field.addEventListener("keydown", (event) => this.#onKey(event));
     this.field.addEventListener("input", () => this.#changed());
@@ -79,7 +84,9 @@ export class Composer {
     const hadFocus = this.form.contains(document.activeElement);
     this.#activity = activity;
     this.stopButton.hidden = activity === "idle";
-    this.sendButton.hidden = activity !== "idle";
+    const label = activity === "idle" ? "Send message" : "Queue message";
+    this.sendButton.setAttribute("aria-label", label);
+    this.#offer();
     // Not `disabled`: the button keeps the keyboard's focus until Send takes its place.
     this.stopButton.setAttribute("aria-disabled", String(activity === "stopping"));
     setText(this.stopWord, activity === "stopping" ? "Stopping…" : "Stop");
@@ -93,16 +100,17 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
+    if (!isEnter(event)) return;
     event.preventDefault();
-    this.#submit();
+    this.#submit(event.ctrlKey || event.metaKey ? "interrupt" : "queue");
   }
 
-  #submit() {
+  /** @param {IfBusy} ifBusy */
+  #submit(ifBusy) {
     const text = this.field.value.trim();
-    if (!text || this.#activity !== "idle") return;
+    if (!text) return;
     this.#write("");
-    this.onSend(text);
+    this.onSend(text, ifBusy);
   }
 
   #stop() {
@@ -115,18 +123,21 @@ export class Composer {
     this.#changed();
   }
 
+  /** While an answer is being written, sending is offered as soon as there is something to send. */
+  #offer() {
+    const isIdle = this.#activity === "idle";
+    const isEmpty = this.field.value.trim() === "";
+    this.sendButton.disabled = isEmpty;
+    this.sendButton.hidden = isEmpty && !isIdle;
+    this.meanwhile.hidden = isEmpty || isIdle;
+  }
+
   #changed() {
     const { field } = this;
     remember(`draft.${this.#slot}`, field.value);
-    this.sendButton.disabled = field.value.trim() === "";
+    this.#offer();
     if (CSS.supports("field-sizing", "content")) return;
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
   }
-}
-
-/** @param {KeyboardEvent} event */
-function isComposing(event) {
-  // Safari ends the composition before it reports the key that ended it: only the code tells.
-  return event.isComposing || event.keyCode === IN_COMPOSITION;
 }

@@ -3,8 +3,11 @@
 import { TurnwireError } from "../turnwire.js";
 import { oncePerFrame } from "./frame.js";
 import { Outbox } from "./outbox.js";
+import { remember } from "./storage.js";
 import { Transcript } from "./transcript.js";
 import { firstWords, plain } from "./words.js";
+
+/** @typedef {import("./composer.js").IfBusy} IfBusy */
 
 /** @typedef {import("../turnwire.js").Wire} Wire */
 /** @typedef {import("../turnwire.js").Conversation} Chat */
@@ -19,6 +22,7 @@ import { firstWords, plain } from "./words.js";
  * @property {import("./announcer.js").Announcer} announcer
  * @property {(id: string) => void} named it has got its id
  * @property {(title: string) => void} titled
+ * @property {() => void} moved a turn has come or ended
  */
 
 export class OpenConversation {
@@ -32,6 +36,8 @@ export class OpenConversation {
   #stopping;
   #wasLive = false;
   #isClosed = false;
+  /** How many turns there are, and how many have ended, as told last. */
+  #count = "";
 
   /**
    * @param {Wire} wire
@@ -43,7 +49,10 @@ export class OpenConversation {
     this.#chat = wire.conversation(id);
     this.#outbox = new Outbox(id ?? "new");
     this.#transcript = new Transcript(around.column, {
-      again: (text) => this.send(text),
+      regenerate: ({ turn, content = "" }) => this.#replace(turn, content),
+      edit: ({ turn }, text) => this.#replace(turn, text),
+      remove: ({ turn }) => this.#cancel(this.#chat.cancel({ turn })),
+      rescue: (text) => around.composer.putBack(text),
       retry: (key) => this.#post(this.#outbox.retry(key)),
       takeBack: (key) => this.#takeBack(key),
     });
@@ -60,9 +69,12 @@ export class OpenConversation {
     return this.#chat.id;
   }
 
-  /** @param {string} text */
-  send(text) {
-    this.#post(this.#outbox.add(text));
+  /**
+   * @param {string} text
+   * @param {IfBusy} ifBusy
+   */
+  send(text, ifBusy) {
+    this.#post(this.#outbox.add(text, { if_busy: ifBusy }));
     this.#around.bottom.follow();
   }
 
@@ -83,13 +95,25 @@ export class OpenConversation {
     if (this.id !== undefined) this.#chat.unfollow();
   }
 
+  /**
+   * Ask in place of a turn, which becomes void with all after it.
+   *
+   * @param {string} turn
+   * @param {import("../messages.js").Content} content
+   */
+  #replace(turn, content) {
+    this.#post(this.#outbox.add(content, { retract: turn }));
+    this.#around.bottom.follow();
+    this.#around.composer.focus();
+  }
+
   /** @param {Letter | undefined} letter */
   async #post(letter) {
     if (!letter) return;
-    const { key, content } = letter;
+    const { key, content, options } = letter;
     this.draw();
     try {
-      const turn = await this.#chat.send(content, { key });
+      const turn = await this.#chat.send(content, { ...options, key });
       this.#outbox.move(turn.conversation);
       if (this.#stopping === key) this.#cancel(turn.cancel());
       if (!this.#isClosed) this.#around.named(turn.conversation);
@@ -118,7 +142,11 @@ export class OpenConversation {
   #takeBack(key) {
     const letter = this.#outbox.letters.find((other) => other.key === key);
     this.#outbox.settle((other) => other === key);
-    if (letter) this.#around.composer.putBack(letter.content);
+    if (letter && !letter.options.retract) {
+      this.#around.composer.putBack(plain(letter.content));
+    } else if (letter) {
+      remember(`edit.${letter.options.retract}`, plain(letter.content));
+    }
     this.draw();
   }
 
@@ -132,22 +160,28 @@ export class OpenConversation {
 
   #draw() {
     if (this.#isClosed) return;
-    const { turns, state, error } = this.#chat.getSnapshot();
+    const { turns: known, state, error } = this.#chat.getSnapshot();
     const { composer, announcer, bottom, titled } = this.#around;
-    this.#outbox.settle((key) => turns.some((turn) => turn.key === key));
+    this.#outbox.settle((key) => known.some((turn) => turn.key === key));
     const { letters } = this.#outbox;
+    const kept = withoutReplaced(known, letters);
+    const turns = state === "closed" ? kept.map(cutOff) : kept;
     this.#transcript.update(turns, letters, this.#wasLive);
     this.#transcript.say(saying(turns.length + letters.length > 0, state, error));
-    announcer.update(turns.at(-1), this.#wasLive);
+    this.#transcript.sayGone(turns.length > 0 && error?.code === "unknown_conversation");
+    announcer.update(current(turns), this.#wasLive);
     composer.show(this.#activity());
-    titled(firstWords(plain(turns[0]?.content) || letters[0]?.content || ""));
+    titled(firstWords(plain(turns[0]?.content ?? letters[0]?.content)));
     bottom.keep();
     this.#wasLive ||= state === "live" || state === "new";
+    const count = `${known.length} ${known.filter(({ done }) => done).length}`;
+    if (this.#wasLive && count !== this.#count) this.#around.moved();
+    this.#count = count;
   }
 
   /** @returns {import("./composer.js").Activity} */
   #activity() {
-    const turn = this.#unfinished();
+    const turn = this.#chat.getSnapshot().state === "closed" ? undefined : this.#unfinished();
     const letter = this.#outbox.letters.find(({ state }) => state === "sending");
     const stopping = this.#stopping;
     if (!turn && !letter) {
@@ -157,6 +191,40 @@ export class OpenConversation {
     const isStopping = [turn?.turn, turn?.key, letter?.key].includes(stopping);
     return isStopping && stopping !== undefined ? "stopping" : "answering";
   }
+}
+
+/**
+ * The turns without those that a message on its way is to replace: it looks done at once.
+ *
+ * @param {readonly Turn[]} turns
+ * @param {readonly Letter[]} letters
+ */
+function withoutReplaced(turns, letters) {
+  const sending = letters.filter(({ state }) => state === "sending");
+  const first = turns.findIndex(({ turn }) => sending.some(({ options }) => options.retract === turn));
+  return first < 0 ? turns : turns.slice(0, first);
+}
+
+/**
+ * A turn of a conversation that is followed no more: nothing in it moves.
+ *
+ * @param {Turn} turn
+ * @returns {Turn}
+ */
+function cutOff(turn) {
+  return turn.state === "done" ? turn : { ...turn, state: "done", retry: undefined };
+}
+
+/**
+ * The turn to tell of: the one that runs, else the last one that did.
+ *
+ * @param {readonly Turn[]} turns
+ */
+function current(turns) {
+  return (
+    turns.find(({ state }) => state === "running") ??
+    turns.filter(({ model }) => model !== undefined).at(-1)
+  );
 }
 
 /**

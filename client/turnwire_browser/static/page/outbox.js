@@ -2,10 +2,14 @@
 
 import { recall, remember } from "./storage.js";
 
+/** @typedef {import("../messages.js").Content} Content */
+/** @typedef {Pick<import("../messages.js").SendOptions, "if_busy" | "retract">} SendOptions */
+
 /**
  * @typedef {object} Letter A message on its way; a change makes a new one.
  * @property {string} key of its send, the same for every attempt: sent twice, it is asked once
- * @property {string} content
+ * @property {Content} content
+ * @property {SendOptions} options
  * @property {"sending" | "failed"} state
  * @property {string} [code] why it failed
  * @property {string} [message]
@@ -23,18 +27,20 @@ export class Outbox {
   }
 
   /**
-   * @param {string} content
+   * @param {Content} content
+   * @param {SendOptions} options
    * @returns {Letter}
    */
-  add(content) {
+  add(content, options) {
     /** @type {Letter} */
-    const letter = { key: randomKey(), content, state: "sending" };
+    const letter = { key: randomKey(), content, options, state: "sending" };
     this.#set([...this.letters, letter]);
     return letter;
   }
 
   /**
-   * Try one again. A key that was refused as used for something else gives way to a new one.
+   * Try one again. A key that was refused as used for something else gives way to a new one; what
+   * was to replace a turn that is void already is a message like any other.
    *
    * @param {string} key
    * @returns {Letter | undefined}
@@ -46,6 +52,7 @@ export class Outbox {
     const letter = {
       key: old.code === "key_reused" ? randomKey() : key,
       content: old.content,
+      options: old.code === "unknown_turn" ? {} : old.options,
       state: "sending",
     };
     this.#set(this.letters.map((other) => (other === old ? letter : other)));

@@ -2,21 +2,25 @@
 
 import { element, setText } from "./element.js";
 import { TurnView } from "./turn.js";
-import { explain } from "./words.js";
+import { explain, plain } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
 /**
- * @typedef {object} Actions
- * @property {(text: string) => void} again send this text as a new message
+ * @typedef {object} LetterActions
  * @property {(key: string) => void} retry send that message once more
  * @property {(key: string) => void} takeBack put that message back where it was written
+ * @property {(text: string) => void} rescue keep a text whose place is gone
  */
+
+/** @typedef {LetterActions & import("./question.js").TurnActions} Actions */
 
 export class Transcript {
   /** @type {readonly Turn[]} */
   #turns = [];
+  /** @type {readonly Turn[]} The same in the order in which they are shown. */
+  #arranged = [];
   /** @type {readonly Letter[]} */
   #letters = [];
   /** @type {Map<string, TurnView>} */
@@ -31,7 +35,8 @@ export class Transcript {
     this.turns = element("div", { class: "turns" });
     this.letters = element("div", { class: "turns letters" });
     this.notice = element("div", { class: "notice", hidden: true });
-    column.replaceChildren(this.notice, this.turns, this.letters);
+    this.gone = element("div", { class: "gone", role: "status", hidden: true });
+    column.replaceChildren(this.notice, this.turns, this.letters, this.gone);
   }
 
   /**
@@ -42,6 +47,20 @@ export class Transcript {
   update(turns, letters, live) {
     if (turns !== this.#turns) this.#updateTurns(turns, live);
     if (letters !== this.#letters) this.#updateLetters(letters);
+  }
+
+  /**
+   * Say that the conversation has ended, below what there is of it.
+   *
+   * @param {boolean} isGone
+   */
+  sayGone(isGone) {
+    if (this.gone.hidden === !isGone) return;
+    this.gone.hidden = !isGone;
+    this.gone.replaceChildren(
+      element("strong", {}, "This conversation has been deleted."),
+      element("span", {}, "What you see is the last copy; it is gone when you leave."),
+    );
   }
 
   /**
@@ -80,13 +99,14 @@ export class Transcript {
    * @param {boolean} live
    */
   #updateTurns(turns, live) {
-    const before = this.#turns;
+    const before = this.#arranged;
     this.#turns = turns;
-    turns.forEach((turn, index) => {
+    this.#arranged = arranged(turns, before);
+    this.#arranged.forEach((turn, index) => {
       if (turn === before[index]) return;
       let view = this.#views.get(turn.turn);
       if (!view) {
-        view = new TurnView((text) => this.actions.again(text));
+        view = new TurnView(this.actions);
         this.#views.set(turn.turn, view);
       }
       view.update(turn, live);
@@ -97,6 +117,8 @@ export class Transcript {
     const kept = new Set(turns.map((turn) => turn.turn));
     for (const [id, view] of this.#views) {
       if (kept.has(id)) continue;
+      const { unsent } = view.question;
+      if (unsent) this.actions.rescue(unsent);
       view.remove();
       this.#views.delete(id);
     }
@@ -110,8 +132,8 @@ export class Transcript {
 
   /** @param {Letter} letter */
   #letter(letter) {
-    const { key, content, state } = letter;
-    const bubble = element("div", { class: "bubble", dir: "auto" }, content);
+    const { key, content, options, state } = letter;
+    const bubble = element("div", { class: "bubble", dir: "auto" }, plain(content));
     const status = element("div", { class: "delivery" });
     if (state === "sending") {
       status.append(element("span", { class: "late" }, "Sending…"));
@@ -124,9 +146,26 @@ export class Transcript {
       status.append(
         words,
         element("button", { type: "button", onclick: retry }, "Try again"),
-        element("button", { type: "button", onclick: takeBack }, "Edit"),
+        // One that was to replace a turn goes back there: the old answer stands again.
+        element("button", { type: "button", onclick: takeBack }, options.retract ? "Cancel" : "Edit"),
       );
     }
     return element("article", { class: "turn", "data-state": state }, bubble, status);
   }
+}
+
+/**
+ * The turns in the order in which the model sees them: as they began, then those that wait. One
+ * that interrupted has begun before others that were sent earlier; of turns that are old when they
+ * are first seen, only the order of their messages is known.
+ *
+ * @param {readonly Turn[]} turns
+ * @param {readonly Turn[]} before how they were arranged until now
+ */
+function arranged(turns, before) {
+  const begun = new Map(turns.filter(({ state }) => state !== "queued").map((turn) => [turn.turn, turn]));
+  const known = before.filter(({ turn, state }) => state !== "queued" && begun.has(turn));
+  const order = new Set([...known.map(({ turn }) => turn), ...begun.keys()]);
+  const waiting = turns.filter(({ state }) => state === "queued");
+  return [...[...order].map((id) => /** @type {Turn} */ (begun.get(id))), ...waiting];
 }

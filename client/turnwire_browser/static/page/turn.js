@@ -1,11 +1,12 @@
 /** The view of one turn: the question, the answer's blocks in order, and how it ended. */
 
 import { ThinkingView, TextView } from "./blocks.js";
-import { copyButton } from "./copy.js";
-import { element, setText } from "./element.js";
+import { element } from "./element.js";
+import { footOf } from "./foot.js";
 import { Countdown } from "./frame.js";
+import { QuestionView } from "./question.js";
 import { ToolView } from "./tool.js";
-import { cost, counted, duration, ending, explain, plain, retryCause } from "./words.js";
+import { retryCause } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
 /** @typedef {import("../fold.js").Block} Block */
@@ -17,10 +18,10 @@ export class TurnView {
   /** @type {Shown[]} */
   #shown = [];
 
-  /** @param {(text: string) => void} again send this text as a new message */
-  constructor(again) {
-    this.again = again;
-    this.bubble = element("div", { class: "bubble", dir: "auto" });
+  /** @param {import("./question.js").TurnActions} actions */
+  constructor(actions) {
+    this.actions = actions;
+    this.question = new QuestionView(actions);
     this.blocks = element("div", { class: "blocks" });
     this.working = element("div", { class: "working", hidden: true }, dots());
     this.retry = element("p", { class: "retry", hidden: true });
@@ -30,7 +31,7 @@ export class TurnView {
       "article",
       { class: "turn" },
       element("h2", { class: "visually-hidden" }, "You"),
-      this.bubble,
+      this.question.element,
       element("h2", { class: "visually-hidden" }, "Claude"),
       element("div", { class: "answer" }, this.blocks, this.working, this.retry, this.foot),
     );
@@ -46,12 +47,14 @@ export class TurnView {
     this.#turn = turn;
     this.element.dataset.state = turn.state;
     this.element.dataset.turn = turn.turn;
-    if (turn.content !== last?.content) setText(this.bubble, plain(turn.content));
-    if (turn.at && turn.at !== last?.at) this.bubble.title = new Date(turn.at).toLocaleString();
+    this.question.update(turn);
     if (turn.blocks !== last?.blocks || turn.state !== last?.state) this.#updateBlocks(turn, live);
     if (turn.retry !== last?.retry) this.#updateRetry(turn.retry);
     this.working.hidden = !isQuiet(turn);
-    if (turn.done !== last?.done || turn.error !== last?.error) this.#updateFoot(turn);
+    if (turn.state !== last?.state || turn.done !== last?.done || turn.error !== last?.error) {
+      const regenerate = () => this.actions.regenerate(this.#turn ?? turn);
+      this.foot.replaceChildren(...footOf(turn, regenerate));
+    }
   }
 
   /** Give up what still ticks. */
@@ -99,44 +102,6 @@ export class TurnView {
     );
     this.countdown.until(Date.now() + retry.delay_seconds * 1000);
   }
-
-  /** @param {Turn} turn */
-  #updateFoot(turn) {
-    const { done, error } = turn;
-    const parts = [];
-    if (error) parts.push(this.#failure(turn, error));
-    const mark = done && !error ? ending(done.stop_reason) : undefined;
-    if (mark) parts.push(element("p", { class: "mark" }, mark));
-    if (done) {
-      const text = turn.blocks.filter((block) => block.type === "text").map((block) => block.text);
-      const tools = element("div", { class: "meta" });
-      if (text.some(Boolean)) tools.append(copyButton("Copy answer", () => text.join("\n\n")));
-      tools.append(usageLine(turn));
-      parts.push(tools);
-    }
-    this.foot.replaceChildren(...parts);
-  }
-
-  /**
-   * @param {Turn} turn
-   * @param {NonNullable<Turn["error"]>} error
-   */
-  #failure(turn, error) {
-    const { title, remedy } = explain(error.code, error.message);
-    const callout = element("div", { class: "callout" }, element("strong", {}, title));
-    if (remedy) callout.append(element("span", {}, remedy));
-    if (turn.blocks.length > 0) callout.append(element("span", {}, "What came so far is kept."));
-    if (error.message && error.message !== title) {
-      callout.append(element("small", { dir: "auto" }, error.message));
-    }
-    if (error.retryable) {
-      const again = () => this.again(plain(turn.content));
-      callout.append(
-        element("button", { type: "button", class: "again", onclick: again }, "Send again"),
-      );
-    }
-    return callout;
-  }
 }
 
 /**
@@ -168,24 +133,6 @@ function isQuiet(turn) {
   return turn.blocks.every(({ type, state, complete }) =>
     type === "tool" ? state === "done" : complete,
   );
-}
-
-/** @param {Turn} turn */
-function usageLine({ usage, done }) {
-  const line = element("p", { class: "usage" });
-  /** @param {string} text @param {string} [meaning] */
-  const add = (text, meaning) => line.append(element("span", { title: meaning }, text));
-  if (usage) {
-    const cached = usage.cache_read_input_tokens ?? 0;
-    const read = (usage.input_tokens ?? 0) + cached + (usage.cache_creation_input_tokens ?? 0);
-    const about = usage.estimated ? "≈ " : "";
-    add(`${about}${counted(read)} in`, "Tokens Claude read");
-    if (cached > 0) add(`${counted(cached)} cached`, "of these, from its cache");
-    add(`${about}${counted(usage.output_tokens ?? 0)} out`, "Tokens Claude wrote");
-  }
-  if (done?.cost_usd !== undefined) add(cost(done.cost_usd));
-  if (done) add(duration(done.duration_ms));
-  return line;
 }
 
 function dots() {

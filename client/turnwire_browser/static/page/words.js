@@ -64,6 +64,10 @@ const EXPLANATIONS = {
     title: "The server is restarting.",
     remedy: "Try again in a moment.",
   },
+  unknown_turn: {
+    title: "This was replaced already, perhaps in another window.",
+    remedy: "Trying again sends it as a new message.",
+  },
   unauthorized: {
     title: "You are not signed in to this server.",
     remedy: "Enter its token, then try again.",
@@ -97,25 +101,45 @@ export function retryCause(code) {
   return "Claude could not answer";
 }
 
-/** @type {Record<string, string>} */
+/** @type {Record<string, Explanation | undefined>} */
 const ENDINGS = {
-  cancelled: "Stopped",
-  max_tokens: "Cut off at the length limit",
-  refusal: "Claude declined to answer this",
-  model_context_window_exceeded: "Cut off: the conversation is too long for the model",
-  interrupted: "Interrupted: the server stopped while answering",
-  max_steps: "Stopped after too many tool calls",
-  failed: "Failed",
+  end_turn: undefined,
+  cancelled: { title: "Stopped", remedy: "" },
+  stop_sequence: { title: "Ended at a stop sequence", remedy: "" },
+  max_tokens: {
+    title: "Cut off at the length limit",
+    remedy: "Ask Claude to continue, or for a shorter answer.",
+  },
+  model_context_window_exceeded: {
+    title: "Cut off: the conversation has become too long for the model",
+    remedy: "Start a new chat and bring along what matters.",
+  },
+  refusal: {
+    title: "Claude declined to answer this",
+    remedy: "Claude will not see this exchange again. Edit your message, or ask something else.",
+  },
+  max_steps: {
+    title: "Stopped after too many tool calls",
+    remedy: "Ask Claude to go on, or for less at once.",
+  },
+  interrupted: {
+    title: "Interrupted: the server was restarted",
+    remedy: "What came so far is kept. Regenerate the answer, or just go on.",
+  },
+  failed: { title: "Failed", remedy: "Regenerate the answer, or just go on." },
 };
 
 /**
- * How an answer ended, where that deserves a mark; undefined for an ordinary end.
+ * How an answer ended, where that deserves a mark; undefined for an ordinary end. A reason nobody
+ * knows here is told as it is.
  *
  * @param {string} stopReason
- * @returns {string | undefined}
+ * @param {boolean} hasBegun whether the turn has been running at all
+ * @returns {Explanation | undefined}
  */
-export function ending(stopReason) {
-  return ENDINGS[stopReason];
+export function ending(stopReason, hasBegun) {
+  if (!hasBegun) return { title: "Not answered", remedy: "It was removed before its turn came." };
+  return stopReason in ENDINGS ? ENDINGS[stopReason] : { title: `Ended: ${stopReason}`, remedy: "" };
 }
 
 /** @param {number} count */

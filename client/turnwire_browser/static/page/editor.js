@@ -1,0 +1,71 @@
+/** A user's message being edited in its place; what is written survives leaving and coming back. */
+
+import { element } from "./element.js";
+import { isEnter, takesEscape } from "./keys.js";
+import { recall, remember } from "./storage.js";
+
+export class Editor {
+  #draft;
+
+  /**
+   * @param {string} turn whose message it is; names the draft
+   * @param {string} text
+   * @param {{ send(text: string): void, leave(): void }} actions
+   */
+  constructor(turn, text, { send, leave }) {
+    this.#draft = `edit.${turn}`;
+    this.field = element("textarea", { rows: 2, dir: "auto", "aria-label": "Edit your message" });
+    this.field.value = recall(this.#draft) ?? text;
+    const finish = () => {
+      const edited = this.field.value.trim();
+      if (!edited) return;
+      remember(this.#draft, "");
+      send(edited);
+    };
+    const cancel = () => {
+      remember(this.#draft, "");
+      leave();
+    };
+    this.field.addEventListener("keydown", (event) => {
+      if (takesEscape(event)) cancel();
+      else if (isEnter(event)) {
+        event.preventDefault();
+        finish();
+      }
+    });
+    this.field.addEventListener("input", () => {
+      remember(this.#draft, this.field.value);
+      this.#fit();
+    });
+    /** @param {SubmitEvent} event */
+    const onsubmit = (event) => {
+      event.preventDefault();
+      finish();
+    };
+    this.element = element(
+      "form",
+      { class: "editor", onsubmit },
+      this.field,
+      element(
+        "div",
+        { class: "editor-row" },
+        element("small", {}, "Replaces what came after it"),
+        element("button", { type: "button", onclick: cancel }, "Cancel"),
+        element("button", { type: "submit", class: "primary" }, "Send"),
+      ),
+    );
+  }
+
+  /** Once it is in the page. */
+  focus() {
+    this.#fit();
+    this.field.focus();
+    this.field.setSelectionRange(this.field.value.length, this.field.value.length);
+  }
+
+  #fit() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.field.style.height = "auto";
+    this.field.style.height = `${this.field.scrollHeight}px`;
+  }
+}

@@ -1,0 +1,104 @@
+/** The user's conversations as the service keeps them: list, rename, delete, export; knows no view. */
+
+import { TurnwireError } from "../turnwire.js";
+
+/**
+ * @typedef {object} Head A conversation without what was said in it.
+ * @property {string} conversation
+ * @property {string} title
+ * @property {string} updated_at
+ */
+
+/** @typedef {"markdown" | "json"} Format */
+
+/** @type {Record<Format, string>} */
+const SUFFIXES = { markdown: "md", json: "json" };
+
+export class Library {
+  #token;
+
+  /** @param {string | undefined} token for a service that wants one */
+  constructor(token) {
+    this.#token = token;
+  }
+
+  /**
+   * Newest first.
+   *
+   * @param {number} limit
+   * @param {string} [before] the `next` of the page before
+   * @returns {Promise<{ conversations: Head[], next?: string }>}
+   * @throws {TurnwireError}
+   */
+  async list(limit, before) {
+    const query = new URLSearchParams({ limit: String(limit), ...(before && { before }) });
+    return (await this.#request("GET", `?${query}`)).json();
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} title
+   * @throws {TurnwireError}
+   */
+  async rename(id, title) {
+    await this.#request("PATCH", `/${encodeURIComponent(id)}`, { title });
+  }
+
+  /**
+   * For good; what runs in it is stopped.
+   *
+   * @param {string} id
+   * @throws {TurnwireError}
+   */
+  async remove(id) {
+    await this.#request("DELETE", `/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * Hand the conversation to the browser as a file to keep. Not a plain link: that has no header
+   * for the token.
+   *
+   * @param {Head} head
+   * @param {Format} format
+   * @throws {TurnwireError}
+   */
+  async save({ conversation, title }, format) {
+    const path = `/${encodeURIComponent(conversation)}/export?format=${format}`;
+    const url = URL.createObjectURL(await (await this.#request("GET", path)).blob());
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = `${fileName(title) || conversation}.${SUFFIXES[format]}`;
+    link.click();
+    URL.revokeObjectURL(url);
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path below v1/conversations
+   * @param {object} [body]
+   */
+  async #request(method, path, body) {
+    const headers = new Headers();
+    if (this.#token !== undefined) headers.set("Authorization", `Bearer ${this.#token}`);
+    if (body) headers.set("Content-Type", "application/json");
+    const url = new URL(`v1/conversations${path}`, document.baseURI);
+    try {
+      const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+      if (response.ok) return response;
+      const { error } = await response.json();
+      throw new TurnwireError(error.code, error.message, { retryable: error.retryable });
+    } catch (error) {
+      if (error instanceof TurnwireError) throw error;
+      throw new TurnwireError("network_error", "The service did not answer.", { retryable: true });
+    }
+  }
+}
+
+/**
+ * A title without what file systems refuse.
+ *
+ * @param {string} title
+ */
+function fileName(title) {
+  return title.replace(/[\p{Cc}\\/:*?"<>|]+/gu, " ").replace(/\s+/g, " ").trim().slice(0, 60).trim();
+}

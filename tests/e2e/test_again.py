@@ -1,0 +1,136 @@
+"""Regenerate, edit, queue and interrupt on the chat page, in Chromium over the real service."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import OpenTab, Tab
+from turnwire_simulator import Answer, Gate, Simulator, Text
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_regenerate_in_one_tab_is_seen_in_the_other(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("first")), Answer(Text("second")), Answer(Text("third")))
+    await tab.ask("One")
+    await expect(tab.answers).to_have_text("first")
+    await tab.ask("Two")
+    await expect(tab.answers).to_have_text(["first", "second"])
+    other = await open_tab(tab.page.url)
+    await expect(other.answers).to_have_text(["first", "second"])
+    again = tab.page.get_by_role("button", name="Regenerate")
+    await expect(again).to_have_count(1)
+    await again.focus()
+    await tab.page.keyboard.press("Enter")
+    for each in (tab, other):
+        await expect(each.answers).to_have_text(["first", "third"])
+        await expect(each.bubbles).to_have_text(["One", "Two"])
+    assert "second" not in str(simulator.requests[-1])
+
+
+async def test_edit_in_one_tab_is_seen_in_the_other(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("first")), Answer(Text("second")), Answer(Text("edited")))
+    await tab.ask("One")
+    await expect(tab.answers).to_have_text("first")
+    await tab.ask("Two")
+    await expect(tab.answers).to_have_text(["first", "second"])
+    other = await open_tab(tab.page.url)
+    await expect(other.answers).to_have_text(["first", "second"])
+    await tab.page.get_by_role("button", name="Edit message").first.focus()
+    await tab.page.keyboard.press("Enter")
+    field = tab.page.get_by_label("Edit your message")
+    await expect(field).to_have_value("One")
+    await field.fill("Uno")
+    await field.press("Enter")
+    for each in (tab, other):
+        await expect(each.bubbles).to_have_text(["Uno"])
+        await expect(each.answers).to_have_text(["edited"])
+
+
+async def test_escape_leaves_the_editor_and_does_not_stop_the_answer(
+    tab: Tab, simulator: Simulator
+) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["one ", gate, "two"])))
+    await tab.ask("Count")
+    await expect(tab.answers).to_have_text("one")
+    await tab.page.get_by_role("button", name="Edit message").press("Enter")
+    await tab.page.get_by_label("Edit your message").press("Escape")
+    await expect(tab.bubbles).to_have_text(["Count"])
+    gate.open()
+    await expect(tab.answers).to_have_text("one two")
+    await expect(tab.marks).to_have_count(0)
+
+
+async def test_regenerate_and_edit_while_it_runs(tab: Tab, simulator: Simulator) -> None:
+    simulator.program(Answer(Text(["first ", Gate()])), Answer(Text(["second ", Gate()])))
+    simulator.program(Answer(Text("third")))
+    await tab.ask("Go")
+    await expect(tab.answers).to_have_text("first")
+    await tab.page.get_by_role("button", name="Regenerate").click()
+    await expect(tab.answers).to_have_text("second")
+    await tab.page.get_by_role("button", name="Edit message").click()
+    await tab.page.get_by_label("Edit your message").fill("Go now")
+    await tab.page.get_by_label("Edit your message").press("Enter")
+    await expect(tab.answers).to_have_text("third")
+    await expect(tab.bubbles).to_have_text(["Go now"])
+
+
+async def test_text_being_edited_in_a_turn_that_is_replaced_elsewhere_goes_to_the_composer(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("first")), Answer(Text("second")))
+    await tab.ask("Hello")
+    await expect(tab.answers).to_have_text("first")
+    other = await open_tab(tab.page.url)
+    await other.page.get_by_role("button", name="Edit message").press("Enter")
+    await other.page.get_by_label("Edit your message").fill("Hello, hello")
+    await tab.page.get_by_role("button", name="Regenerate").click()
+    await expect(other.answers).to_have_text("second")
+    await expect(other.message).to_have_value("Hello, hello")
+
+
+async def test_a_message_sent_while_an_answer_runs_waits_and_can_be_removed(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    asked, gate = len(simulator.requests), Gate()
+    simulator.program(Answer(Text(["first ", gate, "done"])), Answer(Text("third")))
+    await tab.ask("One")
+    await expect(tab.answers).to_have_text("first")
+    await tab.ask("Two")
+    await tab.ask("Three")
+    await expect(tab.queued).to_have_text(["Two", "Three"])
+    other = await open_tab(tab.page.url)
+    await expect(other.queued).to_have_text(["Two", "Three"])
+    await other.page.get_by_role("button", name="Remove").first.click()
+    for each in (tab, other):
+        await expect(each.queued).to_have_text(["Three"])
+        await expect(each.marks).to_have_text("Not answered")
+    gate.open()
+    for each in (tab, other):
+        await expect(each.answers).to_have_text(["first done", "third"])
+        await expect(each.queued).to_have_count(0)
+    assert len(simulator.requests) == asked + 2
+
+
+async def test_interrupt_ends_the_answer_and_is_answered_before_what_waits(
+    tab: Tab, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text(["first ", Gate()])))
+    gate = Gate()
+    simulator.program(Answer(Text(["urgent ", gate, "answer"])), Answer(Text("later")))
+    await tab.ask("One")
+    await expect(tab.answers).to_have_text("first")
+    await tab.ask("Patient")
+    await expect(tab.queued).to_have_text(["Patient"])
+    await tab.message.fill("Urgent")
+    await tab.page.get_by_role("button", name="Interrupt").click()
+    await expect(tab.answers).to_have_text(["first", "urgent"])
+    await expect(tab.bubbles).to_have_text(["One", "Urgent", "Patient"])
+    await expect(tab.marks).to_have_text("Stopped")
+    gate.open()
+    await expect(tab.answers).to_have_text(["first", "urgent answer", "later"])
+    await expect(tab.bubbles).to_have_text(["One", "Urgent", "Patient"])
