@@ -17,7 +17,7 @@ TOOLS = Path(__file__).with_name("tools.py")
 
 OpenTab = Callable[..., Awaitable["Tab"]]
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)
 
 
 class Tab:

@@ -41,6 +41,8 @@ async def serving(model_url: str, folder: Path, *flags: str) -> AsyncIterator[st
                 "chat.db",
                 "--base-delay",
                 "0.2",
+                "--drain-grace",
+                "0",
                 *flags,
             ),
             cwd=folder,
