@@ -82,7 +82,7 @@ class Load:
         try:
             return await turn
         except TurnFailed as failed:
-            assert failed.reply is not None
+            assert failed.reply is not None  # noqa: PT017
             return failed.reply
 
     async def _watch(self, chat: Conversation) -> None:

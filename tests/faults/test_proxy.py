@@ -128,10 +128,13 @@ async def test_a_link_lost_at_any_event_is_not_noticed_by_who_iterates_the_turn(
             tools=[look_up],
             limits={"heartbeat_seconds": 0.2},
         )
-        async with serving(turnwire) as address, asyncio.timeout(PATIENCE_SECONDS):
-            async with asyncio.TaskGroup() as group:
-                for place in range(EVENTS + 1):
-                    group.create_task(break_at(place))
+        async with (
+            serving(turnwire) as address,
+            asyncio.timeout(PATIENCE_SECONDS),
+            asyncio.TaskGroup() as group,
+        ):
+            for place in range(EVENTS + 1):
+                group.create_task(break_at(place))
     assert looked_up == {"some": EVENTS + 1}
 
 

@@ -167,9 +167,11 @@ async def test_last_event_id_of_done_ends_the_reconnecting(
         await sse.until("done")
         async with stream(address, which, "", sse.sent[-1].id) as again:
             assert again.response.status_code == 204
-    async with serve(simulator, db) as address:
-        async with stream(address, which, "", sse.sent[-1].id) as again:
-            assert again.response.status_code == 204
+    async with (
+        serve(simulator, db) as address,
+        stream(address, which, "", sse.sent[-1].id) as again,
+    ):
+        assert again.response.status_code == 204
     assert len(simulator.requests) == 1
 
 

@@ -11,13 +11,19 @@ from typing import Any
 
 import pytest
 
+from tests.faults.core import ANNA, Reader, core_on
 from tests.faults.oracle import check_log, check_reader
 from tests.faults.reading import log_of, over_sse, over_websocket
 from tests.faults.server import KillableServer, killable
 from tests.server.service import serving, turnwire_over
 from tests.server.sse import asking
+from tests.server.store.filling import bodies_of, opened
 from tests.server.wire import Wire, wired
-from turnwire_protocol import Error, Message, fold
+from turnwire_protocol import Error, Message, SendBody, fold
+from turnwire_server.core.entry import events_of, load
+from turnwire_server.model.claude import Claude, connect
+from turnwire_server.store.port import Batch
+from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking
 
 PATIENCE_SECONDS = 20
@@ -42,7 +48,11 @@ def locked(db: Path) -> Iterator[Trouble]:
     """Another program writes to the database, until the yielded function is called."""
     with closing(sqlite3.connect(db, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        yield lambda: other.execute("ROLLBACK") and None
+
+        def end() -> None:
+            other.execute("ROLLBACK")
+
+        yield end
 
 
 class Place:
@@ -126,9 +136,7 @@ async def test_sends_are_refused_while_nothing_can_be_stored_and_work_once_after
                 assert response.json()["error"]["code"] == "storage_unavailable"
             assert await ready(address) == 503
             assert await log_of(address, conversation) == before
-            seen = await over_sse(
-                address, conversation, after=1, epoch=epoch, upto=before[-1].seq
-            )
+            seen = await over_sse(address, conversation, after=1, epoch=epoch, upto=before[-1].seq)
             assert [before[0], *seen] == before
             end_trouble()
         first, second = await healed(wire, **said), await wire.ask("send", **said)
@@ -194,3 +202,51 @@ async def test_a_turn_whose_tail_cannot_be_stored_ends_failed_and_the_next_one_w
         assert errors == ["storage_unavailable"]
         assert fold(log).turns[ack["turn"]].text == "head tail"
     assert sum(count(simulator).values()) == 2
+
+
+class AnnouncingStore(SqliteStore):
+    """Tells when it is asked to store something."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = asyncio.Event()
+
+    async def append(self, batches: list[Batch]) -> None:
+        """See `Store.append`."""
+        self.asked.set()
+        await super().append(batches)
+
+
+async def test_closing_while_a_commit_is_under_way_stores_how_the_turn_ended(
+    simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["one ", gate, "two ", Gate(), "never"])))
+    db = tmp_path / "chat.db"
+    model = Claude(connect(simulator.url, "test-key"), stall_timeout_seconds=60)
+    store = AnnouncingStore(db)
+    core = core_on(store, model)
+    await core.start()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        accepted = await core.send(ANNA, SendBody(content="Count"))
+        conversation, epoch = accepted.ack.conversation or "", accepted.ack.epoch or ""
+        await accepted.durable
+        reader = Reader()
+        await reader.connect(core, conversation, epoch)
+        await reader.until(lambda seen: any(event.type == "token" for event in seen))
+        with locked(db) as end_trouble:
+            store.asked.clear()
+            gate.open()
+            await store.asked.wait()
+            closing_core = asyncio.create_task(core.close())
+            await asyncio.sleep(0)
+            end_trouble()
+            await closing_core
+        await model.close()
+        async with opened(db) as again:
+            log = events_of(
+                item for body in await bodies_of(again, conversation) for item in load(body)
+            )
+    check_log(log)
+    assert fold(log).turns[accepted.ack.turn or ""].text == "one two "
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -71,16 +71,19 @@ def rest_router(
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
 
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
+        cursor = None if last_event_id is None else parse_sse_id(last_event_id)
+        if cursor is not None and send.conversation not in (None, cursor[0]):
+            raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
         if send.on_detach is None:
             send = send.model_copy(update={"on_detach": "cancel"})
         accepted = await conversations.send(principal_of(request), send)
         # Shielded: whoever else waits for it must not lose it with this request.
         await asyncio.shield(accepted.durable)
         turn, conversation = accepted.ack.turn or "", accepted.ack.conversation or ""
-        if last_event_id is None:
+        if cursor is None:
             follower = accepted.follow(_nobody)
         else:
-            named, epoch, seq = parse_sse_id(last_event_id)
+            named, epoch, seq = cursor
             if named != conversation:
                 raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
             if (

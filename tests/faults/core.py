@@ -1,0 +1,72 @@
+"""The core of a service, without transports and in the test's own process, and a reader of it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from pydantic_core import from_json
+
+from turnwire_protocol import Event, parse_event
+from turnwire_server.core.conversations import Conversations
+from turnwire_server.core.follower import Follower, Frame
+from turnwire_server.core.limits import Limits
+from turnwire_server.core.options import Policy
+from turnwire_server.core.turn import Services
+from turnwire_server.model.port import Model
+from turnwire_server.store.port import Store
+from turnwire_server.tools.toolset import Toolset
+
+__all__ = ["ANNA", "Reader", "core_on"]
+
+ANNA = "anna"
+
+
+def core_on(store: Store, model: Model, *, max_queued: int = 8) -> Conversations:
+    """A core that is not started yet."""
+    policy = Policy(model="claude-sonnet-5-5", max_queued=max_queued, detach_grace_seconds=0.0)
+    services = Services(model=model, toolset=Toolset([], timeout_seconds=10), policy=policy)
+    return Conversations(store, services, Limits())
+
+
+class Reader:
+    """One who reads a conversation from a cursor on, and may come back to another core."""
+
+    def __init__(self, after: int = 0) -> None:
+        self.start = after
+        self.frames: list[Frame] = []
+        self.seen: list[Event] = []
+        self._follower: Follower | None = None
+        self._woken = asyncio.Event()
+
+    @property
+    def cursor(self) -> int:
+        """The last seq it has read."""
+        return self.seen[-1].seq if self.seen else self.start
+
+    async def connect(self, core: Conversations, conversation: str, epoch: str) -> None:
+        """Read on from the cursor."""
+        self.disconnect()
+        self._follower, _ = await core.follow(
+            ANNA, conversation, after=self.cursor, epoch=epoch, wake=self._woken.set
+        )
+        assert self._follower.reset is None, "the log never goes back"
+
+    def disconnect(self) -> None:
+        """Read no more, until the next `connect`."""
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    async def drain(self) -> None:
+        """Read what there is."""
+        while self._follower is not None and (frames := await self._follower.read()):
+            self.frames += frames
+            self.seen += (parse_event(from_json(frame.text)) for frame in frames)
+
+    async def until(self, predicate: Callable[[Sequence[Event]], bool]) -> None:
+        """Read until the predicate is true of all that was seen."""
+        while True:
+            self._woken.clear()
+            await self.drain()
+            if predicate(self.seen):
+                return
+            await self._woken.wait()
