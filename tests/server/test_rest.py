@@ -284,6 +284,17 @@ async def test_a_renamed_conversation_is_listed_and_exported_under_its_title(
     assert exported.json()["turns"] == (answer_turns(answer.json()))
 
 
+async def test_a_renamed_conversation_keeps_its_title_when_it_goes_on(address: str) -> None:
+    async with wired(address) as wire, asking(address) as client:
+        conversation = (await wire.ask("send", content="one"))["conversation"]
+        await wire.until("done")
+        await client.patch(f"/v1/conversations/{conversation}", json={"title": "Renamed"})
+        await wire.ask("send", content="two", conversation=conversation)
+        await wire.until("done")
+        listed = (await client.get("/v1/conversations")).json()["conversations"]
+    assert [head["title"] for head in listed] == ["Renamed"]
+
+
 async def test_a_title_must_be_one_and_its_conversation_must_be_there(address: str) -> None:
     async with asking(address) as client:
         unknown = await client.patch("/v1/conversations/c_x", json={"title": "x"})

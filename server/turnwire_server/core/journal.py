@@ -142,6 +142,8 @@ class Journal:
         """See `Source.stored`: readers may see up to `upto` now."""
         self.log.durable = upto
         self._withdrawn = None
+        # It went with the first batch; with a later one it would undo a renaming.
+        self.title = None
         self._frames.clear()
         if self._waiting:
             for seq, future in self._waiting:
