@@ -27,6 +27,8 @@ __all__ = [
     "DecideBody",
     "Hello",
     "Ping",
+    "Progress",
+    "ProgressBody",
     "Send",
     "SendBody",
     "Subscribe",
@@ -202,6 +204,22 @@ class ToolOutput(_Command, ToolOutputBody):
     conversation: Name
 
 
+class ProgressBody(_Strict):
+    """How far a tool is that runs in a client; `fraction` is from 0 to 1."""
+
+    tool_id: Name
+    runner: Name
+    message: str = Field(max_length=4096)
+    fraction: float | None = Field(default=None, ge=0, le=1)
+
+
+class Progress(_Command, ProgressBody):
+    """Tell the readers how far a client's tool is."""
+
+    type: Literal["progress"] = "progress"
+    conversation: Name
+
+
 class Ping(_Command):
     """Is anyone there?"""
 
@@ -209,7 +227,7 @@ class Ping(_Command):
 
 
 Command = Annotated[
-    Hello | Send | Cancel | Subscribe | Unsubscribe | Decide | ToolOutput | Ping,
+    Hello | Send | Cancel | Subscribe | Unsubscribe | Decide | ToolOutput | Progress | Ping,
     Field(discriminator="type"),
 ]
 
@@ -217,7 +235,7 @@ COMMAND: TypeAdapter[Any] = TypeAdapter(Command)
 
 _MODELS: dict[str, type[_Command]] = {
     model.model_fields["type"].default: model
-    for model in (Hello, Send, Cancel, Subscribe, Unsubscribe, Decide, ToolOutput, Ping)
+    for model in (Hello, Send, Cancel, Subscribe, Unsubscribe, Decide, ToolOutput, Progress, Ping)
 }
 COMMAND_TYPES = frozenset(_MODELS)
 

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from turnwire_protocol import Ack, CancelBody, Code, Event, Message, Retract, SendBody, StopReason
+from turnwire_protocol import (
+    Ack,
+    CancelBody,
+    Code,
+    DecideBody,
+    Event,
+    Message,
+    ProgressBody,
+    Retract,
+    SendBody,
+    StopReason,
+    ToolOutputBody,
+)
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.entry import Entry, Item, Run
 from turnwire_server.core.follower import Follower
@@ -99,8 +111,6 @@ class Conversation:
             if record.fingerprint != fingerprint:
                 raise Refused(Code.KEY_REUSED, "key: was used for another message")
             return self._accepted(record)
-        if send.client_tools is not None:
-            raise Refused(Code.UNSUPPORTED, "client_tools: not supported by this server yet")
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
         self._make_room(send)
         turn = Turn(
@@ -215,6 +225,23 @@ class Conversation:
         turn.end(StopReason.CANCELLED)
         return Ack(id="", turn=turn.id, outcome="queued_removed" if was_queued else "cancelling")
 
+    def answer(self, answer: DecideBody | ToolOutputBody | ProgressBody) -> None:
+        """Somebody answers a tool call of the running turn.
+
+        Raises:
+            Refused: it took no effect.
+        """
+        if self.running is None:
+            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no turn is running")
+        calls = self.running.calls
+        match answer:
+            case DecideBody():
+                calls.decide(answer)
+            case ToolOutputBody():
+                calls.take_output(answer)
+            case ProgressBody():
+                calls.take_progress(answer)
+
     def interrupt(self) -> None:
         """The process goes down: end all turns."""
         # The waiting ones first, so that none of them begins.
@@ -237,16 +264,20 @@ class Conversation:
         return self._journal.end
 
     def on_detached(self) -> None:
-        """If nobody looks and the turn is not to outlive that, end it after the grace time."""
+        """If nobody looks for the grace time, nobody runs tools, and perhaps nobody wants it."""
         turn = self.running
-        if turn is not None and turn.cancel_on_detach and not self._journal.has_followers:
+        if turn is not None and not self._journal.has_followers:
             grace = self._services.policy.detach_grace_seconds
             asyncio.get_running_loop().call_later(grace, self._end_if_detached, turn)
 
     def _end_if_detached(self, turn: Turn) -> None:
         # A reader who came and went meanwhile has started a grace time of its own.
-        if self.running is turn and not self._journal.has_followers and not self.is_draining:
+        if self.running is not turn or self._journal.has_followers or self.is_draining:
+            return
+        if turn.cancel_on_detach:
             turn.end(StopReason.CANCELLED)
+        else:
+            turn.calls.abandon()
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""

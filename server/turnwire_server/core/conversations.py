@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from turnwire_protocol import Ack, Cancel, Code, Command, Decide, SendBody, ToolOutput
+from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.conversation import Accepted, Conversation
 from turnwire_server.core.entry import join
@@ -116,9 +116,10 @@ class Conversations:
                 conversation = await self._find(principal, command.conversation)
                 ack = conversation.cancel(command)
                 return ack.model_copy(update={"id": command.id})
-            case Decide() | ToolOutput():
-                await self._find(principal, command.conversation)
-                raise Refused(Code.UNSUPPORTED, "type: not supported by this server yet")
+            case Decide() | ToolOutput() | Progress():
+                conversation = await self._find(principal, command.conversation)
+                conversation.answer(command)
+                return Ack(id=command.id)
             case _:
                 raise Refused(Code.BAD_COMMAND, "type: not a command to a conversation")
 

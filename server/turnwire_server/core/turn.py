@@ -123,8 +123,16 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ledger = Ledger()
-        self._toolset = services.toolset.subset(options.tools)
-        self._calls = Calls(self._write, toolset=self._toolset, context=self._tool_context)
+        self.calls = Calls(
+            self._write,
+            toolset=services.toolset.subset(options.tools),
+            client_tools=options.client_tools,
+            runner=options.runner,
+            approval_timeout_seconds=services.policy.approval_timeout_seconds,
+            client_tool_timeout_seconds=services.policy.client_tool_timeout_seconds,
+            context=self._tool_context,
+        )
+        """Its tool calls: decisions and outputs from outside go there."""
         self._step = 0
         self._attempt = 0
         self._next_block = 0
@@ -148,7 +156,7 @@ class Turn:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
         if self.state is TurnState.DONE:
             return
-        self._calls.end(stop_reason)
+        self.calls.end(stop_reason)
         if error is not None:
             self._write(
                 Error,
@@ -218,7 +226,7 @@ class Turn:
             if reason == "tool_use":
                 if self._step >= policy.max_steps:
                     return StopReason.MAX_STEPS
-                await self._calls.run()
+                await self.calls.run()
             elif reason == "pause_turn":
                 if self._step >= policy.max_steps:
                     return StopReason.MAX_STEPS
@@ -269,7 +277,7 @@ class Turn:
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
-            tools=self._toolset.specifications(),
+            tools=self.calls.specifications,
             container=self._writer.container(),
         )
         reason = ""
@@ -300,20 +308,20 @@ class Turn:
             case ThinkingPart():
                 self._delta(Thinking, block, part.text)
             case ToolInputPart():
-                self._calls.append_input(part)
+                self.calls.append_input(part)
                 self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
             case ToolPart():
-                self._calls.announce(part, block)
+                self.calls.announce(part, block)
             case ToolResultPart():
-                self._calls.provide(part)
+                self.calls.provide(part)
             case BlockEnd():
-                self._calls.complete(block)
+                self.calls.complete(block)
                 self._write(BlockStop, private=part.raw, block=block)
 
     def _rewind(self, block: int) -> None:
         self._write(Rewind, block=block)
         self._next_block, self._rewind_to = block, None
-        self._calls.rewind(block)
+        self.calls.rewind(block)
 
     def _delta(self, type: Any, block: int, text: str, *, tool_id: str | None = None) -> None:
         if self.state is not TurnState.DONE:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -18,7 +18,7 @@ from turnwire_protocol import Content, TextBlock
 from turnwire_server.errors import SettingsError
 from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext, as_tool
 
-__all__ = ["Outcome", "Toolset"]
+__all__ = ["Outcome", "Toolset", "schema_problem"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,8 @@ class Toolset:
     def _add(self, tool: Tool) -> None:
         if tool.name in self._tools:
             raise SettingsError(f"tools: two are named {tool.name!r}")
-        try:
-            Draft202012Validator.check_schema(tool.input_schema)
-        except SchemaError as error:
-            raise SettingsError(f"tools: the schema of {tool.name!r}: {error.message}") from error
+        if problem := schema_problem(tool.input_schema):
+            raise SettingsError(f"tools: the schema of {tool.name!r}: {problem}")
         self._tools[tool.name] = tool
         self._validators[tool.name] = Draft202012Validator(tool.input_schema)
 
@@ -62,6 +60,23 @@ class Toolset:
         subset = copy(self)
         subset._tools = {name: self._tools[name] for name in names if name in self._tools}
         return subset
+
+    def with_tools(self, tools: Iterable[Tool]) -> "Toolset":
+        """These tools and those, sharing these threads.
+
+        Raises:
+            SettingsError: two have one name, or a schema is none.
+        """
+        more = copy(self)
+        more._tools, more._validators = dict(self._tools), dict(self._validators)
+        for tool in tools:
+            more._add(tool)
+        return more
+
+    def runs_on(self, name: str) -> Literal["server", "client"]:
+        """Where a call of this name runs; an unknown one fails in the server."""
+        tool = self._tools.get(name)
+        return "server" if tool is None else tool.runs_on
 
     @property
     def names(self) -> list[str]:
@@ -89,6 +104,10 @@ class Toolset:
         if error is None:
             return None
         return f"Invalid input at {error.json_path}: {error.message[:_PROBLEM_CHARS]}"
+
+    def needs_approval(self, name: str, input: dict[str, Any]) -> bool:
+        """Whether somebody must allow this call."""
+        return self._tools[name].needs_approval(input)
 
     async def run(self, name: str, input: dict[str, Any], context: ToolContext) -> Outcome:
         """Run a call that has no problem. Never raises but on cancellation.
@@ -123,6 +142,15 @@ class Toolset:
         return await anyio.to_thread.run_sync(
             run, tool.function, input, abandon_on_cancel=True, limiter=self._threads
         )
+
+
+def schema_problem(schema: dict[str, Any]) -> str | None:
+    """Why this is no JSON Schema of a tool's input; None if it is one."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return error.message[:_PROBLEM_CHARS]
+    return None if schema.get("type") == "object" else "its type must be object"
 
 
 def _content(value: Any) -> Content:
