@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from turnwire_protocol.cursor import MAX_SEQ
 from turnwire_protocol.errors import BadCommand, BadFrame
-from turnwire_protocol.events import Content, Object
+from turnwire_protocol.events import Content, Object, TextBlock
 
 __all__ = [
     "Cancel",
@@ -114,8 +114,8 @@ class SendBody(_Strict):
     @classmethod
     def _says_something(cls, content: Content) -> Content:
         # The Messages API refuses text that is only white space, and the next send with it.
-        texts = [content] if isinstance(content, str) else [block.text for block in content]
-        if not any(text.strip() for text in texts):
+        blocks = [TextBlock(text=content)] if isinstance(content, str) else content
+        if not any(not isinstance(block, TextBlock) or block.text.strip() for block in blocks):
             raise PydanticCustomError("blank", "text that is not only white space is required")
         return content
 
@@ -210,7 +210,7 @@ class ProgressBody(_Strict):
     tool_id: Name
     runner: Name
     message: str = Field(max_length=4096)
-    fraction: float | None = Field(default=None, ge=0, le=1)
+    fraction: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
 
 
 class Progress(_Command, ProgressBody):

@@ -16,7 +16,6 @@ from pydantic_core import to_json
 from turnwire_protocol import (
     ClientTool,
     Code,
-    Content,
     DecideBody,
     ProgressBody,
     TextBlock,
@@ -39,6 +38,9 @@ __all__ = ["Calls", "Write"]
 
 _PROGRESS_INTERVAL_SECONDS = 0.1
 _PROGRESS_CHARS = 1000
+_MAX_ANSWER_BYTES = 256 * 1024
+"""Largest output or edited input that a client may give."""
+_NOTE_CHARS = 10_000
 
 
 class Write(Protocol):
@@ -52,7 +54,7 @@ class Write(Protocol):
 class ClientToolError(Exception):
     """A client says that its tool failed; `content` is what the model is shown."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: str | list[dict[str, Any]]) -> None:
         super().__init__("the client's tool failed")
         self.content = content
 
@@ -179,7 +181,7 @@ class Calls:
                 return
             if decision.input is not None and decision.input != input:
                 input = decision.input
-                note = f"The user changed the input to {to_json(input).decode()}"
+                note = _note(input)
         self._write(
             ToolExecuting,
             tool_id=call.tool_id,
@@ -198,7 +200,8 @@ class Calls:
         """Wait for somebody's decision; none in time counts as deny."""
         timeout = self._approval_timeout_seconds
         expires = datetime.now(UTC) + timedelta(seconds=timeout)
-        call.decision = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        call.decision = loop.create_future()
         self._write(
             ToolApproval,
             tool_id=call.tool_id,
@@ -206,13 +209,19 @@ class Calls:
             input=input,
             expires_at=expires.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
+        # The timer decides like everybody else: a time-out of the wait could come in between a
+        # decision and the task's waking up, and the call would be decided twice.
+        timer = loop.call_later(timeout, self._expire, call)
         try:
-            async with asyncio.timeout(timeout):
-                return await asyncio.shield(call.decision)
-        except TimeoutError:
-            late = DecideBody(tool_id=call.tool_id, decision="deny", reason="nobody answered")
-            self._decided(call, late)
-            return late
+            return await call.decision
+        finally:
+            timer.cancel()
+
+    def _expire(self, call: _Call) -> None:
+        assert call.decision is not None
+        if not call.decision.done():
+            reason = "nobody answered in time"
+            self._decided(call, DecideBody(tool_id=call.tool_id, decision="deny", reason=reason))
 
     def decide(self, decide: DecideBody) -> None:
         """Somebody allows or denies a call; the first answer wins.
@@ -228,6 +237,7 @@ class Calls:
         if decide.input is not None:
             if decide.decision == "deny":
                 raise Refused(Code.BAD_COMMAND, "input: goes with allow only")
+            _check_size("input", decide.input)
             problem = self._toolset.problem(call.name, decide.input)
             if problem is not None:
                 raise Refused(Code.BAD_COMMAND, f"input: {problem}")
@@ -244,33 +254,40 @@ class Calls:
             reason=decide.reason,
         )
 
-    async def _output(self, input: dict[str, Any]) -> Content:
+    async def _output(self, input: dict[str, Any]) -> str | list[dict[str, Any]]:
         """What the client answers; the `function` of its tools."""
         call = self._calls[CONTEXT.get().tool_id]
         call.output = asyncio.get_running_loop().create_future()
         output = await call.output
+        blocks = output.content
+        content = blocks if isinstance(blocks, str) else [block.model_dump() for block in blocks]
         if output.is_error:
-            raise ClientToolError(output.content)
-        return output.content
+            raise ClientToolError(content)
+        # An empty list would be taken for a value and shown as JSON.
+        return content or ""
 
     def take_output(self, output: ToolOutputBody) -> None:
         """The client that runs a call gives its result, once.
 
         Raises:
-            Refused: no such call waits, another client runs it, or it was answered.
+            Refused: no such call waits, another client runs it, it was answered, or this is too
+                large.
         """
         call = self._of_runner(output.tool_id, output.runner)
         if call.output is None or call.output.done() or call.has_result:
             raise Refused(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
+        _check_size("content", output.content)
         call.output.set_result(output)
 
     def take_progress(self, progress: ProgressBody) -> None:
         """The client that runs a call reports.
 
         Raises:
-            Refused: no such call waits, or another client runs it.
+            Refused: no such call waits, another client runs it, or it was answered.
         """
         call = self._of_runner(progress.tool_id, progress.runner)
+        if call.has_result:
+            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
         self._progress(call, progress.message, progress.fraction)
 
     def abandon(self) -> None:
@@ -328,6 +345,17 @@ class Calls:
             is_error=outcome.is_error,
             duration_ms=round((time.monotonic() - call.started) * 1000),
         )
+
+
+def _check_size(field: str, value: object) -> None:
+    if len(to_json(value)) > _MAX_ANSWER_BYTES:
+        raise Refused(Code.TOO_LARGE, f"{field}: at most {_MAX_ANSWER_BYTES} bytes of JSON")
+
+
+def _note(input: dict[str, Any]) -> str:
+    said = to_json(input).decode()
+    cut = f"{said[:_NOTE_CHARS]} [cut here]" if len(said) > _NOTE_CHARS else said
+    return f"The user changed the input to {cut}"
 
 
 def _noted(outcome: Outcome, note: str) -> Outcome:

@@ -22,7 +22,9 @@ from turnwire_protocol import (
     Retract,
     SendBody,
     StopReason,
+    ToolExecuting,
     ToolOutputBody,
+    text_of,
 )
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.entry import Entry, Item, Run
@@ -320,6 +322,9 @@ class Conversation:
         )
         self._register.apply(Entry(event, private))
         self._journal.append(event, private)
+        if isinstance(event, ToolExecuting) and event.runs_on == "client":
+            # Whoever left before has not been waited for: what they left was nothing to run.
+            self.on_detached()
 
     def write_delta(
         self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None
@@ -395,9 +400,7 @@ def _fingerprint(send: SendBody) -> str:
 
 
 def _title(send: SendBody) -> str:
-    content = send.content
-    text = content if isinstance(content, str) else " ".join(block.text for block in content)
-    return " ".join(text.split())[:_TITLE_CHARS]
+    return " ".join(text_of(send.content).split())[:_TITLE_CHARS]
 
 
 def _now() -> str:
