@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, WebSocket
 
+from turnwire_server.core.blobs import Blobs
 from turnwire_server.core.conversations import Conversations
 from turnwire_server.core.turn import Services
 from turnwire_server.model.claude import Claude, Client
@@ -16,6 +17,7 @@ from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
+from turnwire_server.transports.blobs import blobs_router
 from turnwire_server.transports.conversations import conversations_router
 from turnwire_server.transports.handshake import Places
 from turnwire_server.transports.page import health_router, page_router
@@ -54,15 +56,18 @@ class Turnwire:
         self._policy = self.settings.policy()
         self._access = Access(authenticate, allow_origins=self.settings.allow_origins)
         self._model = Claude(client, stall_timeout_seconds=self.settings.stall_timeout)
+        store = store or _store(self.settings.db)
+        self._blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
         services = Services(
             model=self._model,
             toolset=Toolset(
                 _loaded(self.settings.tools if tools is None else tools),
                 timeout_seconds=self.settings.tool_timeout,
+                shelf=self._blobs,
             ),
             policy=self._policy,
+            blobs=self._blobs,
         )
-        store = store or _store(self.settings.db)
         self._conversations = Conversations(store, services, self.settings.limits)
         self._connections: set[Connection] = set()
         self._is_running = False
@@ -133,6 +138,7 @@ class Turnwire:
                 keepalive_seconds=0.75 * limits.heartbeat_seconds,
             )
         )
+        router.include_router(blobs_router(self._blobs, access, max_bytes=limits.max_blob_bytes))
         router.include_router(
             health_router(access, is_ready=lambda: self._is_running and conversations.is_ready)
         )

@@ -96,6 +96,7 @@ class Conversations:
             raise Refused(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         if self._committer.is_failing:
             raise _unstorable()
+        await self._services.blobs.check(principal, send.content)
         if send.conversation is not None:
             conversation = await self._find(principal, send.conversation)
         else:
@@ -118,6 +119,8 @@ class Conversations:
                 return ack.model_copy(update={"id": command.id})
             case Decide() | ToolOutput() | Progress():
                 conversation = await self._find(principal, command.conversation)
+                if isinstance(command, ToolOutput):
+                    await self._services.blobs.check(principal, command.content)
                 conversation.answer(command)
                 return Ack(id=command.id)
             case _:

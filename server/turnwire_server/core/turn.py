@@ -29,6 +29,7 @@ from turnwire_protocol import (
     Usage,
 )
 from turnwire_server.core.backoff import delay_seconds
+from turnwire_server.core.blobs import Blobs
 from turnwire_server.core.calls import Calls
 from turnwire_server.core.ledger import Ledger
 from turnwire_server.core.options import Options, Policy
@@ -93,6 +94,7 @@ class Services:
     model: Model
     toolset: Toolset
     policy: Policy
+    blobs: Blobs
     chance: Callable[[], float] = random.random
 
 
@@ -273,7 +275,7 @@ class Turn:
         options = self._options
         request = ModelRequest(
             model=self.model,
-            messages=self._writer.messages(),
+            messages=await self._services.blobs.resolve(self._writer.messages()),
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
