@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
+    mcp: str | None = None
+    """JSON file that names MCP servers, in the usual `mcpServers` form."""
     model: str = DEFAULT_MODEL
     """The model clients get unless they choose another."""
     models: list[str] = []
