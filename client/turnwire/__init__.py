@@ -22,13 +22,18 @@ from turnwire.errors import (
 )
 from turnwire.reply import Reply
 from turnwire.session import State
+from turnwire.tool import ToolContext
 from turnwire.turn import Turn
 from turnwire.wire import Wire, connect
 from turnwire_protocol import (
     BlockStop,
+    ClientTool,
+    ContentBlock,
+    DocumentBlock,
     Done,
     Error,
     Event,
+    ImageBlock,
     Message,
     Reset,
     Retract,
@@ -61,13 +66,17 @@ __all__ = [
     "BadServer",
     "BlockStop",
     "CannotConnect",
+    "ClientTool",
     "Closed",
     "ConnectionLost",
+    "ContentBlock",
     "Conversation",
     "ConversationClosed",
+    "DocumentBlock",
     "Done",
     "Error",
     "Event",
+    "ImageBlock",
     "Message",
     "Refused",
     "Rejected",
@@ -85,6 +94,7 @@ __all__ = [
     "ThinkingOption",
     "Token",
     "ToolApproval",
+    "ToolContext",
     "ToolDecision",
     "ToolExecuting",
     "ToolInput",

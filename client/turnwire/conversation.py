@@ -9,16 +9,21 @@ from pydantic import ValidationError
 
 from turnwire.errors import BadArgument, BadPosition, BadServer
 from turnwire.replica import Replica
+from turnwire.runner import Runner
 from turnwire.session import Session
 from turnwire.turn import CancelOutcome, Turn
 from turnwire_protocol import (
     Ack,
     Cancel,
+    ClientTool,
+    Content,
+    ContentBlock,
+    Decide,
     Event,
     Reset,
     Send,
-    TextBlock,
     ThinkingOption,
+    ToolOutput,
     first_problem,
 )
 from turnwire_protocol import Conversation as State
@@ -30,9 +35,15 @@ class Conversation:
     """One conversation on one wire; without an id, a new one from its first `send` on."""
 
     def __init__(
-        self, session: Session, conversation: str | None, *, born: Callable[["Conversation"], None]
+        self,
+        session: Session,
+        runner: Runner,
+        conversation: str | None,
+        *,
+        born: Callable[["Conversation"], None],
     ) -> None:
         self._session = session
+        self._runner = runner
         self._id = conversation
         self._born = born
         self._birth = asyncio.Lock()
@@ -56,13 +67,14 @@ class Conversation:
 
     async def send(
         self,
-        content: str | Sequence[TextBlock],
+        content: str | Sequence[ContentBlock],
         *,
         model: str | None = None,
         system: str | None = None,
         max_tokens: int | None = None,
         thinking: ThinkingOption | Mapping[str, Any] | None = None,
         tools: Sequence[str] | None = None,
+        client_tools: Sequence[ClientTool | Mapping[str, Any]] = (),
         if_busy: Literal["reject", "queue", "interrupt"] | None = None,
         retract: str | None = None,
         on_detach: Literal["continue", "cancel"] | None = None,
@@ -72,6 +84,10 @@ class Conversation:
 
         A lost connection is healed and the same `key` sent again: one effect, however often.
         Cancelling the call leaves open whether the message was taken.
+
+        Besides the wire's own tools the model may call `client_tools`, `{name, description,
+        input_schema}` each: such a call (`tool_executing` with our `runner`) waits for
+        `tool_output`.
 
         Raises:
             Rejected: the server does not take it (`busy`, `too_many`, `invalid_request`, …).
@@ -91,6 +107,9 @@ class Conversation:
             "retract": retract,
             "on_detach": on_detach,
         }
+        more = [tool if isinstance(tool, ClientTool) else dict(tool) for tool in client_tools]
+        if offers := [*self._runner.offers, *more]:
+            options |= {"client_tools": offers, "runner": self._runner.id}
         present = {name: value for name, value in options.items() if value is not None}
         if self._id is None:
             # Two first messages at once would make two conversations.
@@ -112,7 +131,7 @@ class Conversation:
             raise BadArgument(f"regenerate: {turn} is not among the turns known here")
         return await self.edit(turn, asked.content)
 
-    async def edit(self, turn: str, content: str | Sequence[TextBlock]) -> Turn:
+    async def edit(self, turn: str, content: str | Sequence[ContentBlock]) -> Turn:
         """Ask something else in place of the turn: `send` with `retract`, which has options too.
 
         Raises:
@@ -136,6 +155,60 @@ class Conversation:
         if outcomes[0] is None:
             raise BadServer("the ack of a cancel has no outcome")
         return outcomes[0]
+
+    async def decide(
+        self,
+        tool_id: str,
+        *,
+        allow: bool,
+        input: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Answer a `tool_approval`: allow the call, perhaps with another `input`, or deny it.
+
+        Raises:
+            Rejected: somebody was faster (`already_decided`; also where a lost connection hid that
+                it was we), it waits no more (`unknown_tool_call`), or `input` does not fit.
+            BadArgument: an argument no server would accept, or there is no conversation yet.
+            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+        """
+        await self._answer(
+            Decide,
+            tool_id=tool_id,
+            decision="allow" if allow else "deny",
+            input=None if input is None else dict(input),
+            reason=reason,
+        )
+
+    async def tool_output(self, tool_id: str, content: Content, *, is_error: bool = False) -> None:
+        """Answer a call of one of `client_tools`.
+
+        Raises:
+            Rejected: it has a result (`already_decided`), or waits no more (`unknown_tool_call`).
+            BadArgument: an argument no server would accept, or there is no conversation yet.
+            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+        """
+        await self._answer(
+            ToolOutput, tool_id=tool_id, runner=self.runner, content=content, is_error=is_error
+        )
+
+    @property
+    def runner(self) -> str:
+        """How a `tool_executing` names this program."""
+        return self._runner.id
+
+    def runs(self, tool_name: str) -> bool:
+        """Whether calls of this tool are run by a function of this program."""
+        return self._runner.has(tool_name)
+
+    async def _answer(self, kind: type[Decide | ToolOutput], **fields: Any) -> None:
+        if self._id is None:
+            raise BadArgument("there is no conversation yet")
+        try:
+            command = kind(id=self._session.next_id(), conversation=self._id, **fields)
+        except ValidationError as error:
+            raise BadArgument(first_problem(error)) from error
+        await self._session.command(command)
 
     async def follow(
         self, after: int = 0, *, epoch: str | None = None

@@ -10,6 +10,7 @@ from typing import Self
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.progress_bar import ProgressBar
 from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
@@ -17,7 +18,6 @@ from rich.text import Text
 from turnwire.paragraphs import Paragraphs
 from turnwire_protocol import (
     BlockStop,
-    Content,
     Done,
     Event,
     Retry,
@@ -27,10 +27,12 @@ from turnwire_protocol import (
     Thinking,
     Token,
     ToolApproval,
+    ToolDecision,
     ToolExecuting,
     ToolProgress,
     ToolResult,
     ToolStart,
+    text_of,
 )
 
 __all__ = ["Display", "printable"]
@@ -38,6 +40,7 @@ __all__ = ["Display", "printable"]
 REFRESHES_PER_SECOND = 12
 FOLDED_LINES = 4
 FOLDED_CHARACTERS = 160
+BAR_COLUMNS = 30
 
 CONTROLS = dict.fromkeys(
     [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
@@ -59,6 +62,8 @@ class Display:
         self._answer = Paragraphs()
         self._thought = ""
         self._activity = "waiting"
+        self._fraction: float | None = None
+        self._held: list[Event] | None = None
         self._live = Live(
             console=console,
             get_renderable=self._open_part,
@@ -71,11 +76,28 @@ class Display:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.hold(False)
         self._finish_block()
         self._live.stop()
 
+    def hold(self, held: bool) -> None:
+        """Leave the screen to somebody else, or take it back and show what came meanwhile."""
+        if held and self._held is None:
+            self._live.stop()
+            self._held = []
+        elif not held and self._held is not None:
+            events, self._held = self._held, None
+            self._live.start()
+            for event in events:
+                self.show(event)
+
     def show(self, event: Event) -> None:
         """The turn's next event."""
+        if self._held is not None:
+            self._held.append(event)
+            return
+        if not isinstance(event, ToolProgress):
+            self._fraction = None
         match event:
             case Token():
                 self._print_markdown(self._answer.feed(printable(event.text)))
@@ -89,16 +111,21 @@ class Display:
                 self._activity = f"preparing {printable(event.tool_name)}"
             case ToolApproval():
                 self._activity = f"{printable(event.tool_name)} waits for somebody's approval"
+            case ToolDecision():
+                verdict = "denied" if event.decision == "deny" else "allowed"
+                edited = "" if event.input is None else ", with another input"
+                reason = f": {event.reason}" if event.reason else ""
+                self._print_note(_fold(f"{verdict}{edited}{reason}"), "yellow")
             case ToolExecuting():
                 self._activity = f"running {printable(event.tool_name)}"
                 call = f"{event.tool_name} {json.dumps(event.input, ensure_ascii=False)}"
                 self._print_note(_fold(call), "cyan")
             case ToolProgress():
-                self._activity = printable(event.message)
+                self._activity, self._fraction = printable(event.message), event.fraction
             case ToolResult():
                 self._activity = "thinking"
                 self._print_note(
-                    f"→ {_fold(_plain(event.content))}", "red" if event.is_error else "green"
+                    f"→ {_fold(text_of(event.content))}", "red" if event.is_error else "green"
                 )
             case Retry():
                 self._activity = (
@@ -140,6 +167,8 @@ class Display:
             parts.append(_Tail(_markdown(self._answer.open)))
         if self._status() or not parts:
             parts.append(Spinner("dots", Text(status, "dim")))
+            if self._fraction is not None:
+                parts.append(ProgressBar(1.0, self._fraction, width=BAR_COLUMNS))
         return Group(*parts)
 
 
@@ -159,10 +188,6 @@ class _Tail:
 def _markdown(text: str) -> Markdown:
     # Addresses are shown, not hidden behind their text.
     return Markdown(text, hyperlinks=False)
-
-
-def _plain(content: Content) -> str:
-    return content if isinstance(content, str) else "\n".join(block.text for block in content)
 
 
 def _fold(text: str) -> str:

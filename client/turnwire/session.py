@@ -27,15 +27,18 @@ from turnwire_protocol import (
     Cancel,
     CloseCode,
     Code,
+    Decide,
     Done,
     Event,
     GoingAway,
     Pong,
+    Progress,
     Reject,
     Reply,
     Reset,
     Send,
     Subscribe,
+    ToolOutput,
     Unsubscribe,
     Verdict,
     Welcome,
@@ -50,6 +53,13 @@ logger = logging.getLogger("turnwire")
 
 SUSPECT_CODES = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.TOO_LARGE})
 """Closings that an unacknowledged command may have caused: it is not repeated after them."""
+
+
+Lasting = Send | Cancel | Decide | ToolOutput
+"""Commands that are repeated over connections until they have a reply."""
+
+Watcher = Callable[[Replica, Event | None], None]
+"""Called with each event that a replica took, and without one where a subscription of it stands."""
 
 
 class State(Enum):
@@ -67,7 +77,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    command: Send | Cancel
+    command: Lasting
     acked: Callable[[Ack], None]
     outcome: asyncio.Future[Ack]
 
@@ -103,6 +113,11 @@ class Session:
         self._replicas: WeakValueDictionary[str, Replica] = WeakValueDictionary()
         self._active: set[Replica] = set()
         self._reconnect_after_seconds: float | None = None
+        self._watcher: Watcher = lambda replica, event: None
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have `watcher` see all events."""
+        self._watcher = watcher
 
     async def open(self) -> None:
         """Connect once, and from then on stay connected."""
@@ -121,7 +136,9 @@ class Session:
         """An id for a command, unique on this wire."""
         return str(next(self._ids))
 
-    async def command(self, command: Send | Cancel, acked: Callable[[Ack], None]) -> None:
+    async def command(
+        self, command: Lasting, acked: Callable[[Ack], None] = lambda ack: None
+    ) -> None:
         """Have a command take effect, over reconnects; returns at its ack.
 
         `acked` is called at once, before the next message is read; what it raises, this raises.
@@ -144,6 +161,11 @@ class Session:
             await outcome
         finally:
             self._pending.pop(command.id, None)
+
+    def post(self, command: Progress) -> None:
+        """Say something now that is not worth saying later, nor a look at its reply."""
+        if self._connection:
+            self._connection.post(command)
 
     def replica(self, conversation: str) -> Replica:
         """The copy of a conversation that this session feeds; a new one, empty, if there is none
@@ -262,7 +284,7 @@ class Session:
         for pending in list(self._pending.values()):
             self._post_pending(pending.command)
 
-    def _post_pending(self, command: Send | Cancel) -> None:
+    def _post_pending(self, command: Lasting) -> None:
         # A draining server starts nothing: a send waits here for the next connection.
         draining = self._reconnect_after_seconds is not None
         if self._connection and not (draining and isinstance(command, Send)):
@@ -294,13 +316,16 @@ class Session:
         if verdict is Verdict.RESUBSCRIBE:
             replica.detach()
             self.subscribe(replica)
-        elif isinstance(event, Done):
-            self.release(replica)
+        elif verdict is Verdict.APPLY:
+            self._watcher(replica, event)
+            if isinstance(event, Done):
+                self.release(replica)
 
     def _take_ack(self, ack: Ack) -> None:
         if replica := self._asked.pop(ack.id, None):
             replica.backoff.opened(asyncio.get_running_loop().time())
             replica.subscribed(ack)
+            self._watcher(replica, None)
             self.release(replica)
         elif pending := self._pending.pop(ack.id, None):
             try:

@@ -5,19 +5,21 @@ import contextlib
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from turnwire.conversation import Conversation
 from turnwire.display import Display, printable
 from turnwire.errors import CannotConnect, Refused, Rejected, TurnFailed, TurnwireError
 from turnwire.keyboard import read_line
+from turnwire.questions import Questions
 from turnwire.session import State
 from turnwire.turn import Turn
 from turnwire.wire import Wire, connect
-from turnwire_protocol import Code
+from turnwire_protocol import ClientTool, Code, ToolApproval, first_problem
 
 __all__ = ["chat"]
 
@@ -36,28 +38,50 @@ Result = TypeVar("Result")
     "--token", envvar="TURNWIRE_TOKEN", help="What the service wants, if it does. [TURNWIRE_TOKEN]"
 )
 @click.option("--conversation", metavar="ID", help="Go on with this conversation (c_…).")
+@click.option(
+    "--client-tools",
+    type=click.File("rb"),
+    help="Tools that you answer yourself: a JSON list of {name, description, input_schema}.",
+)
 @click.argument("message", nargs=-1)
-def chat(url: str, token: str | None, conversation: str | None, message: tuple[str, ...]) -> None:
+def chat(
+    url: str,
+    token: str | None,
+    conversation: str | None,
+    client_tools: BinaryIO | None,
+    message: tuple[str, ...],
+) -> None:
     """Chat in the terminal.
 
     With MESSAGE, or with text on standard input, answers once and exits; otherwise prompts.
-    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave.
+    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave. Tool calls that need somebody's
+    approval are asked about here, unless input or output is no terminal.
     """
+    offers = [] if client_tools is None else _offers(client_tools.read())
     text = " ".join(message)
     if not text and not sys.stdin.isatty():
         text = sys.stdin.read()
         if not text.strip():
             raise click.UsageError("nothing to send: no MESSAGE, and standard input is empty")
     try:
-        succeeded = asyncio.run(_chat(url, token, conversation, text))
+        succeeded = asyncio.run(_chat(url, token, conversation, text, offers))
     except TurnwireError as error:
         raise click.ClickException(_explain(error)) from error
     sys.exit(0 if succeeded else 1)
 
 
-async def _chat(url: str, token: str | None, conversation: str | None, text: str) -> bool:
+def _offers(text: bytes) -> list[ClientTool]:
+    try:
+        return TypeAdapter(list[ClientTool]).validate_json(text)
+    except ValidationError as error:
+        raise click.BadParameter(first_problem(error), param_hint="--client-tools") from error
+
+
+async def _chat(
+    url: str, token: str | None, conversation: str | None, text: str, offers: list[ClientTool]
+) -> bool:
     async with connect(url, token) as wire:
-        terminal = _Terminal(wire, wire.conversation(conversation))
+        terminal = _Terminal(wire, wire.conversation(conversation), offers)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, terminal.interrupt)
         return await terminal.answer(text) if text else await terminal.converse()
 
@@ -65,10 +89,12 @@ async def _chat(url: str, token: str | None, conversation: str | None, text: str
 class _Terminal:
     """One conversation on the terminal."""
 
-    def __init__(self, wire: Wire, conversation: Conversation) -> None:
+    def __init__(self, wire: Wire, conversation: Conversation, offers: list[ClientTool]) -> None:
         self._wire = wire
         self._conversation = conversation
         self._console = Console()
+        self._can_ask = self._console.is_terminal and sys.stdin.isatty()
+        self._offers = offers if self._can_ask else []
         self._current: asyncio.Task[Any] | None = None
         self._turn: Turn | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -117,14 +143,17 @@ class _Terminal:
         try:
             if self._console.is_terminal:
                 with Display(self._console, self._status) as display:
-                    self._turn = await self._conversation.send(text)
-                    async for event in self._turn:
-                        display.show(event)
+                    self._turn = await self._send(text)
+                    await self._follow(self._turn, display)
                 await self._turn
             else:
                 # At its end, because text once written to a pipe cannot be taken back, and an
                 # attempt that fails takes back its own.
-                self._turn = await self._conversation.send(text)
+                self._turn = await self._send(text)
+                async for event in self._turn:
+                    if isinstance(event, ToolApproval):
+                        waiting = f"{printable(event.tool_name)} waits for somebody's approval"
+                        click.echo(waiting, err=True)
                 click.echo((await self._turn).text)
         except (Rejected, TurnFailed) as error:
             partial = error.reply.text if isinstance(error, TurnFailed) and error.reply else ""
@@ -136,6 +165,19 @@ class _Terminal:
                 self._conversation = self._wire.conversation()
             return False
         return True
+
+    async def _send(self, text: str) -> Turn:
+        return await self._conversation.send(text, client_tools=self._offers)
+
+    async def _follow(self, turn: Turn, display: Display) -> None:
+        questions = Questions(self._console, self._conversation, display.hold)
+        try:
+            async for event in turn:
+                if self._can_ask:
+                    questions.see(event)
+                display.show(event)
+        finally:
+            await questions.close()
 
     async def _stop(self, turn: Turn) -> None:
         # What goes wrong here, the turn itself tells as well.

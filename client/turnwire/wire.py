@@ -1,15 +1,19 @@
 """The front door: `connect` and the wire it opens; knows neither frames nor events."""
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from turnwire.backoff import Backoff
 from turnwire.connection import socket_address
 from turnwire.conversation import Conversation
+from turnwire.runner import Runner
 from turnwire.session import Session, State
 
 __all__ = ["Wire", "connect"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Wire:
@@ -17,6 +21,7 @@ class Wire:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._runner = Runner(session)
         self._conversations: WeakValueDictionary[str, Conversation] = WeakValueDictionary()
 
     @property
@@ -30,10 +35,42 @@ class Wire:
         known = None if id is None else self._conversations.get(id)
         if known is not None:
             return known
-        conversation = Conversation(self._session, id, born=self._born)
+        conversation = Conversation(self._session, self._runner, id, born=self._born)
         if id is not None:
             self._conversations[id] = conversation
         return conversation
+
+    @overload
+    def tool(self, function: Function, /) -> Function: ...
+    @overload
+    def tool(
+        self, /, *, name: str | None = None, description: str | None = None
+    ) -> Callable[[Function], Function]: ...
+    def tool(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> Callable[..., Any]:
+        """Let the model call a function of this program: `@wire.tool`, sync or async, with types.
+
+        Every `send` from now on offers it. A call runs here, once, also when the connection breaks
+        meanwhile; sync functions run in a thread. The docstring tells the model what it does.
+        What it returns goes to the model: text as it is, other values as JSON; an exception as an
+        error with its text. A parameter of type `ToolContext` is filled in. The function itself is
+        returned unchanged.
+
+        Raises:
+            BadArgument: it cannot be a tool, or there is one of this name.
+        """
+
+        def add(function: Function) -> Function:
+            self._runner.add(function, name=name, description=description)
+            return function
+
+        return add if function is None else add(function)
 
     def _born(self, conversation: Conversation) -> None:
         if conversation.id is not None:
@@ -49,6 +86,7 @@ class Wire:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._runner.close()
         await self._session.close()
 
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from turnwire_protocol.cursor import MAX_SEQ
 from turnwire_protocol.errors import BadCommand, BadFrame
-from turnwire_protocol.events import Content, Object
+from turnwire_protocol.events import Content, Object, TextBlock
 
 __all__ = [
     "Cancel",
@@ -27,6 +27,8 @@ __all__ = [
     "DecideBody",
     "Hello",
     "Ping",
+    "Progress",
+    "ProgressBody",
     "Send",
     "SendBody",
     "Subscribe",
@@ -112,8 +114,8 @@ class SendBody(_Strict):
     @classmethod
     def _says_something(cls, content: Content) -> Content:
         # The Messages API refuses text that is only white space, and the next send with it.
-        texts = [content] if isinstance(content, str) else [block.text for block in content]
-        if not any(text.strip() for text in texts):
+        blocks = [TextBlock(text=content)] if isinstance(content, str) else content
+        if not any(not isinstance(block, TextBlock) or block.text.strip() for block in blocks):
             raise PydanticCustomError("blank", "text that is not only white space is required")
         return content
 
@@ -202,6 +204,22 @@ class ToolOutput(_Command, ToolOutputBody):
     conversation: Name
 
 
+class ProgressBody(_Strict):
+    """How far a tool is that runs in a client; `fraction` is from 0 to 1."""
+
+    tool_id: Name
+    runner: Name
+    message: str = Field(max_length=4096)
+    fraction: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+
+
+class Progress(_Command, ProgressBody):
+    """Tell the readers how far a client's tool is."""
+
+    type: Literal["progress"] = "progress"
+    conversation: Name
+
+
 class Ping(_Command):
     """Is anyone there?"""
 
@@ -209,7 +227,7 @@ class Ping(_Command):
 
 
 Command = Annotated[
-    Hello | Send | Cancel | Subscribe | Unsubscribe | Decide | ToolOutput | Ping,
+    Hello | Send | Cancel | Subscribe | Unsubscribe | Decide | ToolOutput | Progress | Ping,
     Field(discriminator="type"),
 ]
 
@@ -217,7 +235,7 @@ COMMAND: TypeAdapter[Any] = TypeAdapter(Command)
 
 _MODELS: dict[str, type[_Command]] = {
     model.model_fields["type"].default: model
-    for model in (Hello, Send, Cancel, Subscribe, Unsubscribe, Decide, ToolOutput, Ping)
+    for model in (Hello, Send, Cancel, Subscribe, Unsubscribe, Decide, ToolOutput, Progress, Ping)
 }
 COMMAND_TYPES = frozenset(_MODELS)
 

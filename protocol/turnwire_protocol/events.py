@@ -3,16 +3,20 @@
 from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "Attachment",
     "BlockStop",
     "Content",
+    "ContentBlock",
     "Delta",
+    "DocumentBlock",
     "Done",
     "Error",
     "Event",
+    "ImageBlock",
     "Message",
     "Retract",
     "Retry",
@@ -35,6 +39,7 @@ __all__ = [
     "Usage",
     "encode",
     "parse_event",
+    "text_of",
 ]
 
 
@@ -71,7 +76,50 @@ class TextBlock(BaseModel):
     text: MadeText
 
 
-Content = MadeText | list[TextBlock]
+class _BlobBlock(BaseModel):
+    """Refers to a blob, whose bytes are fetched with `GET /v1/blobs/{blob}`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blob: str = Field(pattern=r"^b_[0-9a-f]{32}$")
+    bytes: int = Field(ge=1, strict=True)
+    name: MadeText = Field(
+        default="", min_length=1, max_length=200, exclude_if=lambda name: not name
+    )
+
+
+class ImageBlock(_BlobBlock):
+    """An image inside `content`."""
+
+    type: Literal["image"] = "image"
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+
+
+class DocumentBlock(_BlobBlock):
+    """A document inside `content`."""
+
+    type: Literal["document"] = "document"
+    media_type: Literal["application/pdf"]
+
+
+def _block_tag(block: Any) -> str | None:
+    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
+    # The bracket marks a branch: paths of errors leave it out.
+    return f"[{kind}]" if kind in ("text", "image", "document") else None
+
+
+Attachment = ImageBlock | DocumentBlock
+ContentBlock = Annotated[
+    Annotated[TextBlock, Tag("[text]")]
+    | Annotated[ImageBlock, Tag("[image]")]
+    | Annotated[DocumentBlock, Tag("[document]")],
+    Discriminator(
+        _block_tag,
+        custom_error_type="block",
+        custom_error_message="a block of type text, image or document is required",
+    ),
+]
+Content = MadeText | list[ContentBlock]
 RunsOn = Literal["server", "client", "provider"]
 Object = Annotated[dict[str, Any], AfterValidator(_finite)]
 
@@ -329,6 +377,16 @@ def parse_event(data: dict[str, Any]) -> Event:
         event: Event = KNOWN.validate_python(data)
         return event
     return UnknownEvent.model_validate(data)
+
+
+def text_of(content: Content) -> str:
+    """The content for readers of text; where an attachment is, it says so."""
+    if isinstance(content, str):
+        return content
+    return "\n\n".join(
+        block.text if isinstance(block, TextBlock) else f"[{block.name or block.type}]"
+        for block in content
+    )
 
 
 def encode(model: BaseModel) -> str:

@@ -31,6 +31,7 @@ class Limits(_Open):
     max_subscriptions: int
     max_running_turns: int
     max_commands_per_second: int
+    max_blob_bytes: int | None = None
 
 
 class Welcome(_Open):

@@ -2,25 +2,31 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, WebSocket
 
+from turnwire_server.core.blobs import Blobs
 from turnwire_server.core.conversations import Conversations
 from turnwire_server.core.turn import Services
 from turnwire_server.model.claude import Claude, Client
-from turnwire_server.settings import load_settings
+from turnwire_server.settings import Settings, load_settings
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.tools.load import load_tools
+from turnwire_server.tools.mcp_config import read_mcp_config
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
+from turnwire_server.transports.blobs import blobs_router
 from turnwire_server.transports.conversations import conversations_router
 from turnwire_server.transports.handshake import Places
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
+
+if TYPE_CHECKING:
+    from turnwire_server.tools.mcp import McpServers
 
 __all__ = ["Turnwire", "create_app"]
 
@@ -54,15 +60,17 @@ class Turnwire:
         self._policy = self.settings.policy()
         self._access = Access(authenticate, allow_origins=self.settings.allow_origins)
         self._model = Claude(client, stall_timeout_seconds=self.settings.stall_timeout)
-        services = Services(
-            model=self._model,
-            toolset=Toolset(
-                _loaded(self.settings.tools if tools is None else tools),
-                timeout_seconds=self.settings.tool_timeout,
-            ),
-            policy=self._policy,
-        )
         store = store or _store(self.settings.db)
+        self._blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
+        toolset = Toolset(
+            _loaded(self.settings.tools if tools is None else tools),
+            timeout_seconds=self.settings.tool_timeout,
+            shelf=self._blobs,
+        )
+        self._mcp = _mcp_servers(self.settings, toolset)
+        services = Services(
+            model=self._model, toolset=toolset, policy=self._policy, blobs=self._blobs
+        )
         self._conversations = Conversations(store, services, self.settings.limits)
         self._connections: set[Connection] = set()
         self._is_running = False
@@ -70,8 +78,10 @@ class Turnwire:
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
 
     async def start(self) -> None:
-        """Open the store. The router's lifespan does it."""
+        """Open the store, connect to MCP servers. The router's lifespan does it."""
         await self._conversations.start()
+        if self._mcp is not None:
+            await self._mcp.start()
         self._is_running = True
 
     async def drain(self, grace_seconds: float | None = None) -> None:
@@ -88,6 +98,8 @@ class Turnwire:
         """End what runs (`interrupted`) and store it. The router's lifespan does it."""
         self._is_running = False
         await self._conversations.close()
+        if self._mcp is not None:
+            await self._mcp.close()
         await self._model.close()
 
     def _router(self) -> APIRouter:
@@ -133,6 +145,7 @@ class Turnwire:
                 keepalive_seconds=0.75 * limits.heartbeat_seconds,
             )
         )
+        router.include_router(blobs_router(self._blobs, access, max_bytes=limits.max_blob_bytes))
         router.include_router(
             health_router(access, is_ready=lambda: self._is_running and conversations.is_ready)
         )
@@ -142,6 +155,20 @@ class Turnwire:
 
 def _store(db: str | None) -> Store:
     return MemoryStore() if db is None or db == ":memory:" else SqliteStore(db)
+
+
+def _mcp_servers(settings: Settings, toolset: Toolset) -> "McpServers | None":
+    if settings.mcp is None:
+        return None
+    # The package takes a second to import, and most services do without.
+    from turnwire_server.tools.mcp import McpServers
+
+    return McpServers(
+        read_mcp_config(settings.mcp),
+        toolset,
+        base_delay_seconds=settings.base_delay,
+        max_delay_seconds=settings.max_delay,
+    )
 
 
 def _loaded(tools: Iterable[object]) -> Iterator[object]:

@@ -23,6 +23,8 @@ __all__ = ["serve"]
 
 _GRACE_SECONDS = 2.0
 _DEMO_TOKENS_PER_SECOND = 50.0
+_QUIET = ("httpx2", "httpx", "anthropic", "mcp", "uvicorn.error", "asyncio", "aiohttp.access")
+"""Loggers whose everyday lines say nothing to operators, or addresses with keys in them."""
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
@@ -50,7 +52,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 def _run(**flags: Any) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for quiet in ("httpx2", "httpx", "anthropic", "uvicorn.error", "asyncio", "aiohttp.access"):
+    for quiet in _QUIET:
         logging.getLogger(quiet).setLevel(logging.WARNING)
     given = {name: _value(name, value) for name, value in flags.items() if value not in (None, ())}
     try:

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
+    mcp: str | None = None
+    """JSON file that names MCP servers, in the usual `mcpServers` form."""
     model: str = DEFAULT_MODEL
     """The model clients get unless they choose another."""
     models: list[str] = []
@@ -80,6 +82,10 @@ class Settings(BaseSettings):
     """Seconds without a byte from the model until the attempt fails."""
     turn_timeout: float = Field(default=900.0, gt=0)
     """Longest turn, in seconds."""
+    approval_timeout: float = Field(default=300.0, gt=0)
+    """Seconds a tool call waits for approval; then it counts as denied."""
+    client_tool_timeout: float = Field(default=120.0, gt=0)
+    """Longest run of a tool in a client, in seconds."""
     tool_timeout: float = Field(default=60.0, gt=0)
     """Longest run of a tool, in seconds, unless the tool says otherwise."""
     max_steps: int = Field(default=20, ge=1)
@@ -106,6 +112,8 @@ class Settings(BaseSettings):
             max_delay_seconds=self.max_delay,
             turn_timeout_seconds=self.turn_timeout,
             tool_timeout_seconds=self.tool_timeout,
+            approval_timeout_seconds=self.approval_timeout,
+            client_tool_timeout_seconds=self.client_tool_timeout,
             detach_grace_seconds=self.detach_grace,
             max_queued=self.max_queued,
             fallback_model=self.fallback_model,

@@ -123,10 +123,10 @@ class Screen:
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
     @classmethod
-    async def open(cls, url: str) -> "Screen":
+    async def open(cls, url: str, *options: str) -> "Screen":
         controller, terminal = pty.openpty()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", PROGRAM, "chat", "--url", url),
+            *(sys.executable, "-c", PROGRAM, "chat", "--url", url, *options),
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -145,6 +145,11 @@ class Screen:
             asyncio.get_running_loop().remove_reader(self._descriptor)
         self._output.extend(piece)
         self._grew.set()
+
+    @property
+    def shown(self) -> str:
+        """What has come and was not waited for."""
+        return self._output.decode(errors="replace")
 
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())

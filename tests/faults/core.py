@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pydantic_core import from_json
 
 from turnwire_protocol import Event, parse_event
+from turnwire_server.core.blobs import Blobs
 from turnwire_server.core.conversations import Conversations
 from turnwire_server.core.follower import Follower, Frame
 from turnwire_server.core.limits import Limits
@@ -23,7 +24,12 @@ ANNA = "anna"
 def core_on(store: Store, model: Model, *, max_queued: int = 8) -> Conversations:
     """A core that is not started yet."""
     policy = Policy(model="claude-sonnet-5-5", max_queued=max_queued, detach_grace_seconds=0.0)
-    services = Services(model=model, toolset=Toolset([], timeout_seconds=10), policy=policy)
+    services = Services(
+        model=model,
+        toolset=Toolset([], timeout_seconds=10),
+        policy=policy,
+        blobs=Blobs(store, max_bytes=1024),
+    )
     return Conversations(store, services, Limits())
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from turnwire_protocol import Event, parse_event
 
-__all__ = ["CONVERSATION", "conversations", "cuts", "deltas", "inputs"]
+__all__ = ["CONVERSATION", "contents", "conversations", "cuts", "deltas", "inputs"]
 
 CONVERSATION = "c_1"
 AT = "2026-11-20T10:00:00.000Z"
@@ -23,6 +23,20 @@ ENDS = ("cancelled", "failed", "interrupted")
 Body = dict[str, Any]
 
 pieces = st.text(max_size=6)
+attachments = st.builds(
+    lambda kind, digest, size, name: {
+        **dict(zip(("type", "media_type"), kind, strict=True)),
+        "blob": f"b_{digest:032x}",
+        "bytes": size,
+        **({"name": name} if name else {}),
+    },
+    st.sampled_from([("image", "image/png"), ("document", "application/pdf")]),
+    st.integers(0, 2**128 - 1),
+    st.integers(1, 2**30),
+    pieces,
+)
+blocks = st.builds(lambda text: {"type": "text", "text": text}, pieces) | attachments
+contents = pieces | st.lists(blocks, max_size=3)
 inputs = st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(max_size=3))
 
 
@@ -159,7 +173,7 @@ def _executions(draw: st.DrawFn, turn: str, tools: list[tuple[str, str]]) -> Ite
 def _execution(draw: st.DrawFn, turn: str, tool_id: str, runs_on: str) -> list[Body]:
     call = {"tool_id": tool_id, "input": draw(inputs)}
     named = {**call, "tool_name": "look"}
-    result = {"tool_id": tool_id, "content": draw(pieces), "is_error": False, "duration_ms": 5}
+    result = {"tool_id": tool_id, "content": draw(contents), "is_error": False, "duration_ms": 5}
     life: list[Body] = []
     if draw(st.booleans()):
         decision = draw(st.sampled_from(["allow", "deny"]))
@@ -189,7 +203,7 @@ def _missing_results(body: list[Body], turn: str) -> list[Body]:
 
 def _message(draw: st.DrawFn, turn: str) -> Body:
     key = {"key": f"k_{turn}"} if draw(st.booleans()) else {}
-    return _dated("message", turn, role="user", content=draw(st.text(min_size=1)), **key)
+    return _dated("message", turn, role="user", content=draw(contents), **key)
 
 
 def _usage(draw: st.DrawFn, turn: str, step: int, attempt: int) -> Body:

@@ -26,7 +26,9 @@ json_values = st.recursive(
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
     max_leaves=20,
 )
-types = st.sampled_from(["hello", "send", "cancel", "subscribe", "decide", "tool_output", "ping"])
+types = st.sampled_from(
+    ["hello", "send", "cancel", "subscribe", "decide", "tool_output", "progress", "ping"]
+)
 fields = st.sampled_from(
     ["id", "content", "key", "thinking", "client_tools", "conversation", "after", "input", "token"]
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from tests.protocol.conversations import conversations, inputs
+from tests.protocol.conversations import contents, conversations, inputs
 from turnwire_protocol import (
     Done,
     Event,
@@ -46,7 +46,7 @@ def given_fields(model: type[BaseModel]) -> dict[str, st.SearchStrategy[Any]]:
         "retry_after_seconds",
     )
     known: dict[str, st.SearchStrategy[Any]] = dict.fromkeys(numbers, st.floats(0, 1e9))
-    known |= {"fraction": st.floats(0, 1), "input": inputs}
+    known |= {"fraction": st.floats(0, 1), "input": inputs, "content": contents}
     return {name: strategy for name, strategy in known.items() if name in model.model_fields}
 
 

@@ -49,7 +49,7 @@ def endpoints(simulator: Simulator) -> list[tuple[str, str]]:
     """(method, path) of every documented endpoint."""
     paths: dict[str, dict[str, Any]] = create_app(turnwire_over(simulator)).openapi()["paths"]
     return [
-        (method.upper(), path.format(conversation="c_none"))
+        (method.upper(), path.format(conversation="c_none", blob="b_none"))
         for path, operations in paths.items()
         for method in operations
     ]
@@ -238,6 +238,7 @@ async def test_another_principals_conversation_is_an_unknown_one_to_every_endpoi
         "cancel": {"turn": "t_none"},
         "decide": {"tool_id": "x", "decision": "allow"},
         "tool_output": {"tool_id": "x", "runner": "me", "content": "y"},
+        "progress": {"tool_id": "x", "runner": "me", "message": "y"},
         "c_none": {"title": "mine now"},
     }
     async with wired(shared, hello="anna") as anna, asking(shared) as http:

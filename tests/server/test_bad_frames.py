@@ -101,12 +101,6 @@ async def test_a_bad_command_is_rejected_by_the_name_of_its_field_and_changes_no
         assert turns[0]["blocks"][0]["text"] == "Hello"
 
 
-async def test_what_is_not_supported_says_so(address: str) -> None:
-    async with wired(address) as wire:
-        reject = await wire.ask("send", content="hi", client_tools=[], runner="me")
-        assert (reject["type"], reject["code"]) == ("reject", "unsupported")
-
-
 async def test_a_busy_conversation_rejects_another_send(address: str, simulator: Simulator) -> None:
     gate = Gate()
     simulator.program(Answer(Text(["Hel", "lo"])).at(4, gate))

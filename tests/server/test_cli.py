@@ -150,6 +150,7 @@ async def test_settings_come_from_the_environment_and_a_dot_env_file(
         (["--port", "70000"], {}, ["port"]),
         (["--token", "short"], {}, ["token", "8"]),
         (["--tools", "missing.py"], {}, ["missing.py"]),
+        (["--mcp", "missing.json"], {}, ["mcp", "missing.json"]),
         (["--frobnicate"], {}, ["--frobnicate"]),
         (["--thinking", "{oops"], {}, ["JSON"]),
         ([], {"TURNWIRE_TOOLS": "missing.py"}, ["tools", "JSON"]),

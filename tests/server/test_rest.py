@@ -82,7 +82,7 @@ TYPE = {"Content-Type": "application/json"}
         ('{"content": "a"}', {**TYPE, "Idempotency-Key": "k" * 129}, 400, "idempotency-key"),
         (LARGE, TYPE, 413, "body"),
         ('{"content": "a", "conversation": "c_none"}', TYPE, 404, "conversation"),
-        ('{"content": "a", "client_tools": [], "runner": "r"}', TYPE, 501, "client_tools"),
+        ('{"content": "a", "client_tools": []}', TYPE, 400, "runner"),
     ],
 )
 async def test_a_bad_chat_is_refused_by_the_name_of_what_is_wrong(
@@ -95,7 +95,7 @@ async def test_a_bad_chat_is_refused_by_the_name_of_what_is_wrong(
 ) -> None:
     response = await http.post("/v1/chat", content=body, headers=headers)
     error = response.json()["error"]
-    codes = {400: "bad_command", 404: "unknown_conversation", 413: "too_large", 501: "unsupported"}
+    codes = {400: "bad_command", 404: "unknown_conversation", 413: "too_large"}
     assert (response.status_code, error["code"]) == (status, codes[status])
     assert named in error["message"]
     assert error["retryable"] is False

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from turnwire_protocol import ToolResult, ToolStart
+from turnwire_protocol import Content, ContentBlock, DocumentBlock, TextBlock, ToolResult, ToolStart
 from turnwire_server.core.entry import Private
 
-__all__ = ["Answer", "BlockParts", "parse_input"]
+__all__ = ["Answer", "BlockParts", "api_content", "parse_input", "without_attachments"]
 
 ApiBlock = dict[str, Any]
 Message = dict[str, Any]
@@ -85,9 +85,7 @@ class Answer:
 
     def _result(self, call: ApiBlock) -> ApiBlock:
         result = self.results.get(call["id"])
-        content: Any = _NO_RESULT if result is None else result.content
-        if not isinstance(content, str):
-            content = [block.model_dump() for block in content]
+        content = api_content(_NO_RESULT if result is None else result.content)
         form: ApiBlock = {"type": "tool_result", "tool_use_id": call["id"], "content": content}
         if result is None or result.is_error:
             form["is_error"] = True
@@ -105,6 +103,38 @@ def parse_input(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def api_content(content: Content) -> str | list[ApiBlock]:
+    """Content for the model. An attachment's `source` is a reference, of type `blob`."""
+    if isinstance(content, str):
+        return content
+    return [_content_block(block) for block in content]
+
+
+def _content_block(block: ContentBlock) -> ApiBlock:
+    if isinstance(block, TextBlock):
+        return block.model_dump()
+    source = {"type": "blob", "blob": block.blob, "bytes": block.bytes}
+    form: ApiBlock = {"type": block.type, "source": source}
+    if isinstance(block, DocumentBlock) and block.name.strip():
+        form["title"] = block.name
+    return form
+
+
+def without_attachments(message: Message) -> Message:
+    """A copy of the message, or of a tool result, that only names its images and documents."""
+    content = message["content"]
+    if not isinstance(content, list):
+        return message
+    blocks = []
+    for block in content:
+        if block["type"] == "tool_result":
+            block = without_attachments(block)
+        elif block["type"] in ("image", "document"):
+            block = {"type": "text", "text": f"[{block['type']}: it could not be used]"}
+        blocks.append(block)
+    return {**message, "content": blocks}
 
 
 def _api_block(part: BlockParts) -> ApiBlock | None:

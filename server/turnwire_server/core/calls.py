@@ -6,21 +6,41 @@ Every complete call gets exactly one result, whatever happens to its turn.
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from turnwire_protocol import ToolExecuting, ToolProgress, ToolResult, ToolStart
+from pydantic_core import to_json
+
+from turnwire_protocol import (
+    ClientTool,
+    Code,
+    DecideBody,
+    ProgressBody,
+    TextBlock,
+    ToolApproval,
+    ToolDecision,
+    ToolExecuting,
+    ToolOutputBody,
+    ToolProgress,
+    ToolResult,
+    ToolStart,
+)
 from turnwire_server.core.answer import parse_input
 from turnwire_server.core.endings import unfinished_result
+from turnwire_server.errors import Refused
 from turnwire_server.model.port import ToolInputPart, ToolPart, ToolResultPart
-from turnwire_server.tools.tool import ToolContext
+from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
 __all__ = ["Calls", "Write"]
 
 _PROGRESS_INTERVAL_SECONDS = 0.1
 _PROGRESS_CHARS = 1000
+_MAX_ANSWER_BYTES = 256 * 1024
+"""Largest output or edited input that a client may give."""
+_NOTE_CHARS = 10_000
 
 
 class Write(Protocol):
@@ -29,6 +49,14 @@ class Write(Protocol):
     def __call__(
         self, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
     ) -> None: ...
+
+
+class ClientToolError(Exception):
+    """A client says that its tool failed; `content` is what the model is shown."""
+
+    def __init__(self, content: str | list[dict[str, Any]]) -> None:
+        super().__init__("the client's tool failed")
+        self.content = content
 
 
 @dataclass(slots=True)
@@ -41,6 +69,10 @@ class _Call:
     pieces: list[str] = field(default_factory=list)
     is_complete: bool = False
     has_result: bool = False
+    decision: asyncio.Future[DecideBody] | None = None
+    """Set while it waits for a decision, and done once there is one."""
+    output: asyncio.Future[ToolOutputBody] | None = None
+    """Set while a client runs it, and done once it has answered."""
     reported: float = float("-inf")
     """When it last reported progress."""
 
@@ -53,24 +85,47 @@ class Calls:
         write: Write,
         *,
         toolset: Toolset,
+        client_tools: Iterable[ClientTool],
+        runner: str | None,
+        approval_timeout_seconds: float,
+        client_tool_timeout_seconds: float,
         context: Callable[[str, Callable[[str, float | None], None]], ToolContext],
     ) -> None:
         self._write = write
-        self._toolset = toolset
+        self._toolset = toolset.with_tools(
+            Tool(
+                name=tool.name,
+                description=tool.description,
+                input_schema=tool.input_schema,
+                function=self._output,
+                is_async=True,
+                timeout_seconds=client_tool_timeout_seconds,
+                runs_on="client",
+            )
+            for tool in client_tools
+        )
+        self._runner = runner
+        self._approval_timeout_seconds = approval_timeout_seconds
         self._context = context
         """(tool_id, report) → what the tool is told of its call."""
         self._calls: dict[str, _Call] = {}
 
+    @property
+    def specifications(self) -> list[dict[str, Any]]:
+        """The tools of this turn, in the form of the Messages API."""
+        return self._toolset.specifications()
+
     def announce(self, part: ToolPart, block: int) -> None:
         """The model named a tool."""
-        call = _Call(block, part.tool_id, part.name, part.runs_on, started=time.monotonic())
+        runs_on = part.runs_on if part.runs_on == "provider" else self._toolset.runs_on(part.name)
+        call = _Call(block, part.tool_id, part.name, runs_on, started=time.monotonic())
         self._calls[part.tool_id] = call
         self._write(
             ToolStart,
             block=block,
             tool_id=part.tool_id,
             tool_name=part.name,
-            runs_on=part.runs_on,
+            runs_on=runs_on,
         )
 
     def append_input(self, part: ToolInputPart) -> None:
@@ -117,15 +172,147 @@ class Calls:
         if problem is not None or input is None:
             self._result(call, Outcome(problem or "", is_error=True))
             return
+        note = None
+        if self._toolset.needs_approval(call.name, input):
+            decision = await self._ask(call, input)
+            if decision.decision == "deny":
+                why = f": {decision.reason}" if decision.reason else "."
+                self._result(call, Outcome(f"The user did not allow this call{why}", is_error=True))
+                return
+            if decision.input is not None and decision.input != input:
+                input = decision.input
+                note = _note(input)
         self._write(
             ToolExecuting,
             tool_id=call.tool_id,
             tool_name=call.name,
             input=input,
-            runs_on="server",
+            runs_on=call.runs_on,
+            runner=self._runner if call.runs_on == "client" else None,
         )
         context = self._context(call.tool_id, self._reporter(call))
-        self._result(call, await self._toolset.run(call.name, input, context))
+        outcome = await self._toolset.run(call.name, input, context)
+        self._result(call, outcome if note is None else _noted(outcome, note))
+
+    # What comes from outside while the turn runs
+
+    async def _ask(self, call: _Call, input: dict[str, Any]) -> DecideBody:
+        """Wait for somebody's decision; none in time counts as deny."""
+        timeout = self._approval_timeout_seconds
+        expires = datetime.now(UTC) + timedelta(seconds=timeout)
+        loop = asyncio.get_running_loop()
+        call.decision = loop.create_future()
+        self._write(
+            ToolApproval,
+            tool_id=call.tool_id,
+            tool_name=call.name,
+            input=input,
+            expires_at=expires.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
+        # The timer decides like everybody else: a time-out of the wait could come in between a
+        # decision and the task's waking up, and the call would be decided twice.
+        timer = loop.call_later(timeout, self._expire, call)
+        try:
+            return await call.decision
+        finally:
+            timer.cancel()
+
+    def _expire(self, call: _Call) -> None:
+        assert call.decision is not None
+        if not call.decision.done():
+            reason = "nobody answered in time"
+            self._decided(call, DecideBody(tool_id=call.tool_id, decision="deny", reason=reason))
+
+    def decide(self, decide: DecideBody) -> None:
+        """Somebody allows or denies a call; the first answer wins.
+
+        Raises:
+            Refused: no such call waits, it is decided, or the edited input is not valid.
+        """
+        call = self._find(decide.tool_id)
+        if call.decision is None:
+            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: this call waits for no decision")
+        if call.decision.done() or call.has_result:
+            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call is decided already")
+        if decide.input is not None:
+            if decide.decision == "deny":
+                raise Refused(Code.BAD_COMMAND, "input: goes with allow only")
+            _check_size("input", decide.input)
+            problem = self._toolset.problem(call.name, decide.input)
+            if problem is not None:
+                raise Refused(Code.BAD_COMMAND, f"input: {problem}")
+        self._decided(call, decide)
+
+    def _decided(self, call: _Call, decide: DecideBody) -> None:
+        assert call.decision is not None
+        call.decision.set_result(decide)
+        self._write(
+            ToolDecision,
+            tool_id=call.tool_id,
+            decision=decide.decision,
+            input=decide.input,
+            reason=decide.reason,
+        )
+
+    async def _output(self, input: dict[str, Any]) -> str | list[dict[str, Any]]:
+        """What the client answers; the `function` of its tools."""
+        call = self._calls[CONTEXT.get().tool_id]
+        call.output = asyncio.get_running_loop().create_future()
+        output = await call.output
+        blocks = output.content
+        content = blocks if isinstance(blocks, str) else [block.model_dump() for block in blocks]
+        if output.is_error:
+            raise ClientToolError(content)
+        # An empty list would be taken for a value and shown as JSON.
+        return content or ""
+
+    def take_output(self, output: ToolOutputBody) -> None:
+        """The client that runs a call gives its result, once.
+
+        Raises:
+            Refused: no such call waits, another client runs it, it was answered, or this is too
+                large.
+        """
+        call = self._of_runner(output.tool_id, output.runner)
+        if call.output is None or call.output.done() or call.has_result:
+            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
+        _check_size("content", output.content)
+        call.output.set_result(output)
+
+    def take_progress(self, progress: ProgressBody) -> None:
+        """The client that runs a call reports.
+
+        Raises:
+            Refused: no such call waits, another client runs it, or it was answered.
+        """
+        call = self._of_runner(progress.tool_id, progress.runner)
+        if call.has_result:
+            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
+        self._progress(call, progress.message, progress.fraction)
+
+    def abandon(self) -> None:
+        """The clients are gone: what they ran will not be answered."""
+        for call in self._calls.values():
+            if call.output is not None and not call.output.done():
+                gone = "The client that ran the tool is gone."
+                body = ToolOutputBody(
+                    tool_id=call.tool_id, runner=self._runner or "-", content=gone, is_error=True
+                )
+                call.output.set_result(body)
+
+    def _find(self, tool_id: str) -> _Call:
+        call = self._calls.get(tool_id)
+        if call is None:
+            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no such call in the running turn")
+        return call
+
+    def _of_runner(self, tool_id: str, runner: str) -> _Call:
+        call = self._find(tool_id)
+        if call.runs_on != "client" or (call.output is None and not call.has_result):
+            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no client runs this call")
+        if runner != self._runner:
+            raise Refused(Code.BAD_COMMAND, "runner: another client runs this call")
+        return call
 
     def _reporter(self, call: _Call) -> Callable[[str, float | None], None]:
         loop = asyncio.get_running_loop()
@@ -158,3 +345,21 @@ class Calls:
             is_error=outcome.is_error,
             duration_ms=round((time.monotonic() - call.started) * 1000),
         )
+
+
+def _check_size(field: str, value: object) -> None:
+    if len(to_json(value)) > _MAX_ANSWER_BYTES:
+        raise Refused(Code.TOO_LARGE, f"{field}: at most {_MAX_ANSWER_BYTES} bytes of JSON")
+
+
+def _note(input: dict[str, Any]) -> str:
+    said = to_json(input).decode()
+    cut = f"{said[:_NOTE_CHARS]} [cut here]" if len(said) > _NOTE_CHARS else said
+    return f"The user changed the input to {cut}"
+
+
+def _noted(outcome: Outcome, note: str) -> Outcome:
+    """The outcome of a call whose input was edited: the model's own call does not change."""
+    if isinstance(outcome.content, str):
+        return Outcome(f"{note}. The result:\n{outcome.content}", outcome.is_error)
+    return Outcome([TextBlock(text=f"{note}. The result:"), *outcome.content], outcome.is_error)

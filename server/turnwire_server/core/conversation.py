@@ -2,7 +2,6 @@
 or wait. All state changes are synchronous, on the event loop: no locks."""
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections import deque
@@ -11,7 +10,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from turnwire_protocol import Ack, CancelBody, Code, Event, Message, Retract, SendBody, StopReason
+from turnwire_protocol import (
+    Ack,
+    CancelBody,
+    Code,
+    DecideBody,
+    Event,
+    Message,
+    ProgressBody,
+    Retract,
+    SendBody,
+    StopReason,
+    ToolExecuting,
+    ToolOutputBody,
+)
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.entry import Entry, Item, Run
 from turnwire_server.core.follower import Follower
@@ -20,13 +32,13 @@ from turnwire_server.core.journal import Journal
 from turnwire_server.core.options import resolve
 from turnwire_server.core.recovery import Recovery
 from turnwire_server.core.register import Record, Register
+from turnwire_server.core.sending import fingerprint_of, title_of
 from turnwire_server.core.turn import Services, Turn, TurnState
 from turnwire_server.errors import ModelError, Refused
 from turnwire_server.store.port import Fence, Store
 
 __all__ = ["Accepted", "Conversation"]
 
-_TITLE_CHARS = 80
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 _MAX_UNDURABLE_SECONDS = 5.0
 
@@ -94,13 +106,11 @@ class Conversation:
         Raises:
             Refused: it took no effect.
         """
-        fingerprint = _fingerprint(send)
+        fingerprint = fingerprint_of(send)
         if send.key is not None and (record := self._register.of_key(send.key)) is not None:
             if record.fingerprint != fingerprint:
                 raise Refused(Code.KEY_REUSED, "key: was used for another message")
             return self._accepted(record)
-        if send.client_tools is not None:
-            raise Refused(Code.UNSUPPORTED, "client_tools: not supported by this server yet")
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
         self._make_room(send)
         turn = Turn(
@@ -113,7 +123,7 @@ class Conversation:
             cancel_on_detach=send.on_detach == "cancel",
         )
         if self._journal.log.head == 0:
-            self._journal.title = _title(send)
+            self._journal.title = title_of(send)
         private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
@@ -215,6 +225,23 @@ class Conversation:
         turn.end(StopReason.CANCELLED)
         return Ack(id="", turn=turn.id, outcome="queued_removed" if was_queued else "cancelling")
 
+    def answer(self, answer: DecideBody | ToolOutputBody | ProgressBody) -> None:
+        """Somebody answers a tool call of the running turn.
+
+        Raises:
+            Refused: it took no effect.
+        """
+        if self.running is None:
+            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no turn is running")
+        calls = self.running.calls
+        match answer:
+            case DecideBody():
+                calls.decide(answer)
+            case ToolOutputBody():
+                calls.take_output(answer)
+            case ProgressBody():
+                calls.take_progress(answer)
+
     def interrupt(self) -> None:
         """The process goes down: end all turns."""
         # The waiting ones first, so that none of them begins.
@@ -237,16 +264,20 @@ class Conversation:
         return self._journal.end
 
     def on_detached(self) -> None:
-        """If nobody looks and the turn is not to outlive that, end it after the grace time."""
+        """If nobody looks for the grace time, nobody runs tools, and perhaps nobody wants it."""
         turn = self.running
-        if turn is not None and turn.cancel_on_detach and not self._journal.has_followers:
+        if turn is not None and not self._journal.has_followers:
             grace = self._services.policy.detach_grace_seconds
             asyncio.get_running_loop().call_later(grace, self._end_if_detached, turn)
 
     def _end_if_detached(self, turn: Turn) -> None:
         # A reader who came and went meanwhile has started a grace time of its own.
-        if self.running is turn and not self._journal.has_followers and not self.is_draining:
+        if self.running is not turn or self._journal.has_followers or self.is_draining:
+            return
+        if turn.cancel_on_detach:
             turn.end(StopReason.CANCELLED)
+        else:
+            turn.calls.abandon()
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""
@@ -289,6 +320,9 @@ class Conversation:
         )
         self._register.apply(Entry(event, private))
         self._journal.append(event, private)
+        if isinstance(event, ToolExecuting) and event.runs_on == "client":
+            # Whoever left before has not been waited for: what they left was nothing to run.
+            self.on_detached()
 
     def write_delta(
         self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None
@@ -354,19 +388,6 @@ class Conversation:
     def on_lost(self) -> None:
         """Another process owns the log: stop, append nothing."""
         self.close(Code.STORAGE_UNAVAILABLE)
-
-
-def _fingerprint(send: SendBody) -> str:
-    # Where it goes and who waits for it are not what it says.
-    said = set(SendBody.model_fields) - {"conversation", "on_detach"}
-    body = send.model_dump_json(include=said, exclude_none=True)
-    return hashlib.sha256(body.encode()).hexdigest()[:32]
-
-
-def _title(send: SendBody) -> str:
-    content = send.content
-    text = content if isinstance(content, str) else " ".join(block.text for block in content)
-    return " ".join(text.split())[:_TITLE_CHARS]
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from turnwire_protocol import Ack, Cancel, Code, Command, Decide, SendBody, ToolOutput
+from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.conversation import Accepted, Conversation
 from turnwire_server.core.entry import join
@@ -96,6 +96,7 @@ class Conversations:
             raise Refused(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         if self._committer.is_failing:
             raise _unstorable()
+        await self._services.blobs.check(principal, send.content)
         if send.conversation is not None:
             conversation = await self._find(principal, send.conversation)
         else:
@@ -116,9 +117,12 @@ class Conversations:
                 conversation = await self._find(principal, command.conversation)
                 ack = conversation.cancel(command)
                 return ack.model_copy(update={"id": command.id})
-            case Decide() | ToolOutput():
-                await self._find(principal, command.conversation)
-                raise Refused(Code.UNSUPPORTED, "type: not supported by this server yet")
+            case Decide() | ToolOutput() | Progress():
+                conversation = await self._find(principal, command.conversation)
+                if isinstance(command, ToolOutput):
+                    await self._services.blobs.check(principal, command.content)
+                conversation.answer(command)
+                return Ack(id=command.id)
             case _:
                 raise Refused(Code.BAD_COMMAND, "type: not a command to a conversation")
 

@@ -1,6 +1,6 @@
 """A folded conversation as a document to keep: Markdown. Pure."""
 
-from turnwire_protocol import Block, Content, Conversation, Turn
+from turnwire_protocol import Block, Conversation, Turn, text_of
 
 __all__ = ["to_markdown"]
 
@@ -10,14 +10,10 @@ def to_markdown(title: str, conversation: Conversation) -> str:
     parts = [f"# {title or 'Conversation'}"]
     for turn in conversation.turns.values():
         at = f" · {turn.at}" if turn.at else ""
-        parts += [f"## You{at}", _text(turn.content or ""), f"## {turn.model or 'Claude'}"]
+        parts += [f"## You{at}", text_of(turn.content or ""), f"## {turn.model or 'Claude'}"]
         parts += [part for block in turn.blocks if (part := _block(block))]
         parts += _end(turn)
     return "\n\n".join(parts) + "\n"
-
-
-def _text(content: Content) -> str:
-    return content if isinstance(content, str) else "\n\n".join(block.text for block in content)
 
 
 def _block(block: Block) -> str:
@@ -28,7 +24,7 @@ def _block(block: Block) -> str:
     if block.tool is None:
         return ""
     result = block.tool.result
-    shown = "" if result is None else f"\n\n{_fenced(_text(result.content))}"
+    shown = "" if result is None else f"\n\n{_fenced(text_of(result.content))}"
     failed = " (failed)" if result is not None and result.is_error else ""
     return _folded(f"Tool: {block.tool.tool_name}{failed}", _fenced(block.text) + shown)
 

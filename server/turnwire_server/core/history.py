@@ -5,23 +5,28 @@ from typing import Any
 
 from turnwire_protocol import (
     BlockStop,
+    Code,
     Content,
     Done,
+    Error,
     Message,
     Retract,
     Rewind,
     Start,
     Step,
     StopReason,
+    TextBlock,
     Thinking,
     ToolResult,
     ToolStart,
     Usage,
 )
-from turnwire_server.core.answer import Answer, BlockParts
+from turnwire_server.core.answer import Answer, BlockParts, api_content, without_attachments
 from turnwire_server.core.entry import Entry, Item, Run
 
 __all__ = ["History"]
+
+_REFUSALS = (Code.INVALID_REQUEST, Code.CONTEXT_TOO_LONG)
 
 
 @dataclass(slots=True)
@@ -31,7 +36,9 @@ class _Turn:
     answer: Answer = field(default_factory=Answer)
     container: str | None = None
     final: list[dict[str, Any]] | None = None
-    """Its messages, once it is done: they never change again."""
+    """Its messages, once it is done: they change only where `_refuse` says."""
+    is_text_only: bool = False
+    """Its attachments are left out."""
 
 
 class History:
@@ -40,6 +47,8 @@ class History:
     def __init__(self) -> None:
         self._turns: dict[str, _Turn] = {}
         self._started: dict[str, _Turn] = {}
+        self._untried: list[_Turn] = []
+        """Turns of which the model may not have taken all attachments yet."""
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log, or the next part of a run."""
@@ -65,6 +74,7 @@ class History:
         match event:
             case Start():
                 self._started[event.turn] = turn
+                self._untried.append(turn)
             case Step():
                 turn.step = event.step
             case ToolStart():
@@ -77,12 +87,28 @@ class History:
                 turn.answer.blocks = {n: blocks[n] for n in blocks if n < event.block}
             case ToolResult():
                 turn.answer.results[event.tool_id] = event
+                self._untried.append(turn)
             case Usage():
+                # The model has begun to answer: it took what it was shown.
+                self._untried.clear()
                 turn.container = (entry.private or {}).get("container") or turn.container
+            case Error() if event.code in _REFUSALS:
+                self._refuse()
             case Done():
                 refused = event.stop_reason == StopReason.REFUSAL
                 turn.final = [] if refused else _messages(turn, ended=True)
                 turn.answer = Answer()
+
+    def _refuse(self) -> None:
+        """The model refused the request: what is new in it may be the cause, for ever after.
+
+        Texts cannot be. Attachments can, by their size or content, and are left out from now on.
+        """
+        for turn in self._untried:
+            turn.is_text_only = True
+            if turn.final is not None:
+                turn.final = [without_attachments(message) for message in turn.final]
+        self._untried.clear()
 
     def _retract(self, from_turn: str) -> None:
         names = list(self._turns)
@@ -117,9 +143,10 @@ def _block(turn: _Turn, number: int) -> BlockParts:
 
 
 def _messages(turn: _Turn, *, ended: bool) -> list[dict[str, Any]]:
-    content: Any = turn.content
+    content = turn.content
     if not isinstance(content, str):
         # The API refuses blank text.
-        content = [block.model_dump() for block in content if block.text.strip()]
+        content = [b for b in content if not isinstance(b, TextBlock) or b.text.strip()]
     answer = turn.answer.messages(before_step=None if ended else turn.step)
-    return [{"role": "user", "content": content}, *answer]
+    messages = [{"role": "user", "content": api_content(content)}, *answer]
+    return [without_attachments(m) for m in messages] if turn.is_text_only else messages

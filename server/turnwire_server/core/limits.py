@@ -18,6 +18,7 @@ class Limits(BaseModel):
     """Per principal."""
     hello_timeout_seconds: float = 5.0
     heartbeat_seconds: float = 20.0
+    max_blob_bytes: int = 10 * 1024 * 1024
 
 
 class Bucket:

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from turnwire_protocol import Code, SendBody, ThinkingOption
+from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
 from turnwire_server.core.ledger import Price
 from turnwire_server.errors import Refused
+from turnwire_server.tools.toolset import schema_problem
 
 __all__ = ["ClientOption", "Options", "Policy", "resolve"]
 
@@ -36,6 +37,8 @@ class Policy(BaseModel):
     turn_timeout_seconds: float = 900.0
     tool_timeout_seconds: float = 60.0
     detach_grace_seconds: float = 10.0
+    approval_timeout_seconds: float = 300.0
+    client_tool_timeout_seconds: float = 120.0
     max_queued: int = 8
     """Messages that may wait behind a running turn."""
     fallback_model: str | None = None
@@ -58,6 +61,8 @@ class Options(BaseModel):
     system: str | None = None
     thinking: dict[str, Any]
     tools: list[str]
+    client_tools: list[ClientTool] = []
+    runner: str | None = None
 
 
 def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
@@ -75,6 +80,7 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
     for name in send.tools or ():
         if name not in tools:
             raise Refused(Code.BAD_COMMAND, f"tools: this server has no tool {name!r:.80}")
+    _check_client_tools(send.client_tools or [], tools)
     max_tokens = min(send.max_tokens or policy.max_tokens, policy.max_tokens)
     thinking = (send.thinking or policy.thinking).model_dump(exclude_none=True)
     if thinking["type"] == "enabled" and thinking.get("budget_tokens", max_tokens) >= max_tokens:
@@ -87,4 +93,17 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
         system=send.system if send.system is not None else policy.system,
         thinking=thinking,
         tools=list(dict.fromkeys(tools if send.tools is None else send.tools)),
+        client_tools=send.client_tools or [],
+        runner=send.runner,
     )
+
+
+def _check_client_tools(client_tools: list[ClientTool], tools: list[str]) -> None:
+    taken = set(tools)
+    for index, tool in enumerate(client_tools):
+        where = f"client_tools.{index}"
+        if tool.name in taken:
+            raise Refused(Code.BAD_COMMAND, f"{where}.name: there is a tool of this name already")
+        taken.add(tool.name)
+        if problem := schema_problem(tool.input_schema):
+            raise Refused(Code.BAD_COMMAND, f"{where}.input_schema: {problem}")

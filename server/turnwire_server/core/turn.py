@@ -29,6 +29,7 @@ from turnwire_protocol import (
     Usage,
 )
 from turnwire_server.core.backoff import delay_seconds
+from turnwire_server.core.blobs import Blobs
 from turnwire_server.core.calls import Calls
 from turnwire_server.core.ledger import Ledger
 from turnwire_server.core.options import Options, Policy
@@ -93,6 +94,7 @@ class Services:
     model: Model
     toolset: Toolset
     policy: Policy
+    blobs: Blobs
     chance: Callable[[], float] = random.random
 
 
@@ -123,8 +125,16 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ledger = Ledger()
-        self._toolset = services.toolset.subset(options.tools)
-        self._calls = Calls(self._write, toolset=self._toolset, context=self._tool_context)
+        self.calls = Calls(
+            self._write,
+            toolset=services.toolset.subset(options.tools),
+            client_tools=options.client_tools,
+            runner=options.runner,
+            approval_timeout_seconds=services.policy.approval_timeout_seconds,
+            client_tool_timeout_seconds=services.policy.client_tool_timeout_seconds,
+            context=self._tool_context,
+        )
+        """Its tool calls: decisions and outputs from outside go there."""
         self._step = 0
         self._attempt = 0
         self._next_block = 0
@@ -148,7 +158,7 @@ class Turn:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
         if self.state is TurnState.DONE:
             return
-        self._calls.end(stop_reason)
+        self.calls.end(stop_reason)
         if error is not None:
             self._write(
                 Error,
@@ -218,7 +228,7 @@ class Turn:
             if reason == "tool_use":
                 if self._step >= policy.max_steps:
                     return StopReason.MAX_STEPS
-                await self._calls.run()
+                await self.calls.run()
             elif reason == "pause_turn":
                 if self._step >= policy.max_steps:
                     return StopReason.MAX_STEPS
@@ -265,11 +275,11 @@ class Turn:
         options = self._options
         request = ModelRequest(
             model=self.model,
-            messages=self._writer.messages(),
+            messages=await self._services.blobs.resolve(self._writer.messages()),
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
-            tools=self._toolset.specifications(),
+            tools=self.calls.specifications,
             container=self._writer.container(),
         )
         async with self._services.model.stream(request) as stream:
@@ -300,20 +310,20 @@ class Turn:
             case ThinkingPart():
                 self._delta(Thinking, block, part.text)
             case ToolInputPart():
-                self._calls.append_input(part)
+                self.calls.append_input(part)
                 self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
             case ToolPart():
-                self._calls.announce(part, block)
+                self.calls.announce(part, block)
             case ToolResultPart():
-                self._calls.provide(part)
+                self.calls.provide(part)
             case BlockEnd():
-                self._calls.complete(block)
+                self.calls.complete(block)
                 self._write(BlockStop, private=part.raw, block=block)
 
     def _rewind(self, block: int) -> None:
         self._write(Rewind, block=block)
         self._next_block, self._rewind_to = block, None
-        self._calls.rewind(block)
+        self.calls.rewind(block)
 
     def _delta(self, type: Any, block: int, text: str, *, tool_id: str | None = None) -> None:
         if self.state is not TurnState.DONE:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from turnwire_server.errors import Fenced
-from turnwire_server.store.port import Batch, Fence, Head, Row
+from turnwire_server.store.port import Batch, Blob, Fence, Head, Row
 
 __all__ = ["MemoryStore"]
 
@@ -22,6 +22,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}
+        self._blobs: dict[str, Blob] = {}
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -101,6 +102,14 @@ class MemoryStore:
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
         self._logs.pop(conversation, None)
+
+    async def put_blob(self, blob: Blob) -> None:
+        """See `Store.put_blob`."""
+        self._blobs.setdefault(blob.id, blob)
+
+    async def get_blob(self, id: str) -> Blob | None:
+        """See `Store.get_blob`."""
+        return self._blobs.get(id)
 
 
 def _position(head: Head) -> str:

@@ -1,10 +1,10 @@
 """What the core wants of a store: fenced, idempotent appends, and reads after a cursor."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["Batch", "Fence", "Head", "Row", "Store"]
+__all__ = ["Batch", "Blob", "Fence", "Head", "Row", "Store"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,6 +50,16 @@ class Head:
     title: str
     created_at: str
     updated_at: str
+
+
+@dataclass(slots=True, frozen=True)
+class Blob:
+    """Bytes that logs refer to by id. It never changes."""
+
+    id: str
+    owner: str
+    media_type: str
+    data: bytes = field(repr=False)
 
 
 class Store(Protocol):
@@ -113,4 +123,10 @@ class Store(Protocol):
         """Set the title; the position in the list stays."""
 
     async def delete(self, conversation: str) -> None:
-        """Forget the conversation and its log."""
+        """Forget the conversation and its log. Blobs stay: another log may refer to them."""
+
+    async def put_blob(self, blob: Blob) -> None:
+        """Make the blob durable; one whose id is stored already is passed over."""
+
+    async def get_blob(self, id: str) -> Blob | None:
+        """The blob, or None if there is none."""

@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from turnwire_server.errors import Fenced, SettingsError
-from turnwire_server.store.port import Batch, Head, Row
+from turnwire_server.store.port import Batch, Blob, Head, Row
 
 __all__ = [
     "VERSION",
     "append",
     "compact",
     "delete",
+    "get_blob",
     "list_heads",
     "list_open",
+    "put_blob",
     "read",
     "read_head",
     "rename",
@@ -48,6 +50,14 @@ _STEPS: tuple[tuple[str, ...], ...] = (
     (
         # What version 1 did not record may have been left unfinished: recovery looks and decides.
         "ALTER TABLE conversations ADD COLUMN is_open INTEGER NOT NULL DEFAULT 1",
+    ),
+    (
+        """CREATE TABLE blobs (
+            id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            media_type TEXT NOT NULL,
+            data BLOB NOT NULL
+        )""",
     ),
 )
 
@@ -187,6 +197,14 @@ def delete(connection: sqlite3.Connection, conversation: str) -> None:
     connection.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
 
 
+def put_blob(connection: sqlite3.Connection, blob: Blob) -> None:
+    """See `Store.put_blob`."""
+    connection.execute(
+        "INSERT OR IGNORE INTO blobs (id, owner, media_type, data) VALUES (?, ?, ?, ?)",
+        (blob.id, blob.owner, blob.media_type, blob.data),
+    )
+
+
 # Reading. No statement is left unfinished: it would keep the write-ahead log from being emptied.
 
 
@@ -230,6 +248,13 @@ def list_heads(
 def list_open(connection: sqlite3.Connection) -> list[Head]:
     """See `Store.list_open`."""
     return _heads(connection, f"{_HEADS} WHERE is_open")
+
+
+def get_blob(connection: sqlite3.Connection, id: str) -> Blob | None:
+    """See `Store.get_blob`."""
+    query = "SELECT id, owner, media_type, data FROM blobs WHERE id = ?"
+    blobs = connection.execute(query, (id,)).fetchall()
+    return Blob(*blobs[0]) if blobs else None
 
 
 def _heads(connection: sqlite3.Connection, query: str, *parameters: str | int) -> list[Head]:

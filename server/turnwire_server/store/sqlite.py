@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema
-from turnwire_server.store.port import Batch, Fence, Head, Row
+from turnwire_server.store.port import Batch, Blob, Fence, Head, Row
 
 __all__ = ["SqliteStore"]
 
@@ -98,6 +98,14 @@ class SqliteStore:
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
         await self._write(schema.delete, conversation)
+
+    async def put_blob(self, blob: Blob) -> None:
+        """See `Store.put_blob`. Appends wait for it, for as long as its bytes take to the disk."""
+        await self._write(schema.put_blob, blob)
+
+    async def get_blob(self, id: str) -> Blob | None:
+        """See `Store.get_blob`."""
+        return await self._read(schema.get_blob, id)
 
     async def _write(
         self,

@@ -6,11 +6,12 @@ SDK's own decorators are taken as they are. Knows nothing of turns or transports
 
 import functools
 import inspect
+import logging
 import typing
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Protocol, overload, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.claude import derive_tool
@@ -32,6 +33,10 @@ class ToolContext:
         """Tell the readers how far it is; `fraction` from 0 to 1. Callable from any thread."""
         self.report(message, fraction)
 
+
+logger = logging.getLogger(__name__)
+
+Approval = bool | Callable[[dict[str, Any]], bool]
 
 CONTEXT: ContextVar[ToolContext] = ContextVar("turnwire_tool_context")
 
@@ -59,13 +64,32 @@ class Tool:
     is_async: bool
     timeout_seconds: float | None = None
     """None: the server's default."""
+    approval: Approval = False
+    """Whether somebody must allow a call: always, or as a function of its input says."""
+    runs_on: Literal["server", "client"] = "server"
+    """Where it runs; `function` of a client's tool waits for what the client answers."""
+
+    def needs_approval(self, input: dict[str, Any]) -> bool:
+        """Whether this call must be allowed. A policy that fails counts as yes."""
+        if not callable(self.approval):
+            return self.approval
+        try:
+            return bool(self.approval(input))
+        except Exception:
+            # Boundary: a policy is foreign code, and the safe answer is to ask.
+            logger.warning("the approval policy of %s failed", self.name, exc_info=True)
+            return True
 
 
 @overload
 def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
-    *, name: str | None = None, description: str | None = None, timeout_seconds: float | None = None
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout_seconds: float | None = None,
+    approval: Approval = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -74,16 +98,20 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout_seconds: float | None = None,
+    approval: Approval = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function with typed parameters and a docstring.
 
-    What it returns goes to the model: text as it is, other values as JSON. An exception becomes an
-    error result with its text. Sync functions run in a thread.
+    With `approval`, somebody who follows the conversation must allow each call, or those for which
+    the function of its input says so. What it returns goes to the model: text as it is, other
+    values as JSON. An exception becomes an error result with its text. Sync functions run in a
+    thread.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
         sdk_tool = derive_tool(_without_context(function), name=name, description=description)
-        return _from_sdk(sdk_tool, timeout_seconds=timeout_seconds)
+        made = _from_sdk(sdk_tool)
+        return replace(made, timeout_seconds=timeout_seconds, approval=approval)
 
     return make if function is None else make(function)
 
@@ -103,14 +131,13 @@ def as_tool(candidate: object) -> Tool:
     raise SettingsError(f"tools: {candidate!r:.80} is neither a tool nor a function")
 
 
-def _from_sdk(sdk_tool: SdkTool, *, timeout_seconds: float | None = None) -> Tool:
+def _from_sdk(sdk_tool: SdkTool) -> Tool:
     return Tool(
         name=sdk_tool.name,
         description=sdk_tool.description,
         input_schema=dict(sdk_tool.input_schema),
         function=sdk_tool.call,
         is_async=inspect.iscoroutinefunction(sdk_tool.call),
-        timeout_seconds=timeout_seconds,
     )
 
 

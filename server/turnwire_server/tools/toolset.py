@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
-from pydantic_core import to_json
+from referencing.jsonschema import EMPTY_REGISTRY
 
-from turnwire_protocol import Content, TextBlock
+from turnwire_protocol import Content
 from turnwire_server.errors import SettingsError
+from turnwire_server.tools.content import Shelf, content_of, said_by
 from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext, as_tool
 
-__all__ = ["Outcome", "Toolset"]
+__all__ = ["Outcome", "Toolset", "schema_problem"]
 
 logger = logging.getLogger(__name__)
 
-MAX_RESULT_CHARS = 50_000
 _PROBLEM_CHARS = 1000
 
 
@@ -35,33 +35,81 @@ class Outcome:
 
 
 class Toolset:
-    """Tools by name. Sync ones share `max_threads` threads, so that abandoned ones are bounded."""
+    """Tools by name. Sync ones share `max_threads` threads, so that abandoned ones are bounded.
+
+    Images and documents that tools return go to the `shelf`; without one they are left out.
+    """
 
     def __init__(
-        self, tools: Iterable[object] = (), *, timeout_seconds: float = 60.0, max_threads: int = 32
+        self,
+        tools: Iterable[object] = (),
+        *,
+        timeout_seconds: float = 60.0,
+        max_threads: int = 32,
+        shelf: Shelf | None = None,
     ) -> None:
         self._tools: dict[str, Tool] = {}
         self._validators: dict[str, Draft202012Validator] = {}
+        self._own = [as_tool(candidate) for candidate in tools]
+        self._offers: dict[str, list[Tool]] = {}
         self._timeout_seconds = timeout_seconds
         self._threads = CapacityLimiter(max_threads)
-        for candidate in tools:
-            self._add(as_tool(candidate))
+        self._shelf = shelf
+        for tool in self._own:
+            self._add(tool)
 
     def _add(self, tool: Tool) -> None:
         if tool.name in self._tools:
             raise SettingsError(f"tools: two are named {tool.name!r}")
-        try:
-            Draft202012Validator.check_schema(tool.input_schema)
-        except SchemaError as error:
-            raise SettingsError(f"tools: the schema of {tool.name!r}: {error.message}") from error
+        if problem := schema_problem(tool.input_schema):
+            raise SettingsError(f"tools: the schema of {tool.name!r}: {problem}")
         self._tools[tool.name] = tool
-        self._validators[tool.name] = Draft202012Validator(tool.input_schema)
+        # A registry that fetches nothing: by itself the library would open any address a client's
+        # schema refers to.
+        self._validators[tool.name] = Draft202012Validator(
+            tool.input_schema, registry=EMPTY_REGISTRY
+        )
+
+    def offer(self, source: str, tools: Iterable[Tool]) -> None:
+        """What a source offers from now on, in place of what it offered before; after our own.
+
+        Turns that were begun keep what they have. A tool whose name is taken, or whose schema is
+        none, is left out and logged.
+        """
+        self._offers[source] = list(tools)
+        # New objects: subsets share the old ones.
+        self._tools, self._validators = {}, {}
+        for tool in self._own:
+            self._add(tool)
+        for source, offered in self._offers.items():
+            for tool in offered:
+                try:
+                    self._add(tool)
+                except SettingsError as error:
+                    logger.warning("left out what %s offers: %s", source, error)
 
     def subset(self, names: Iterable[str]) -> "Toolset":
         """The tools so named and no others, sharing these threads."""
         subset = copy(self)
         subset._tools = {name: self._tools[name] for name in names if name in self._tools}
         return subset
+
+    def with_tools(self, tools: Iterable[Tool]) -> "Toolset":
+        """These tools and those, sharing these threads.
+
+        Raises:
+            SettingsError: two have one name, or a schema is none.
+        """
+        more = copy(self)
+        more._tools, more._validators = dict(self._tools), dict(self._validators)
+        for tool in tools:
+            more._add(tool)
+        return more
+
+    def runs_on(self, name: str) -> Literal["server", "client"]:
+        """Where a call of this name runs; an unknown one fails in the server."""
+        tool = self._tools.get(name)
+        return "server" if tool is None else tool.runs_on
 
     @property
     def names(self) -> list[str]:
@@ -85,10 +133,19 @@ class Toolset:
             return f"There is no tool {name!r}."
         if input is None:
             return "The input was not a JSON object."
-        error = best_match(self._validators[name].iter_errors(input))
+        try:
+            error = best_match(self._validators[name].iter_errors(input))
+        except Exception as broken:
+            # Boundary: a schema may refer to nowhere or to itself, and it may be a client's.
+            logger.warning("the schema of %s cannot be used: %s", name, type(broken).__name__)
+            return f"The schema of the tool {name!r} cannot be used."
         if error is None:
             return None
         return f"Invalid input at {error.json_path}: {error.message[:_PROBLEM_CHARS]}"
+
+    def needs_approval(self, name: str, input: dict[str, Any]) -> bool:
+        """Whether somebody must allow this call."""
+        return self._tools[name].needs_approval(input)
 
     async def run(self, name: str, input: dict[str, Any], context: ToolContext) -> Outcome:
         """Run a call that has no problem. Never raises but on cancellation.
@@ -102,7 +159,7 @@ class Toolset:
         try:
             async with limit:
                 value = await self._call(tool, input)
-            return Outcome(_content(value))
+            return Outcome(await content_of(value, owner=context.principal, shelf=self._shelf))
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
@@ -113,8 +170,11 @@ class Toolset:
             if limit.expired():
                 text = f"The tool did not finish within {timeout:g} seconds."
                 return Outcome(text, is_error=True)
-            logger.warning("tool %s failed", name, exc_info=True)
-            return Outcome(_said(error), is_error=True)
+            # One that brings content for the model is no accident, and has no traceback.
+            is_meant = hasattr(error, "content")
+            logger.warning("tool %s failed", name, exc_info=not is_meant)
+            said = await said_by(error, owner=context.principal, shelf=self._shelf)
+            return Outcome(said, is_error=True)
 
     async def _call(self, tool: Tool, input: dict[str, Any]) -> Any:
         if tool.is_async:
@@ -125,34 +185,10 @@ class Toolset:
         )
 
 
-def _content(value: Any) -> Content:
-    """Text as it is, a list of text blocks as blocks, anything else as JSON; cut where too long."""
-    if isinstance(value, list) and value and all(_is_text_block(block) for block in value):
-        # The API refuses blank text.
-        texts = [_cut(block["text"]) for block in value]
-        return [TextBlock(text=text) for text in texts if text.strip()]
-    if value is None:
-        return ""
-    return _cut(value if isinstance(value, str) else to_json(value, fallback=str).decode())
-
-
-def _said(error: BaseException) -> Content:
-    """What an exception says; the SDK's `ToolError` carries content for the model."""
-    content = getattr(error, "content", None)
-    if isinstance(content, str | list) and content:
-        return _content(content)
-    return _cut(f"{type(error).__name__}: {error}")
-
-
-def _is_text_block(block: Any) -> bool:
-    is_text = isinstance(block, dict) and block.get("type") == "text"
-    return is_text and isinstance(block.get("text"), str)
-
-
-def _cut(text: str) -> str:
-    # Half a surrogate pair (a file name, say) is a Python string but could not be sent.
-    text = text.encode(errors="replace").decode()
-    if len(text) <= MAX_RESULT_CHARS:
-        return text
-    left = len(text) - MAX_RESULT_CHARS
-    return f"{text[:MAX_RESULT_CHARS]}\n[cut here: {left} more characters]"
+def schema_problem(schema: dict[str, Any]) -> str | None:
+    """Why this is no JSON Schema of a tool's input; None if it is one."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return error.message[:_PROBLEM_CHARS]
+    return None if schema.get("type") == "object" else "its type must be object"

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from turnwire_protocol import BadCommand, Code, parse_body, parse_object
 from turnwire_server.errors import Refused
 
-__all__ = ["body_of", "described"]
+__all__ = ["body_of", "described", "read_bounded"]
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -28,14 +28,23 @@ def body_of(model: type[Body], *, max_bytes: int) -> Any:
         # Also what keeps a foreign page's plain form or text from being taken for a command.
         if not _is_json(request.headers.get("content-type", "")):
             raise BadCommand("Content-Type: application/json is required")
-        data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > max_bytes:
-                raise Refused(Code.TOO_LARGE, f"body: at most {max_bytes} bytes")
-        return parse_body(model, parse_object(bytes(data)))
+        return parse_body(model, parse_object(await read_bounded(request, max_bytes=max_bytes)))
 
     return Depends(read)
+
+
+async def read_bounded(request: Request, *, max_bytes: int) -> bytes:
+    """The request's body.
+
+    Raises:
+        Refused: it has more than `max_bytes`.
+    """
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise Refused(Code.TOO_LARGE, f"body: at most {max_bytes} bytes")
+    return bytes(data)
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _allow(access: Access, request: Request, response: Response) -> None:
     origin = request.headers.get("origin")
     if origin is not None and access.is_allowed(origin):
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Vary"] = "Origin"
+        response.headers.add_vary_header("Origin")
 
 
 def _problem(error: RequestValidationError) -> str:

@@ -18,6 +18,8 @@ from turnwire_protocol import (
     Content,
     Decide,
     DecideBody,
+    Progress,
+    ProgressBody,
     SendBody,
     ToolOutput,
     ToolOutputBody,
@@ -208,6 +210,20 @@ def rest_router(
         """Give the result of a client's tool."""
         fields = body.model_dump()
         return await submit(request, ToolOutput(id="rest", conversation=conversation, **fields))
+
+    @router.post(
+        "/conversations/{conversation}/progress",
+        response_model=Ack,
+        openapi_extra=described(ProgressBody),
+    )
+    async def progress(
+        request: Request,
+        conversation: str,
+        body: Annotated[ProgressBody, body_of(ProgressBody, max_bytes=max_body_bytes)],
+    ) -> Response:
+        """Tell how far a client's tool is."""
+        fields = body.model_dump()
+        return await submit(request, Progress(id="rest", conversation=conversation, **fields))
 
     options = APIRouter(prefix="/v1", include_in_schema=False)
 

@@ -142,6 +142,7 @@ class Connection:
                 max_subscriptions=limits.max_subscriptions,
                 max_running_turns=limits.max_running_turns,
                 max_commands_per_second=limits.max_commands_per_second,
+                max_blob_bytes=limits.max_blob_bytes,
             ),
             models=self._models,
             heartbeat_seconds=limits.heartbeat_seconds,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.core.author import Author
-from turnwire_protocol import TextBlock
+from turnwire_protocol import DocumentBlock, Error, ImageBlock, TextBlock
 from turnwire_server.core.entry import Item, dump, load
 from turnwire_server.core.history import History
 from turnwire_simulator import (
@@ -166,6 +166,78 @@ def test_blank_blocks_of_a_message_are_not_sent() -> None:
         author.done("failed")
 
     assert conversation(asked) == [user([text("Hi")])]
+
+
+IMAGE = ImageBlock(blob=f"b_{1:032x}", media_type="image/png", bytes=7, name="a.png")
+PAPER = DocumentBlock(blob=f"b_{2:032x}", media_type="application/pdf", bytes=9, name="a.pdf")
+SHOWN_IMAGE = {"type": "image", "source": {"type": "blob", "blob": IMAGE.blob, "bytes": 7}}
+SHOWN_PAPER = {
+    "type": "document",
+    "source": {"type": "blob", "blob": PAPER.blob, "bytes": 9},
+    "title": "a.pdf",
+}
+LEFT_OUT = text("[image: it could not be used]")
+
+
+def drawing(
+    *, fails: bool = False, content: Any = "Draw", code: str = "invalid_request"
+) -> Callable[[Author], None]:
+    """A turn whose tool returns an image; perhaps the model refuses the call after it."""
+
+    def write(author: Author) -> None:
+        author.ask(f"t_{author.log.head}", content)
+        author.step()
+        author.answer(
+            Answer(ToolUse("draw", {}, id=f"u_{author.log.head}"), stop_reason="tool_use")
+        )
+        calls = [item.event for item in author.items() if item.event.type == "tool_start"]
+        author.result(calls[-1].tool_id, [IMAGE])  # type: ignore[union-attr]
+        author.step()
+        if fails:
+            author.write(Error, code=code, message="no", retryable=False)
+            author.done("failed")
+        else:
+            author.answer(Answer(Text("There.")))
+            author.done()
+
+    return write
+
+
+def results(messages: list[Json]) -> list[Any]:
+    """What the tools gave, in order."""
+    blocks = [block for message in messages for block in message["content"]]
+    return [b["content"] for b in blocks if isinstance(b, dict) and b["type"] == "tool_result"]
+
+
+def test_attachments_of_messages_and_results_are_shown_by_reference() -> None:
+    messages = conversation(drawing(content=[TextBlock(text="Like this"), PAPER]))
+    assert messages[0] == user([text("Like this"), SHOWN_PAPER])
+    assert results(messages) == [[SHOWN_IMAGE]]
+
+
+@pytest.mark.parametrize("code", ["invalid_request", "context_too_long"])
+def test_attachments_of_a_call_that_the_model_refused_are_left_out_for_ever(code: str) -> None:
+    messages = conversation(drawing(), drawing(fails=True, code=code))
+    assert results(messages) == [[SHOWN_IMAGE], [LEFT_OUT]]
+
+
+def test_attachments_stay_where_the_model_failed_for_another_reason() -> None:
+    messages = conversation(drawing(fails=True, code="overloaded"))
+    assert results(messages) == [[SHOWN_IMAGE]]
+
+
+def test_an_attachment_never_tried_is_left_out_when_a_later_turn_is_refused() -> None:
+    def stopped(author: Author) -> None:
+        author.ask("t_stopped", [IMAGE])
+        author.done("cancelled")
+
+    def refused(author: Author) -> None:
+        author.ask("t_refused", "Hello?")
+        author.step()
+        author.write(Error, code="invalid_request", message="no", retryable=False)
+        author.done("failed")
+
+    assert conversation(stopped, refused) == [user([LEFT_OUT]), user("Hello?")]
 
 
 def test_a_turn_that_never_started_is_not_shown() -> None:

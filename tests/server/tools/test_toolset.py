@@ -3,14 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from anthropic import beta_tool
 from anthropic.lib.tools import ToolError
 
-from turnwire_protocol import TextBlock
-from turnwire_server.errors import SettingsError
+from turnwire_protocol import Attachment, Code, Content, ImageBlock, TextBlock
+from turnwire_server.errors import Refused, SettingsError
 from turnwire_server.tools.tool import Tool, ToolContext, tool
 from turnwire_server.tools.toolset import Outcome, Toolset
 
@@ -64,6 +64,91 @@ RETURNS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize(("value", "content"), RETURNS.values(), ids=RETURNS)
 async def test_what_a_tool_returns_goes_to_the_model(value: Any, content: Any) -> None:
     assert await run(giving(value)) == Outcome(content)
+
+
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+REFERENCE = ImageBlock(blob=f"b_{1:032x}", media_type="image/png", bytes=2)
+
+
+class OneShelf:
+    """Takes PNGs, which are all one blob; knows that one, of Alice."""
+
+    async def keep(self, owner: str, data: str, media_type: str) -> Attachment:
+        """See `Shelf.keep`."""
+        assert owner == "alice"
+        if media_type != "image/png":
+            raise Refused(Code.BAD_COMMAND, "no such type")
+        if data != "aGk=":
+            raise ValueError(data)
+        return REFERENCE
+
+    async def check(self, owner: str, content: Content) -> None:
+        """See `Shelf.check`."""
+        if (owner, content) != ("alice", [REFERENCE]):
+            raise Refused(Code.BAD_COMMAND, "no such blob")
+
+
+ATTACHMENTS: dict[str, tuple[Any, Any]] = {
+    "an image": (IMAGE, REFERENCE),
+    "a reference": (REFERENCE.model_dump(), REFERENCE),
+    "a text document": (
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}},
+        TextBlock(text="Hi"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("block", "content"), ATTACHMENTS.values(), ids=ATTACHMENTS)
+async def test_a_block_becomes_what_the_log_holds(block: Any, content: Any) -> None:
+    assert await run(giving([block]), shelf=OneShelf()) == Outcome([content])
+
+
+LEFT_OUT: dict[str, Any] = {
+    "no base64": {"type": "base64", "media_type": "image/png", "data": "?"},
+    "another type": {"type": "base64", "media_type": "image/tiff", "data": "aGk="},
+    "an address": {"type": "url", "url": "http://example.com/a.png"},
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("source", LEFT_OUT.values(), ids=LEFT_OUT)
+async def test_an_image_that_cannot_be_stored_is_named_beside_what_can(source: Any) -> None:
+    outcome = await run(giving([{"type": "image", "source": source}, IMAGE]), shelf=OneShelf())
+    content = outcome.content
+    assert isinstance(content[0], TextBlock)
+    assert "image left out" in content[0].text
+    assert (content[1:], outcome.is_error) == ([REFERENCE], False)
+
+
+async def test_a_reference_to_a_foreign_blob_is_left_out() -> None:
+    foreign = {**REFERENCE.model_dump(), "blob": f"b_{2:032x}"}
+    content = (await run(giving([foreign]), shelf=OneShelf())).content
+    assert [type(block) for block in content] == [TextBlock]
+
+
+async def test_more_images_than_a_result_may_have_are_left_out() -> None:
+    content = (await run(giving([IMAGE] * 21), shelf=OneShelf())).content
+    assert [type(block) for block in content] == [ImageBlock] * 20 + [TextBlock]
+
+
+async def test_an_error_may_show_an_image_and_one_of_blank_blocks_says_its_type() -> None:
+    error = ToolError([cast(Any, IMAGE)])
+    shown = await run(raising(error, is_async=True), shelf=OneShelf())
+    assert shown == Outcome([REFERENCE], is_error=True)
+    blank = await run(raising(ToolError([{"type": "text", "text": " "}]), is_async=True))
+    assert isinstance(blank.content, str)
+    assert blank.content.startswith("ToolError")
+
+
+async def test_long_blocks_are_cut_together_and_say_so() -> None:
+    blocks = [{"type": "text", "text": letter * 30_000} for letter in "abc"]
+    assert await run(giving(blocks)) == Outcome(
+        [
+            TextBlock(text="a" * 30_000),
+            TextBlock(text="b" * 20_000),
+            TextBlock(text="[cut here: 40000 more characters]"),
+        ]
+    )
 
 
 async def test_a_long_result_is_cut_and_says_so() -> None:
@@ -210,3 +295,34 @@ def test_a_schema_that_is_none_is_refused() -> None:
     broken = Tool("t", "d", {"type": "no such type"}, function=str, is_async=False)
     with pytest.raises(SettingsError):
         Toolset([broken])
+
+
+def offered(name: str) -> Tool:
+    return Tool(name, "d", {"type": "object"}, function=str, is_async=False)
+
+
+def test_what_a_source_offers_replaces_what_it_offered_and_keeps_its_place() -> None:
+    tools = Toolset([count])
+    tools.offer("one", [offered("a"), offered("b")])
+    tools.offer("two", [offered("c")])
+    tools.offer("one", [offered("d")])
+    assert tools.names == ["count", "d", "c"]
+
+
+async def test_a_subset_keeps_what_is_offered_no_more() -> None:
+    tools = Toolset()
+    tools.offer("one", [offered("a")])
+    subset = tools.subset(["a"])
+    tools.offer("one", [])
+    assert tools.problem("a", {}) == "There is no tool 'a'."
+    assert subset.problem("a", {}) is None
+    assert await subset.run("a", {}, CONTEXT) == Outcome("{}")
+
+
+def test_an_offered_tool_that_clashes_or_has_no_schema_is_left_out() -> None:
+    tools = Toolset([count])
+    broken = Tool("broken", "d", {"type": "string"}, function=str, is_async=False)
+    tools.offer("one", [offered("count"), broken, offered("a")])
+    tools.offer("two", [offered("a"), offered("b")])
+    assert tools.names == ["count", "a", "b"]
+    assert tools.specifications()[0]["description"] != "d"

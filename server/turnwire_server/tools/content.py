@@ -1,0 +1,129 @@
+"""What a tool returned or raised, made into content for the model; knows no tool and no run."""
+
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from turnwire_protocol import Attachment, Content, ContentBlock, TextBlock
+from turnwire_server.errors import Refused
+
+__all__ = ["Shelf", "content_of", "said_by"]
+
+MAX_RESULT_CHARS = 50_000
+MAX_ATTACHMENTS = 20
+
+_REFERENCE: TypeAdapter[Attachment] = TypeAdapter(Attachment)
+
+
+class Shelf(Protocol):
+    """Where images and documents are stored."""
+
+    async def keep(self, owner: str, data: str, media_type: str) -> Attachment:
+        """Store what is given as base64.
+
+        Raises:
+            ValueError, Refused: it cannot be stored.
+        """
+
+    async def check(self, owner: str, content: Content) -> None:
+        """Refuse attachments that are not the owner's.
+
+        Raises:
+            Refused: one is not.
+        """
+
+
+async def content_of(value: Any, *, owner: str, shelf: Shelf | None) -> Content:
+    """Text as it is, a list of the Messages API's blocks as blocks, anything else as JSON.
+
+    Long text is cut, with a note. Images and documents go to the shelf; what cannot be stored is
+    named instead. Never raises for what a tool put into a block.
+    """
+    if isinstance(value, list) and value and all(_is_block(block) for block in value):
+        return await _blocks(value, owner, shelf)
+    if value is None:
+        return ""
+    text = _sendable(value if isinstance(value, str) else to_json(value, fallback=str).decode())
+    if len(text) <= MAX_RESULT_CHARS:
+        return text
+    return f"{text[:MAX_RESULT_CHARS]}\n{_cut_note(len(text) - MAX_RESULT_CHARS)}"
+
+
+async def said_by(error: BaseException, *, owner: str, shelf: Shelf | None) -> Content:
+    """What an exception says; the SDK's `ToolError` carries content for the model."""
+    content = getattr(error, "content", None)
+    if isinstance(content, str | list) and content:
+        said = await content_of(content, owner=owner, shelf=shelf)
+        if said:  # The API refuses an error that is empty.
+            return said
+    return await content_of(f"{type(error).__name__}: {error}", owner=owner, shelf=shelf)
+
+
+async def _blocks(blocks: list[dict[str, Any]], owner: str, shelf: Shelf | None) -> Content:
+    made: list[ContentBlock] = []
+    left, skipped, attachments = MAX_RESULT_CHARS, 0, 0
+    for block in blocks:
+        if (text := _text(block)) is None:
+            attachments += 1
+            problem = f"at most {MAX_ATTACHMENTS} in one result"
+            if attachments <= MAX_ATTACHMENTS:
+                try:
+                    made.append(await _attachment(block, owner, shelf))
+                    continue
+                except (ValueError, Refused) as error:
+                    problem = str(error) if isinstance(error, Refused) else "it is malformed"
+            made.append(TextBlock(text=f"[{block['type']} left out: {problem}]"))
+            continue
+        shown, skipped = text[:left], skipped + max(len(text) - left, 0)
+        left -= len(shown)
+        if shown.strip():  # The API refuses blank text.
+            made.append(TextBlock(text=shown))
+    if skipped:
+        made.append(TextBlock(text=_cut_note(skipped)))
+    return made
+
+
+async def _attachment(block: dict[str, Any], owner: str, shelf: Shelf | None) -> Attachment:
+    """The block as a reference to the shelf.
+
+    Raises:
+        ValueError, Refused: it cannot be one.
+    """
+    if shelf is None:
+        raise ValueError("nothing is stored here")
+    if "blob" in block:  # It was stored before: a client's tool has uploaded it.
+        reference = _REFERENCE.validate_python(block)
+        await shelf.check(owner, [reference])
+        return reference
+    source = block.get("source")
+    if not isinstance(source, dict) or source.get("type") != "base64":
+        raise ValueError("its source is not base64")
+    return await shelf.keep(owner, str(source.get("data")), str(source.get("media_type")))
+
+
+def _is_block(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return False
+    if block.get("type") == "text":
+        return isinstance(block.get("text"), str)
+    return block.get("type") in ("image", "document")
+
+
+def _text(block: dict[str, Any]) -> str | None:
+    """The text of a block that is text; the API has documents that are nothing else."""
+    if block["type"] == "text":
+        return _sendable(block["text"])
+    source = block.get("source")
+    if isinstance(source, dict) and source.get("type") == "text":
+        return _sendable(str(source.get("data", "")))
+    return None
+
+
+def _sendable(text: str) -> str:
+    # Half a surrogate pair (a file name, say) is a Python string but could not be sent.
+    return text.encode(errors="replace").decode()
+
+
+def _cut_note(skipped: int) -> str:
+    return f"[cut here: {skipped} more characters]"

@@ -1,0 +1,334 @@
+"""Tools of MCP servers, over stdio and streamable HTTP. The one module that imports mcp.
+
+https://modelcontextprotocol.io/specification. Knows no turn. A server that is absent, slow, dies or
+restarts costs error results and log lines, never more.
+"""
+
+import asyncio
+import logging
+import math
+import random
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import anyio
+import httpx2
+from anthropic.lib.tools import ToolError
+from anthropic.lib.tools.mcp import UnsupportedMCPValueError, async_mcp_tool, mcp_content
+from mcp import Client, ClientSession, MCPError, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+from mcp.types import (
+    CONNECTION_CLOSED,
+    CallToolResult,
+    ContentBlock,
+    ResourceLink,
+    TextContent,
+    ToolListChangedNotification,
+)
+from mcp.types import Tool as McpTool
+
+from turnwire_server.core.backoff import delay_seconds
+from turnwire_server.tools.mcp_config import HttpServer, ServerConfig
+from turnwire_server.tools.tool import CONTEXT, Tool, as_tool
+from turnwire_server.tools.toolset import Toolset
+
+__all__ = ["McpServers"]
+
+logger = logging.getLogger(__name__)
+
+_START_SECONDS = 3.0
+"""How long the service's start waits for servers; later ones come when they come."""
+_ANSWER_SECONDS = 60.0
+"""How long a server may take to start (it may have to be downloaded) or to list its tools."""
+_CHECK_SECONDS = 60.0
+"""How often a silent server is asked for its tools; that shows whether it is still there."""
+_READ_SECONDS = 300.0
+_MAX_PAGES = 100
+_SHORTEST_SECRET = 4
+
+
+class McpServers:
+    """Keeps all servers connected, and their tools in the toolset.
+
+    One task holds all connections: what the mcp package enters must be left in the same task.
+    """
+
+    def __init__(
+        self,
+        servers: Mapping[str, ServerConfig],
+        toolset: Toolset,
+        *,
+        base_delay_seconds: float,
+        max_delay_seconds: float,
+    ) -> None:
+        self._servers = [
+            _Server(
+                name,
+                config,
+                toolset,
+                base_delay_seconds=base_delay_seconds,
+                max_delay_seconds=max_delay_seconds,
+            )
+            for name, config in servers.items()
+        ]
+        self._scope: anyio.CancelScope | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to connect; servers that answer at once have their tools offered on return."""
+        self._scope = anyio.CancelScope()
+        self._task = asyncio.create_task(self._run(self._scope), name="mcp servers")
+        with anyio.move_on_after(_START_SECONDS):
+            for server in self._servers:
+                await server.was_tried.wait()
+
+    async def close(self) -> None:
+        """Disconnect, and stop the processes."""
+        if self._scope is not None and self._task is not None:
+            # A plain cancellation would break into the package's shielded clean-up.
+            self._scope.cancel()
+            await self._task
+
+    async def _run(self, scope: anyio.CancelScope) -> None:
+        with scope:
+            async with anyio.create_task_group() as group:
+                for server in self._servers:
+                    group.start_soon(server.run)
+
+
+class _Server:
+    """One server. Its tools stay offered while it is away: a call then is an error result."""
+
+    def __init__(
+        self,
+        name: str,
+        config: ServerConfig,
+        toolset: Toolset,
+        *,
+        base_delay_seconds: float,
+        max_delay_seconds: float,
+    ) -> None:
+        self.name = name
+        self.was_tried = asyncio.Event()
+        """Set once the first attempt to connect has come to an end, good or bad."""
+        self._config = config
+        self._toolset = toolset
+        self._base_delay_seconds = base_delay_seconds
+        self._max_delay_seconds = max_delay_seconds
+        self._client: Client | None = None
+        """The connection, while there is one."""
+        self._problem = "it has not answered yet"
+        self._in_doubt = asyncio.Event()
+        """Something happened after which the tools may be others, or the server gone."""
+        self._listed: list[McpTool] | None = None
+        # The order of the servers is that of the file, whoever comes first: prompts stay cacheable.
+        toolset.offer(name, ())
+
+    async def run(self) -> None:
+        """Connect, stay connected, connect again; until cancelled."""
+        attempt = 0
+        while True:
+            since = anyio.current_time()
+            problem = "the connection is lost"
+            try:
+                await self._stay()
+            except Exception as error:
+                # Boundary: transports fail with errors of many packages, and groups of them.
+                problem = self._told(error)
+            # One that dies young over and over is not started again at once.
+            is_young = anyio.current_time() - since < self._max_delay_seconds
+            attempt = attempt + 1 if is_young else 1
+            delay = delay_seconds(
+                min(attempt, 30),
+                base_seconds=self._base_delay_seconds,
+                cap_seconds=self._max_delay_seconds,
+                chance=random.random(),
+            )
+            if problem != self._problem:
+                logger.warning("mcp server %s: %s; trying again", self.name, problem)
+                self._problem = problem
+            self.was_tried.set()
+            await anyio.sleep(delay)
+
+    async def _stay(self) -> None:
+        """One connection, from its beginning to its end, which is an exception."""
+        client = Client(self._transport(), message_handler=self._hear, cache=None)
+        try:
+            with anyio.fail_after(_ANSWER_SECONDS) as limit:
+                async with client, anyio.create_task_group() as group:
+                    await self._look(client)
+                    limit.deadline = math.inf
+                    self._client, self._problem = client, "the connection is lost"
+                    self.was_tried.set()
+                    group.start_soon(self._listen, client)
+                    while True:
+                        with anyio.move_on_after(_CHECK_SECONDS):
+                            await self._in_doubt.wait()
+                        self._in_doubt.clear()
+                        with anyio.fail_after(_ANSWER_SECONDS):
+                            await self._look(client)
+        finally:
+            self._client = None
+
+    async def _look(self, client: Client) -> None:
+        """Offer the tools it has now; one that cannot say is gone."""
+        listed: list[McpTool] = []
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            listed += page.tools
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        if self._client is None or listed != self._listed:
+            logger.info("mcp server %s: connected, %d tools", self.name, len(listed))
+        if listed != self._listed:
+            self._listed = listed
+            self._toolset.offer(self.name, [self._tool(tool) for tool in listed])
+
+    async def _listen(self, client: Client) -> None:
+        """Ask to be told of changes, where the protocol's version has that; see `_hear`."""
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self._in_doubt.set()
+        except ListenNotSupportedError:
+            pass
+        except (MCPError, SubscriptionLost, TimeoutError):
+            self._in_doubt.set()
+
+    async def _hear(self, message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            self._in_doubt.set()
+
+    # Calls
+
+    def _tool(self, listed: McpTool) -> Tool:
+        # The helper calls `call_tool` of what it is given, by name; it needs no session as such,
+        # and this object outlives connections.
+        made = as_tool(async_mcp_tool(listed, cast(ClientSession, self)))
+        is_read_only = listed.annotations is not None and listed.annotations.read_only_hint is True
+        # https://docs.claude.com/en/docs/agents-and-tools/tool-use: what names may consist of.
+        name = re.sub(r"[^a-zA-Z0-9_-]", "_", f"{self.name}__{listed.name}")[:128]
+        return replace(made, name=name, approval=not is_read_only)
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
+        """Call a tool of this server, in the context of a `Toolset.run`.
+
+        Raises:
+            ToolError: it is not connected, or the connection or the protocol failed.
+        """
+        context = CONTEXT.get()
+
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            context.progress(message or "", progress / total if total else None)
+
+        client = self._client
+        if client is None:
+            raise ToolError(f"The MCP server {self.name} cannot be reached: {self._problem}.")
+        try:
+            # Time is limited by the toolset.
+            result = await client.call_tool(name, arguments, progress_callback=report)
+        except MCPError as error:
+            self._in_doubt.set()
+            if error.code == CONNECTION_CLOSED:
+                raise ToolError(
+                    f"The connection to the MCP server {self.name} was lost during the call. "
+                    "It may have taken effect, or not."
+                ) from error
+            raise ToolError(f"The MCP server {self.name} says: {self._told(error)}") from error
+        content = [_readable(block) for block in result.content]
+        return result.model_copy(update={"content": content})
+
+    # Transports
+
+    def _transport(self) -> AbstractAsyncContextManager[Any]:
+        if isinstance(self._config, HttpServer):
+            return _over_http(self._config)
+        parameters = StdioServerParameters.model_validate(self._config.model_dump())
+        return _over_stdio(parameters, on_end=self._in_doubt.set)
+
+    def _told(self, error: BaseException) -> str:
+        """What went wrong, in a line for people, without the secrets of the configuration."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, TimeoutError):
+            return f"it did not answer within {_ANSWER_SECONDS:g} seconds"
+        # The rest of an `OSError` is what the file or address is called.
+        said = error.strerror if isinstance(error, OSError) else None
+        text = said or str(error) or type(error).__name__
+        # The longest first: one may be a part of another. Some errors show values as `repr` does.
+        for secret in sorted(self._config.secrets(), key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "…").replace(repr(secret)[1:-1], "…")
+        return " ".join(text.split())[:300]
+
+
+@asynccontextmanager
+async def _over_http(config: HttpServer) -> AsyncIterator[Any]:
+    timeout = httpx2.Timeout(30.0, read=_READ_SECONDS)
+    async with (
+        httpx2.AsyncClient(headers=config.headers, timeout=timeout) as http,
+        streamable_http_client(config.url, http_client=http) as streams,
+    ):
+        yield streams
+
+
+@asynccontextmanager
+async def _over_stdio(
+    parameters: StdioServerParameters, *, on_end: Callable[[], None]
+) -> AsyncIterator[Any]:
+    async with stdio_client(parameters) as (messages, write):
+        yield _Watched(messages, on_end), write
+
+
+class _Watched:
+    """Messages of a server; tells when there will be no more, which the package's client does not.
+
+    A read stream in the sense of `mcp.client.Transport`.
+    """
+
+    def __init__(self, messages: Any, on_end: Callable[[], None]) -> None:
+        self._messages = messages
+        self._on_end = on_end
+
+    async def receive(self) -> Any:
+        """The next message."""
+        return await self._messages.receive()
+
+    def __aiter__(self) -> "_Watched":
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._messages.__anext__()
+        except StopAsyncIteration:
+            self._on_end()
+            raise
+
+    async def __aenter__(self) -> "_Watched":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        await self._messages.aclose()
+
+
+def _readable(block: ContentBlock) -> ContentBlock:
+    """The block, or a text in its place where the model could not be shown it.
+
+    The SDK's helper fails the whole call then, although it took place.
+    """
+    try:
+        mcp_content(block)
+    except UnsupportedMCPValueError:
+        what = f"{block.name}: {block.uri}" if isinstance(block, ResourceLink) else "not shown"
+        return TextContent(type="text", text=f"[{block.type}: {what}]")
+    return block

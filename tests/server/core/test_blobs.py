@@ -1,0 +1,66 @@
+"""Blobs without a service: what becomes of the references in a history."""
+
+from typing import Any
+
+import pytest
+
+from turnwire_protocol import Code
+from turnwire_server.core.blobs import Blobs
+from turnwire_server.errors import ModelError
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Blob
+
+MIB = 1024 * 1024
+
+
+def message(*blobs: str, size: int = 1) -> dict[str, Any]:
+    """A user's message with images by reference."""
+    sources = [{"type": "blob", "blob": blob, "bytes": size} for blob in blobs]
+    return {"role": "user", "content": [{"type": "image", "source": s} for s in sources]}
+
+
+class CountingStore(MemoryStore):
+    """Counts how often a blob is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    async def get_blob(self, id: str) -> Blob | None:
+        """Counts."""
+        self.reads += 1
+        return await super().get_blob(id)
+
+
+async def test_a_history_without_attachments_is_given_back_as_it_is() -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    assert await Blobs(MemoryStore(), max_bytes=MIB).resolve(messages) is messages
+
+
+async def test_a_blob_that_is_lost_is_named_and_the_history_is_not_changed() -> None:
+    messages = [message("b_1")]
+    (resolved,) = await Blobs(MemoryStore(), max_bytes=MIB).resolve(messages)
+    assert [block["type"] for block in resolved["content"]] == ["text"]
+    assert messages == [message("b_1")]
+
+
+async def test_more_than_a_request_takes_fails_before_anything_is_read() -> None:
+    store = CountingStore()
+    with pytest.raises(ModelError) as caught:
+        await Blobs(store, max_bytes=MIB).resolve([message("b_1", "b_1", size=12 * MIB)])
+    assert (caught.value.code, store.reads) == (Code.CONTEXT_TOO_LONG, 0)
+
+
+async def test_a_blob_is_read_once_until_others_have_taken_its_place() -> None:
+    store = CountingStore()
+    blobs = Blobs(store, max_bytes=MIB)
+    for name in ("b_1", "b_2", "b_3"):
+        await store.put_blob(Blob(name, "ann", "image/png", bytes(20 * MIB)))
+    for name in ("b_1", "b_1", "b_2", "b_1"):
+        await blobs.resolve([message(name)])
+    assert store.reads == 2
+    await blobs.resolve([message("b_3")])  # Three of them are more than are kept.
+    await blobs.resolve([message("b_1")])
+    assert store.reads == 3
+    await blobs.resolve([message("b_2")])
+    assert store.reads == 4
