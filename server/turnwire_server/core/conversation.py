@@ -266,7 +266,7 @@ class Conversation:
     def on_detached(self) -> None:
         """If nobody looks for the grace time, nobody runs tools, and perhaps nobody wants it."""
         turn = self.running
-        if turn is not None and not self._journal.has_followers:
+        if turn is not None and turn.needs_readers and not self._journal.has_followers:
             grace = self._services.policy.detach_grace_seconds
             asyncio.get_running_loop().call_later(grace, self._end_if_detached, turn)
 

@@ -200,6 +200,11 @@ class Turn:
         )
         self._on_done(self)
 
+    @property
+    def needs_readers(self) -> bool:
+        """Whether it matters to it that nobody looks."""
+        return self.cancel_on_detach or bool(self._options.client_tools)
+
     def drop(self) -> None:
         """Its message never came to be; neither did it."""
         self.state = TurnState.DONE
