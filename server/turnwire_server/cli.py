@@ -23,7 +23,16 @@ __all__ = ["serve"]
 
 _GRACE_SECONDS = 2.0
 _DEMO_TOKENS_PER_SECOND = 50.0
-_QUIET = ("httpx2", "httpx", "anthropic", "mcp", "uvicorn.error", "asyncio", "aiohttp.access")
+_QUIET = (
+    "turnwire_simulator",
+    "httpx2",
+    "httpx",
+    "anthropic",
+    "mcp",
+    "uvicorn.error",
+    "asyncio",
+    "aiohttp.access",
+)
 """Loggers whose everyday lines say nothing to operators, or addresses with keys in them."""
 
 
