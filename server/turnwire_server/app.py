@@ -160,11 +160,12 @@ def _store(db: str | None) -> Store:
 def _mcp_servers(settings: Settings, toolset: Toolset) -> "McpServers | None":
     if settings.mcp is None:
         return None
+    servers = read_mcp_config(settings.mcp)
     # The package takes a second to import, and most services do without.
     from turnwire_server.tools.mcp import McpServers
 
     return McpServers(
-        read_mcp_config(settings.mcp),
+        servers,
         toolset,
         base_delay_seconds=settings.base_delay,
         max_delay_seconds=settings.max_delay,

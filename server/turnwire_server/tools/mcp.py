@@ -9,10 +9,11 @@ import logging
 import math
 import random
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import anyio
 import httpx2
@@ -282,7 +283,10 @@ async def _over_http(config: HttpServer) -> AsyncIterator[Any]:
 async def _over_stdio(
     parameters: StdioServerParameters, *, on_end: Callable[[], None]
 ) -> AsyncIterator[Any]:
-    async with stdio_client(parameters) as (messages, write):
+    # By default the package takes what `sys.stderr` was when it was imported, which may have been
+    # replaced for a while by something that is no file.
+    errors = cast(TextIO, sys.__stderr__)
+    async with stdio_client(parameters, errlog=errors) as (messages, write):
         yield _Watched(messages, on_end), write
 
 
