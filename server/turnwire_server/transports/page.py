@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from turnwire_browser import STATIC
 from turnwire_server.errors import Refused
@@ -21,6 +22,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_FILES = StaticFiles(directory=STATIC)
 _TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
@@ -54,7 +56,12 @@ def _file(path: Path, access: Access) -> Callable[[Request], Response]:
             access.check_host(request)
         except Refused as refused:
             return error_response(refused.code, refused.message)
-        return FileResponse(path, headers=headers, media_type=media_type)
+        response = FileResponse(
+            path, headers=headers, media_type=media_type, stat_result=path.stat()
+        )
+        if _FILES.is_not_modified(response.headers, request.headers):
+            return NotModifiedResponse(response.headers)
+        return response
 
     return serve
 
