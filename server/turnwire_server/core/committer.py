@@ -17,10 +17,6 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.25
 _WATCH_SECONDS = 1.0
-_GATHER_SECONDS = 0.0005
-_MAX_GATHER_SECONDS = 0.01
-"""How long a group gathers for each log that writes, and at most: a commit costs the same for many
-as for one, so the more logs write, the more of them should share it."""
 
 
 class Source(Protocol):
@@ -80,9 +76,6 @@ class Committer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if len(self._committing) > 1 and not self._is_closing:
-                share = len(self._committing) * _GATHER_SECONDS
-                await asyncio.sleep(min(share, _MAX_GATHER_SECONDS))
             await self._gather()
             if self.is_failing and not self._is_closing:
                 await asyncio.sleep(_RETRY_SECONDS)

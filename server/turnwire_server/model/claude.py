@@ -20,8 +20,10 @@ from pydantic_core import from_json
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.model.decoder import Decoder
+from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import ModelRequest, Part
 from turnwire_server.model.sse import Splitter
+from turnwire_server.model.stall import Stall
 
 __all__ = ["Claude", "Client", "classify", "connect", "derive_tool", "has_credentials"]
 
@@ -87,10 +89,13 @@ class Claude:
         stall_timeout_seconds: float = 60.0,
         raw: bool | None = None,
     ) -> None:
-        timeout = httpx2.Timeout(stall_timeout_seconds, connect=10.0)
+        # The client's own limit on reading would start a timer for every token.
+        timeout = httpx2.Timeout(None, connect=10.0)
         client = client or AsyncAnthropic(http_client=_http_client())
         self._is_raw = isinstance(client, AsyncAnthropic) if raw is None else raw
         self._client = client.with_options(max_retries=0, timeout=timeout)
+        self._stall_timeout_seconds = stall_timeout_seconds
+        self._pace = Pace()
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -100,7 +105,21 @@ class Claude:
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
         """See `Model.stream`."""
         try:
-            stream = await self._client.messages.create(stream=True, **_parameters(request))
+            async with Stall(self._stall_timeout_seconds) as stall:
+                stream = await self._create(request)
+                try:
+                    with self._pace.stream():
+                        yield _parts(stream, stall, self._pace if self._is_raw else None)
+                finally:
+                    await stream.close()
+        except TimeoutError as error:
+            raise classify(error) from error
+
+    async def _create(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
+        try:
+            stream: AsyncStream[RawMessageStreamEvent] = await self._client.messages.create(
+                stream=True, **_parameters(request)
+            )
         except (anthropic.AnthropicError, httpx2.HTTPError, OSError) as error:
             raise classify(error) from error
         except TypeError as error:
@@ -108,18 +127,16 @@ class Claude:
             if "authentication" not in str(error):
                 raise
             raise ModelError(Code.AUTH_ERROR, "there is no API key or token") from error
-        try:
-            yield _parts(stream, raw=self._is_raw)
-        finally:
-            await stream.close()
+        return stream
 
 
 async def _parts(
-    stream: AsyncStream[RawMessageStreamEvent], *, raw: bool
+    stream: AsyncStream[RawMessageStreamEvent], stall: Stall, pace: Pace | None
 ) -> AsyncIterator[list[Part]]:
     decoder = Decoder()
     try:
-        async for events in _raw(stream) if raw else _typed(stream):
+        async for events in _typed(stream) if pace is None else _raw(stream, pace):
+            stall.sign()
             parts: list[Part] = []
             try:
                 for event in events:
@@ -136,7 +153,9 @@ async def _parts(
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
 
-async def _raw(stream: AsyncStream[RawMessageStreamEvent]) -> AsyncIterator[list[dict[str, Any]]]:
+async def _raw(
+    stream: AsyncStream[RawMessageStreamEvent], pace: Pace
+) -> AsyncIterator[list[dict[str, Any]]]:
     """The events of each read, straight from its bytes: a tenth of what the SDK's types cost."""
     splitter = Splitter()
     async for chunk in stream.response.aiter_bytes():
@@ -152,6 +171,7 @@ async def _raw(stream: AsyncStream[RawMessageStreamEvent]) -> AsyncIterator[list
             yield events
             raise
         yield events
+        await pace.tick()
 
 
 async def _typed(

@@ -156,6 +156,16 @@ async def test_a_stream_that_stalls_is_a_timeout_and_is_closed(
             await simulator.wait(lambda: simulator.aborted_streams == 1)
 
 
+async def test_a_stream_may_take_longer_than_a_silence() -> None:
+    async with (
+        Simulator(tokens_per_second=50) as simulator,
+        claude(simulator.url, stall_timeout_seconds=1.0) as model,
+    ):
+        simulator.program(Answer(Text(["word "] * 75)))
+        parts = await parts_of(model, request())
+        assert sum(isinstance(part, TextPart) for part in parts) == 75
+
+
 async def test_an_answer_without_an_end_is_a_network_error(
     simulator: Simulator, model: Claude
 ) -> None:
