@@ -8,12 +8,14 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from turnwire_server.errors import SettingsError, StoreError
-from turnwire_server.store import schema
+from turnwire_server.store import schema, statements
 from turnwire_server.store.port import Batch, Blob, Fence, Head, Row
+from turnwire_server.store.tail import Tail, follow_on
 
 __all__ = ["SqliteStore"]
 
@@ -30,12 +32,16 @@ class SqliteStore:
     or fails holds up no read (the file is in WAL mode). A write that returned has been synced.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, max_tail_rows: int = 20_000) -> None:
         self._path = Path(path)
+        self._max_tail_rows = max_tail_rows
         self._lock: int | None = None
         """Held from `open` to `close`."""
         self._reader: sqlite3.Connection | None = None
         """Held as long, so that dropping the writer never closes the file and its log."""
+        self._tail = Tail()
+        self._is_tail_known = True
+        """False where a commit failed and may have happened all the same."""
         self._writer: sqlite3.Connection | None = None
         """None also between a failure and the next write."""
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
@@ -63,11 +69,14 @@ class SqliteStore:
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: deleted meanwhile, and begun anew."""
-        await self._write(schema.append, batches)
+        await _on(self._writing, lambda: self._append(batches))
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`."""
-        return await self._read(schema.read, conversation, after, max_bytes)
+        later = self._tail.rows(conversation)
+        rows = await self._read(statements.read, conversation, after, max_bytes)
+        rows = follow_on(rows, later, after=after, max_bytes=max_bytes)
+        return [row.body for row in rows]
 
     async def compact(
         self, conversation: str, join: Callable[[list[bytes]], list[Row]], *, after: int = 0
@@ -77,35 +86,42 @@ class SqliteStore:
         Raises:
             ValueError: what `join` returned does not cover the same seqs; nothing was changed.
         """
-        await self._write(schema.compact, conversation, join, after)
+        await _on(self._writing, lambda: self._compact(conversation, join, after))
 
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
-        return await self._read(schema.read_head, conversation)
+        if not self._is_tail_known:
+            await self._write(_nothing)
+        seqs = self._tail.seqs()
+        head = await self._read(statements.read_head, conversation)
+        return None if head is None else _ahead(head, seqs)
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """See `Store.list_heads`."""
-        return await self._read(schema.list_heads, owner, limit, before)
+        seqs = self._tail.seqs()
+        heads = await self._read(statements.list_heads, owner, limit, before)
+        return [_ahead(head, seqs) for head in heads]
 
     async def list_open(self) -> list[Head]:
         """See `Store.list_open`."""
-        return await self._read(schema.list_open)
+        seqs = self._tail.seqs()
+        return [_ahead(head, seqs) for head in await self._read(statements.list_open)]
 
     async def rename(self, conversation: str, title: str) -> None:
         """See `Store.rename`."""
-        await self._write(schema.rename, conversation, title)
+        await self._write(statements.rename, conversation, title)
 
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
-        await self._write(schema.delete, conversation)
+        await _on(self._writing, lambda: self._delete(conversation))
 
     async def put_blob(self, blob: Blob) -> None:
         """See `Store.put_blob`. Appends wait for it, for as long as its bytes take to the disk."""
-        await self._write(schema.put_blob, blob)
+        await self._write(statements.put_blob, blob)
 
     async def get_blob(self, id: str) -> Blob | None:
         """See `Store.get_blob`."""
-        return await self._read(schema.get_blob, id)
+        return await self._read(statements.get_blob, id)
 
     async def _write(
         self,
@@ -113,24 +129,7 @@ class SqliteStore:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        def write() -> T:
-            if self._lock is None:
-                raise StoreError(f"{self._path} is not open")
-            try:
-                if self._writer is None:
-                    self._writer = self._connect()
-                self._writer.execute("BEGIN IMMEDIATE")
-                result = work(self._writer, *args, **kwargs)
-                self._writer.execute("COMMIT")
-            except BaseException as error:
-                # The next write gets a new connection: nothing of this failure sticks to it.
-                self._drop_writer()
-                if isinstance(error, sqlite3.Error):
-                    raise StoreError(f"{self._path} cannot be written now: {error}") from error
-                raise
-            return result
-
-        return await _on(self._writing, write)
+        return await _on(self._writing, lambda: self._commit(work, *args, **kwargs))
 
     async def _read(
         self,
@@ -150,6 +149,53 @@ class SqliteStore:
 
     # On the writer's thread
 
+    def _append(self, batches: list[Batch]) -> None:
+        while (oldest := self._tail.oldest(beyond=self._max_tail_rows)) is not None:
+            # Its turn takes long; it must not keep the rows of all others from being forgotten.
+            self._compact(oldest, lambda bodies: [], after=self._tail.seqs()[oldest])
+        for batch in self._commit(lambda writer: statements.append(writer, batches, self._tail)):
+            fence, row = batch.fence, statements.row_of(batch)
+            self._tail.add(fence.conversation, fence.epoch, row, is_open=batch.is_open)
+
+    def _compact(
+        self, conversation: str, join: Callable[[list[bytes]], list[Row]], after: int
+    ) -> None:
+        self._commit(
+            lambda writer: statements.compact(writer, conversation, join, after, self._tail)
+        )
+        self._tail.settle(conversation)
+
+    def _delete(self, conversation: str) -> None:
+        self._commit(statements.delete, conversation)
+        self._tail.settle(conversation)
+
+    def _commit(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        if self._lock is None:
+            raise StoreError(f"{self._path} is not open")
+        try:
+            if self._writer is None:
+                self._writer = self._connect()
+            if not self._is_tail_known:
+                self._tail = statements.read_tail(self._writer)
+                self._is_tail_known = True
+            self._writer.execute("BEGIN IMMEDIATE")
+            result = work(self._writer, *args, **kwargs)
+            self._is_tail_known = False
+            self._writer.execute("COMMIT")
+            self._is_tail_known = True
+        except BaseException as error:
+            # The next write gets a new connection: nothing of this failure sticks to it.
+            self._drop_writer()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"{self._path} cannot be written now: {error}") from error
+            raise
+        return result
+
     def _open(self) -> None:
         try:
             self._path = self._path.resolve()  # One lock, whichever link leads to the file.
@@ -166,6 +212,7 @@ class SqliteStore:
             schema.upgrade(self._writer)
             self._writer.execute("COMMIT")
             self._reader = self._connect()
+            self._tail = statements.read_tail(self._reader)
         except BaseException as error:
             self._release()
             if isinstance(error, SettingsError):
@@ -221,6 +268,15 @@ async def _on(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
     except RuntimeError as error:
         raise StoreError("the store is closed") from error
     return await future
+
+
+def _nothing(writer: sqlite3.Connection) -> None:
+    """What is done to learn what became of the commit before."""
+
+
+def _ahead(head: Head, seqs: dict[str, int]) -> Head:
+    """The head as the tail, looked at before, had it."""
+    return replace(head, seq=max(head.seq, seqs.get(head.conversation, 0)))
 
 
 def _locked(path: Path) -> int:

@@ -53,7 +53,7 @@ async def test_closing_empties_the_write_ahead_log_while_another_program_looks(p
     async with opened(path) as store:
         await fill(store, "c_1", 3)
         other = sqlite3.connect(path)
-        assert other.execute("SELECT count(*) FROM batches").fetchone() == (3,)
+        assert other.execute("SELECT count(*) FROM tail").fetchone() == (3,)
     assert content_of(Path(f"{path}-wal")) == b""
     other.close()
 
@@ -147,6 +147,77 @@ async def test_compaction_that_would_lose_something_changes_nothing(
         with pytest.raises(ValueError, match="c_1"):
             await store.compact("c_1", lambda bodies: joined)
         assert await bodies_of(store, "c_1") == [row_body(seq, seq) for seq in (1, 2, 3)]
+
+
+# The tail
+
+
+def counts_of(path: Path) -> tuple[int, int]:
+    """How many rows are in the tail, and how many at their place."""
+    with closing(sqlite3.connect(path)) as connection:
+        (tail,) = connection.execute("SELECT count(*) FROM tail").fetchone()
+        (batches,) = connection.execute("SELECT count(*) FROM batches").fetchone()
+    return tail, batches
+
+
+async def test_compaction_brings_rows_to_their_place_and_empties_the_tail(path: Path) -> None:
+    async with opened(path) as store:
+        await fill(store, "c_1", 3)
+        assert counts_of(path) == (3, 0)
+        await store.compact("c_1", join_all)
+        assert counts_of(path) == (0, 1)
+
+
+async def test_a_log_is_read_alike_whether_it_stands_at_its_place_or_in_the_tail(
+    path: Path,
+) -> None:
+    async with opened(path) as store:
+        fence = await fill(store, "c_1", 3)
+        await store.compact("c_1", join_all, after=1)
+        await store.append([batch_of(fence, 4, 5), batch_of(fence, 6)])
+        await check_reading(store)
+    assert counts_of(path) == (2, 2)
+    async with opened(path) as store:
+        await check_reading(store)
+        head = await store.head("c_1")
+        assert head is not None
+        assert head.seq == 6
+
+
+async def check_reading(store: SqliteStore) -> None:
+    """From every cursor, with and without bounds."""
+    rows = [row_body(1, 1), row_body(2, 2) + row_body(3, 3), row_body(4, 5), row_body(6, 6)]
+    read = [await store.read("c_1", after, max_bytes=1000) for after in range(7)]
+    assert read == [rows[first:] for first in (0, 1, 1, 2, 2, 3, 4)]
+    for after, rest in enumerate(read):
+        assert await store.read("c_1", after, max_bytes=1) == rest[:1]
+
+
+async def test_the_rows_of_a_long_turn_leave_the_tail_before_it_ends(path: Path) -> None:
+    store = SqliteStore(path, max_tail_rows=4)
+    await store.open()
+    long, short = [await store.claim(f"c_{name}", "ann", "epoch") for name in ("long", "short")]
+    for seq in range(1, 30):
+        await store.append([batch_of(long, seq, is_open=True), batch_of(short, seq)])
+        await store.compact("c_short", join_all)
+    assert await bodies_of(store, "c_long") == [row_body(seq, seq) for seq in range(1, 30)]
+    assert counts_of(path)[0] <= 8
+    await store.close()
+
+
+async def test_what_a_deleted_log_left_in_the_tail_is_no_part_of_its_successor(
+    path: Path,
+) -> None:
+    async with opened(path) as store:
+        await fill(store, "c_0", 1)
+        await fill(store, "c_1", 3)
+        await store.delete("c_1")
+        fence = await store.claim("c_1", "ann", "another epoch")
+        await store.append([batch_of(fence, 1)])
+    async with opened(path) as store:
+        assert await bodies_of(store, "c_1") == [row_body(1, 1)]
+        await store.append([batch_of(fence, 2)])
+        assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2)]
 
 
 # Older, newer and foreign files

@@ -1,0 +1,248 @@
+"""The statements of the SQLite store; knows no files, threads or commits."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from turnwire_server.errors import Fenced
+from turnwire_server.store.port import Batch, Blob, Head, Row
+from turnwire_server.store.tail import Tail
+
+__all__ = [
+    "append",
+    "compact",
+    "delete",
+    "get_blob",
+    "list_heads",
+    "list_open",
+    "put_blob",
+    "read",
+    "read_head",
+    "read_tail",
+    "rename",
+    "row_of",
+]
+
+_HEADS = "SELECT id, owner, epoch, seq, title, created_at, updated_at FROM conversations"
+_NEWEST_FIRST = "ORDER BY updated_at DESC, id DESC LIMIT ?"
+
+_State = tuple[str, int, bool]
+"""(epoch, seq, is_open) of a conversation."""
+
+
+# In a transaction of the caller
+
+
+def append(connection: sqlite3.Connection, batches: list[Batch], tail: Tail) -> list[Batch]:
+    """See `Store.append`. Returns what was not stored before, for the tail.
+
+    Raises:
+        Fenced: a conversation is of another epoch (deleted meanwhile, and begun anew), or a batch
+            neither repeats nor continues what is stored.
+    """
+    # Always six digits, so that times compare as strings.
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    fresh: list[Batch] = []
+    ahead: dict[str, _State] = {}
+    for batch in batches:
+        id = batch.fence.conversation
+        state = ahead.get(id) or _state_of(connection, id, tail)
+        if _advances(connection, batch, state, now):
+            ahead[id] = (batch.fence.epoch, batch.last_seq, batch.is_open)
+            fresh.append(batch)
+    connection.executemany(
+        "INSERT INTO tail VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (id, batch.fence.conversation, batch.fence.epoch, *row_of(batch))
+            for id, batch in enumerate(fresh, start=tail.next_id)
+        ],
+    )
+    return fresh
+
+
+def row_of(batch: Batch) -> Row:
+    """The batch, as it is stored."""
+    return Row(batch.first_seq, batch.last_seq, batch.body)
+
+
+def _state_of(connection: sqlite3.Connection, id: str, tail: Tail) -> _State | None:
+    if (unsettled := tail.get(id)) is not None:
+        return unsettled.epoch, unsettled.seq, unsettled.is_open
+    query = "SELECT epoch, seq, is_open FROM conversations WHERE id = ?"
+    state: _State | None = connection.execute(query, (id,)).fetchone()
+    return state
+
+
+def _advances(connection: sqlite3.Connection, batch: Batch, state: _State | None, now: str) -> bool:
+    """Whether the batch continues its conversation, whose other fields it then brings up to date;
+    False if it is stored already."""
+    id, owner, epoch = batch.fence.conversation, batch.fence.owner, batch.fence.epoch
+    if state is None and batch.first_seq == 1:
+        connection.execute(
+            "INSERT INTO conversations"
+            " (id, owner, epoch, seq, title, created_at, updated_at, is_open)"
+            " VALUES (?, ?, ?, 0, ?, ?, ?, ?)",
+            (id, owner, epoch, batch.title or "", now, now, batch.is_open),
+        )
+        return True
+    stored_epoch, seq, is_open = state or (epoch, 0, False)
+    if stored_epoch != epoch:
+        raise Fenced(f"{id} is of epoch {stored_epoch} now, not {epoch}")
+    if batch.last_seq <= seq:
+        return False
+    if batch.first_seq != seq + 1:
+        raise Fenced(f"{id} ends at {seq}: {batch.first_seq} does not continue it")
+    # In the middle of a turn nothing but the log changes: most batches leave this row alone.
+    if not (is_open and batch.is_open and batch.title is None):
+        connection.execute(
+            "UPDATE conversations SET updated_at = ?, is_open = ?, title = coalesce(?, title)"
+            " WHERE id = ?",
+            (now, batch.is_open, batch.title, id),
+        )
+    return True
+
+
+def compact(
+    connection: sqlite3.Connection,
+    conversation: str,
+    join: Callable[[list[bytes]], list[Row]],
+    after: int,
+    tail: Tail,
+) -> None:
+    """See `Store.compact`. What the tail has of the conversation comes to its place.
+
+    Raises:
+        ValueError: what `join` returned does not cover the same seqs.
+    """
+    query = (
+        "SELECT first_seq, last_seq, body FROM batches"
+        " WHERE conversation = ? AND last_seq > ? ORDER BY first_seq"
+    )
+    placed = [Row(*row) for row in connection.execute(query, (conversation, after))]
+    unplaced = tail.rows(conversation)
+    earlier = [row for row in unplaced if row.last_seq <= after]
+    old = placed + unplaced[len(earlier) :]
+    new = _joined(conversation, old, join)
+    before, now = set(placed), {*earlier, *new}
+    # What is compact already stays where it is.
+    connection.executemany(
+        "DELETE FROM batches WHERE conversation = ? AND first_seq = ?",
+        [(conversation, row.first_seq) for row in placed if row not in now],
+    )
+    connection.executemany(
+        "INSERT INTO batches VALUES (?, ?, ?, ?)",
+        [(conversation, *row) for row in (*earlier, *new) if row not in before],
+    )
+    if unplaced:
+        connection.execute(
+            "UPDATE conversations SET seq = ? WHERE id = ?", (unplaced[-1].last_seq, conversation)
+        )
+        # From the front only, where whole pages become free.
+        connection.execute("DELETE FROM tail WHERE id < ?", (tail.first_id(without=conversation),))
+
+
+def _joined(
+    conversation: str, old: list[Row], join: Callable[[list[bytes]], list[Row]]
+) -> list[Row]:
+    """The rows joined, or as they are where that would not make them fewer."""
+    if len(old) < 2:
+        return old
+    new = join([row.body for row in old])
+    if len(new) >= len(old):
+        return old
+    whole = [Row(0, old[0].first_seq - 1, b""), *new, Row(old[-1].last_seq + 1, 0, b"")]
+    if any(right.first_seq != left.last_seq + 1 for left, right in pairwise(whole)):
+        raise ValueError(f"the joined rows of {conversation} do not cover what they replace")
+    return new
+
+
+def rename(connection: sqlite3.Connection, conversation: str, title: str) -> None:
+    """See `Store.rename`."""
+    connection.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, conversation))
+
+
+def delete(connection: sqlite3.Connection, conversation: str) -> None:
+    """See `Store.delete`."""
+    connection.execute("DELETE FROM batches WHERE conversation = ?", (conversation,))
+    connection.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
+
+
+def put_blob(connection: sqlite3.Connection, blob: Blob) -> None:
+    """See `Store.put_blob`."""
+    connection.execute(
+        "INSERT OR IGNORE INTO blobs (id, owner, media_type, data) VALUES (?, ?, ?, ?)",
+        (blob.id, blob.owner, blob.media_type, blob.data),
+    )
+
+
+# Reading. No statement is left unfinished: it would keep the write-ahead log from being emptied.
+
+
+def read_tail(connection: sqlite3.Connection) -> Tail:
+    """What the file says of the tail."""
+    tail = Tail()
+    query = """SELECT tail.id, tail.conversation, tail.epoch, first_seq, last_seq, body, is_open
+        FROM tail JOIN conversations ON conversations.id = tail.conversation
+            AND conversations.epoch = tail.epoch AND conversations.seq < tail.first_seq
+        ORDER BY tail.id"""
+    for id, conversation, epoch, first_seq, last_seq, body, is_open in connection.execute(query):
+        tail.next_id = id
+        tail.add(conversation, epoch, Row(first_seq, last_seq, body), is_open=bool(is_open))
+    (last_id,) = connection.execute("SELECT coalesce(max(id), 0) FROM tail").fetchone()
+    tail.next_id = last_id + 1
+    return tail
+
+
+def read(
+    connection: sqlite3.Connection, conversation: str, after: int, max_bytes: int
+) -> list[Row]:
+    """See `Store.read`; what the tail has is not among them."""
+    # From the last row that begins at or before the first seq wanted.
+    query = """SELECT first_seq, last_seq, body FROM batches
+        WHERE conversation = ?1 AND last_seq > ?2 AND first_seq >= coalesce(
+            (SELECT max(first_seq) FROM batches WHERE conversation = ?1 AND first_seq <= ?2 + 1), 0)
+        ORDER BY first_seq"""
+    found: list[Row] = []
+    size = 0
+    with closing(connection.execute(query, (conversation, after))) as rows:
+        for row in map(Row._make, rows):
+            found.append(row)
+            size += len(row.body)
+            if size >= max_bytes:
+                break
+    return found
+
+
+def read_head(connection: sqlite3.Connection, conversation: str) -> Head | None:
+    """See `Store.head`."""
+    heads = _heads(connection, f"{_HEADS} WHERE id = ?", conversation)
+    return heads[0] if heads else None
+
+
+def list_heads(
+    connection: sqlite3.Connection, owner: str, limit: int, before: str | None
+) -> list[Head]:
+    """See `Store.list_heads`."""
+    if before is None:
+        return _heads(connection, f"{_HEADS} WHERE owner = ? {_NEWEST_FIRST}", owner, limit)
+    updated_at, _, id = before.partition("|")
+    query = f"{_HEADS} WHERE owner = ? AND (updated_at, id) < (?, ?) {_NEWEST_FIRST}"
+    return _heads(connection, query, owner, updated_at, id, limit)
+
+
+def list_open(connection: sqlite3.Connection) -> list[Head]:
+    """See `Store.list_open`."""
+    return _heads(connection, f"{_HEADS} WHERE is_open")
+
+
+def get_blob(connection: sqlite3.Connection, id: str) -> Blob | None:
+    """See `Store.get_blob`."""
+    query = "SELECT id, owner, media_type, data FROM blobs WHERE id = ?"
+    blobs = connection.execute(query, (id,)).fetchall()
+    return Blob(*blobs[0]) if blobs else None
+
+
+def _heads(connection: sqlite3.Connection, query: str, *parameters: str | int) -> list[Head]:
+    return [Head(*row) for row in connection.execute(query, parameters).fetchall()]
