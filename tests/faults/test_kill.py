@@ -53,6 +53,8 @@ class Load:
     def __init__(self, url: str) -> None:
         self._url = url
         self.is_over = False
+        self.connected = asyncio.Barrier(CLIENTS + 1)
+        """A first connection is not made again by itself: nobody is killed before all stand."""
         self.replies: dict[str, Reply] = {}
         self.acked: dict[str, str] = {}
         self.seen: dict[str, list[list[Event]]] = {}
@@ -63,6 +65,7 @@ class Load:
             connect(self._url, backoff=QUICK) as wire,
             connect(self._url, backoff=QUICK) as other,
         ):
+            await self.connected.wait()
             chat = wire.conversation()
             watcher: asyncio.Task[None] | None = None
             number = 0
@@ -131,6 +134,7 @@ async def test_killed_at_random_moments_under_load_nothing_shown_is_lost(tmp_pat
         async with asyncio.timeout(400), asyncio.TaskGroup() as group:
             for index in range(CLIENTS):
                 group.create_task(load.client(f"c{index}"))
+            await load.connected.wait()
             await _kill(server, chance)
             load.is_over = True
         for conversation, seen in load.seen.items():
