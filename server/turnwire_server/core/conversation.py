@@ -290,6 +290,11 @@ class Conversation:
         return self._register.is_open
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a turn runs or waits."""
+        return self.is_open and not self.is_closed
+
+    @property
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
         return self._journal.is_closed

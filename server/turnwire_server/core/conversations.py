@@ -42,6 +42,8 @@ class Conversations:
         self._finished: dict[str, int] = {}
         """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
+        self._busy: dict[str, set[Conversation]] = {}
+        """Where a principal has sent, by principal; looked through at the next send."""
         self.is_draining = False
 
     async def start(self) -> None:
@@ -101,9 +103,11 @@ class Conversations:
             conversation = await self._find(principal, send.conversation)
         else:
             conversation = await self._create(principal, send.key)
-        running = sum(live.is_open for live in self._live() if live.owner == principal)
-        if running >= self._limits.max_running_turns and not conversation.is_open:
-            raise Refused(Code.TOO_MANY, f"{running} turns of yours are running already")
+        busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
+        if len(busy) >= self._limits.max_running_turns and conversation not in busy:
+            self._busy[principal] = busy
+            raise Refused(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
+        self._busy[principal] = busy | {conversation}
         return conversation.send(principal, send)
 
     async def submit(self, principal: str, command: Command) -> Ack:

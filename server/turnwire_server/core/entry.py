@@ -65,10 +65,6 @@ class Entry:
         """The part in (after, upto]; an entry has only one."""
         return self
 
-    def fields(self) -> dict[str, Any]:
-        """The event's fields as on the wire."""
-        return self.event.model_dump(exclude_none=True)
-
     def encoded(self) -> str:
         """The event's JSON text."""
         return encode(self.event)
@@ -193,17 +189,20 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def dump(items: Iterable[Item]) -> bytes:
-    """The stored form of a batch."""
-    rows = []
-    for item in items:
-        row: dict[str, Any] = {"event": item.fields()}
-        if isinstance(item, Run):
-            row["parts"] = [len(text) for text in item.texts]
-        elif item.private is not None:
-            row["private"] = item.private
-        rows.append(row)
-    return to_json(rows)
+def dump(items: Iterable[Item], texts: Iterable[str] | None = None) -> bytes:
+    """The stored form of a batch; `texts` are the items' `encoded()`, where somebody has them."""
+    texts = (item.encoded() for item in items) if texts is None else texts
+    rows = ",".join(_row_text(item, text) for item, text in zip(items, texts, strict=True))
+    return f"[{rows}]".encode()
+
+
+def _row_text(item: Item, text: str) -> str:
+    if isinstance(item, Run):
+        parts = ",".join([str(len(part)) for part in item.texts])
+        return f'{{"event":{text},"parts":[{parts}]}}'
+    if item.private is not None:
+        return f'{{"event":{text},"private":{to_json(item.private).decode()}}}'
+    return f'{{"event":{text}}}'
 
 
 def load(body: bytes) -> list[Item]:

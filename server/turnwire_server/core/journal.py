@@ -58,8 +58,7 @@ class Journal:
         self._followers: set[Follower] = set()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._frames: dict[tuple[int, int], list[Frame]] = {}
-        self._fresh: tuple[int, int, list[Item]] = (0, 0, [])
-        """(after, upto, items) of the last batch."""
+        """By (after, upto): most readers stand where the last commit began, and share them."""
         self._is_noted = False
         self.is_closed = False
         """Whether it is over: nothing is stored any more."""
@@ -128,12 +127,14 @@ class Journal:
         if isinstance(items[-1], Run):
             # The run at the end still grows; what is stored of it does not.
             items[-1] = items[-1].cut(log.durable, log.head)
-        self._fresh = (log.durable, log.head, items)
+        frames = _encode(items)
+        # Nobody asks for them before they are durable. Encoded once, for the store and for readers.
+        self._frames = {(log.durable, log.head): frames}
         return Batch(
             self._fence,
             first_seq=log.durable + 1,
             last_seq=log.head,
-            body=dump(items),
+            body=dump(items, [frame.text for frame in frames]),
             is_open=self._keeper.is_open,
             title=self.title,
         )
@@ -144,7 +145,6 @@ class Journal:
         self._withdrawn = None
         # It went with the first batch; with a later one it would undo a renaming.
         self.title = None
-        self._frames.clear()
         if self._waiting:
             for seq, future in self._waiting:
                 if seq <= upto and not future.done():
@@ -240,11 +240,7 @@ class Journal:
         key = (after, log.durable)
         frames = self._frames.get(key)
         if frames is None:
-            if self._fresh[:2] == key:
-                # Most readers stand where the last commit began.
-                items = self._fresh[2]
-            else:
-                items = log.read(after, log.durable, max_bytes=max_bytes)
+            items = log.read(after, log.durable, max_bytes=max_bytes)
             frames = self._frames[key] = _encode(items)
         return frames
 
