@@ -1,17 +1,19 @@
-// Inline Markdown (a CommonMark and GFM subset) to DOM; it knows nothing of blocks and streaming.
-//
-// Text reaches the page only through createElement, text nodes and checked URLs: raw HTML is text.
-// An image becomes a link: fetching it would tell its server what a prompt made the model write.
+// Inline Markdown (a CommonMark and GFM subset) to tokens, and how much of them is final while the
+// text grows; it knows neither DOM nor blocks.
 
 /** @typedef {{tag: string, href?: string, title?: string}} Spec an inline element to make */
-// A piece of the text, flat: `close` elements end, `text` follows (inside an element of its own if
-// there is a `leaf`), the elements of `open` begin.
-/** @typedef {{close: number, text: string, leaf?: Spec, open: Spec[]}} Token */
+// A piece of the text from `at` on, flat: `close` elements end, `text` follows (inside an element of
+// its own if there is a `leaf`), the elements of `open` begin. `plain`: nothing in it has a meaning.
+/**
+ * @typedef {{at: number, close: number, text: string, leaf?: Spec, open: Spec[], plain?: boolean}}
+ *   Token
+ */
 // A delimiter run: its `text` shrinks while it is paired, `length` stays.
 /** @typedef {Token & {index: number, length: number, opens: boolean, closes: boolean}} Run */
 
-const MAX_NESTED = 32; // deeper elements show without their formatting
-const LINK = { rel: "noopener noreferrer", target: "_blank" };
+// Characters from the start of an emphasis, a code span or a link to where its end must begin: so
+// a growing text is never read again from further back than twice this.
+const MAX_SPAN = 5000;
 const PROTOCOLS = ["http:", "https:", "mailto:"];
 /** @type {Record<string, string>} */
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
@@ -31,9 +33,11 @@ const SPECIAL = join([
   /(?<! ) *\n/, // a line break, hard after two blanks
   /`+|\*+|_+|~+/,
   /!?\[|\]/,
-  /<(?:https?:\/\/|mailto:)[^\s<>]*>/,
-  // A bare URL, without the punctuation of the sentence around it
-  new RegExp(`(?<![a-z\\d])https?://${PART}*(?:\\(${PART}*\\)${PART}*){0,999}(?<![?!.,:;*_~'])`),
+  /<(?:https?:\/\/|mailto:)[^\s<>]{0,4900}>/,
+  // A bare URL, without the punctuation of the sentence around it; not longer than MAX_SPAN
+  new RegExp(
+    `(?<![a-z\\d])https?://${PART}{0,4000}(?:\\(${PART}{0,99}\\)${PART}{0,99}){0,4}(?<![?!.,:;*_~'])`,
+  ),
 ], "|", "gi");
 const DESTINATION = join([
   /\(\s*/,
@@ -41,6 +45,12 @@ const DESTINATION = join([
   /(?:\s+(?<title>(?<q>["'])(?:(?!\k<q>)[^\\]|\\[^]){0,999}\k<q>|\((?:[^()\\]|\\[^]){0,999}\)))?/,
   /\s*\)/,
 ], "", "y");
+
+// The beginning of a destination, or of nothing yet: more text may complete it.
+const DESTINATION_BEGUN = /$|\(\s*(?:<[^<>\n]*>?|\S*)(?:\s+(?:["'(][^]*)?)?$/y;
+const ADDRESS_BEGUN = /(?:https?:\/\/|mailto:)\S*$/i;
+// Chinese, Japanese and Korean have words without blanks between; none is a part of an entity.
+const IDEOGRAPH = /[\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef]/;
 
 /** @param {RegExp} pattern sticky or global @param {string} text @param {number} at */
 function match(pattern, text, at) {
@@ -64,23 +74,17 @@ function safe(address) {
   return url && PROTOCOLS.includes(url.protocol) ? url.href : undefined;
 }
 
-/** @param {string} tag @param {Record<string, string | undefined>} [attributes] empty: left out */
-export function makeElement(tag, attributes = {}) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value) element.setAttribute(name, value);
-  }
-  return element;
-}
-
-/** Whether two runs may pair, by the "rule of three". @param {Run} opener @param {Run} closer */
+/** Whether runs may pair, by the "rule of three". @param {Run} opener @param {Run} closer */
 function fits(opener, closer) {
   if (opener.text[0] !== closer.text[0]) return false;
   const inner = closer.text[0] !== "~" && (opener.closes || closer.opens);
   return !inner || opener.length % 3 === 0 || (opener.length + closer.length) % 3 !== 0;
 }
 
-/** Makes emphasis of delimiter runs: "process emphasis" of CommonMark. @param {Run[]} runs */
+/**
+ * Makes emphasis of delimiter runs: "process emphasis" of CommonMark.
+ * @param {Run[]} runs @returns {Run[]} those that a later run may yet close
+ */
 function pair(runs) {
   /** @type {Run[]} */ const openers = [];
   /** @type {Map<string, number>} before these, searches have failed */ const floors = new Map();
@@ -89,10 +93,12 @@ function pair(runs) {
     const unit = char === "~" ? 2 : 1; // a single tilde is text
     const kind = `${char}${run.opens}${run.length % 3}`;
     const floor = floors.get(kind) ?? 0;
+    /** @param {Run} opener */
+    const isNear = ({ index, at }) => index >= floor && run.at - at <= MAX_SPAN;
     while (run.closes && run.text.length >= unit) {
       let i = openers.length - 1;
-      while (i >= 0 && openers[i].index >= floor && !fits(openers[i], run)) i -= 1;
-      if (i < 0 || openers[i].index < floor) {
+      while (i >= 0 && isNear(openers[i]) && !fits(openers[i], run)) i -= 1;
+      if (i < 0 || !isNear(openers[i])) {
         floors.set(kind, run.index);
         break;
       }
@@ -106,38 +112,83 @@ function pair(runs) {
     }
     if (run.opens && run.text.length >= unit) openers.push(run);
   }
+  return openers;
 }
 
 /** Cuts a text into tokens, from left to right. */
-class Scanner {
+export class Scanner {
+  start = 0; // of what is being taken
   at = 0; // the end of what is taken
   /** @type {Token[]} */ tokens = [];
   /** @type {Run[]} not paired yet */ runs = [];
-  /** @type {{index: number, image: boolean, runs: number}[]} not closed yet */ brackets = [];
+  /** @type {{at: number, index: number, image: boolean, runs: number}[]} not closed yet */
+  brackets = [];
   /** @type {Map<number, number>} where the last run of so many backticks is */ ticks = new Map();
   linked = 0; // a bracket before this token would put a link into a link
+  /** @type {number[]} where something begins that has no end as yet */ waiting = [];
 
   /** @param {string} text */
   constructor(text) {
     this.text = text;
     for (const run of text.matchAll(/`+/g)) this.ticks.set(run[0].length, run.index);
+    this.scan();
   }
 
   scan() {
     while (this.at < this.text.length) {
       const special = match(SPECIAL, this.text, this.at);
       const stop = special?.index ?? this.text.length;
-      if (stop > this.at) this.push(decode(this.text.slice(this.at, stop)));
+      this.start = this.at;
+      if (stop > this.at) this.push(decode(this.text.slice(this.at, stop)), undefined, true);
+      this.start = stop;
       this.at = stop + (special?.[0].length ?? 0);
       if (special) this.take(special[0]);
     }
-    pair(this.runs);
-    return this.tokens;
+    for (const { at } of [...pair(this.runs), ...this.brackets]) this.waiting.push(at);
   }
 
-  /** @param {string} text @param {Spec} [leaf] */
-  push(text, leaf) {
-    this.tokens.push({ close: 0, text, leaf, open: [] });
+  /**
+   * How much of the text, which ends with no blank, stays as it is whatever follows: up to a place
+   * between words in no element, before which nothing is waiting for its end. Cut there, the two
+   * parts have the tokens of the whole: what looks at its neighbours takes a start for a blank.
+   * @returns {number}
+   */
+  settled() {
+    const { text, tokens } = this;
+    const last = tokens[tokens.length - 1];
+    // Until here no more ends will be found: the last run may grow, or read differently.
+    const known = last?.plain && text.length - last.at > 1;
+    const edge = known ? text.length - 1 : tokens[tokens.length - 2]?.at ?? 0;
+    const far = text.length - MAX_SPAN;
+    const address = text.slice(Math.max(0, far)).search(ADDRESS_BEGUN);
+    let limit = address < 0 ? text.length : Math.max(0, far) + address;
+    for (const at of this.waiting) if (edge - at <= MAX_SPAN) limit = Math.min(limit, at);
+    let depth = 0;
+    for (let i = tokens.length - 1, end = text.length; i >= 0; i -= 1) {
+      const { at, close, open, plain } = tokens[i];
+      depth -= open.length;
+      if (plain && depth === 0) {
+        for (let place = Math.min(end, limit); place > at; place -= 1) {
+          if (this.isBetween(place, end)) return place;
+        }
+      }
+      depth += close;
+      end = at;
+    }
+    return 0;
+  }
+
+  /** Whether a word begins there. @param {number} place @param {number} end of the plain text */
+  isBetween(place, end) {
+    const { text } = this;
+    if (place >= text.length) return false;
+    if (/\s/.test(text[place - 1])) return /\S/.test(text[place]);
+    return place < end && IDEOGRAPH.test(text[place]);
+  }
+
+  /** @param {string} text @param {Spec} [leaf] @param {boolean} [plain] */
+  push(text, leaf, plain) {
+    this.tokens.push({ at: this.start, close: 0, text, leaf, open: [], plain });
   }
 
   /** @param {string} special what SPECIAL has matched; `at` is behind it */
@@ -157,28 +208,37 @@ class Scanner {
   /** @param {boolean} hard */
   lineBreak(hard) {
     if (hard) this.push("", { tag: "br" });
-    this.push("\n");
+    this.push("\n", undefined, true);
   }
 
   /** @param {string} ticks */
   code(ticks) {
-    if ((this.ticks.get(ticks.length) ?? 0) < this.at) return this.push(ticks);
-    let end = this.at;
-    for (const run of this.text.slice(this.at).matchAll(/`+/g)) {
-      end = this.at + run.index;
-      if (run[0].length === ticks.length) break;
+    const { text, at } = this;
+    const end = (this.ticks.get(ticks.length) ?? 0) < at ? -1 : this.codeEnd(ticks.length);
+    if (end < 0) {
+      this.waiting.push(this.start);
+      return this.push(ticks);
     }
-    const code = this.text.slice(this.at, end).replaceAll("\n", " ");
+    const code = text.slice(at, end).replaceAll("\n", " ");
     const padded = code.startsWith(" ") && code.endsWith(" ") && /[^ ]/.test(code);
     this.push(padded ? code.slice(1, -1) : code, { tag: "code" });
     this.at = end + ticks.length;
+  }
+
+  /** @param {number} length of the run of backticks that ends it @returns {number} -1: none */
+  codeEnd(length) {
+    for (const run of this.text.slice(this.at).matchAll(/`+/g)) {
+      if (run.index > MAX_SPAN) break;
+      if (run[0].length === length) return this.at + run.index;
+    }
+    return -1;
   }
 
   /** A run opens and closes by what is around it ("flanking"). @param {string} marks */
   delimiters(marks) {
     /** @param {RegExp} pattern @param {number} at */
     const is = (pattern, at) => match(pattern, this.text, at) !== null;
-    const start = this.at - marks.length;
+    const { start } = this;
     const [gapBefore, gapAfter] = [is(/(?<!\S)/y, start), is(/(?!\S)/y, this.at)];
     const markBefore = is(/(?<=[\p{P}\p{S}])/uy, start);
     const markAfter = is(/(?=[\p{P}\p{S}])/uy, this.at);
@@ -187,7 +247,7 @@ class Scanner {
     const word = marks[0] === "_"; // underscores inside a word are text
     /** @type {Run} */
     const run = {
-      close: 0, text: marks, open: [], index: this.tokens.length, length: marks.length,
+      at: start, close: 0, text: marks, open: [], index: this.tokens.length, length: marks.length,
       opens: left && (!word || !right || markBefore),
       closes: right && (!word || !left || markAfter),
     };
@@ -197,24 +257,28 @@ class Scanner {
 
   /** @param {string} mark */
   openBracket(mark) {
-    const { tokens, runs } = this;
-    this.brackets.push({ index: tokens.length, image: mark === "![", runs: runs.length });
+    const { start: at, tokens, runs } = this;
+    this.brackets.push({ at, index: tokens.length, image: mark === "![", runs: runs.length });
     this.push(mark);
   }
 
   closeBracket() {
     const bracket = this.brackets.pop();
     const allowed = bracket && (bracket.image || bracket.index >= this.linked);
-    const found = allowed && match(DESTINATION, this.text, this.at);
-    const { angle, bare, title = "" } = (found && found.groups) || {};
-    const href = found && safe(decode(angle ?? bare));
+    const near = allowed && this.at - bracket.at <= MAX_SPAN;
+    const found = near && match(DESTINATION, this.text, this.at);
+    const open = near && !found && this.text.length - bracket.at <= MAX_SPAN;
+    if (open && match(DESTINATION_BEGUN, this.text, this.at)) this.waiting.push(bracket.at);
+    const whole = found && this.at + found[0].length - bracket.at <= MAX_SPAN;
+    const { angle, bare, title = "" } = (whole && found.groups) || {};
+    const href = whole && safe(decode(angle ?? bare ?? ""));
     if (!href) return this.push("]");
     pair(this.runs.splice(bracket.runs));
     if (bracket.image && bracket.index === this.tokens.length - 1) this.push(href);
     if (!bracket.image) this.linked = bracket.index;
     const link = { tag: "a", href, title: decode(title.slice(1, -1)) };
     Object.assign(this.tokens[bracket.index], { text: "", open: [link] });
-    this.tokens.push({ close: 1, text: "", open: [] });
+    this.tokens.push({ at: this.start, close: 1, text: "", open: [] });
     this.at += found[0].length;
   }
 
@@ -222,29 +286,5 @@ class Scanner {
   link(address, otherwise) {
     const href = safe(address);
     this.push(href ? address : otherwise, href ? { tag: "a", href } : undefined);
-  }
-}
-
-/**
- * Makes an element inside the innermost one; or returns that, where links or too many would nest.
- * @param {Spec} spec @param {HTMLElement[]} path
- */
-function enter({ tag, href, title }, path) {
-  const outer = path[path.length - 1];
-  if (path.length > MAX_NESTED) return outer;
-  if (href && path.some((element) => element.tagName === "A")) return outer;
-  const element = makeElement(tag, href ? { href, ...LINK, title } : {});
-  outer.append(element);
-  return element;
-}
-
-/** Adds a text's formatted content to `parent`. @param {string} text @param {HTMLElement} parent */
-export function appendInline(text, parent) {
-  const path = [parent];
-  for (const { close, text: words, leaf, open } of new Scanner(text).scan()) {
-    path.length -= close;
-    const inner = leaf ? enter(leaf, path) : path[path.length - 1];
-    if (words) inner.append(words);
-    for (const spec of open) path.push(enter(spec, path));
   }
 }
