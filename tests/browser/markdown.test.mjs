@@ -114,6 +114,31 @@ test("streaming equals rendering the whole also where something ends too far fro
   }
 });
 
+/** @type {[string, string, string, string][]} its end is near enough, or not, by the filler between */
+const FAR = [
+  ["emphasis", "*", "*", "<em>"], ["strong", "**", "**", "<strong>"], ["deleted", "~~", "~~", "<s>"], ["code", "`", "`", "<code>"],
+  ["link text", "[", "](https://e.com/)", "<a "], ["address", "[a](", "https://e.com/)", "<a "], ["after the address", "[a](https://e.com/", ")", "<a "],
+];
+
+for (const [name, begin, end, tag] of FAR) {
+  test(`${name} may be 4,900 characters long and not 5,100, however it streams`, () => {
+    for (const [length, has] of /** @type {const} */ ([[4900, true], [5100, false]])) {
+      const filler = begin.includes("(") ? " ".repeat(length) : `x${" y".repeat(length / 2)}`;
+      const text = `*a* ${begin}${filler}${end} *b* ${"word ".repeat(1200)}*c*${end} d`;
+      assert.equal(html(text).startsWith(`<p><em>a</em> ${tag}`), has);
+      assertSameInPieces(text, random(length), 400);
+    }
+  });
+}
+
+test("what turns out to be text goes before the block that comes next", () => {
+  const container = element();
+  const stream = createStream(container);
+  for (const piece of ["- a\n  ```", "b `c`\n  ```\n  d\n"]) stream.append(piece);
+  stream.end();
+  assert.equal(container.inner(), html("- a\n  ```b `c`\n  ```\n  d\n"));
+});
+
 /** @type {[string, string, number, number][]} what streams, so many times; elements of each, and in all of it else */
 const LONG = [
   ["paragraph", "A **b** and `c`, then [d](https://e.com/). ", 3, 1], ["list", "- a **b** and `c`\n", 3, 1], ["loose list", "- a **b** and `c`\n\n", 4, 1],

@@ -1,6 +1,6 @@
 // The text of a code block, as it grows; it knows neither Markdown nor what is around the block.
 
-/** A text node that only ever has something added, unless its unfinished line turns out otherwise. */
+/** A text node that only ever has something added. */
 export class GrowingCode {
   #text = document.createTextNode("");
   #count = 0; // of the lines that have ended
@@ -11,11 +11,9 @@ export class GrowingCode {
     code.append(this.#text);
   }
 
-  /** Only the unfinished line may differ. @param {string[]} lines with their ends, the last perhaps not */
+  /** @param {string[]} lines with their ends, only the last perhaps without: it will go on */
   update(lines) {
-    const text = lines.slice(this.#count).join("");
-    if (text.startsWith(this.#rest)) this.grow(text.slice(this.#rest.length));
-    else this.#text.data = this.#text.data.slice(0, -this.#rest.length) + text;
+    this.grow(lines.slice(this.#count).join("").slice(this.#rest.length));
     const last = lines[lines.length - 1] ?? "\n";
     this.#count = lines.length - (last.endsWith("\n") ? 0 : 1);
     this.#rest = last.endsWith("\n") ? "" : last;

@@ -169,7 +169,7 @@ export class Scanner {
       depth -= open.length;
       if (plain && depth === 0) {
         for (let place = Math.min(end, limit); place > at; place -= 1) {
-          if (this.isBetween(place, end)) return place;
+          if (this.beginsWord(place)) return place;
         }
       }
       depth += close;
@@ -178,12 +178,10 @@ export class Scanner {
     return 0;
   }
 
-  /** Whether a word begins there. @param {number} place @param {number} end of the plain text */
-  isBetween(place, end) {
-    const { text } = this;
-    if (place >= text.length) return false;
-    if (/\s/.test(text[place - 1])) return /\S/.test(text[place]);
-    return place < end && IDEOGRAPH.test(text[place]);
+  /** @param {number} place @returns {boolean} whether a word begins there, after a blank if it must */
+  beginsWord(place) {
+    const char = this.text[place] ?? " ";
+    return /\s/.test(this.text[place - 1]) ? /\S/.test(char) : IDEOGRAPH.test(char);
   }
 
   /** @param {string} text @param {Spec} [leaf] @param {boolean} [plain] */
@@ -265,9 +263,8 @@ export class Scanner {
   closeBracket() {
     const bracket = this.brackets.pop();
     const allowed = bracket && (bracket.image || bracket.index >= this.linked);
-    const near = allowed && this.at - bracket.at <= MAX_SPAN;
-    const found = near && match(DESTINATION, this.text, this.at);
-    const open = near && !found && this.text.length - bracket.at <= MAX_SPAN;
+    const found = allowed && match(DESTINATION, this.text, this.at);
+    const open = allowed && !found && this.text.length - bracket.at <= MAX_SPAN;
     if (open && match(DESTINATION_BEGUN, this.text, this.at)) this.waiting.push(bracket.at);
     const whole = found && this.at + found[0].length - bracket.at <= MAX_SPAN;
     const { angle, bare, title = "" } = (whole && found.groups) || {};
