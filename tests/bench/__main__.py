@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
+from tests.bench.browser import browser
 from tests.bench.clients import Reader, read_sse, read_ws
 from tests.bench.servers import Served, serving
 from tests.bench.upstream import Upstream
@@ -241,6 +242,7 @@ async def main(only: list[str]) -> None:
         "memory": lambda: memory(upstream),
         "reading": lambda: reading(upstream),
         "growth": lambda: growth(upstream),
+        "browser": browser,
     }
     for name, part in parts.items():
         if not only or name in only:

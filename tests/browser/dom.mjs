@@ -83,6 +83,10 @@ class FakeElement extends FakeNode {
     return this.children[0];
   }
 
+  get lastChild() {
+    return this.children[this.children.length - 1] ?? null;
+  }
+
   inner() {
     return this.children.map((child) => child.html()).join("");
   }

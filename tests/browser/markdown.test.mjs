@@ -64,12 +64,12 @@ open fence
 const PIECES = ["a", "b c", " ", "  ", "    ", "\t", "\n", "\n\n", "\r\n", "- ", "2. ", "1) ", "> ", "# ", "```", "~~~", "|",
   "-|-", "---", "*", "**", "_", "~~", "`", "[", "](", ")", "![", "https://e.com/a", "<", "&amp;", "\\", "[x](https://e.com/)"];
 
-/** @param {string} text @param {() => number} next */
-function assertSameInPieces(text, next) {
+/** @param {string} text @param {() => number} next @param {number} [largest] piece */
+function assertSameInPieces(text, next, largest = 12) {
   const container = element();
   const stream = createStream(container);
   for (let at = 0; at < text.length; ) {
-    const size = 1 + Math.floor(next() * next() * 12);
+    const size = 1 + Math.floor(next() * next() * largest);
     stream.append(text.slice(at, at + size));
     at += size;
   }
@@ -88,6 +88,76 @@ test("streaming generated texts in any cuts equals rendering the whole", () => {
     assertSameInPieces(pieces.join(""), next);
   }
 });
+
+const NASTY = ["*a ", "b* ", "**a", "b**", "***", "_c", "d_ ", "~~e ", "~~", "`f ", "`` ", "` ", "[g ", "](", "](https://e.com/", " \"t", "\")", ")", "![",
+  "<https://e.com/", "> ", "https://e.com/(", "mailto:", "&am", "p;", "&#6", "5;", "\\", "  \n", "\\\n", "\n", "\n", "\n\n", "- h\n", "  - i\n", "    j\n", "1. k\n",
+  "\n- loose\n", "> l\n", "lazy\n", "===\n", "---\n", "--", "-", "| m | n |\n", "|-|-|\n", "|:-", "-:|", "| o", " | p |\n", "```\n", "~~~ q\n", "``", "# r #\n",
+  "中文。", "字", "（", "😀", "\ud83d", "\ude00", "word ", "and more ", "\u00a0", "\t", "    ", "!", "http", "s://e", "é* "];
+
+test("streaming nasty texts in any cuts equals rendering the whole", () => {
+  const next = random(11);
+  for (let i = 0; i < 6000; i += 1) {
+    const pieces = Array.from({ length: 1 + Math.floor(next() * 30) }, () => NASTY[Math.floor(next() * NASTY.length)]);
+    assertSameInPieces(pieces.join(""), next);
+  }
+});
+
+test("streaming equals rendering the whole also where something ends too far from its beginning", () => {
+  const next = random(13);
+  const inline = NASTY.slice(0, 27).concat("中文。", "字", "http", "s://e", "😀");
+  for (let i = 0; i < 150; i += 1) {
+    const pieces = Array.from({ length: 12 }, () => {
+      const filler = ["words ", "中文", "- ", "x"][Math.floor(next() * 4)].repeat(Math.floor(next() * next() * 3000));
+      return filler + inline[Math.floor(next() * inline.length)] + inline[Math.floor(next() * inline.length)];
+    });
+    assertSameInPieces(pieces.join(""), next, 2000);
+  }
+});
+
+/** @type {[string, string, string, string][]} its end is near enough, or not, by the filler between */
+const FAR = [
+  ["emphasis", "*", "*", "<em>"], ["strong", "**", "**", "<strong>"], ["deleted", "~~", "~~", "<s>"], ["code", "`", "`", "<code>"],
+  ["link text", "[", "](https://e.com/)", "<a "], ["address", "[a](", "https://e.com/)", "<a "], ["after the address", "[a](https://e.com/", ")", "<a "],
+];
+
+for (const [name, begin, end, tag] of FAR) {
+  test(`${name} may be 4,900 characters long and not 5,100, however it streams`, () => {
+    for (const [length, has] of /** @type {const} */ ([[4900, true], [5100, false]])) {
+      const filler = begin.includes("(") ? " ".repeat(length) : `x${" y".repeat(length / 2)}`;
+      const text = `*a* ${begin}${filler}${end} *b* ${"word ".repeat(1200)}*c*${end} d`;
+      assert.equal(html(text).startsWith(`<p><em>a</em> ${tag}`), has);
+      assertSameInPieces(text, random(length), 400);
+    }
+  });
+}
+
+test("what turns out to be text goes before the block that comes next", () => {
+  const container = element();
+  const stream = createStream(container);
+  for (const piece of ["- a\n  ```", "b `c`\n  ```\n  d\n"]) stream.append(piece);
+  stream.end();
+  assert.equal(container.inner(), html("- a\n  ```b `c`\n  ```\n  d\n"));
+});
+
+/** @type {[string, string, number, number][]} what streams many times over, its elements, and those made anew in an update at most */
+const LONG = [
+  ["paragraph", "A **b** and `c`, then [d](https://e.com/). ", 3, 12], ["list", "- a **b** and `c`\n", 3, 12], ["loose list", "- a **b** and `c`\n\n", 4, 12],
+  ["nested list", "- a\n  1. b `c`\n  2. *d*\n", 7, 12], ["table", "| a | **b** |\n|-|-|\n", 7, 12], ["quote", "> A **b**\n> and\n>\n", 2, 12],
+  ["emphasis without an end", "A *b and `c` ", 1, 900],
+];
+
+for (const [name, piece, elements, anew] of LONG) {
+  test(`a long ${name} is made once, but for its end`, () => {
+    const container = element();
+    const stream = createStream(container);
+    const before = made.elements;
+    const text = piece.repeat(2000);
+    for (let at = 0; at < text.length; at += 7) stream.append(text.slice(at, at + 7));
+    stream.end();
+    const most = 2000 * elements + (text.length / 7) * anew;
+    assert.ok(made.elements - before < most, `${made.elements - before} elements, at most ${most}`);
+  });
+}
 
 test("finished top-level blocks keep their nodes", () => {
   const container = element();

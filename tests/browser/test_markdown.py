@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 # - Nesting deeper than 32, tables wider than 100 columns, carriage returns inside a line.
 # - `https://…` without brackets becomes a link; markdown-it runs with linkify off here.
 # - An unclosed fence ends its last line, as the specification does; markdown-it does not.
+# - Emphasis, code spans and links longer than 5,000 characters, addresses longer than 4,000.
 # - Link targets are normalised by the URL parser; compared texts use normal ones only.
 
 

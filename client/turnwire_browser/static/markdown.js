@@ -1,266 +1,34 @@
 // Markdown (a CommonMark and GFM subset) to DOM, also as it streams; it knows nothing of the chat.
-//
-// Left out on purpose: reference links and setext headings (a later line would change a finished
-// block or make it flicker), indented code (models indent by accident), relative URLs, HTML.
 
-import { appendInline, decode, makeElement } from "./markdown_inline.js";
-import { beginsTable, fillTable } from "./markdown_table.js";
+import { Parser } from "./markdown_blocks.js";
+import { GrowingCode } from "./markdown_code.js";
+import { View } from "./markdown_view.js";
 
-/** @typedef {(pre: HTMLElement) => void} Decorate */
-/**
- * The `tag` of its element ("div": the root) is a block's kind; a leaf has its text in `lines`.
- * `marker`: bullet or delimiter of a list, the run that opened a fence. `indent`: columns before an
- * item's content or a fence's marker. `node`: what was built when it was done, `tight` or not.
- * @typedef {{tag: string, attributes: Record<string, string>, children: Block[], lines: string[],
- *   marker: string, indent: number, loose: boolean, done: boolean, node?: HTMLElement,
- *   tight?: boolean}} Block
- */
-
-const MAX_OPEN = 64; // open blocks; a list level takes two of them
-
-const HEADING = /^#{1,6}(?=[ \t]|$)/;
-const RULE = /^(?=([*_-])(?:[ \t]*\1){2})(?:[* \t]+|[- \t]+|[_ \t]+)$/;
-const FENCE = /^(?:`{3,}(?=[^`]*$)|~{3,})/;
-const FENCE_MAY_END = /^\s*[`~]*\s*$/; // as the start of a line
-const QUOTE = /^[ \t]*>/;
-const ITEM = /^[ \t]*([-+*]|(\d{1,9})[.)])(?=[ \t]|$)/;
-
-/** @param {string} text @returns {number} columns of white space; a tab fills up to four */
-const indentOf = (text) =>
-  text.slice(0, text.search(/[^ \t]|$/)).replace(/ {4}| {0,3}\t/g, "    ").length;
-
-/** @param {string} text @param {number} columns of white space to take @returns {string} */
-function dedent(text, columns) {
-  if (columns <= 0 || !/^[ \t]/.test(text)) return text;
-  const left = columns - (text[0] === "\t" ? 4 : 1);
-  return left < 0 ? " ".repeat(-left) + text.slice(1) : dedent(text.slice(1), left);
-}
-
-/** @param {Block} [block] */
-const isList = (block) => block?.tag === "ul" || block?.tag === "ol";
-
-/** The open blocks, line by line, as in the appendix of the CommonMark specification. */
-class Parser {
-  rest = ""; // what is left of the line
-  matched = 0; // so many of the open blocks go on in this line
-  gap = Infinity; // open blocks from this one on have a blank line before this line
-  /** @type {Block[]} the root and what is open in it; each is the last child of the one before */
-  open = [];
-
-  constructor() {
-    this.push("div");
-  }
-
-  get tip() {
-    return this.open[this.open.length - 1];
-  }
-
-  /** A parser to try an unfinished line on: copies what is open, shares what is done. */
-  fork() {
-    const fork = new Parser();
-    fork.gap = this.gap;
-    fork.open = this.open.map((block) => (
-      { ...block, children: [...block.children], lines: [...block.lines] }
-    ));
-    fork.open.slice(1).forEach((block, i) => fork.open[i].children.splice(-1, 1, block));
-    return fork;
-  }
-
-  /** @param {number} depth how many open blocks stay open */
-  close(depth) {
-    for (const block of this.open.splice(depth)) block.done = true;
-  }
-
-  /** Ends what does not go on. @param {string} tag @param {Partial<Block>} [fields] */
-  push(tag, fields) {
-    this.close(this.matched);
-    if (tag !== "li" && isList(this.tip)) this.close(this.open.length - 1);
-    const { tip: parent, open } = this;
-    if (open.length > this.gap && parent.children.length) {
-      (parent.tag === "li" ? open[open.length - 2] : parent).loose = true;
-    }
-    /** @type {Block} */
-    const block = {
-      tag, attributes: {}, children: [], lines: [], marker: "", indent: 0,
-      loose: false, done: false, ...fields,
-    };
-    parent?.children.push(block);
-    this.matched = open.push(block);
-  }
-
-  /** @param {string} text one line without its end */
-  add(text) {
-    this.rest = text;
-    this.matched = 1;
-    while (this.matched < this.open.length && this.continues(this.open[this.matched])) {
-      this.matched += 1;
-    }
-    const leaf = this.open[this.matched]; // or a container that ends, or nothing
-    if (leaf?.tag !== "pre" && !this.rest.trim()) {
-      this.close(this.matched);
-      this.gap = Math.max(0, this.open.map((block) => block.tag).lastIndexOf("blockquote"));
-      return;
-    }
-    if (leaf?.tag === "pre") this.addCode(leaf);
-    else if (leaf?.tag !== "p" || !this.addTable(leaf)) this.addText();
-    this.gap = Infinity;
-  }
-
-  /** Takes a container's part of the line. @param {Block} block @returns {boolean} if it has one */
-  continues(block) {
-    if (isList(block)) return true;
-    if (block.tag === "blockquote") return this.takeQuote();
-    if (block.tag !== "li") return false;
-    const within = this.rest.trim() ? indentOf(this.rest) >= block.indent : block.children.length;
-    if (!within) return false;
-    this.rest = dedent(this.rest, block.indent);
-    return true;
-  }
-
-  takeQuote() {
-    const marker = indentOf(this.rest) < 4 && QUOTE.exec(this.rest);
-    if (marker) this.rest = dedent(this.rest.slice(marker[0].length), 1);
-    return Boolean(marker);
-  }
-
-  /** @param {Block} fence */
-  addCode(fence) {
-    const end = this.rest.trim();
-    const marks = end.startsWith(fence.marker) && !end.replaceAll(fence.marker[0], "");
-    if (marks && indentOf(this.rest) < 4) this.close(this.matched);
-    else fence.lines.push(`${dedent(this.rest, fence.indent)}\n`);
-  }
-
-  /** Makes its last line a header if this is a table's second row. @param {Block} paragraph */
-  addTable(paragraph) {
-    const header = paragraph.lines[paragraph.lines.length - 1];
-    if (indentOf(this.rest) > 3 || !beginsTable(header, this.rest)) return false;
-    paragraph.lines.pop();
-    if (paragraph.lines.length) this.push("table");
-    else paragraph.tag = "table";
-    this.tip.lines.push(header, this.rest);
-    return true;
-  }
-
-  /** Opens the blocks that begin on this line; what is left of it is text. */
-  addText() {
-    while (indentOf(this.rest) < 4 && (this.startLeaf() || this.startContainer()));
-    if (!this.rest.trim()) return;
-    const text = this.rest.trimStart();
-    const { tip } = this;
-    const continued = tip.tag === "table" && tip === this.open[this.matched];
-    const lazy = tip.tag === "p" && this.matched < this.open.length; // even if its containers end
-    if (continued || lazy) tip.lines.push(text);
-    else this.push("p", { lines: [text] });
-  }
-
-  /** @returns {boolean} whether the rest was a heading, a rule or a fence */
-  startLeaf() {
-    const text = this.rest.trim();
-    const fence = FENCE.exec(text)?.[0];
-    const level = HEADING.exec(text)?.[0].length;
-    if (fence) {
-      const [language] = decode(text.slice(fence.length).trim()).split(/\s/);
-      const attributes = { class: language && `language-${language}` };
-      this.push("pre", { marker: fence, indent: indentOf(this.rest), attributes });
-    } else if (level) {
-      const title = text.slice(level).trim().replace(/(^|[ \t])#+$/, "");
-      this.push(`h${level}`, { lines: [title] });
-    } else if (RULE.test(text)) {
-      this.push("hr");
-    } else return false;
-    if (!fence) this.close(this.open.length - 1);
-    this.rest = "";
-    return true;
-  }
-
-  /** @returns {boolean} whether a quote or a list item begins */
-  startContainer() {
-    if (this.matched >= MAX_OPEN) return false;
-    if (this.takeQuote()) {
-      this.push("blockquote");
-      return true;
-    }
-    const found = ITEM.exec(this.rest);
-    if (!found) return false;
-    const [{ length }, marker, number = "1"] = found;
-    const content = this.rest.slice(length);
-    const empty = !content.trim();
-    if (this.open[this.matched]?.tag === "p" && (empty || Number(number) !== 1)) return false;
-    const gap = indentOf(" ".repeat(length) + content) - length; // a tab's depends on its place
-    const taken = gap > 4 || empty ? 1 : gap;
-    const kind = marker.slice(-1);
-    if (this.open[this.matched - 1].marker !== kind) {
-      const attributes = { start: Number(number) === 1 ? "" : String(Number(number)) };
-      this.push(kind === marker ? "ul" : "ol", { marker: kind, attributes });
-    }
-    this.push("li", { indent: length + taken });
-    this.rest = empty ? "" : " ".repeat(gap - taken) + content.trimStart();
-    return true;
-  }
-}
-
-/** @param {Block} block @param {Decorate} [decorate] @param {boolean} [tight] without <p> */
-function build(block, decorate, tight = false) {
-  if (block.node && block.tight === tight) return block.node;
-  const { tag, attributes, lines } = block;
-  const node = makeElement(tag, tag === "pre" ? {} : attributes);
-  if (tag === "pre") {
-    const code = makeElement("code", attributes);
-    code.append(document.createTextNode(lines.join("")));
-    node.append(code);
-    decorate?.(node);
-  } else if (tag === "table") fillTable(lines, node);
-  else appendInline(lines.join("\n").trim(), node);
-  for (const child of block.children) {
-    if (tight && child.tag === "p") appendInline(child.lines.join("\n").trim(), node);
-    else node.append(build(child, decorate, isList(block) && !block.loose));
-  }
-  if (block.done) Object.assign(block, { node, tight });
-  return node;
-}
+/** @typedef {import("./markdown_view.js").Decorate} Decorate */
 
 /**
  * Renders Markdown that arrives in pieces into `container`, whose children it replaces.
  *
- * Nodes of finished blocks are never touched again; only what is still open is built anew, and an
- * open fence only grows. `decorate` is called once for each new <pre>, before it is filled further;
+ * What is settled keeps its nodes and is not read again: finished blocks, lines and rows, words that
+ * nothing can change any more. `decorate` is called once for each new <pre>, before it is filled;
  * it may append to it. After `end()` the content equals that of `render` of the whole text.
  * @param {HTMLElement} container @param {{decorate?: Decorate}} [options]
  */
 export function createStream(container, { decorate } = {}) {
   const parser = new Parser();
-  const [root] = parser.open;
-  let partial = ""; // the line that has not ended
-  let shown = 0; // so many characters of it are in `code`
-  /** @type {Text | null} */ let code = null; // of an open fence outside other blocks
-  /** @type {HTMLElement[]} */ let tail = []; // what is not final
   container.replaceChildren();
+  const view = new View(parser.root, container, true, decorate);
+  let partial = ""; // the line that has not ended
+  /** @type {GrowingCode | undefined} a code block of which it is a line */ let code;
 
-  /** Adds what is final (finished blocks, and an open fence, which only grows), then the rest. */
   function update() {
-    for (const node of tail) node.remove();
-    for (const block of root.children) {
-      if (!code && (block.done || block.tag === "pre")) {
-        const node = build(block, decorate);
-        container.append(node);
-        if (block.tag === "pre") code = /** @type {Text} */ (node.firstChild?.firstChild);
-        block.lines = [];
-      }
-      if (code) {
-        const hidden = block.done || FENCE_MAY_END.test(partial);
-        const line = hidden ? "" : dedent(partial, block.indent);
-        code.appendData((block.lines.join("") + line).slice(shown));
-        shown = line.length;
-        block.lines = [];
-      }
-      if (block.done) code = null;
-    }
-    root.children = root.children.filter((block) => !block.done);
-    const parsed = partial && !code ? parser.fork() : parser;
-    if (parsed !== parser) parsed.add(partial);
-    tail = code ? [] : parsed.open[0].children.map((block) => build(block, decorate));
-    container.append(...tail);
+    const undo = parser.mark();
+    if (partial) parser.add(partial, true);
+    view.update(parser.root, false);
+    undo();
+    view.forget(parser.root);
+    const { content } = view.last;
+    code = content instanceof GrowingCode && content.isInLine ? content : undefined;
   }
 
   return {
@@ -270,11 +38,7 @@ export function createStream(container, { decorate } = {}) {
       const lines = clean.split("\n");
       lines[0] = partial + lines[0];
       partial = lines.pop() ?? "";
-      if (code && shown && !lines.length) { // a long line is not looked at again
-        code.appendData(clean);
-        shown += clean.length;
-        return;
-      }
+      if (code && !lines.length) return code.grow(clean); // a long line is not looked at again
       for (const line of lines) parser.add(line);
       update();
     },

@@ -1,4 +1,4 @@
-// GFM tables: rows to cells to DOM; it knows nothing of the blocks around a table.
+// GFM tables: rows to cells to DOM, also as they grow; it knows nothing of the blocks around a table.
 
 import { appendInline, makeElement } from "./markdown_inline.js";
 
@@ -23,19 +23,57 @@ export function beginsTable(header, delimiters) {
   return cells(header).length === columns.length;
 }
 
-/** @param {string[]} lines of which the second has the alignments @param {HTMLElement} table */
-export function fillTable([header, delimiters, ...rows], table) {
-  const aligns = cells(delimiters).map(alignment);
-  const [head, body] = [makeElement("thead"), makeElement("tbody")];
-  [header, ...rows].forEach((text, i) => {
+/** The rows of a table, of which there are more and more. */
+export class GrowingTable {
+  /** @type {(string | undefined)[]} */ #aligns = [];
+  #head = makeElement("thead");
+  #body = makeElement("tbody");
+  #table;
+  #top = ""; // header and delimiters
+  #count = 0; // of the lines that are shown
+  #last = "";
+
+  /** @param {HTMLElement} table */
+  constructor(table) {
+    this.#table = table;
+  }
+
+  /** Only the last line may differ. @param {string[]} lines the second has the alignments */
+  update(lines) {
+    const [header, delimiters] = lines;
+    if (this.#top !== `${header}\n${delimiters}`) this.#begin(header, delimiters);
+    const hadRows = this.#count > 2;
+    if (hadRows && lines[this.#count - 1] !== this.#last) {
+      this.#body.lastChild?.remove();
+      this.#count -= 1;
+    }
+    while (this.#count < lines.length) this.#add(lines[this.#count++], "td", this.#body);
+    this.#last = lines[lines.length - 1];
+    const hasRows = this.#count > 2;
+    if (hasRows && !hadRows) this.#table.append(this.#body);
+    if (hadRows && !hasRows) this.#body.remove();
+  }
+
+  /** @param {string} header @param {string} delimiters */
+  #begin(header, delimiters) {
+    this.#top = `${header}\n${delimiters}`;
+    this.#count = 2;
+    this.#aligns = cells(delimiters).map(alignment);
+    for (const part of [this.#head, this.#body]) part.replaceChildren();
+    this.#body.remove();
+    this.#add(header, "th", this.#head);
+    this.#table.append(this.#head);
+  }
+
+  /** @param {string} text @param {string} tag @param {HTMLElement} part */
+  #add(text, tag, part) {
     const texts = cells(text);
     const row = makeElement("tr");
-    aligns.forEach((align, column) => {
-      const cell = makeElement(i ? "td" : "th", { align });
+    this.#aligns.forEach((align, column) => {
+      const cell = makeElement(tag, { align });
       appendInline(texts[column] ?? "", cell);
       row.append(cell);
     });
-    (i ? body : head).append(row);
-  });
-  table.append(head, ...(rows.length ? [body] : []));
+    part.append(row);
+  }
 }
