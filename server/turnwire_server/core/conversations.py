@@ -271,12 +271,12 @@ class Conversations:
         """Join the rows of finished turns, one conversation after another, in the background."""
         while self._finished:
             await asyncio.sleep(_COMPACTION_DELAY_SECONDS)
-            id = next(iter(self._finished))
-            after = self._finished.pop(id)
-            try:
-                await self._store.compact(id, join, after=after)
-            except StoreError as error:
-                logger.warning("compaction failed: %s", error)
+            finished, self._finished = self._finished, {}
+            for id, after in finished.items():
+                try:
+                    await self._store.compact(id, join, after=after)
+                except StoreError as error:
+                    logger.warning("compaction failed: %s", error)
 
 
 def _unknown() -> Refused:

@@ -150,10 +150,20 @@ class SqliteStore:
     # On the writer's thread
 
     def _append(self, batches: list[Batch]) -> None:
-        while (oldest := self._tail.oldest(beyond=self._max_tail_rows)) is not None:
-            # Its turn takes long; it must not keep the rows of all others from being forgotten.
-            self._compact(oldest, lambda bodies: [], after=self._tail.seqs()[oldest])
-        for batch in self._commit(lambda writer: statements.append(writer, batches, self._tail)):
+        # A turn that takes long must not keep the rows of all others from being forgotten. One
+        # of them with each commit: no reader waits for more than that.
+        old = self._tail.oldest(beyond=self._max_tail_rows)
+
+        def append(writer: sqlite3.Connection) -> list[Batch]:
+            if old is not None:
+                seq = self._tail.seqs()[old]
+                statements.compact(writer, old, lambda bodies: [], seq, self._tail)
+            return statements.append(writer, batches, self._tail)
+
+        fresh = self._commit(append)
+        if old is not None:
+            self._tail.settle(old)
+        for batch in fresh:
             fence, row = batch.fence, statements.row_of(batch)
             self._tail.add(fence.conversation, fence.epoch, row, is_open=batch.is_open)
 
