@@ -139,6 +139,23 @@ async def test_an_image_of_a_tool_is_shown_to_the_model(url: str, simulator: Sim
     assert [block["type"] for block in result["content"]] == ["image"]
 
 
+async def test_a_result_the_server_refuses_is_told_to_the_model(
+    url: str, simulator: Simulator
+) -> None:
+    simulator.program(Answer(ToolUse("draw", {}), stop_reason="tool_use"), OK)
+    async with connect(url, "anna") as wire:
+
+        @wire.tool
+        def draw() -> ImageBlock:
+            """An image that nobody has put in."""
+            return ImageBlock(blob=f"b_{'0' * 32}", media_type="image/png", bytes=1)
+
+        await (await wire.conversation().send("hi"))
+    (result,) = asked(simulator)
+    assert result["is_error"] is True
+    assert "no such blob" in result["content"]
+
+
 # `turnwire chat`
 
 

@@ -14,7 +14,6 @@ from tests.server.service import serving, turnwire_over
 from turnwire import (
     BadArgument,
     ClientTool,
-    ImageBlock,
     Rejected,
     ToolApproval,
     ToolContext,
@@ -435,20 +434,3 @@ async def test_a_call_that_a_reset_shows_again_does_not_run_again(server: Script
         assert turn.id == "t_1"
     assert (first["tool_id"], again, other["tool_id"]) == ("u1", first, "u2")
     assert ran == ["note", "note"]
-
-
-async def test_a_result_the_server_refuses_is_told_to_the_model(
-    relay: Relay, simulator: Simulator
-) -> None:
-    simulator.program(step("draw"), OK)
-    async with connect(relay.url) as wire:
-
-        @wire.tool
-        def draw() -> ImageBlock:
-            """An image that nobody has put in."""
-            return ImageBlock(blob=f"b_{'0' * 32}", media_type="image/png", bytes=1)
-
-        await (await wire.conversation().send("hi"))
-    content, is_error = shown(simulator)
-    assert is_error
-    assert "no such blob" in content
