@@ -106,6 +106,9 @@ class Blobs:
                 raise _refusal(self._url, error) from error
         except (OSError, HTTPException) as error:
             raise CannotConnect(self._url, str(error) or type(error).__name__) from error
+        except ValueError as error:
+            # Never what it is: it may be the token.
+            raise BadArgument("the media type or the token cannot be a header") from error
 
 
 def _refusal(url: str, error: HTTPError) -> Rejected | Refused:

@@ -75,6 +75,7 @@ async def test_a_file_is_known_by_its_path(url: str, tmp_path: Path) -> None:
         (b"no image", "image/png", Rejected),
         (b"", "image/png", Rejected),
         (PNG, "text/html", Rejected),
+        (PNG, "image/png\r\nX: 1", BadArgument),
     ],
 )
 async def test_what_cannot_be_put_in_is_refused(
