@@ -8,12 +8,12 @@ import { TurnwireError, errorOf } from "./errors.js";
  * How a caller learns of the reply. Called at once when the reply is read, not in a promise's turn: the events of a
  * subscription may follow its ack in the same chunk of bytes.
  * @typedef {object} Expecting
- * @property {(ack: Ack) => void} acked
+ * @property {(ack: Ack, isRepeated: boolean) => void} acked `isRepeated`: it was sent before, and may have taken effect then
  * @property {(error: TurnwireError) => void} failed
  * @property {boolean} [repeats] it is idempotent: a lost connection does not end it, it is sent again
  */
 
-/** @typedef {{text: string, isSend: boolean, sent: boolean} & Expecting} Waiting */
+/** @typedef {{text: string, isSend: boolean, sent: boolean, isRepeated: boolean} & Expecting} Waiting */
 
 /** Sends in the order given; after a reconnect, what has no reply yet once more, in that order. */
 export class Commands {
@@ -33,15 +33,42 @@ export class Commands {
   }
 
   /**
-   * @param {{type: string}} command without its id
+   * @param {{type: string} & Record<string, unknown>} command without its id
    * @param {Expecting} expecting
    */
   request(command, expecting) {
     if (this.ended) return expecting.failed(this.ended);
     const id = String(this.#nextId++);
-    const text = JSON.stringify({ ...command, id });
-    this.#waiting.set(id, { ...expecting, text, isSend: command.type === "send", sent: false });
+    const text = JSON.stringify({ ...command, id }, wellFormed);
+    const isSend = command.type === "send";
+    this.#waiting.set(id, { ...expecting, text, isSend, sent: false, isRepeated: false });
     this.#try(id);
+  }
+
+  /**
+   * Have an idempotent command take effect, over connections.
+   * @template T
+   * @param {{type: string} & Record<string, unknown>} command
+   * @param {(ack: Ack, isRepeated: boolean) => T} then called at once when the ack is read; what it throws, the promise rejects with
+   * @returns {Promise<T>}
+   */
+  ask(command, then) {
+    return new Promise((resolve, reject) => {
+      /** @param {Ack} ack @param {boolean} isRepeated */
+      const acked = (ack, isRepeated) => {
+        try {
+          resolve(then(ack, isRepeated));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      this.request(command, { acked, failed: reject, repeats: true });
+    });
+  }
+
+  /** Say something whose reply does not matter. @param {{type: string} & Record<string, unknown>} command */
+  post(command) {
+    this.request(command, { acked: () => {}, failed: () => {} });
   }
 
   /** New commands may flow; what waits follows at `resume`. @param {number} maxFrameBytes */
@@ -65,8 +92,8 @@ export class Commands {
     const id = reply.id ?? "";
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (reply.type === "ack") waiting?.acked(reply);
-    else waiting?.failed(errorOf(reply));
+    if (reply.type === "ack") waiting?.acked(reply, waiting.isRepeated);
+    else waiting?.failed(errorOf(reply, { isRepeated: waiting.isRepeated }));
   }
 
   /**
@@ -77,7 +104,10 @@ export class Commands {
     this.#maxFrameBytes = undefined;
     const lost = new TurnwireError("network_error", "The connection was lost.", { retryable: true });
     this.#drop((waiting) => waiting.sent && (blame ?? (waiting.repeats ? undefined : lost)));
-    for (const waiting of this.#waiting.values()) waiting.sent = false;
+    for (const waiting of this.#waiting.values()) {
+      waiting.isRepeated ||= waiting.sent;
+      waiting.sent = false;
+    }
   }
 
   /** There will be no connection any more. @param {TurnwireError} error */
@@ -115,4 +145,10 @@ export class Commands {
 /** @param {string} text @returns {number} bytes of its UTF-8 */
 function byteLength(text) {
   return new TextEncoder().encode(text).length;
+}
+
+/** @param {string} _ @param {unknown} value */
+function wellFormed(_, value) {
+  // Half a surrogate pair is no Unicode: the server would close the connection, for good.
+  return typeof value === "string" ? value.replace(/\p{Surrogate}/gu, "\ufffd") : value;
 }

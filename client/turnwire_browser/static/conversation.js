@@ -1,28 +1,18 @@
 // A followed conversation: its cursor and fold, its turns, its subscription over reconnects; knows no socket.
 
+import { Answers } from "./answers.js";
 import { Backoff } from "./backoff.js";
 import { Cursor, Verdict } from "./cursor.js";
-import { TurnwireError } from "./errors.js";
+import { TurnwireError, nothingSent } from "./errors.js";
 import { Fold } from "./fold.js";
 import { Observable } from "./observable.js";
+import { randomId } from "./random.js";
 import { Turn } from "./turn.js";
-import { TurnLog } from "./turnlog.js";
+import { Turns } from "./turns.js";
 
-/** @import { Expecting } from "./commands.js" */
-/** @import { Timers } from "./connection.js" */
 /** @import { Ack, CancelOutcome, Closed, Content, Event, Reset, SendOptions } from "./messages.js" */
 /** @import { Turn as TurnForm } from "./fold.js" */
-
-/**
- * What a conversation needs of its wire.
- * @typedef {object} Port
- * @property {(command: {type: string} & Record<string, unknown>, expecting: Expecting) => void} request
- * @property {() => boolean} isOpen
- * @property {() => TurnwireError | undefined} ended why there will be no connection any more
- * @property {(id: string, conversation: Conversation) => void} adopt throws TurnwireError: another has that id
- * @property {Timers} timers
- * @property {() => number} random
- */
+/** @import { Port } from "./turnwire.js" */
 
 /**
  * `state`: `new`, it has no id yet; `loading`, what was there when it was subscribed is not all applied yet; `live`,
@@ -49,22 +39,26 @@ export class Conversation {
   /** @type {string | undefined} */
   #id;
   #port;
+  #answers;
   #retries;
   #observable = new Observable();
   #cursor = new Cursor();
   #fold = new Fold();
-  /** @type {Map<string, TurnLog>} */
-  #logs = new Map();
-  /** @type {Map<string, Turn>} those handed out that have not ended */
-  #running = new Map();
+  #turns = new Turns();
+  /** Of sends whose key was made here: nobody else can have sent those. @type {Set<string>} */
+  #keys = new Set();
+  /** It was unfollowed, and stays subscribed for the calls that run here. */
+  #isLeaving = false;
   /** @type {(typeof Link)[keyof typeof Link]} */
   #link = Link.UNFOLLOWED;
   /** @type {ConversationSnapshot["state"]} */
   #state;
   /** @type {TurnwireError | undefined} */
   #error;
-  /** @type {number | undefined} the seq that makes a `loading` one `live`; undefined until the ack tells it */
+  /** @type {number | undefined} the seq up to which it is behind; undefined until the ack tells it */
   #head;
+  /** Whether a call may wait for this wire's tools that they have not seen. */
+  #hasCalls = false;
   /** Counts subscribes, so that the reply of one that was overtaken is known. */
   #subscription = 0;
   /** @type {Promise<unknown> | undefined} the send that will give this conversation its id */
@@ -79,6 +73,12 @@ export class Conversation {
   constructor(id, port) {
     this.#id = id;
     this.#port = port;
+    this.#answers = new Answers(port, () => this.#id, (toolId, verdict) => {
+      return this.#observable.until(() => {
+        const call = this.#fold.call(toolId);
+        return (call && verdict(call)) ?? (this.#link === Link.UNFOLLOWED ? false : undefined);
+      });
+    });
     this.#retries = new Backoff(port.random);
     this.#state = id === undefined ? "new" : "loading";
   }
@@ -118,12 +118,17 @@ export class Conversation {
    * @throws {TurnwireError}
    */
   async send(content, options = {}) {
-    const key = options.key ?? randomKey();
+    const key = options.key ?? randomId();
+    if (options.key === undefined) this.#keys.add(key);
     // Two sends without an id would make two conversations.
     while (this.#id === undefined && this.#creating) await this.#creating.catch(() => {});
     this.#follow();
-    const command = { ...options, type: "send", content, key, conversation: this.#id };
-    const turn = this.#request(command, (ack) => this.#begun(ack));
+    const offer = this.#port.runner.offer(options.client_tools);
+    const command = { ...options, ...offer, type: "send", content, key, conversation: this.#id };
+    const turn = this.#port.ask(command, (ack, isRepeated) => {
+      if (offer.client_tools) this.#turns.serve(ack.turn ?? "");
+      return this.#begun(ack, isRepeated);
+    });
     if (this.#id === undefined) {
       this.#creating = turn;
       turn.catch(() => {}).finally(() => (this.#creating = undefined));
@@ -162,22 +167,59 @@ export class Conversation {
    */
   async cancel(which) {
     while (this.#id === undefined && this.#creating) await this.#creating.catch(() => {});
-    if (this.#id === undefined) {
-      throw new TurnwireError("unknown_conversation", "Nothing has been sent in it yet.");
-    }
+    if (this.#id === undefined) throw nothingSent();
     const command = { ...which, type: "cancel", conversation: this.#id };
-    return this.#request(command, ({ outcome }) => /** @type {CancelOutcome} */ (outcome));
+    return this.#port.ask(command, ({ outcome }) => /** @type {CancelOutcome} */ (outcome));
   }
 
-  /** Stop following. What is known stays; turns that have not ended fail here, and run on in the server. */
+  /**
+   * Answer a call that waits for a decision.
+   * @param {string} toolId
+   * @param {"allow" | "deny"} decision
+   * @param {{input?: Record<string, unknown>, reason?: string}} [more] with `allow`, the input to run with instead; with
+   *   `deny`, why: for the model
+   * @returns {Promise<void>}
+   * @throws {TurnwireError} `already_decided`: somebody was faster; `unknown_tool_call`: it waits no more; `bad_command`
+   *   or `too_large`: of the input, and the call waits on
+   */
+  decide(toolId, decision, more = {}) {
+    return this.#answers.decide(toolId, decision, more);
+  }
+
+  /**
+   * Give the result of a call that runs here: of one of `client_tools`, or of a tool of the wire without `run`.
+   * @param {string} toolId
+   * @param {Content} content
+   * @param {{isError?: boolean}} [options]
+   * @returns {Promise<void>}
+   * @throws {TurnwireError} `already_decided`: it has its result; `unknown_tool_call`: it waits no more; others: of the
+   *   content, and the call waits on
+   */
+  toolOutput(toolId, content, { isError = false } = {}) {
+    return this.#answers.output(toolId, content, isError);
+  }
+
+  /**
+   * Tell the readers how far a call is that runs here; at most every 100 ms, and only while there is a connection.
+   * @param {string} toolId
+   * @param {string} message
+   * @param {number} [fraction] from 0 to 1
+   */
+  toolProgress(toolId, message, fraction) {
+    if (this.#id === undefined || !this.#port.isOpen()) return;
+    const report = this.#port.runner.report(toolId, message, fraction);
+    if (report) this.#port.post({ ...report, type: "progress", conversation: this.#id });
+  }
+
+  /**
+   * Stop following. What is known stays; turns that have not ended fail here, and run on in the server. Calls of tools
+   * here go on: the server is listened to until the turns that may make some have ended.
+   */
   unfollow() {
     if (this.#link === Link.UNFOLLOWED) return;
-    if (this.#port.isOpen()) {
-      const command = { type: "unsubscribe", conversation: this.#id };
-      this.#port.request(command, { acked: () => {}, failed: () => {} });
-    }
-    this.#link = Link.UNFOLLOWED;
-    this.#failRunning(new TurnwireError("closed", "The conversation is no longer followed."));
+    this.#isLeaving = true;
+    this.#leave();
+    this.#turns.fail(new TurnwireError("closed", "The conversation is no longer followed."));
   }
 
   // What follows is for the wire.
@@ -205,10 +247,12 @@ export class Conversation {
     if (verdict !== Verdict.APPLY) return;
     this.#cursor.advance(event);
     this.#fold.apply(event);
-    this.#log(event.turn).append(event);
-    if (event.type === "done") this.#settle(event.turn);
-    this.#arrive();
+    this.#turns.append(event);
+    if (event.type === "tool_result") this.#port.runner.settled(event.tool_id);
+    if (event.type === "done") this.#port.runner.ended(event.turn);
+    if (event.type === "tool_executing") this.#hasCalls = true;
     this.#changed();
+    this.#arrive();
   }
 
   /** @param {Reset} message */
@@ -227,7 +271,16 @@ export class Conversation {
     this.#refused(new TurnwireError(code, "The conversation cannot be followed.", { retryable }));
   }
 
+  /** Unsubscribe, if that is wanted and no call is to run here: the server gives up those whose runner has gone. */
+  #leave() {
+    if (!this.#isLeaving || this.#turns.isServing || this.#port.runner.hasCalls(this.#fold.turns)) return;
+    if (this.#port.isOpen()) this.#port.post({ type: "unsubscribe", conversation: this.#id });
+    this.#link = Link.UNFOLLOWED;
+    this.#observable.changed();
+  }
+
   #follow() {
+    this.#isLeaving = false;
     if (this.#id === undefined || this.#link !== Link.UNFOLLOWED) return;
     const ended = this.#port.ended();
     if (ended) return this.ended(ended);
@@ -242,7 +295,8 @@ export class Conversation {
     const subscription = ++this.#subscription;
     const isCurrent = () => this.#link === Link.SUBSCRIBING && this.#subscription === subscription;
     const { epoch, seq: after } = this.#cursor;
-    this.#port.request({ type: "subscribe", conversation: this.#id, after, epoch }, {
+    const { id: runner } = this.#port.runner;
+    this.#port.request({ type: "subscribe", conversation: this.#id, after, epoch, runner }, {
       acked: (ack) => {
         if (isCurrent()) this.#subscribed(ack, after);
       },
@@ -269,19 +323,25 @@ export class Conversation {
     this.#cursor = new Cursor();
     this.#cursor.epoch = epoch;
     this.#fold = new Fold();
-    for (const log of this.#logs.values()) log.clear();
+    this.#turns.clear();
     this.#become("loading");
   }
 
   /** Has what was there at the ack been applied? */
   #arrive() {
-    if (this.#state !== "loading" || this.#head === undefined || this.#cursor.seq < this.#head) return;
-    this.#become("live");
-    for (const [id, turn] of this.#running) {
-      if (this.#fold.has(id) || this.#logs.get(id)?.isDone) continue;
-      this.#running.delete(id);
-      turn.fail(new TurnwireError("unknown_turn", "The server does not have that turn any more."));
+    if (this.#head === undefined || this.#cursor.seq < this.#head) return;
+    const isLoading = this.#state === "loading";
+    if (isLoading) {
+      this.#become("live");
+      const error = new TurnwireError("unknown_turn", "The server does not have that turn any more.");
+      this.#turns.miss((turn) => this.#fold.has(turn), error);
     }
+    if (this.#hasCalls) {
+      this.#hasCalls = false;
+      // What was there before this wire looked may have been begun by a page of its name that is no more.
+      this.#port.runner.look(this, this.#fold.turns, ({ key = "" }) => isLoading && !this.#keys.has(key));
+    }
+    this.#leave();
   }
 
   /** @param {TurnwireError} error of a subscribe, or the end of a subscription */
@@ -299,77 +359,31 @@ export class Conversation {
     this.#link = Link.UNFOLLOWED;
     this.#error = error;
     this.#become("closed");
-    this.#failRunning(error);
+    this.#turns.fail(error);
   }
 
-  /** @param {Ack} ack of a send @returns {Turn} */
-  #begun(ack) {
+  /** @param {Ack} ack of a send @param {boolean} isRepeated @returns {Turn} */
+  #begun(ack, isRepeated) {
     const id = /** @type {string} */ (ack.turn);
-    if (this.#id === undefined) this.#adopt(ack);
+    if (this.#id === undefined) this.#adopt(ack, isRepeated);
     // It may have been unfollowed meanwhile; a turn is wanted to its end.
     this.#follow();
-    const known = this.#running.get(id);
-    if (known) return known;
-    const log = this.#log(id);
     const conversation = /** @type {string} */ (this.#id);
-    const turn = new Turn(id, conversation, log, () => this.cancel({ turn: id }));
-    this.#running.set(id, turn);
-    if (log.isDone) this.#settle(id);
-    return turn;
+    return this.#turns.hold(id, (log) => new Turn(id, conversation, log, () => this.cancel({ turn: id })));
   }
 
-  /** The first send is acked, which has subscribed this connection from `after`. @param {Ack} ack */
-  #adopt({ conversation = "", epoch, after = 0 }) {
+  /** The first send is acked, which has subscribed this connection from `after`. @param {Ack} ack @param {boolean} isRepeated */
+  #adopt({ conversation = "", epoch, after = 0 }, isRepeated) {
     this.#port.adopt(conversation, this);
     this.#id = conversation;
     this.#cursor.epoch = epoch;
     this.#become("loading");
-    // A key that was used before may be of a later turn: then what came before it is missing.
-    if (after > 0) return this.#subscribe();
+    // A key that was used before may be of a later turn, and what came before it is missing; or much of the turn has
+    // been, and a head must tell how much.
+    if (after > 0 || isRepeated) return this.#subscribe();
     this.#link = Link.SUBSCRIBED;
     this.#head = 0;
     this.#arrive();
-  }
-
-  /** @param {string} id @returns {TurnLog} */
-  #log(id) {
-    const known = this.#logs.get(id);
-    if (known) return known;
-    const log = new TurnLog();
-    this.#logs.set(id, log);
-    return log;
-  }
-
-  /** @param {string} id */
-  #settle(id) {
-    this.#running.get(id)?.settle();
-    this.#running.delete(id);
-  }
-
-  /** @param {TurnwireError} error */
-  #failRunning(error) {
-    for (const turn of this.#running.values()) turn.fail(error);
-    this.#running.clear();
-  }
-
-  /**
-   * @template T
-   * @param {{type: string} & Record<string, unknown>} command idempotent
-   * @param {(ack: Ack) => T} then
-   * @returns {Promise<T>}
-   */
-  #request(command, then) {
-    return new Promise((resolve, reject) => {
-      /** @param {Ack} ack */
-      const acked = (ack) => {
-        try {
-          resolve(then(ack));
-        } catch (error) {
-          reject(error);
-        }
-      };
-      this.#port.request(command, { acked, failed: reject, repeats: true });
-    });
   }
 
   /** @param {ConversationSnapshot["state"]} state */
@@ -383,10 +397,4 @@ export class Conversation {
     this.#snapshot = undefined;
     this.#observable.changed();
   }
-}
-
-/** 128 random bits. `crypto.randomUUID` is absent from pages that came over plain HTTP. */
-function randomKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -7,23 +7,32 @@ export class TurnwireError extends Error {
   /**
    * @param {string} code of PROTOCOL.md, or `closed`: this client has been closed; open string
    * @param {string} message for people
-   * @param {{retryable?: boolean, retryAfterSeconds?: number}} [more] whether the same request may succeed later
+   * @param {{retryable?: boolean, retryAfterSeconds?: number, isRepeated?: boolean}} [more]
    */
-  constructor(code, message, { retryable = false, retryAfterSeconds } = {}) {
+  constructor(code, message, { retryable = false, retryAfterSeconds, isRepeated = false } = {}) {
     super(message);
     this.code = code;
+    /** Whether the same request may succeed later. */
     this.retryable = retryable;
     /** @type {number | undefined} */
     this.retryAfterSeconds = retryAfterSeconds;
+    /** Whether the request was sent before, over a connection that was lost, and may have taken effect then. */
+    this.isRepeated = isRepeated;
   }
 }
 
 /**
  * The error that a `reject`, or the `error` event of a turn, tells.
  * @param {{code: string, message: string, retryable: boolean, retry_after_seconds?: number}} told
+ * @param {{isRepeated?: boolean}} [more]
  */
-export function errorOf({ code, message, retryable, retry_after_seconds: retryAfterSeconds }) {
-  return new TurnwireError(code, message, { retryable, retryAfterSeconds });
+export function errorOf({ code, message, retryable, retry_after_seconds: retryAfterSeconds }, more = {}) {
+  return new TurnwireError(code, message, { ...more, retryable, retryAfterSeconds });
+}
+
+/** The error of what needs a conversation that exists. */
+export function nothingSent() {
+  return new TurnwireError("unknown_conversation", "Nothing has been sent in it yet.");
 }
 
 /**

@@ -64,6 +64,18 @@ export class Fold {
   }
 
   /**
+   * The block of a call, if there is one; the last turn's first, as ids are unique within a turn only.
+   * @param {string} toolId
+   */
+  call(toolId) {
+    for (const turn of [...this.turns].reverse()) {
+      const call = turn.blocks.find((block) => block.tool_id === toolId);
+      if (call) return call;
+    }
+    return undefined;
+  }
+
+  /**
    * Change by the next event, which the caller has judged with its cursor.
    * Events of a turn whose message was never seen (a tail) make the turn all the same.
    * @param {Event} event

@@ -1,6 +1,10 @@
 // The messages of turnwire.v1 as types (protocol/PROTOCOL.md); nothing here runs, no module loads it.
 
-/** @typedef {string | ReadonlyArray<{type: "text", text: string}>} Content */
+/** @typedef {{type: "text", text: string}} TextBlock */
+/** @typedef {{type: "image" | "document", blob: string, media_type: string, bytes: number, name?: string}} AttachmentBlock its bytes are had over HTTP */
+/** @typedef {TextBlock | AttachmentBlock} ContentBlock */
+/** @typedef {string | ReadonlyArray<ContentBlock>} Content */
+/** @typedef {{name: string, description: string, input_schema: object}} ClientTool */
 /** @typedef {"server" | "client" | "provider"} RunsOn */
 
 /** @typedef {{conversation: string, seq: number, turn: string}} Place where an event stands */
@@ -37,7 +41,7 @@
  *   | UsageEvent | ToolCallEvent | RetryEvent | RewindEvent | RetractEvent | ErrorEvent | DoneEvent} Event
  */
 
-/** @typedef {{max_frame_bytes: number, max_subscriptions: number, max_running_turns: number, max_commands_per_second: number}} Limits sizes in bytes of UTF-8 */
+/** @typedef {{max_frame_bytes: number, max_subscriptions: number, max_running_turns: number, max_commands_per_second: number, max_blob_bytes?: number}} Limits sizes in bytes of UTF-8 */
 /** @typedef {{type: "welcome", protocol: string, limits: Limits, models: string[], heartbeat_seconds: number}} Welcome */
 /** @typedef {"cancelling" | "queued_removed" | "already_done"} CancelOutcome */
 /** @typedef {{type: "ack", id: string, conversation?: string, turn?: string, seq?: number, epoch?: string, after?: number, head?: number, outcome?: CancelOutcome}} Ack */
@@ -56,8 +60,7 @@
  * @property {number} [max_tokens]
  * @property {{type: "adaptive" | "enabled" | "disabled", budget_tokens?: number, display?: "summarized" | "omitted"}} [thinking]
  * @property {string[]} [tools] names of the server's tools to offer; absent: all
- * @property {{name: string, description: string, input_schema: object}[]} [client_tools]
- * @property {string} [runner] this client's own random id, for its `client_tools`
+ * @property {ClientTool[]} [client_tools] to be answered with `toolOutput`, besides the tools of the wire
  * @property {"reject" | "queue" | "interrupt"} [if_busy]
  * @property {string} [retract] a turn: it and all after it become void first
  * @property {"continue" | "cancel"} [on_detach]

@@ -17,6 +17,25 @@ export class Observable {
     return () => void this.#listeners.delete(own);
   }
 
+  /**
+   * What `look` gives, as soon as it is not undefined.
+   * @template T
+   * @param {() => T | undefined} look
+   * @returns {Promise<T>}
+   */
+  until(look) {
+    return new Promise((resolve) => {
+      const again = () => {
+        const found = look();
+        if (found === undefined) return;
+        stop();
+        resolve(found);
+      };
+      const stop = this.subscribe(again);
+      again();
+    });
+  }
+
   /** The snapshot has changed: the listeners will be told, once. */
   changed() {
     if (this.#pending) return;

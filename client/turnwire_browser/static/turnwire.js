@@ -1,12 +1,16 @@
 // Turnwire's browser client: connect, follow conversations, ask, stop. Without dependencies; speaks turnwire.v1.
 
+import { Blobs } from "./blobs.js";
 import { Commands } from "./commands.js";
 import { Connection, State } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { TurnwireError, blameOf } from "./errors.js";
 import { Observable } from "./observable.js";
+import { Runner } from "./runner.js";
 
 /** @import { ConnectionSnapshot, Timers, WebSocketClass } from "./connection.js" */
+/** @import { AttachmentBlock } from "./messages.js" */
+/** @import { Tool } from "./runner.js" */
 
 export { Conversation, TurnwireError };
 /** @typedef {import("./conversation.js").ConversationSnapshot} ConversationSnapshot */
@@ -17,10 +21,15 @@ export { Conversation, TurnwireError };
 /** @typedef {ConnectionSnapshot} WireSnapshot */
 /** @typedef {import("./messages.js").Event} Event */
 /** @typedef {import("./messages.js").SendOptions} SendOptions */
+/** @typedef {import("./messages.js").Content} Content */
+/** @typedef {import("./messages.js").ContentBlock} ContentBlock */
+/** @typedef {import("./runner.js").ToolContext} ToolContext */
 
 /**
  * @typedef {object} ConnectOptions
  * @property {string} [token] for a service that wants one
+ * @property {string} [runner] the `runner` of a wire that is no more, whose place this one takes: kept over a reload, say. No
+ *   two wires may have it at a time: a page hands it over when it is hidden, because a duplicated tab copies its storage
  * @property {WebSocketClass} [WebSocket] where the platform has none; the platform's unless given
  * @property {Timers} [timers] for tests
  * @property {() => number} [random] uniform in [0, 1); for tests
@@ -37,6 +46,20 @@ export function connect(url, options = {}) {
   return new Wire(socketUrl(url), options);
 }
 
+/**
+ * The wire, as its conversations see it.
+ * @typedef {object} Port
+ * @property {Commands["request"]} request
+ * @property {Commands["ask"]} ask
+ * @property {Commands["post"]} post
+ * @property {() => boolean} isOpen
+ * @property {() => TurnwireError | undefined} ended why there will be no connection any more
+ * @property {(id: string, conversation: Conversation) => void} adopt throws TurnwireError: another has that id
+ * @property {Runner} runner
+ * @property {Timers} timers
+ * @property {() => number} random
+ */
+
 /** One connection, and the conversations followed over it. Made by `connect`. */
 export class Wire {
   /** @type {Map<string, Conversation>} */
@@ -44,13 +67,19 @@ export class Wire {
   #observable = new Observable();
   #connection;
   #commands;
+  #runner;
+  #blobs;
+  /** @type {Port} */
   #port;
 
   /**
    * @param {string} url ws:// or wss://
    * @param {ConnectOptions} options
    */
-  constructor(url, { token, WebSocket = globalThis.WebSocket, timers = platformTimers, random = Math.random }) {
+  constructor(url, { token, runner, WebSocket = globalThis.WebSocket, timers = platformTimers, random = Math.random }) {
+    this.#runner = new Runner(runner, () => timers.now());
+    const blobs = url.replace(/^ws/, "http").replace(/\/ws(\?.*)?$/, "/blobs");
+    this.#blobs = new Blobs(blobs, token, () => this.getSnapshot().welcome?.limits.max_blob_bytes);
     this.#commands = new Commands((text) => this.#connection.transmit(text));
     this.#connection = new Connection(url, { token, WebSocket, timers, random }, {
       opened: ({ limits }) => {
@@ -65,18 +94,20 @@ export class Wire {
         this.#commands.lost(blameOf(closeCode));
       },
       ended: (error) => {
+        this.#runner.close();
         this.#each((chat) => chat.ended(error));
         this.#commands.end(error);
       },
       changed: () => this.#observable.changed(),
     });
     this.#port = {
-      /** @type {Commands["request"]} */
-      request: (command, expecting) => this.#commands.request(command, expecting),
+      request: this.#commands.request.bind(this.#commands),
+      ask: this.#commands.ask.bind(this.#commands),
+      post: this.#commands.post.bind(this.#commands),
       isOpen: () => this.#connection.snapshot.state === State.OPEN,
       ended: () => this.#commands.ended,
-      /** @param {string} id @param {Conversation} chat */
       adopt: (id, chat) => this.#adopt(id, chat),
+      runner: this.#runner,
       timers,
       random,
     };
@@ -117,6 +148,43 @@ export class Wire {
     const chat = new Conversation(id, this.#port);
     if (id !== undefined) this.#conversations.set(id, chat);
     return chat;
+  }
+
+  /** How a `tool_executing` names this wire, random. */
+  get runner() {
+    return this.#runner.id;
+  }
+
+  /**
+   * Let the model call a function of this program: every send from now on offers it. A call runs here only, and once,
+   * whatever becomes of the connection meanwhile.
+   * @param {Tool} tool
+   * @throws {TypeError} it cannot be one, or there is one of this name
+   */
+  tool(tool) {
+    this.#runner.add(tool);
+  }
+
+  /**
+   * Put in an image or a PDF, for the content of a message or of a tool's result.
+   * @param {Blob} blob its `type` is `image/png`, `image/jpeg`, `image/gif`, `image/webp` or `application/pdf`
+   * @param {{name?: string, signal?: AbortSignal}} [options] `name`: what the user calls it
+   * @returns {Promise<AttachmentBlock>}
+   * @throws {TurnwireError | DOMException} `too_large`, `bad_command`, `network_error`, …; or aborted by the signal
+   */
+  upload(blob, options = {}) {
+    return this.#blobs.upload(blob, options);
+  }
+
+  /**
+   * The bytes of an image or document.
+   * @param {Pick<AttachmentBlock, "blob">} block
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Blob>}
+   * @throws {TurnwireError | DOMException} `not_found`, `network_error`, …; or aborted by the signal
+   */
+  download(block, options = {}) {
+    return this.#blobs.download(block, options);
   }
 
   /** @param {any} message */

@@ -166,11 +166,12 @@ export function cost(usd) {
 /**
  * The plain text of a message's content.
  *
- * @param {string | readonly { text: string }[] | undefined} content
+ * @param {import("../messages.js").Content | undefined} content
  */
 export function plain(content) {
   if (content === undefined) return "";
-  return typeof content === "string" ? content : content.map((block) => block.text).join("\n\n");
+  if (typeof content === "string") return content;
+  return content.flatMap((block) => (block.type === "text" ? [block.text] : [])).join("\n\n");
 }
 
 /**

@@ -1,0 +1,68 @@
+// Images and documents over HTTP: put in once, read by id; knows no conversation.
+
+import { TurnwireError, errorOf } from "./errors.js";
+
+/** @import { AttachmentBlock } from "./messages.js" */
+
+const MAX_NAME_CHARACTERS = 200;
+
+export class Blobs {
+  #url;
+  /** @type {Record<string, string>} */
+  #headers;
+  #maxBytes;
+
+  /**
+   * @param {string} url of `/v1/blobs`
+   * @param {string | undefined} token
+   * @param {() => number | undefined} maxBytes what the server takes, as far as it has said
+   */
+  constructor(url, token, maxBytes) {
+    this.#url = url;
+    this.#headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+    this.#maxBytes = maxBytes;
+  }
+
+  /**
+   * @param {Blob} blob
+   * @param {{name?: string, signal?: AbortSignal}} options
+   * @returns {Promise<AttachmentBlock>}
+   */
+  async upload(blob, { name, signal }) {
+    const maxBytes = this.#maxBytes();
+    // A server that stops reading looks like a lost connection: better to say it here.
+    if (maxBytes !== undefined && blob.size > maxBytes) {
+      throw new TurnwireError("too_large", `It is larger than ${maxBytes} bytes.`);
+    }
+    const headers = { ...this.#headers, "Content-Type": blob.type };
+    const response = await this.#fetch("", { method: "POST", headers, body: blob, signal });
+    const { blob: id, media_type, bytes } = await response.json();
+    const type = media_type.startsWith("image/") ? "image" : "document";
+    return { type, blob: id, media_type, bytes, ...(name && { name: name.slice(0, MAX_NAME_CHARACTERS) }) };
+  }
+
+  /**
+   * @param {Pick<AttachmentBlock, "blob">} block
+   * @param {{signal?: AbortSignal}} options
+   * @returns {Promise<Blob>}
+   */
+  async download({ blob }, { signal }) {
+    const response = await this.#fetch(`/${encodeURIComponent(blob)}`, { headers: this.#headers, signal });
+    return response.blob();
+  }
+
+  /** @param {string} path @param {RequestInit} request */
+  async #fetch(path, request) {
+    let response;
+    try {
+      response = await fetch(this.#url + path, request);
+    } catch (error) {
+      if (request.signal?.aborted) throw error;
+      throw new TurnwireError("network_error", "The server could not be reached.", { retryable: true });
+    }
+    if (response.ok) return response;
+    const told = await response.json().catch(() => ({}));
+    const retryable = response.status >= 500;
+    throw errorOf(told.error ?? { code: "internal", message: `HTTP ${response.status}`, retryable });
+  }
+}

@@ -1,0 +1,7 @@
+// Ids that nobody can guess; knows not what for.
+
+/** 128 random bits. `crypto.randomUUID` is absent from pages that came over plain HTTP. */
+export function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
