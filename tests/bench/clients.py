@@ -9,24 +9,30 @@ import struct
 import time
 from collections.abc import Mapping
 
-__all__ = ["Reader", "read_sse", "read_ws"]
+__all__ = ["Reader", "WsReader", "open_reader", "read_sse", "read_ws"]
 
 _TIME = re.compile(rb"@(\d+);")
+_CONVERSATION = re.compile(rb'"conversation":"(c_[^"]+)"')
 _TAIL = 32
 _END = {"turnwire": b'"type":"done"', "tutorial": b"[DONE]", "relay": b'"message_stop"'}
+_CONTINUED_LENGTH = {126: (2, "!H"), 127: (8, "!Q")}
+_PING = 0x89
 
 
 class Reader(asyncio.Protocol):
     """Scans what it is sent for the tokens' own times, until the mark of the end."""
 
-    def __init__(self, hello: bytes, end: bytes, then: bytes = b"") -> None:
+    def __init__(self, hello: bytes, end: bytes) -> None:
+        loop = asyncio.get_running_loop()
         self.delays_ns: list[int] = []
         self.received_bytes = 0
-        self.first_at = 0.0
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.conversation = ""
+        """Of the first event or ack."""
+        self.first: asyncio.Future[float] = loop.create_future()
+        """When the first token came."""
+        self.ended: asyncio.Future[float] = loop.create_future()
         self._hello = hello
         self._end = end
-        self._then = then
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,24 +43,85 @@ class Reader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter_ns()
         self.received_bytes += len(data)
-        if self._then:
-            # After the 101: uvicorn drops what comes with the handshake.
-            self.transport.write(self._then)
-            self._then = b""
         data = self._tail + data
         last = 0
         for match in _TIME.finditer(data):
             self.delays_ns.append(now - int(match[1]))
             last = match.end()
-        if last and not self.first_at:
-            self.first_at = time.perf_counter()
+        if last and not self.first.done():
+            self.first.set_result(now / 1e9)
+        if not self.conversation and (found := _CONVERSATION.search(data)):
+            self.conversation = found[1].decode()
         if self._end in data[max(last - _TAIL, 0) :] and not self.ended.done():
-            self.ended.set_result(None)
+            self.ended.set_result(now / 1e9)
         self._tail = data[max(last, len(data) - _TAIL) :]
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
             self.ended.set_exception(ConnectionError("the server closed"))
+
+    def leave(self) -> None:
+        """Hang up, wherever it is."""
+        self.ended.cancel()
+        self.transport.abort()
+
+
+class WsReader(Reader):
+    """The same over a WebSocket: it sends commands after the handshake, and answers pings."""
+
+    def __init__(self, hello: bytes, end: bytes, then: bytes) -> None:
+        super().__init__(hello, end)
+        self.token_frames = 0
+        self._then = then
+        self._is_open = False
+        self._frames = b""
+
+    def expect_end(self) -> None:
+        """Wait for one more end."""
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def send(self, command: Mapping[str, object]) -> None:
+        """Write one more command."""
+        self.transport.write(_frame(0x81, json.dumps(command).encode()))
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_open:
+            head, found, data = (self._frames + data).partition(b"\r\n\r\n")
+            if not found:
+                self._frames = head
+                return
+            self._is_open, self._frames = True, b""
+            # After the 101: uvicorn drops what comes with the handshake.
+            self.transport.write(self._then)
+        self._answer_pings(data)
+        super().data_received(data)
+
+    def _answer_pings(self, data: bytes) -> None:
+        data = self._frames + data
+        start = 0
+        while len(data) >= start + 2:
+            length, at = data[start + 1] & 0x7F, start + 2
+            if length in _CONTINUED_LENGTH:
+                size, form = _CONTINUED_LENGTH[length]
+                if len(data) < at + size:
+                    break
+                (length,) = struct.unpack(form, data[at : at + size])
+                at += size
+            if len(data) < at + length:
+                break
+            self.token_frames += data.startswith(b'{"type":"token"', at)
+            if data[start] == _PING:
+                self.transport.write(_frame(0x8A, data[at : at + length]))
+            start = at + length
+        self._frames = data[start:]
+
+
+async def open_reader(way: str, port: int, message: str) -> Reader:
+    """Ask in a way (`turnwire ws`, `relay sse`, …) and read the answer."""
+    kind, transport = way.split()
+    if transport == "ws":
+        return await read_ws(port, {"type": "send", "id": "1", "content": message, "key": "k"})
+    return await read_sse(kind, port, message)
 
 
 async def read_sse(kind: str, port: int, message: str) -> Reader:
@@ -64,28 +131,32 @@ async def read_sse(kind: str, port: int, message: str) -> Reader:
         b"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n\r\n%s" % (port, len(body), body)
     )
-    return await _connect(port, hello, _END[kind])
+    loop = asyncio.get_running_loop()
+    _, reader = await loop.create_connection(lambda: Reader(hello, _END[kind]), "127.0.0.1", port)
+    return reader
 
 
-async def read_ws(port: int, *commands: Mapping[str, object], end: bytes | None = None) -> Reader:
+async def read_ws(port: int, *commands: Mapping[str, object]) -> WsReader:
     """Open a socket, send the commands, read."""
     hello = (
         b"GET /v1/ws HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nupgrade: websocket\r\n"
         b"connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: %s\r\n"
         b"sec-websocket-protocol: turnwire.v1\r\n\r\n" % (port, base64.b64encode(os.urandom(16)))
     )
-    frames = b"".join(_frame(json.dumps(command).encode()) for command in commands)
-    return await _connect(port, hello, end or _END["turnwire"], frames)
-
-
-async def _connect(port: int, hello: bytes, end: bytes, then: bytes = b"") -> Reader:
+    then = b"".join(_frame(0x81, json.dumps(command).encode()) for command in commands)
     loop = asyncio.get_running_loop()
-    _, reader = await loop.create_connection(lambda: Reader(hello, end, then), "127.0.0.1", port)
+    _, reader = await loop.create_connection(
+        lambda: WsReader(hello, _END["turnwire"], then), "127.0.0.1", port
+    )
     return reader
 
 
-def _frame(payload: bytes) -> bytes:
-    """A masked text frame (RFC 6455 §5.2); a mask of zeros is a mask."""
+def _frame(opcode: int, payload: bytes) -> bytes:
+    """A masked frame (RFC 6455 §5.2); a mask of zeros is a mask."""
     length = len(payload)
-    head = bytes([0x81, 0x80 | length]) if length < 126 else b"\x81\xfe" + struct.pack("!H", length)
+    head = (
+        bytes([opcode, 0x80 | length])
+        if length < 126
+        else bytes([opcode, 0xFE]) + struct.pack("!H", length)
+    )
     return head + bytes(4) + payload

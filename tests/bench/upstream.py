@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import time
+from collections import defaultdict
 from typing import Any
 
 __all__ = ["Upstream"]
@@ -58,13 +59,15 @@ _BURST = 64
 
 
 class Upstream:
-    """Counts what it writes; `closed_at` is when each stream's client closed before its end."""
+    """Counts what it writes and is asked."""
 
     def __init__(self) -> None:
         self.port = 0
         self.tokens = 0
-        self.open = 0
-        self.closed_at: dict[str, float] = {}
+        self.asked_bytes = 0
+        self._closings: defaultdict[str, asyncio.Future[float]] = defaultdict(
+            asyncio.get_running_loop().create_future
+        )
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -72,6 +75,14 @@ class Upstream:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Stream(self), "127.0.0.1", 0, backlog=4096)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    async def closing(self, name: str) -> float:
+        """When the client of the stream of this name closed it before its end."""
+        return await self._closings[name]
+
+    def closed(self, name: str) -> None:
+        """It did."""
+        self._closings[name].set_result(time.perf_counter())
 
     def stop(self) -> None:
         """Listen no more."""
@@ -100,10 +111,9 @@ class _Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._left:
-            self._upstream.open -= 1
-            self._upstream.closed_at[self._name] = time.perf_counter()
-            self._left = 0
+        if self._left and self._name:
+            self._upstream.closed(self._name)
+        self._left = 0
 
     def pause_writing(self) -> None:
         self._is_paused = True
@@ -126,7 +136,7 @@ class _Stream(asyncio.Protocol):
         self._left = int(asked.get("tokens", 100))
         self._pace = float(asked.get("pace", 0))
         self._name = asked.get("name", "")
-        self._upstream.open += 1
+        self._upstream.asked_bytes += len(body)
         self._transport.write(_HEAD)
         self._write(_START)
         if self._pace:
@@ -155,7 +165,6 @@ class _Stream(asyncio.Protocol):
             self._finish()
 
     def _finish(self) -> None:
-        self._upstream.open -= 1
         self._write(_END)
         self._transport.write(b"0\r\n\r\n")
 

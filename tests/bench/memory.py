@@ -1,0 +1,44 @@
+"""What a connection and a running turn hold of memory."""
+
+import asyncio
+
+from tests.bench.clients import open_reader, read_ws
+from tests.bench.servers import serving
+from tests.bench.streaming import WAYS
+from tests.bench.table import head, row
+from tests.bench.upstream import Upstream
+
+__all__ = ["memory"]
+
+TURNS = 400
+AT_ONCE = 50
+
+
+async def memory(upstream: Upstream) -> None:
+    """Idle sockets of ours, then running turns of every way."""
+    head("memory", "KiB each")
+    for count in (1_000, 10_000):
+        async with serving("turnwire", upstream.port) as served:
+            base = served.memory_bytes()
+            readers = []
+            for _ in range(0, count, AT_ONCE):
+                opening = (read_ws(served.port) for _ in range(AT_ONCE))
+                readers += await asyncio.gather(*opening)
+            await asyncio.sleep(2)
+            each = (served.memory_bytes() - base) / count / 1024
+            row(f"turnwire ws, idle connection, {count:,}", f"{each:.1f}")
+            for reader in readers:
+                reader.leave()
+    for way in WAYS:
+        async with serving(way.split()[0], upstream.port) as served:
+            warm = await open_reader(way, served.port, "tokens=10 pace=0")
+            await warm.ended
+            base = served.memory_bytes()
+            running = []
+            for _ in range(TURNS):
+                running.append(await open_reader(way, served.port, "tokens=1000 pace=2"))
+            await asyncio.sleep(3)
+            each = (served.memory_bytes() - base) / TURNS / 1024
+            row(f"{way}, running turn with its reader, {TURNS}", f"{each:.1f}")
+            for reader in running:
+                reader.leave()

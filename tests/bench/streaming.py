@@ -1,0 +1,116 @@
+"""What a token costs and how late it comes: flat out, paced, in memory and on disk."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from tests.bench.clients import Reader, open_reader
+from tests.bench.servers import Served, serving
+from tests.bench.table import head, milliseconds, row
+from tests.bench.upstream import Upstream
+
+__all__ = ["WAYS", "durability", "open_paced", "streaming"]
+
+WAYS = ("turnwire ws", "turnwire sse", "tutorial sse", "relay sse")
+PACED = (1, 50, 200, 400)
+PACE = 50
+OPENING_SECONDS = 1.5
+SETTLING_SECONDS = 1.0
+SECONDS = 5.0
+TURNS = 100
+
+
+async def open_paced(way: str, port: int, streams: int, *, seconds: float) -> list[Reader]:
+    """Streams that run for some seconds from now, and do not all tick at once."""
+    tokens = round((seconds + OPENING_SECONDS) * PACE)
+    readers = []
+    for _ in range(streams):
+        readers.append(await open_reader(way, port, f"tokens={tokens} pace={PACE}"))
+        await asyncio.sleep(OPENING_SECONDS / streams)
+    await asyncio.sleep(SETTLING_SECONDS)
+    return readers
+
+
+def leave(readers: Sequence[Reader]) -> None:
+    """Hang up all of them."""
+    for reader in readers:
+        reader.leave()
+
+
+async def paced(
+    served: Served, upstream: Upstream, way: str, streams: int
+) -> tuple[float, float, list[float]]:
+    """Of streams that run already: CPU µs per token, share of a core, delays in seconds.
+
+    What the beginning of a turn costs is measured by itself.
+    """
+    readers = await open_paced(way, served.port, streams, seconds=2 * SECONDS)
+    marks = [len(reader.delays_ns) for reader in readers]
+    used, tokens, began = served.cpu_seconds(), upstream.tokens, time.perf_counter()
+    await asyncio.sleep(SECONDS)
+    used, tokens = served.cpu_seconds() - used, upstream.tokens - tokens
+    share = used / (time.perf_counter() - began)
+    delays = [
+        delay / 1e9
+        for reader, mark in zip(readers, marks, strict=True)
+        for delay in reader.delays_ns[mark:]
+    ]
+    leave(readers)
+    await asyncio.sleep(SETTLING_SECONDS)
+    return used / tokens * 1e6, share, delays
+
+
+async def flat_out(served: Served, upstream: Upstream, way: str) -> float:
+    """CPU µs per token of four streams as fast as they go."""
+    for tokens in (200, 20_000):  # The first to warm up.
+        used, sent = served.cpu_seconds(), upstream.tokens
+        readers = [await open_reader(way, served.port, f"tokens={tokens} pace=0") for _ in range(4)]
+        await asyncio.gather(*(reader.ended for reader in readers))
+        used, sent = served.cpu_seconds() - used, upstream.tokens - sent
+        leave(readers)
+    return used / sent * 1e6
+
+
+async def turns(served: Served, way: str) -> tuple[float, list[float]]:
+    """Turns of one token, one after another: CPU ms of each, and seconds to its token."""
+    firsts = []
+    used = served.cpu_seconds()
+    for _ in range(TURNS):
+        began = time.perf_counter()
+        reader = await open_reader(way, served.port, "tokens=1 pace=0")
+        await reader.ended
+        firsts.append(reader.first.result() - began)
+        reader.leave()
+    return (served.cpu_seconds() - used) / TURNS * 1e3, firsts
+
+
+async def streaming(upstream: Upstream) -> None:
+    """Every way in turn."""
+    head(
+        "way",
+        "flat out: CPU µs/token",
+        *(
+            f"{streams} × {PACE}/s: CPU µs/token (share of a core), p50, p99 ms"
+            for streams in PACED
+        ),
+        "a turn of 1 token: CPU ms",
+        "to its token, p50 ms",
+    )
+    for way in WAYS:
+        async with serving(way.split()[0], upstream.port) as served:
+            cells = [f"{await flat_out(served, upstream, way):.1f}"]
+            cost, firsts = await turns(served, way)
+            for streams in PACED:
+                used, share, delays = await paced(served, upstream, way, streams)
+                cells.append(f"{used:.0f} ({share:.0%}), {milliseconds(delays, 0.5, 0.99)}")
+            row(way, *cells, f"{cost:.1f}", milliseconds(firsts, 0.5))
+
+
+async def durability(upstream: Upstream) -> None:
+    """What storing costs, at 200 paced streams: by turns, because machines drift."""
+    head("200 × 50/s over ws", "CPU µs/token", "p50, p99 ms")
+    for durable in (False, True, False, True):
+        async with serving("turnwire", upstream.port, durable=durable) as served:
+            used, _, delays = await paced(served, upstream, "turnwire ws", 200)
+            name = "SQLite" if durable else ":memory:"
+            row(name, f"{used:.1f}", milliseconds(delays, 0.5, 0.99))
