@@ -93,7 +93,7 @@ export class ApprovalView {
     });
     this.#show(
       field,
-      button("Allow with this input", allow, "primary"),
+      button("Allow as edited", allow, "primary"),
       button("Cancel", () => this.#back("edit")),
     );
     this.#writeIn(field, "edit");
@@ -141,6 +141,7 @@ export class ApprovalView {
     this.panel.onkeydown = (event) => {
       if (takesEscape(event)) this.#back(from);
     };
+    this.element.scrollIntoView({ block: "nearest" });
   }
 
   /**

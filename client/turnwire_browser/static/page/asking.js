@@ -58,7 +58,8 @@ export async function refusalOf(answering) {
     await answering;
   } catch (error) {
     if (!(error instanceof TurnwireError)) throw error;
-    return OVER.has(error.code) ? undefined : error.message;
+    // The server names the field first: there is only one.
+    return OVER.has(error.code) ? undefined : error.message.replace(/^(input|content|reason): /, "");
   }
   return undefined;
 }

@@ -144,7 +144,7 @@ export class Composer {
     if (!text && state === "empty") return;
     this.#wait(state === "uploading" ? ifBusy : undefined);
     if (state === "uploading") return;
-    if (state === "failed") return this.tray.say("A file was not uploaded. Try again, or remove it.");
+    if (state === "failed") return this.tray.say("A file was not uploaded: try again, or remove it.");
     const content = contentOf(text, this.tray.take());
     this.#write("");
     this.onSend(content, ifBusy);

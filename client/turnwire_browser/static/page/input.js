@@ -9,22 +9,37 @@ import { element } from "./element.js";
 export function inputView(input) {
   const fields = Object.entries(input);
   if (fields.length === 0) return element("p", { class: "input-none" }, "Without input");
-  return element(
-    "dl",
-    { class: "input", tabindex: 0, "aria-label": "Input" },
-    ...fields.map(([name, value]) =>
-      element(
-        "div",
-        {},
-        element("dt", { dir: "auto" }, name),
-        element("dd", { dir: "auto", class: typeof value === "string" ? "" : "input-json" }, shown(value)),
-      ),
-    ),
-  );
+  const parts = fields.map(([name, value]) => {
+    const { text, isJson } = shown(value);
+    const shape = isJson ? "input-json" : undefined;
+    return element(
+      "div",
+      {},
+      element("dt", { dir: "auto" }, name),
+      element("dd", { dir: "auto", class: shape }, text),
+    );
+  });
+  return element("dl", { class: "input", tabindex: 0, "aria-label": "Input" }, ...parts);
+}
+
+/**
+ * A value as text: lists of words and numbers one below the other, what is nested as JSON.
+ *
+ * @param {unknown} value
+ */
+export function shown(value) {
+  if (value === "" || isEmptyList(value)) return { text: "(empty)", isJson: false };
+  if (isPlain(value)) return { text: String(value), isJson: false };
+  if (Array.isArray(value) && value.every(isPlain)) return { text: value.join("\n"), isJson: false };
+  return { text: JSON.stringify(value, null, 2), isJson: true };
 }
 
 /** @param {unknown} value */
-function shown(value) {
-  if (value === "") return "(empty)";
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+function isPlain(value) {
+  return typeof value !== "object" || value === null;
+}
+
+/** @param {unknown} value */
+function isEmptyList(value) {
+  return Array.isArray(value) && value.length === 0;
 }

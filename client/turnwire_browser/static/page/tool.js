@@ -73,8 +73,9 @@ export class ToolView {
     setText(this.name, block.tool_name ?? "tool");
     setText(this.place, this.#place(block));
     setText(this.state, words);
-    setText(this.question, questionOf(block)?.question ?? "");
-    this.question.hidden = this.question.textContent === "";
+    const { question = "" } = questionOf(block) ?? {};
+    setText(this.question, question);
+    this.question.hidden = question === "";
     setText(this.verdict, verdict(block));
     this.verdict.hidden = this.verdict.textContent === "";
     this.input.refresh();
@@ -83,6 +84,8 @@ export class ToolView {
     this.progress.update(state === "active" ? block.progress : undefined);
     this.result.update(block.decision === "deny" ? undefined : block.result);
     this.#ask(block, asked);
+    // Once is enough.
+    this.input.element.hidden = this.#card !== undefined || question !== "";
   }
 
   /** Give up what still ticks and what is held. */
@@ -110,7 +113,6 @@ export class ToolView {
     this.#card = undefined;
     if (asked === "decision") this.#card = new ApprovalView(block, this.#actions.decide);
     if (asked === "answer") this.#card = new InquiryView(block, this.#actions.answer);
-    this.input.element.hidden = this.#card !== undefined;
     if (this.#card) this.body.append(this.#card.element);
     // Who answered by the keyboard goes on from here, not from the top of the page.
     if (hadFocus) this.element.focus({ preventScroll: true });
@@ -133,9 +135,9 @@ function condition({ result, state, decision }, ended, asked) {
       : { state: "done", words: `Done${took}` };
   }
   if (ended) return { state: "stopped", words: "Did not finish" };
-  if (asked === "decision") return { state: "waiting", words: "Waits for approval" };
-  if (asked === "answer") return { state: "waiting", words: "Waits for your answer" };
-  if (asked === "elsewhere") return { state: "waiting", words: "Is asked in another window" };
+  if (asked === "decision") return { state: "waiting", words: "Waits for you" };
+  if (asked === "answer") return { state: "waiting", words: "Waits for you" };
+  if (asked === "elsewhere") return { state: "waiting", words: "Asked in another tab" };
   return { state: "active", words: state === "executing" ? "Running…" : "Preparing…" };
 }
 

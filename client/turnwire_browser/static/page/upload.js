@@ -41,7 +41,9 @@ export class Upload {
     this.size = fileSize(bytes);
     this.note = element("small", {});
     this.again = element("button", { type: "button", onclick: () => void this.start() }, "Try again");
-    this.thumbnail = element("img", { alt: "" });
+    // It may not be what its name says.
+    const undraw = () => this.thumbnail.replaceWith(icon("file"));
+    this.thumbnail = element("img", { alt: "", onerror: undraw });
     const remove = () => actions.remove(this);
     this.element = element(
       "li",
@@ -80,13 +82,9 @@ export class Upload {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof TurnwireError)) throw error;
-      this.fail(this.#reason(error));
+      this.#become("failed", this.#reason(error));
+      this.again.hidden = !error.retryable;
     }
-  }
-
-  /** @param {string} why in words */
-  fail(why) {
-    this.#become("failed", why);
   }
 
   /** It is in a message now, or in none. */
@@ -101,12 +99,8 @@ export class Upload {
     if (this.#file) {
       this.thumbnail.src = URL.createObjectURL(this.#file);
     } else if (this.attachment) {
-      try {
-        this.thumbnail.src = await this.#depot.files.open(this.attachment);
-        this.#isOpen = true;
-      } catch {
-        this.thumbnail.replaceWith(icon("file"));
-      }
+      this.thumbnail.src = await this.#depot.files.open(this.attachment).catch(() => "");
+      this.#isOpen = true;
     }
   }
 
@@ -126,7 +120,8 @@ export class Upload {
     this.element.dataset.state = state;
     const words = { uploading: "Uploading…", ready: this.size, failed: `Not uploaded. ${why}` };
     setText(this.note, words[state]);
-    this.again.hidden = state !== "failed";
+    this.again.hidden = true;
+    if (state === "failed") this.element.scrollIntoView({ block: "nearest" });
     this.#actions.changed();
   }
 }
