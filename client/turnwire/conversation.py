@@ -106,10 +106,11 @@ class Conversation:
             "if_busy": if_busy,
             "retract": retract,
             "on_detach": on_detach,
+            "runner": self._runner.id,
         }
         more = [tool if isinstance(tool, ClientTool) else dict(tool) for tool in client_tools]
         if offers := [*self._runner.offers, *more]:
-            options |= {"client_tools": offers, "runner": self._runner.id}
+            options["client_tools"] = offers
         present = {name: value for name, value in options.items() if value is not None}
         if self._id is None:
             # Two first messages at once would make two conversations.

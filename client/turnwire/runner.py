@@ -45,7 +45,7 @@ class Runner:
         self._begun: set[str] = set()
         """Ids of the calls that ever ran: a reset shows them again."""
         self._running: dict[str, asyncio.Task[None]] = {}
-        session.watch(self._see)
+        session.watch(self._see, runner=self.id)
 
     def add(
         self, function: Callable[..., Any], *, name: str | None, description: str | None

@@ -54,7 +54,6 @@ logger = logging.getLogger("turnwire")
 SUSPECT_CODES = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.TOO_LARGE})
 """Closings that an unacknowledged command may have caused: it is not repeated after them."""
 
-
 Lasting = Send | Cancel | Decide | ToolOutput
 """Commands that are repeated over connections until they have a reply."""
 
@@ -114,10 +113,11 @@ class Session:
         self._active: set[Replica] = set()
         self._reconnect_after_seconds: float | None = None
         self._watcher: Watcher = lambda replica, event: None
+        self._runner: str | None = None
 
-    def watch(self, watcher: Watcher) -> None:
-        """Have `watcher` see all events."""
-        self._watcher = watcher
+    def watch(self, watcher: Watcher, *, runner: str) -> None:
+        """Have `watcher` see all events; `runner` is its name on the server."""
+        self._watcher, self._runner = watcher, runner
 
     async def open(self) -> None:
         """Connect once, and from then on stay connected."""
@@ -200,6 +200,7 @@ class Session:
                 conversation=replica.conversation,
                 after=replica.cursor.seq,
                 epoch=replica.cursor.epoch,
+                runner=self._runner,
             )
             replica.ask(command.id)
             self._asked[command.id] = replica
@@ -259,9 +260,8 @@ class Session:
         reason: TurnwireError = loss
         while True:
             delay_seconds = self._backoff.lost(loop.time())
-            if self._reconnect_after_seconds is not None:
-                delay_seconds += self._reconnect_after_seconds
-                self._reconnect_after_seconds = None
+            delay_seconds += self._reconnect_after_seconds or 0.0
+            self._reconnect_after_seconds = None
             logger.info("%s; connecting again in %.1f s", reason, delay_seconds)
             await asyncio.sleep(delay_seconds)
             try:

@@ -163,6 +163,7 @@ class Subscribe(_Command):
     conversation: Name
     after: Count = Field(default=0, ge=0)
     epoch: Name | None = None
+    runner: Name | None = None
 
 
 class Unsubscribe(_Command):

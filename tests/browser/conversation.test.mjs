@@ -39,7 +39,7 @@ test("a first send makes the conversation, and its answer arrives everywhere", a
   assert.deepEqual(server.received, []);
   server.welcome();
   const { key, ...command } = server.received[0];
-  assert.deepEqual(command, { type: "send", id: "1", content: "hi", model: "m" });
+  assert.deepEqual(command, { type: "send", id: "1", content: "hi", model: "m", runner: wire.runner });
   assert.match(key, /^[0-9a-f]{32}$/);
   server.ackSend();
   server.say(...answer());
@@ -349,9 +349,10 @@ test("cancel by key waits for the conversation to have an id", async () => {
 });
 
 test("regenerate and edit send in place of the turn, with its content or another", async () => {
-  const { chat, server } = await asked();
+  const { wire, chat, server } = await asked();
   server.say(...answer());
-  const command = (content) => ({ type: "send", conversation: "c_1", content, retract: "t_1" });
+  const about = { type: "send", conversation: "c_1", retract: "t_1", runner: wire.runner };
+  const command = (content) => ({ ...about, content });
   const regenerating = chat.regenerate("t_1");
   await idle();
   const { id, key, ...again } = server.received[0];

@@ -35,7 +35,8 @@ async def serve_log(peer: Peer, frames: list[Frame]) -> Frame:
 @pytest.mark.parametrize("after", range(len(LOG)))
 async def test_following_begins_exactly_behind_any_seq(server: ScriptedServer, after: int) -> None:
     async with connect(server.url) as wire:
-        reading = asyncio.create_task(take(wire.conversation("c_1").follow(after=after), len(LOG)))
+        chat = wire.conversation("c_1")
+        reading = asyncio.create_task(take(chat.follow(after=after), len(LOG)))
         peer = await server.peer()
         command = await serve_log(peer, LOG)
         got = await reading
@@ -44,6 +45,7 @@ async def test_following_begins_exactly_behind_any_seq(server: ScriptedServer, a
             "id": command["id"],
             "conversation": CONVERSATION,
             "after": after,
+            "runner": chat.runner,
         }
         # Nobody wants it any more, and servers bound subscriptions.
         await peer.receive("unsubscribe")

@@ -30,8 +30,9 @@ from turnwire_protocol import Event, TotalUsage, parse_event
 
 async def test_a_message_is_sent_with_a_key_and_its_options_only(server: ScriptedServer) -> None:
     async with connect(server.url) as wire:
+        chat = wire.conversation()
         sending = asyncio.create_task(
-            wire.conversation().send("Hi", model="m", thinking={"type": "adaptive"}, tools=[])
+            chat.send("Hi", model="m", thinking={"type": "adaptive"}, tools=[])
         )
         peer = await server.peer()
         command = await peer.receive("send")
@@ -47,6 +48,7 @@ async def test_a_message_is_sent_with_a_key_and_its_options_only(server: Scripte
         "thinking": {"type": "adaptive"},
         "tools": [],
         "if_busy": "reject",
+        "runner": chat.runner,
     }
 
 

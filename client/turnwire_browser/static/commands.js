@@ -8,7 +8,7 @@ import { TurnwireError, errorOf } from "./errors.js";
  * How a caller learns of the reply. Called at once when the reply is read, not in a promise's turn: the events of a
  * subscription may follow its ack in the same chunk of bytes.
  * @typedef {object} Expecting
- * @property {(ack: Ack) => void} acked
+ * @property {(ack: Ack, isRepeated: boolean) => void} acked `isRepeated`: it was sent before, and may have taken effect then
  * @property {(error: TurnwireError) => void} failed
  * @property {boolean} [repeats] it is idempotent: a lost connection does not end it, it is sent again
  */
@@ -49,15 +49,15 @@ export class Commands {
    * Have an idempotent command take effect, over connections.
    * @template T
    * @param {{type: string} & Record<string, unknown>} command
-   * @param {(ack: Ack) => T} then called at once when the ack is read; what it throws, the promise rejects with
+   * @param {(ack: Ack, isRepeated: boolean) => T} then called at once when the ack is read; what it throws, the promise rejects with
    * @returns {Promise<T>}
    */
   ask(command, then) {
     return new Promise((resolve, reject) => {
-      /** @param {Ack} ack */
-      const acked = (ack) => {
+      /** @param {Ack} ack @param {boolean} isRepeated */
+      const acked = (ack, isRepeated) => {
         try {
-          resolve(then(ack));
+          resolve(then(ack, isRepeated));
         } catch (error) {
           reject(error);
         }
@@ -92,7 +92,7 @@ export class Commands {
     const id = reply.id ?? "";
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (reply.type === "ack") waiting?.acked(reply);
+    if (reply.type === "ack") waiting?.acked(reply, waiting.isRepeated);
     else waiting?.failed(errorOf(reply, { isRepeated: waiting.isRepeated }));
   }
 

@@ -123,7 +123,7 @@ export class Conversation {
     this.#follow();
     const offer = this.#port.runner.offer(options.client_tools);
     const command = { ...options, ...offer, type: "send", content, key, conversation: this.#id };
-    const turn = this.#port.ask(command, (ack) => this.#begun(ack));
+    const turn = this.#port.ask(command, (ack, isRepeated) => this.#begun(ack, isRepeated));
     if (this.#id === undefined) {
       this.#creating = turn;
       turn.catch(() => {}).finally(() => (this.#creating = undefined));
@@ -280,7 +280,8 @@ export class Conversation {
     const subscription = ++this.#subscription;
     const isCurrent = () => this.#link === Link.SUBSCRIBING && this.#subscription === subscription;
     const { epoch, seq: after } = this.#cursor;
-    this.#port.request({ type: "subscribe", conversation: this.#id, after, epoch }, {
+    const { id: runner } = this.#port.runner;
+    this.#port.request({ type: "subscribe", conversation: this.#id, after, epoch, runner }, {
       acked: (ack) => {
         if (isCurrent()) this.#subscribed(ack, after);
       },
@@ -344,24 +345,25 @@ export class Conversation {
     this.#turns.fail(error);
   }
 
-  /** @param {Ack} ack of a send @returns {Turn} */
-  #begun(ack) {
+  /** @param {Ack} ack of a send @param {boolean} isRepeated @returns {Turn} */
+  #begun(ack, isRepeated) {
     const id = /** @type {string} */ (ack.turn);
-    if (this.#id === undefined) this.#adopt(ack);
+    if (this.#id === undefined) this.#adopt(ack, isRepeated);
     // It may have been unfollowed meanwhile; a turn is wanted to its end.
     this.#follow();
     const conversation = /** @type {string} */ (this.#id);
     return this.#turns.hold(id, (log) => new Turn(id, conversation, log, () => this.cancel({ turn: id })));
   }
 
-  /** The first send is acked, which has subscribed this connection from `after`. @param {Ack} ack */
-  #adopt({ conversation = "", epoch, after = 0 }) {
+  /** The first send is acked, which has subscribed this connection from `after`. @param {Ack} ack @param {boolean} isRepeated */
+  #adopt({ conversation = "", epoch, after = 0 }, isRepeated) {
     this.#port.adopt(conversation, this);
     this.#id = conversation;
     this.#cursor.epoch = epoch;
     this.#become("loading");
-    // A key that was used before may be of a later turn: then what came before it is missing.
-    if (after > 0) return this.#subscribe();
+    // A key that was used before may be of a later turn, and what came before it is missing; or much of the turn has
+    // been, and a head must tell how much.
+    if (after > 0 || isRepeated) return this.#subscribe();
     this.#link = Link.SUBSCRIBED;
     this.#head = 0;
     this.#arrive();

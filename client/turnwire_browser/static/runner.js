@@ -75,13 +75,14 @@ export class Runner {
   }
 
   /**
-   * What a send says of the tools, its own `client_tools` among them; nothing if there are none.
+   * What a send says of who sends it, and of the tools, if there are any; its own `client_tools` are among them.
    * @param {ReadonlyArray<ClientTool>} [more]
-   * @returns {{client_tools?: ClientTool[], runner?: string}}
+   * @returns {{runner: string, client_tools?: ClientTool[]}}
    */
   offer(more = []) {
     const own = [...this.#tools.values()].map(({ run: _, ...tool }) => tool);
-    return own.length + more.length === 0 ? {} : { client_tools: [...own, ...more], runner: this.id };
+    const tools = [...own, ...more];
+    return { runner: this.id, ...(tools.length > 0 && { client_tools: tools }) };
   }
 
   /**

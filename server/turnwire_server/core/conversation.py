@@ -24,6 +24,7 @@ from turnwire_protocol import (
     ToolExecuting,
     ToolOutputBody,
 )
+from turnwire_server.core.attendance import Attendance
 from turnwire_server.core.committer import Committer
 from turnwire_server.core.entry import Entry, Item, Run
 from turnwire_server.core.follower import Follower
@@ -71,11 +72,11 @@ class Conversation:
         self.conversation = fence.conversation
         self.owner = fence.owner
         self.running: Turn | None = None
-        self.is_draining = False
-        """While it drains, nobody's going away ends a turn."""
+        self._is_draining = False
         self._waiting: deque[Turn] = deque()
         self._services = services
         self._on_done = on_done
+        self._attendance = Attendance(grace_seconds=services.policy.detach_grace_seconds)
         self._journal = Journal(fence, store, committer, self)
         self._register = Register()
         self._history = History()
@@ -110,7 +111,7 @@ class Conversation:
         if send.key is not None and (record := self._register.of_key(send.key)) is not None:
             if record.fingerprint != fingerprint:
                 raise Refused(Code.KEY_REUSED, "key: was used for another message")
-            return self._accepted(record)
+            return self._accepted(record, send)
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
         self._make_room(send)
         turn = Turn(
@@ -137,7 +138,7 @@ class Conversation:
             self.running = turn
         else:
             self._waiting.append(turn)
-        accepted = self._accepted(self._register.of(turn.id))
+        accepted = self._accepted(self._register.of(turn.id), send)
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
@@ -161,7 +162,7 @@ class Conversation:
             if turn not in staying or (turn is self.running and send.if_busy == "interrupt"):
                 turn.end(StopReason.CANCELLED)
 
-    def _accepted(self, record: Record) -> Accepted:
+    def _accepted(self, record: Record, send: SendBody) -> Accepted:
         ack = Ack(
             id="",
             conversation=self.conversation,
@@ -173,7 +174,7 @@ class Conversation:
         return Accepted(
             ack,
             durable=self._journal.durable(record.seq),
-            follow=lambda wake: self.follow(record.after, self._journal.epoch, wake),
+            follow=lambda wake: self.follow(record.after, self._journal.epoch, wake, send.runner),
             done_seq=record.done_seq,
         )
 
@@ -185,7 +186,7 @@ class Conversation:
             return
         if self._register.of(turn.id).seq <= self._journal.end:
             turn.start()
-            self.on_detached()
+            self.on_followers()
 
     def _turn_done(self, turn: Turn) -> None:
         if turn in self._waiting:
@@ -193,6 +194,7 @@ class Conversation:
             return
         if self.running is turn:
             self.running = None
+            self.on_followers()
         self._catch_up()
         self._journal.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
@@ -242,6 +244,11 @@ class Conversation:
             case ProgressBody():
                 calls.take_progress(answer)
 
+    def drain(self) -> None:
+        """The process goes down soon: from now on nobody's going away ends a turn."""
+        self._is_draining = True
+        self.on_followers()
+
     def interrupt(self) -> None:
         """The process goes down: end all turns."""
         # The waiting ones first, so that none of them begins.
@@ -254,30 +261,21 @@ class Conversation:
 
     # Readers
 
-    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
+    def follow(
+        self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None = None
+    ) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        return self._journal.follow(after, epoch, wake)
+        return self._journal.follow(after, epoch, wake, runner)
 
     @property
     def head(self) -> int:
         """The head, as readers are told it: nothing above it is durable."""
         return self._journal.end
 
-    def on_detached(self) -> None:
-        """If nobody looks for the grace time, nobody runs tools, and perhaps nobody wants it."""
-        turn = self.running
-        if turn is not None and turn.needs_readers and not self._journal.has_followers:
-            grace = self._services.policy.detach_grace_seconds
-            asyncio.get_running_loop().call_later(grace, self._end_if_detached, turn)
-
-    def _end_if_detached(self, turn: Turn) -> None:
-        # A reader who came and went meanwhile has started a grace time of its own.
-        if self.running is not turn or self._journal.has_followers or self.is_draining:
-            return
-        if turn.cancel_on_detach:
-            turn.end(StopReason.CANCELLED)
-        else:
-            turn.calls.abandon()
+    def on_followers(self) -> None:
+        """Somebody came or went, or something is to run: is everybody there whom it needs?"""
+        turn = None if self._is_draining else self.running
+        self._attendance.look(turn, self._journal.runners)
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""
@@ -321,8 +319,8 @@ class Conversation:
         self._register.apply(Entry(event, private))
         self._journal.append(event, private)
         if isinstance(event, ToolExecuting) and event.runs_on == "client":
-            # Whoever left before has not been waited for: what they left was nothing to run.
-            self.on_detached()
+            # Whoever had gone before has not been waited for: there was nothing for them to run.
+            self.on_followers()
 
     def write_delta(
         self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None

@@ -56,7 +56,7 @@ class Conversations:
         """Begin nothing new, let what runs finish within the grace time, then end it."""
         self.is_draining = True
         for conversation in self._live():
-            conversation.is_draining = True
+            conversation.drain()
         try:
             async with asyncio.timeout(grace_seconds):
                 while any(conversation.is_open for conversation in self._live()):
@@ -134,6 +134,7 @@ class Conversations:
         after: int,
         epoch: str | None,
         wake: Callable[[], None],
+        runner: str | None = None,
     ) -> tuple[Follower, int]:
         """A cursor over the conversation, and the head it has now.
 
@@ -141,7 +142,7 @@ class Conversations:
             Refused: unknown conversation.
         """
         found = await self._find(principal, conversation)
-        return found.follow(after, epoch, wake), found.head
+        return found.follow(after, epoch, wake, runner), found.head
 
     async def list_heads(self, principal: str, *, limit: int, before: str | None) -> list[Head]:
         """The principal's conversations, newest first."""
@@ -237,7 +238,8 @@ class Conversations:
             on_done=self._turn_done,
         )
         await conversation.load()
-        conversation.is_draining = self.is_draining
+        if self.is_draining:
+            conversation.drain()
         return conversation
 
     def _evict(self) -> None:

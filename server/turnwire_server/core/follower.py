@@ -50,12 +50,15 @@ class Follower:
         epoch: str,
         after: int,
         wake: Callable[[], None],
+        runner: str | None = None,
         reset: Reset | None = None,
     ) -> None:
         self.conversation = conversation
         self.epoch = epoch
         self.after = after
         """The seq of the last event read."""
+        self.runner = runner
+        """Which client it is, if it says."""
         self.reset = reset
         """Set where the asked cursor is not in this log: to be sent before the first event."""
         self.closed: Closed | None = None

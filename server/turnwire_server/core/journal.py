@@ -35,8 +35,8 @@ class Keeper(Protocol):
     def on_lost(self) -> None:
         """Another process owns the log; nothing more can be stored."""
 
-    def on_detached(self) -> None:
-        """The last reader has gone."""
+    def on_followers(self) -> None:
+        """A reader has come or gone."""
 
 
 class Journal:
@@ -185,11 +185,18 @@ class Journal:
         return bool(self._followers)
 
     @property
+    def runners(self) -> set[str | None]:
+        """Whom the readers say they are; None: some do not say."""
+        return {follower.runner for follower in self._followers}
+
+    @property
     def is_stored(self) -> bool:
         """Whether all that was appended is durable."""
         return self.log.head == self.log.durable
 
-    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
+    def follow(
+        self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None
+    ) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
         reset = None
         if (epoch is not None and epoch != self.epoch) or after > self.log.head:
@@ -202,18 +209,19 @@ class Journal:
             epoch=self.epoch,
             after=after,
             wake=wake,
+            runner=runner,
             reset=reset,
         )
         # Registered before anything is read, and no await in between: nothing is missed.
         self._followers.add(follower)
+        self._keeper.on_followers()
         return follower
 
     def detach(self, follower: Follower) -> None:
         """The follower reads no more."""
         if follower in self._followers:
             self._followers.remove(follower)
-            if not self._followers:
-                self._keeper.on_detached()
+            self._keeper.on_followers()
 
     async def hang_up(self) -> None:
         """The process goes down: store what waits, then end the streams."""

@@ -12,7 +12,7 @@ _TITLE_CHARS = 80
 def fingerprint_of(send: SendBody) -> str:
     """Tells whether a repeated key comes with the same message."""
     # Where it goes and who waits for it are not what it says.
-    said = set(SendBody.model_fields) - {"conversation", "on_detach"}
+    said = set(SendBody.model_fields) - {"conversation", "on_detach", "runner"}
     body = send.model_dump_json(include=said, exclude_none=True)
     return hashlib.sha256(body.encode()).hexdigest()[:32]
 

@@ -201,9 +201,9 @@ class Turn:
         self._on_done(self)
 
     @property
-    def needs_readers(self) -> bool:
-        """Whether it matters to it that nobody looks."""
-        return self.cancel_on_detach or bool(self._options.client_tools)
+    def runner(self) -> str | None:
+        """The client that runs its client tools, if it has any."""
+        return self._options.runner if self._options.client_tools else None
 
     def drop(self) -> None:
         """Its message never came to be; neither did it."""

@@ -1,0 +1,61 @@
+"""Attendance: whom a running turn needs to be there, and what becomes of it when they are gone.
+
+Whoever is back within the grace time has not been away.
+"""
+
+import asyncio
+from collections.abc import Callable, Set
+
+from turnwire_protocol import StopReason
+from turnwire_server.core.turn import Turn
+
+__all__ = ["Attendance"]
+
+
+class Attendance:
+    """Readers, for a turn that is not to go on unread; the client that runs its client tools."""
+
+    def __init__(self, *, grace_seconds: float) -> None:
+        self._turn: Turn | None = None
+        self._readers = _Absence(self._cancel, grace_seconds)
+        self._runner = _Absence(self._abandon, grace_seconds)
+
+    def look(self, turn: Turn | None, followers: Set[str | None]) -> None:
+        """How it stands now; to be called whenever it may have changed.
+
+        `followers` are the runners that the readers say they are; who says nothing may be any.
+        """
+        self._turn = turn
+        unread = turn is not None and turn.cancel_on_detach and not followers
+        self._readers.note(is_absent=unread)
+        runner = None if turn is None else turn.runner
+        self._runner.note(is_absent=runner is not None and not followers & {None, runner})
+
+    def _cancel(self) -> None:
+        if self._turn is not None:
+            self._turn.end(StopReason.CANCELLED)
+
+    def _abandon(self) -> None:
+        if self._turn is not None:
+            self._turn.calls.abandon()
+
+
+class _Absence:
+    """One timer at most, from the moment they went."""
+
+    def __init__(self, give_up: Callable[[], None], grace_seconds: float) -> None:
+        self._give_up = give_up
+        self._grace_seconds = grace_seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, *, is_absent: bool) -> None:
+        if is_absent and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._grace_seconds, self._over)
+        elif not is_absent and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _over(self) -> None:
+        self._timer = None
+        self._give_up()
