@@ -20,8 +20,8 @@ export function offerTools(wire) {
   wire.tool({
     name: ASK_USER,
     description:
-      "Ask the user a question and wait for the answer. For when you cannot go on without a choice " +
-      "or a fact that only the user knows; not for what an ordinary reply could ask at its end.",
+      "Ask the user a question and wait for the answer: for a choice or a fact that you need to go " +
+      "on, and only the user has. What can wait is better asked at the end of your reply.",
     input_schema: {
       type: "object",
       properties: {
@@ -44,8 +44,8 @@ export function offerTools(wire) {
   wire.tool({
     name: BROWSER_INFO,
     description:
-      "What the user's browser tells: the local date and time here, time zone, languages, and the " +
-      "title of the page.",
+      "The local date and time here, where the user is, with the time zone; the languages the user " +
+      "reads; and the title of the page.",
     input_schema: { type: "object", properties: {} },
     run: () => browserInfo(new Date()),
   });
