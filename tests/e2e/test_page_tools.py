@@ -105,8 +105,10 @@ async def test_a_question_is_answered_in_the_users_own_words(
     field = form(tab).get_by_label("Your answer")
     await expect(field).to_be_focused()
     await field.fill("Water, please")
+    await field.press("Escape")
     await field.press("Enter")
     await expect(tab.answers).to_have_text("Thank you.")
+    await expect(tab.marks).to_have_count(0)
     assert shown(simulator) == {"content": "Water, please"}
 
 

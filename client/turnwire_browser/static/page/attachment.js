@@ -41,6 +41,8 @@ class ImageView {
   #attachment;
   #files;
   #isOpen = false;
+  /** A long conversation has many: only those that are scrolled to are fetched. */
+  #seen;
 
   /**
    * @param {Attachment} attachment
@@ -59,10 +61,18 @@ class ImageView {
     this.note = element("span", { class: "picture-note" });
     this.again = element("button", { type: "button", onclick: () => void this.#load() }, "Try again");
     this.element = element("figure", { class: "picture" }, this.link, this.note, this.again);
-    void this.#load();
+    this.#become("loading");
+    const seen = (/** @type {IntersectionObserverEntry[]} */ entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      this.#seen.disconnect();
+      void this.#load();
+    };
+    this.#seen = new IntersectionObserver(seen);
+    this.#seen.observe(this.element);
   }
 
   remove() {
+    this.#seen.disconnect();
     this.element.remove();
     this.#close();
   }

@@ -3,7 +3,7 @@
 import { questionOf, refusalOf } from "./asking.js";
 import { element, setText } from "./element.js";
 import { inputView } from "./input.js";
-import { isEnter } from "./keys.js";
+import { isEnter, takesEscape } from "./keys.js";
 import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../fold.js").Block} Block */
@@ -34,6 +34,7 @@ export class InquiryView {
       this.#tell("");
     });
     this.field.addEventListener("keydown", (event) => {
+      if (takesEscape(event)) this.field.blur();
       if (!isEnter(event)) return;
       event.preventDefault();
       this.#submit();
