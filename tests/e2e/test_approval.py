@@ -88,25 +88,22 @@ async def test_two_tabs_race_and_the_tool_runs_once(tab: Tab, open_tab: OpenTab)
 async def test_who_decides_too_late_is_shown_what_was_decided(
     tab: Tab, open_tab: OpenTab, simulator: Simulator
 ) -> None:
-    decided = asyncio.Event()
+    refused = asyncio.Event()
     held: list[str | bytes] | None = None
     sockets: list[WebSocketRoute] = []
 
     async def connect(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
 
-        def send(frame: str | bytes) -> None:
-            if json.loads(frame)["type"] == "decide":
-                decided.set()
-            server.send(frame)
-
         def receive(frame: str | bytes) -> None:
             if held is None:
                 socket.send(frame)
+            elif json.loads(frame)["type"] == "reject":
+                socket.send(frame)
+                refused.set()
             else:
                 held.append(frame)
 
-        socket.on_message(send)
         server.on_message(receive)
         sockets.append(socket)
 
@@ -122,7 +119,9 @@ async def test_who_decides_too_late_is_shown_what_was_decided(
 
     await button(late, "Allow").click()
     async with asyncio.timeout(10):
-        await decided.wait()
+        await refused.wait()
+    await late.page.evaluate("new Promise(requestAnimationFrame)")
+    await expect(card(late).get_by_role("alert")).to_be_hidden()
     frames, held = held, None
     for frame in frames:
         sockets[-1].send(frame)

@@ -42,10 +42,9 @@ const sidebar = new Sidebar(byId("conversations", HTMLElement), new Library(toke
 
 const wire = connect(new URL("v1/ws", document.baseURI), { token, runner: recall("runner") });
 offerTools(wire);
-// The id is this tab's over a reload; it is not there while the tab is open, for a duplicate to take.
-remember("runner", "");
-addEventListener("pagehide", () => remember("runner", wire.runner));
+// Its id is this tab's over a reload. While the tab is open it is not there for a duplicate to take.
 addEventListener("pageshow", () => remember("runner", ""));
+addEventListener("pagehide", () => remember("runner", wire.runner));
 
 const files = new Files((attachment) => wire.download(attachment));
 const composer = new Composer(
