@@ -18,6 +18,8 @@ TurnwireError
 
 from typing import TYPE_CHECKING
 
+from turnwire_protocol import Reject
+
 if TYPE_CHECKING:
     from turnwire.reply import Reply
 
@@ -36,6 +38,7 @@ __all__ = [
     "TurnFailed",
     "TurnwireError",
     "UsageError",
+    "rejected",
 ]
 
 
@@ -149,3 +152,13 @@ class TurnFailed(_Coded):
             code, message, retryable=retryable, retry_after_seconds=retry_after_seconds
         )
         self.reply = reply
+
+
+def rejected(reject: Reject) -> Rejected:
+    """What the server says is wrong, as an exception."""
+    return Rejected(
+        reject.code,
+        reject.message,
+        retryable=reject.retryable,
+        retry_after_seconds=reject.retry_after_seconds,
+    )

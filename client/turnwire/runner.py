@@ -14,6 +14,7 @@ from turnwire.tool import Tool, ToolContext
 from turnwire_protocol import (
     ClientTool,
     Code,
+    Content,
     Event,
     Progress,
     ToolExecuting,
@@ -27,6 +28,9 @@ logger = logging.getLogger("turnwire")
 
 PROGRESS_INTERVAL_SECONDS = 0.1
 MAX_MESSAGE_CHARACTERS = 1000
+
+OVER = frozenset({Code.ALREADY_DECIDED, Code.UNKNOWN_TOOL_CALL, Code.UNKNOWN_CONVERSATION})
+"""Nobody waits for the output."""
 
 
 class Runner:
@@ -102,6 +106,7 @@ class Runner:
 
     async def _run(self, call: ToolExecuting) -> None:
         context = ToolContext(call.conversation, call.turn, call.tool_id, self._reporter(call))
+        content: Content
         try:
             content = await self._tools[call.tool_name].run(call.input, context)
             is_error = False
@@ -115,24 +120,23 @@ class Runner:
             # The turn has ended meanwhile, or the wire: nobody waits for it any more.
             logger.info("the output of %s was not taken: %s", call.tool_name, error)
 
-    async def _answer(self, call: ToolExecuting, content: str, *, is_error: bool) -> None:
+    async def _answer(self, call: ToolExecuting, content: Content, *, is_error: bool) -> None:
         try:
             await self._output(call, content, is_error=is_error)
         except (BadArgument, Rejected) as error:
-            if isinstance(error, Rejected) and error.code != Code.TOO_LARGE:
+            if isinstance(error, Rejected) and error.code in OVER:
                 raise
             # Better than to let the model wait for what cannot come.
-            said = f"The result was too large to be sent: {len(content)} characters."
-            await self._output(call, said, is_error=True)
+            await self._output(call, f"The result could not be sent: {error}", is_error=True)
 
-    async def _output(self, call: ToolExecuting, content: str, *, is_error: bool) -> None:
+    async def _output(self, call: ToolExecuting, content: Content, *, is_error: bool) -> None:
         await self._session.command(
             ToolOutput(
                 id=self._session.next_id(),
                 conversation=call.conversation,
                 tool_id=call.tool_id,
                 runner=self.id,
-                content=_sendable(content),
+                content=_sendable(content) if isinstance(content, str) else content,
                 is_error=is_error,
             )
         )

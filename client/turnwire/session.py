@@ -20,6 +20,7 @@ from turnwire.errors import (
     Refused,
     Rejected,
     TurnwireError,
+    rejected,
 )
 from turnwire.replica import Replica, Subscription
 from turnwire_protocol import (
@@ -131,6 +132,11 @@ class Session:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         self._end(Closed("the wire was left"))
+
+    @property
+    def max_blob_bytes(self) -> int | None:
+        """The largest image or document the server takes, where it has said."""
+        return self._connection.welcome.limits.max_blob_bytes if self._connection else None
 
     def next_id(self) -> str:
         """An id for a command, unique on this wire."""
@@ -339,13 +345,13 @@ class Session:
         if reject.id is None:
             logger.warning("the server rejected something: %s", reject.message)
         elif replica := self._asked.pop(reject.id, None):
-            self._lose_subscription(replica, _rejected(reject))
+            self._lose_subscription(replica, rejected(reject))
         elif (pending := self._pending.get(reject.id)) and not (
             # It crossed with `going_away`: it waits for the next connection like those after it.
             reject.code == Code.DRAINING and self._reconnect_after_seconds is not None
         ):
             del self._pending[reject.id]
-            _settle(pending.outcome, _rejected(reject))
+            _settle(pending.outcome, rejected(reject))
 
     def _take_closed(self, closed: SubscriptionClosed) -> None:
         replica = self._replicas.get(closed.conversation)
@@ -378,15 +384,6 @@ class Session:
         self._active.clear()
         for replica in list(self._replicas.values()):
             replica.fail(failure)
-
-
-def _rejected(reject: Reject) -> Rejected:
-    return Rejected(
-        reject.code,
-        reject.message,
-        retryable=reject.retryable,
-        retry_after_seconds=reject.retry_after_seconds,
-    )
 
 
 def _settle(outcome: asyncio.Future[Ack], value: Ack | TurnwireError) -> None:

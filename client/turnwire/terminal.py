@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import shlex
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from os.path import expanduser
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import click
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
+from rich.text import Text
 
 from turnwire.conversation import Conversation
 from turnwire.display import Display, printable
@@ -19,7 +23,15 @@ from turnwire.questions import Questions
 from turnwire.session import State
 from turnwire.turn import Turn
 from turnwire.wire import Wire, connect
-from turnwire_protocol import ClientTool, Code, ToolApproval, first_problem
+from turnwire_protocol import (
+    ClientTool,
+    Code,
+    ContentBlock,
+    TextBlock,
+    ToolApproval,
+    first_problem,
+    text_of,
+)
 
 __all__ = ["chat"]
 
@@ -43,19 +55,28 @@ Result = TypeVar("Result")
     type=click.File("rb"),
     help="Tools that you answer yourself: a JSON list of {name, description, input_schema}.",
 )
+@click.option(
+    "--attach",
+    "files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="An image or a PDF that goes with the first message.",
+)
 @click.argument("message", nargs=-1)
 def chat(
     url: str,
     token: str | None,
     conversation: str | None,
     client_tools: BinaryIO | None,
+    files: tuple[Path, ...],
     message: tuple[str, ...],
 ) -> None:
     """Chat in the terminal.
 
     With MESSAGE, or with text on standard input, answers once and exits; otherwise prompts.
-    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave. Tool calls that need somebody's
-    approval are asked about here, unless input or output is no terminal.
+    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave, and "/attach FILE" has an image
+    or a PDF go with the next message. Tool calls that need somebody's approval are asked about
+    here, unless input or output is no terminal.
     """
     offers = [] if client_tools is None else _offers(client_tools.read())
     text = " ".join(message)
@@ -64,7 +85,7 @@ def chat(
         if not text.strip():
             raise click.UsageError("nothing to send: no MESSAGE, and standard input is empty")
     try:
-        succeeded = asyncio.run(_chat(url, token, conversation, text, offers))
+        succeeded = asyncio.run(_chat(url, token, conversation, text, offers, files))
     except TurnwireError as error:
         raise click.ClickException(_explain(error)) from error
     sys.exit(0 if succeeded else 1)
@@ -78,10 +99,16 @@ def _offers(text: bytes) -> list[ClientTool]:
 
 
 async def _chat(
-    url: str, token: str | None, conversation: str | None, text: str, offers: list[ClientTool]
+    url: str,
+    token: str | None,
+    conversation: str | None,
+    text: str,
+    offers: list[ClientTool],
+    files: tuple[Path, ...],
 ) -> bool:
     async with connect(url, token) as wire:
-        terminal = _Terminal(wire, wire.conversation(conversation), offers)
+        attachments = [await wire.upload(file) for file in files]
+        terminal = _Terminal(wire, wire.conversation(conversation), offers, attachments)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, terminal.interrupt)
         return await terminal.answer(text) if text else await terminal.converse()
 
@@ -89,12 +116,20 @@ async def _chat(
 class _Terminal:
     """One conversation on the terminal."""
 
-    def __init__(self, wire: Wire, conversation: Conversation, offers: list[ClientTool]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        conversation: Conversation,
+        offers: list[ClientTool],
+        attachments: Sequence[ContentBlock],
+    ) -> None:
         self._wire = wire
         self._conversation = conversation
         self._console = Console()
         self._can_ask = self._console.is_terminal and sys.stdin.isatty()
         self._offers = offers if self._can_ask else []
+        self._attachments = [*attachments]
+        """They go with the next message."""
         self._current: asyncio.Task[Any] | None = None
         self._turn: Turn | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -106,7 +141,9 @@ class _Terminal:
             line = await self._interruptible(read_line(sys.stdin.fileno()))
             if line is None:
                 break
-            if line.strip():
+            if line.split()[:1] == ["/attach"]:
+                await self._interruptible(self._attach(line))
+            elif line.strip():
                 await self.answer(line)
         self._console.print()
         if self._conversation.id:
@@ -166,8 +203,22 @@ class _Terminal:
             return False
         return True
 
+    async def _attach(self, line: str) -> None:
+        try:
+            for file in _files(line):
+                self._attachments.append(await self._wire.upload(file))
+        except ValueError as error:
+            click.echo(f"Error: {error}", err=True)
+        except TurnwireError as error:
+            click.echo(f"Error: {_explain(error)}", err=True)
+        names = printable(text_of(self._attachments)).replace("\n\n", " ") or "nothing"
+        self._console.print(Text(f"With the next message: {names}", "dim"))
+
     async def _send(self, text: str) -> Turn:
-        return await self._conversation.send(text, client_tools=self._offers)
+        content = [TextBlock(text=text), *self._attachments] if self._attachments else text
+        turn = await self._conversation.send(content, client_tools=self._offers)
+        self._attachments = []
+        return turn
 
     async def _follow(self, turn: Turn, display: Display) -> None:
         questions = Questions(self._console, self._conversation, display.hold)
@@ -188,6 +239,11 @@ class _Terminal:
         if self._wire.state is State.HEALING:
             return "connection lost, connecting again"
         return "stopping" if self._stopping else ""
+
+
+def _files(line: str) -> list[Path]:
+    # As a shell would have it: terminals quote what is dropped on them.
+    return [Path(expanduser(path)) for path in shlex.split(line)[1:]]
 
 
 def _explain(error: TurnwireError) -> str:

@@ -14,9 +14,18 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import to_json
 
 from turnwire.errors import BadArgument
-from turnwire_protocol import ClientTool, first_problem
+from turnwire_protocol import (
+    ClientTool,
+    Content,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    first_problem,
+)
 
 __all__ = ["Tool", "ToolContext"]
+
+BLOCKS = (TextBlock, ImageBlock, DocumentBlock)
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,8 +69,9 @@ class Tool:
         except (PydanticUserError, NameError) as error:
             raise BadArgument(f"tool {name!r}: its parameters have no schema: {error}") from error
 
-    async def run(self, input: dict[str, Any], context: ToolContext) -> str:
-        """Call the function, a sync one in a thread; its value as text, if it is none as JSON.
+    async def run(self, input: dict[str, Any], context: ToolContext) -> Content:
+        """Call the function, a sync one in a thread; what is neither text nor content blocks is
+        given as JSON.
 
         Raises whatever the function raises, and ValidationError where the input does not fit.
         """
@@ -72,6 +82,9 @@ class Tool:
             value = await asyncio.to_thread(self._call, **input)
         if value is None:
             return ""
+        blocks = [value] if isinstance(value, BLOCKS) else value
+        if isinstance(blocks, list) and blocks and all(isinstance(one, BLOCKS) for one in blocks):
+            return blocks
         return value if isinstance(value, str) else to_json(value, fallback=str).decode()
 
 

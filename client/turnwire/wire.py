@@ -1,15 +1,18 @@
 """The front door: `connect` and the wire it opens; knows neither frames nor events."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from turnwire.backoff import Backoff
+from turnwire.blobs import Blobs
 from turnwire.connection import socket_address
 from turnwire.conversation import Conversation
 from turnwire.runner import Runner
 from turnwire.session import Session, State
+from turnwire_protocol import Attachment
 
 __all__ = ["Wire", "connect"]
 
@@ -19,8 +22,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Wire:
     """A connection to a Turnwire server that outlives its sockets; used in `async with`."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, blobs: Blobs) -> None:
         self._session = session
+        self._blobs = blobs
         self._runner = Runner(session)
         self._conversations: WeakValueDictionary[str, Conversation] = WeakValueDictionary()
 
@@ -58,9 +62,9 @@ class Wire:
 
         Every `send` from now on offers it. A call runs here, once, also when the connection breaks
         meanwhile; sync functions run in a thread. The docstring tells the model what it does.
-        What it returns goes to the model: text as it is, other values as JSON; an exception as an
-        error with its text. A parameter of type `ToolContext` is filled in. The function itself is
-        returned unchanged.
+        What it returns goes to the model: text as it is, content blocks (of `upload`) as such,
+        other values as JSON; an exception as an error with its text. A parameter of type
+        `ToolContext` is filled in. The function itself is returned unchanged.
 
         Raises:
             BadArgument: it cannot be a tool, or there is one of this name.
@@ -71,6 +75,33 @@ class Wire:
             return function
 
         return add if function is None else add(function)
+
+    async def upload(
+        self, source: bytes | Path, *, media_type: str | None = None, name: str | None = None
+    ) -> Attachment:
+        """Put in an image or a PDF; gives the block for the content of a message or a result.
+
+        Of a file, name and media type are known by its path; otherwise `media_type` is one of
+        image/png, image/jpeg, image/gif, image/webp and application/pdf.
+
+        Raises:
+            BadArgument: the file cannot be read, it is larger than the server takes, or of no
+                known media type.
+            Rejected: the server does not take it.
+            CannotConnect, Refused, BadServer: it cannot be asked.
+        """
+        return await self._blobs.upload(
+            source, media_type=media_type, name=name, max_bytes=self._session.max_blob_bytes
+        )
+
+    async def download(self, block: Attachment) -> bytes:
+        """The bytes of an image or document.
+
+        Raises:
+            Rejected: there is no such blob (`not_found`).
+            CannotConnect, Refused, BadServer: it cannot be asked.
+        """
+        return await self._blobs.download(block)
 
     def _born(self, conversation: Conversation) -> None:
         if conversation.id is not None:
@@ -109,12 +140,12 @@ def connect(
         CannotConnect: on entering, if the first connection cannot be made in time.
         Refused: on entering, if the server says no (a wrong token: 401 or 4501).
     """
-    return Wire(
-        Session(
-            socket_address(url),
-            token,
-            heal=heal,
-            open_timeout_seconds=open_timeout_seconds,
-            backoff=backoff or Backoff(),
-        )
+    address = socket_address(url)
+    session = Session(
+        address,
+        token,
+        heal=heal,
+        open_timeout_seconds=open_timeout_seconds,
+        backoff=backoff or Backoff(),
     )
+    return Wire(session, Blobs(address, token))

@@ -58,6 +58,11 @@ function gate() {
   return { opened, open };
 }
 
+test("a subscription says who it is", () => {
+  const { one, wire } = offering(() => "");
+  assert.equal(one.server.take("subscribe").runner, wire.runner);
+});
+
 test("every send offers the tools of the wire, with its runner, and those of the send", () => {
   const { one, wire, chat } = offering(() => "");
   one.server.ackSubscribe();
@@ -134,6 +139,23 @@ test("what is there already is not run before its end has been read", async () =
   one.server.say(...called({ runner }), result(7), done(8));
   await idle();
   assert.deepEqual([calls, one.server.received], [[], []]);
+});
+
+test("nor is what a repeated first send finds there", async () => {
+  const one = scripted();
+  const ran = [];
+  one.wire.tool({ ...TITLE, run: () => ran.push("title") });
+  one.server.welcome();
+  one.wire.conversation().send("hi");
+  const { key } = one.server.received[0];
+  one.reconnect();
+  one.server.ackSend();
+  one.server.say(...called({ runner: one.wire.runner, key }));
+  await idle();
+  one.server.ackSubscribe({ after: 0, head: 8 });
+  one.server.say(result(7), done(8));
+  await idle();
+  assert.deepEqual(ran, []);
 });
 
 test("a call is run once, though a reset shows it again", async () => {
@@ -221,19 +243,23 @@ test("a result too large for a frame is an error that says so", async () => {
   assert.equal(is_error, true);
 });
 
-test("a result the server refuses is an error that says why; one that comes too late is dropped", async () => {
+test("a result the server refuses is an error that says why", async () => {
   const { one } = await running(() => BLOCKS);
-  const refuse = (code) => {
-    const { id } = one.server.take("tool_output");
-    one.server.say({ type: "reject", id, code, message: "content.1.blob: no such blob", retryable: false });
-  };
-  refuse("bad_command");
+  const { id } = one.server.take("tool_output");
+  one.server.say({ type: "reject", id, code: "bad_command", message: "content.1.blob: no such blob", retryable: false });
   await idle();
   assert.match(one.server.received[0].content, /no such blob/);
-  refuse("unknown_tool_call");
-  await idle();
-  assert.deepEqual(one.server.received, []);
 });
+
+for (const code of ["already_decided", "unknown_tool_call", "unknown_conversation"]) {
+  test(`a result that nobody waits for is dropped: ${code}`, async () => {
+    const { one } = await running(() => "late");
+    const { id } = one.server.take("tool_output");
+    one.server.say({ type: "reject", id, code, message: "", retryable: false });
+    await idle();
+    assert.deepEqual(one.server.received, []);
+  });
+}
 
 test("what a page that is no more may have begun is answered, not run again", async () => {
   const { one, wire, calls } = offering(() => "", { runner: "kept" });

@@ -9,7 +9,7 @@ from tests.server.wire import Wire, wired
 from turnwire_simulator import Simulator
 from turnwire_simulator.api import Item
 
-__all__ = ["MODEL", "ended", "of_type", "talking"]
+__all__ = ["MODEL", "ended", "head_of", "of_type", "talking"]
 
 MODEL = "claude-simulated-opus"
 T = TypeVar("T")
@@ -29,6 +29,15 @@ async def ended(wire: Wire, content: str = "Hello", **fields: Any) -> dict[str, 
     ack = await wire.ask("send", content=content, **fields)
     assert ack["type"] == "ack", ack
     return await wire.until("done", turn=ack["turn"])
+
+
+async def head_of(wire: Wire, conversation: str) -> int:
+    """The durable head of the log."""
+    # It replaces the subscription, from the cursor: nothing is read twice.
+    after = max(event.seq for event in wire.events if event.conversation == conversation)
+    ack = await wire.ask("subscribe", conversation=conversation, after=after)
+    head: int = ack["head"]
+    return head
 
 
 def of_type(wire: Wire, kind: type[T]) -> list[T]:

@@ -13,7 +13,7 @@ from tests.faults.oracle import check_log
 from tests.server.service import by_name, serving, turnwire_over
 from tests.server.sse import asking as requesting
 from tests.server.sse import listening
-from tests.server.talking import MODEL, ended, of_type, talking
+from tests.server.talking import MODEL, ended, head_of, of_type, talking
 from tests.server.wire import Wire, wired
 from turnwire_protocol import (
     ToolApproval,
@@ -317,23 +317,17 @@ async def test_a_bad_decision_is_rejected_by_name_and_changes_nothing(
     assert RAN == ["a"]
 
 
-async def head_of(wire: Wire, conversation: str) -> int:
-    """The durable head of the log."""
-    # It replaces the subscription, from the cursor: nothing is read twice.
-    after = max(event.seq for event in wire.events if event.conversation == conversation)
-    ack = await wire.ask("subscribe", conversation=conversation, after=after)
-    head: int = ack["head"]
-    return head
-
-
 async def test_a_decision_in_another_conversation_is_of_an_unknown_call(
     simulator: Simulator,
 ) -> None:
     async with waiting(simulator, Answer(Text("Hello.")), Answer(Text("Ok."))) as (wire, call):
         done = await ended(wire)
         other = {**call, "conversation": done["conversation"]}
+        heads = [await head_of(wire, each["conversation"]) for each in (call, other)]
         reject = await wire.ask("decide", **other, decision="allow")
+        assert heads == [await head_of(wire, each["conversation"]) for each in (call, other)]
         assert (reject["code"], RAN) == ("unknown_tool_call", [])
+        assert reject["message"].startswith("tool_id:")
         await wire.ask("decide", **call, decision="deny")
         await wire.until("done")
 
@@ -349,8 +343,11 @@ async def test_somebody_else_may_not_decide(simulator: Simulator) -> None:
         ack = await anna.ask("send", content="erase a")
         await anna.until("tool_approval")
         call = {"conversation": ack["conversation"], "tool_id": "toolu_1"}
+        head = await head_of(anna, call["conversation"])
         reject = await bert.ask("decide", **call, decision="allow")
+        assert await head_of(anna, call["conversation"]) == head
         assert (reject["code"], RAN) == ("unknown_conversation", [])
+        assert reject["message"].startswith("conversation:")
         await anna.ask("decide", **call, decision="deny")
         await anna.until("done")
 

@@ -11,7 +11,7 @@ from tests.faults.oracle import check_log
 from tests.server.service import by_name, serving, turnwire_over
 from tests.server.sse import asking as requesting
 from tests.server.sse import listening
-from tests.server.talking import MODEL, ended, of_type, talking
+from tests.server.talking import MODEL, ended, head_of, of_type, talking
 from tests.server.wire import Wire, wired
 from turnwire_protocol import ToolExecuting, ToolProgress, ToolResult, ToolStart
 from turnwire_server import tool
@@ -55,15 +55,6 @@ def shown(simulator: Simulator) -> dict[str, Any]:
     """The result in the last request, as the model was shown it."""
     (block,) = simulator.requests[-1]["messages"][-1]["content"]
     return {name: block[name] for name in ("content", "is_error") if name in block}
-
-
-async def head_of(wire: Wire, conversation: str) -> int:
-    """The durable head of the log."""
-    # It replaces the subscription, from the cursor: nothing is read twice.
-    after = max(event.seq for event in wire.events if event.conversation == conversation)
-    ack = await wire.ask("subscribe", conversation=conversation, after=after)
-    head: int = ack["head"]
-    return head
 
 
 async def test_the_runners_output_is_the_result_in_the_same_turn(simulator: Simulator) -> None:
@@ -308,7 +299,9 @@ async def test_the_first_output_counts_and_a_second_is_rejected(simulator: Simul
         assert (await wire.until("ack", id=first))["type"] == "ack"
         reject = await wire.until("reject", id=second)
         await wire.until("done")
+        assert len(of_type(wire, ToolResult)) == 1
     assert reject["code"] in ("already_decided", "unknown_tool_call")
+    assert reject["message"].startswith("tool_id:")
     assert shown(simulator) == {"content": "first"}
 
 
@@ -318,10 +311,13 @@ async def test_an_output_in_another_conversation_is_of_an_unknown_call(
     async with running(simulator, Answer(Text("Hello.")), OK) as (wire, call):
         done = await ended(wire)
         other = {**call, "conversation": done["conversation"]}
+        heads = [await head_of(wire, each["conversation"]) for each in (call, other)]
         reject = await wire.ask("tool_output", **other, content="T")
+        assert heads == [await head_of(wire, each["conversation"]) for each in (call, other)]
         await wire.ask("tool_output", **call, content="T")
         await wire.until("done")
     assert reject["code"] == "unknown_tool_call"
+    assert reject["message"].startswith("tool_id:")
 
 
 async def test_somebody_else_may_not_answer_nor_report(simulator: Simulator) -> None:
@@ -335,8 +331,10 @@ async def test_somebody_else_may_not_answer_nor_report(simulator: Simulator) -> 
         await anna.send("send", content="hi", **OFFER)
         executing = await anna.until("tool_executing")
         call = {name: executing[name] for name in ("conversation", "tool_id", "runner")}
+        head = await head_of(anna, call["conversation"])
         output = await bert.ask("tool_output", **call, content="B")
         report = await bert.ask("progress", **call, message="B")
+        assert await head_of(anna, call["conversation"]) == head
         await anna.ask("tool_output", **call, content="A")
         await anna.until("done")
         assert of_type(anna, ToolProgress) == []

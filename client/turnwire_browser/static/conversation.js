@@ -276,7 +276,6 @@ export class Conversation {
   #subscribe() {
     this.#link = Link.SUBSCRIBING;
     this.#head = undefined;
-    this.#hasCalls = true;
     const subscription = ++this.#subscription;
     const isCurrent = () => this.#link === Link.SUBSCRIBING && this.#subscription === subscription;
     const { epoch, seq: after } = this.#cursor;

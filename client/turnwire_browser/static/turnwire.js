@@ -29,7 +29,7 @@ export { Conversation, TurnwireError };
  * @typedef {object} ConnectOptions
  * @property {string} [token] for a service that wants one
  * @property {string} [runner] the `runner` of a wire that is no more, whose place this one takes: kept over a reload, say. No
- *   two wires may have it at a time
+ *   two wires may have it at a time: a page hands it over when it is hidden, because a duplicated tab copies its storage
  * @property {WebSocketClass} [WebSocket] where the platform has none; the platform's unless given
  * @property {Timers} [timers] for tests
  * @property {() => number} [random] uniform in [0, 1); for tests

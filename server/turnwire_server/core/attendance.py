@@ -4,9 +4,10 @@ Whoever is back within the grace time has not been away.
 """
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable
 
 from turnwire_protocol import StopReason
+from turnwire_server.core.journal import Journal
 from turnwire_server.core.turn import Turn
 
 __all__ = ["Attendance"]
@@ -20,16 +21,15 @@ class Attendance:
         self._readers = _Absence(self._cancel, grace_seconds)
         self._runner = _Absence(self._abandon, grace_seconds)
 
-    def look(self, turn: Turn | None, followers: Set[str | None]) -> None:
-        """How it stands now; to be called whenever it may have changed.
-
-        `followers` are the runners that the readers say they are; who says nothing may be any.
-        """
+    def look(self, turn: Turn | None, journal: Journal) -> None:
+        """How it stands now; to be called whenever it may have changed."""
         self._turn = turn
-        unread = turn is not None and turn.cancel_on_detach and not followers
+        unread = turn is not None and turn.cancel_on_detach and not journal.has_followers
         self._readers.note(is_absent=unread)
         runner = None if turn is None else turn.runner
-        self._runner.note(is_absent=runner is not None and not followers & {None, runner})
+        # Whoever does not say who they are may be the runner.
+        left = runner is not None and not journal.runners & {None, runner}
+        self._runner.note(is_absent=left)
 
     def _cancel(self) -> None:
         if self._turn is not None:

@@ -274,8 +274,7 @@ class Conversation:
 
     def on_followers(self) -> None:
         """Somebody came or went, or something is to run: is everybody there whom it needs?"""
-        turn = None if self._is_draining else self.running
-        self._attendance.look(turn, self._journal.runners)
+        self._attendance.look(None if self._is_draining else self.running, self._journal)
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
 from turnwire_server.core.ledger import Price
 from turnwire_server.errors import Refused
-from turnwire_server.tools.toolset import schema_problem
+from turnwire_server.tools.schema import schema_problem
 
 __all__ = ["ClientOption", "Options", "Policy", "resolve"]
 
@@ -105,5 +105,5 @@ def _check_client_tools(client_tools: list[ClientTool], tools: list[str]) -> Non
         if tool.name in taken:
             raise Refused(Code.BAD_COMMAND, f"{where}.name: there is a tool of this name already")
         taken.add(tool.name)
-        if problem := schema_problem(tool.input_schema):
+        if problem := schema_problem(tool.input_schema, is_foreign=True):
             raise Refused(Code.BAD_COMMAND, f"{where}.input_schema: {problem}")

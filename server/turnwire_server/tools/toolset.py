@@ -10,20 +10,16 @@ from typing import Any, Literal
 
 import anyio.to_thread
 from anyio import CapacityLimiter
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
-from referencing.jsonschema import EMPTY_REGISTRY
 
 from turnwire_protocol import Content
 from turnwire_server.errors import SettingsError
 from turnwire_server.tools.content import Shelf, content_of, said_by
+from turnwire_server.tools.schema import Schema, schema_problem
 from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext, as_tool
 
-__all__ = ["Outcome", "Toolset", "schema_problem"]
+__all__ = ["Outcome", "Toolset"]
 
 logger = logging.getLogger(__name__)
-
-_PROBLEM_CHARS = 1000
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,7 +45,7 @@ class Toolset:
         shelf: Shelf | None = None,
     ) -> None:
         self._tools: dict[str, Tool] = {}
-        self._validators: dict[str, Draft202012Validator] = {}
+        self._schemas: dict[str, Schema] = {}
         self._own = [as_tool(candidate) for candidate in tools]
         self._offers: dict[str, list[Tool]] = {}
         self._timeout_seconds = timeout_seconds
@@ -61,14 +57,11 @@ class Toolset:
     def _add(self, tool: Tool) -> None:
         if tool.name in self._tools:
             raise SettingsError(f"tools: two are named {tool.name!r}")
-        if problem := schema_problem(tool.input_schema):
+        is_foreign = tool.runs_on == "client"
+        if problem := schema_problem(tool.input_schema, is_foreign=is_foreign):
             raise SettingsError(f"tools: the schema of {tool.name!r}: {problem}")
         self._tools[tool.name] = tool
-        # A registry that fetches nothing: by itself the library would open any address a client's
-        # schema refers to.
-        self._validators[tool.name] = Draft202012Validator(
-            tool.input_schema, registry=EMPTY_REGISTRY
-        )
+        self._schemas[tool.name] = Schema(tool.input_schema, is_foreign=is_foreign)
 
     def offer(self, source: str, tools: Iterable[Tool]) -> None:
         """What a source offers from now on, in place of what it offered before; after our own.
@@ -78,7 +71,7 @@ class Toolset:
         """
         self._offers[source] = list(tools)
         # New objects: subsets share the old ones.
-        self._tools, self._validators = {}, {}
+        self._tools, self._schemas = {}, {}
         for tool in self._own:
             self._add(tool)
         for source, offered in self._offers.items():
@@ -101,7 +94,7 @@ class Toolset:
             SettingsError: two have one name, or a schema is none.
         """
         more = copy(self)
-        more._tools, more._validators = dict(self._tools), dict(self._validators)
+        more._tools, more._schemas = dict(self._tools), dict(self._schemas)
         for tool in tools:
             more._add(tool)
         return more
@@ -134,14 +127,11 @@ class Toolset:
         if input is None:
             return "The input was not a JSON object."
         try:
-            error = best_match(self._validators[name].iter_errors(input))
+            return self._schemas[name].problem(input)
         except Exception as broken:
             # Boundary: a schema may refer to nowhere or to itself, and it may be a client's.
             logger.warning("the schema of %s cannot be used: %s", name, type(broken).__name__)
             return f"The schema of the tool {name!r} cannot be used."
-        if error is None:
-            return None
-        return f"Invalid input at {error.json_path}: {error.message[:_PROBLEM_CHARS]}"
 
     def needs_approval(self, name: str, input: dict[str, Any]) -> bool:
         """Whether somebody must allow this call."""
@@ -183,12 +173,3 @@ class Toolset:
         return await anyio.to_thread.run_sync(
             run, tool.function, input, abandon_on_cancel=True, limiter=self._threads
         )
-
-
-def schema_problem(schema: dict[str, Any]) -> str | None:
-    """Why this is no JSON Schema of a tool's input; None if it is one."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        return error.message[:_PROBLEM_CHARS]
-    return None if schema.get("type") == "object" else "its type must be object"

@@ -1,0 +1,120 @@
+"""Images and documents over HTTP, by the standard library in a thread; knows no conversation."""
+
+import asyncio
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from turnwire.connection import LOOPBACK, SOCKET_PATH
+from turnwire.errors import BadArgument, BadServer, CannotConnect, Refused, Rejected, rejected
+from turnwire_protocol import Attachment, Reject
+
+__all__ = ["Blobs"]
+
+BLOBS_PATH = "/v1/blobs"
+TIMEOUT_SECONDS = 60.0
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_NAME_CHARACTERS = 200
+
+MEDIA_TYPES = {
+    ".gif": "image/gif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+
+BLOCK: TypeAdapter[Attachment] = TypeAdapter(Attachment)
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """What is asked for with a token is not asked for elsewhere."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class Blobs:
+    """The blobs of the service whose socket is at `address`."""
+
+    def __init__(self, address: str, token: str | None) -> None:
+        self._url = f"http{address.removeprefix('ws').removesuffix(SOCKET_PATH)}{BLOBS_PATH}"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # A proxy from the environment cannot reach this machine's own loopback.
+        loopback = urlsplit(address).hostname in LOOPBACK
+        self._opener = build_opener(ProxyHandler({} if loopback else None), _NoRedirect)
+
+    async def upload(
+        self,
+        source: bytes | Path,
+        *,
+        media_type: str | None,
+        name: str | None,
+        max_bytes: int | None,
+    ) -> Attachment:
+        """See `Wire.upload`."""
+        if isinstance(source, Path):
+            name = source.name if name is None else name
+            media_type = media_type or MEDIA_TYPES.get(source.suffix.lower())
+            try:
+                data = await asyncio.to_thread(source.read_bytes)
+            except OSError as error:
+                raise BadArgument(f"{source}: {error.strerror}") from error
+        else:
+            data = source
+        if media_type is None:
+            known = ", ".join(sorted(MEDIA_TYPES))
+            raise BadArgument(f"media_type: known is that of {known}; of others it must be given")
+        if max_bytes is not None and len(data) > max_bytes:
+            # A server that stops reading would look like a broken connection.
+            raise BadArgument(f"{len(data)} bytes; the server takes {max_bytes}")
+        headers = {**self._headers, "Content-Type": media_type}
+        body = await self._ask(Request(self._url, data, headers), max_bytes=MAX_ANSWER_BYTES)
+        kind = "image" if media_type.startswith("image/") else "document"
+        about = {"name": name[:MAX_NAME_CHARACTERS]} if name else {}
+        try:
+            return BLOCK.validate_python({**from_json(body), "type": kind, **about})
+        except (ValueError, TypeError) as error:
+            raise BadServer("the answer to an upload describes no blob") from error
+
+    async def download(self, block: Attachment) -> bytes:
+        """See `Wire.download`."""
+        request = Request(f"{self._url}/{block.blob}", headers=self._headers)
+        data = await self._ask(request, max_bytes=block.bytes)
+        if len(data) != block.bytes:
+            raise BadServer(f"a blob of {block.bytes} bytes came with {len(data)}")
+        return data
+
+    async def _ask(self, request: Request, *, max_bytes: int) -> bytes:
+        # A thread cannot be stopped: whoever is cancelled leaves it to its time limit.
+        return await asyncio.to_thread(self._open, request, max_bytes)
+
+    def _open(self, request: Request, max_bytes: int) -> bytes:
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+                body: bytes = response.read(max_bytes + 1)
+                return body
+        except HTTPError as error:
+            with error:
+                raise _refusal(self._url, error) from error
+        except (OSError, HTTPException) as error:
+            raise CannotConnect(self._url, str(error) or type(error).__name__) from error
+        except ValueError as error:
+            # Never what it is: it may be the token.
+            raise BadArgument("the media type or the token cannot be a header") from error
+
+
+def _refusal(url: str, error: HTTPError) -> Rejected | Refused:
+    """What the service says is wrong, or, where it was not the service, the status."""
+    try:
+        told = from_json(error.read(MAX_ANSWER_BYTES))
+        return rejected(Reject.model_validate(told["error"]))
+    except (ValueError, TypeError, KeyError, OSError, HTTPException):
+        return Refused(url, str(error.reason), status=error.code)
