@@ -178,7 +178,7 @@ async def test_a_failed_upload_holds_the_message_until_it_is_tried_again(
     await pick(tab, PICTURE)
     await expect(tray(tab)).to_contain_text("Not uploaded. The server could not be reached.")
     await tab.ask("What is this?")
-    await expect(tab.page.locator("#tray-note")).to_contain_text("try again, or remove it")
+    await expect(tab.page.locator("#tray-note")).to_contain_text("remove it, or try it again")
     await expect(tab.message).to_have_value("What is this?")
     fails = False
     tab.problems.clear()

@@ -33,8 +33,11 @@ export class Composer {
     this.stopButton = byId("stop", HTMLButtonElement);
     this.stopWord = element("span", {}, "Stop");
     this.meanwhile = byId("meanwhile", HTMLElement);
-    const elements = { list: byId("tray", HTMLElement), note: byId("tray-note", HTMLElement), field: this.field };
-    this.tray = new Tray(elements, depot, () => this.#filesChanged());
+    this.tray = new Tray(
+      { list: byId("tray", HTMLElement), note: byId("tray-note", HTMLElement), field: this.field },
+      depot,
+      () => this.#filesChanged(),
+    );
     this.#attachBy(byId("attach", HTMLButtonElement), byId("files", HTMLInputElement));
     this.sendButton.append(icon("send"));
     this.stopButton.append(element("i", { class: "square", "aria-hidden": "true" }), this.stopWord);
@@ -144,7 +147,7 @@ export class Composer {
     if (!text && state === "empty") return;
     this.#wait(state === "uploading" ? ifBusy : undefined);
     if (state === "uploading") return;
-    if (state === "failed") return this.tray.say("A file was not uploaded: try again, or remove it.");
+    if (state === "failed") return this.tray.say("A file was not uploaded: remove it, or try it again.");
     const content = contentOf(text, this.tray.take());
     this.#write("");
     this.onSend(content, ifBusy);

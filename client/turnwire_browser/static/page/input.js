@@ -30,7 +30,9 @@ export function inputView(input) {
 export function shown(value) {
   if (value === "" || isEmptyList(value)) return { text: "(empty)", isJson: false };
   if (isPlain(value)) return { text: String(value), isJson: false };
-  if (Array.isArray(value) && value.every(isLine)) return { text: value.map(String).join("\n"), isJson: false };
+  if (Array.isArray(value) && value.every(isLine)) {
+    return { text: value.map(String).join("\n"), isJson: false };
+  }
   return { text: JSON.stringify(value, null, 2), isJson: true };
 }
 

@@ -8,7 +8,10 @@ import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../fold.js").Block} Block */
 
-/** @typedef {(toolId: string, content: string, isError: boolean) => Promise<void>} Answer rejects with TurnwireError */
+/**
+ * @typedef {(toolId: string, content: string, isError: boolean) => Promise<void>} Answer
+ *   rejects with TurnwireError
+ */
 
 const DECLINED = "The user did not want to answer.";
 
