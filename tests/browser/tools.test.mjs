@@ -158,6 +158,44 @@ test("nor is what a repeated first send finds there", async () => {
   assert.deepEqual(ran, []);
 });
 
+test("unfollowed, a conversation is left only when no turn may call here any more", async () => {
+  const { one, chat, calls, runner } = offering(() => "late");
+  one.server.ackSubscribe();
+  const sent = chat.send("hi");
+  one.server.ackSend();
+  const turn = await sent;
+  const events = called({ runner });
+  chat.unfollow();
+  assert.equal((await settled(turn.done)).error.code, "closed");
+  assert.deepEqual(one.server.received, []);
+  one.server.say(...events);
+  await idle();
+  assert.equal(calls.length, 1);
+  assert.equal(one.server.take("tool_output").content, "late");
+  one.server.say(result(7));
+  assert.deepEqual(one.server.received, []);
+  one.server.say(done(8));
+  assert.deepEqual(one.server.received.map(({ type }) => type), ["unsubscribe"]);
+});
+
+test("nor is one left in which a call waits for the page's answer", () => {
+  const { one, chat } = offering(undefined, { runner: "kept" });
+  one.server.ackSubscribe({ head: 6 });
+  one.server.say(...called({ runner: "kept", key: "k" }));
+  chat.unfollow();
+  assert.deepEqual(one.server.received, []);
+  one.server.say(result(7));
+  assert.deepEqual(one.server.received.map(({ type }) => type), ["unsubscribe"]);
+});
+
+test("followed again before that, it is not left", async () => {
+  const { one, chat } = await running(() => new Promise(() => {}));
+  chat.unfollow();
+  chat.subscribe(() => {});
+  one.server.say(result(7), done(8));
+  assert.deepEqual(one.server.received, []);
+});
+
 test("a call is run once, though a reset shows it again", async () => {
   const { one, calls, runner } = await running(() => "");
   one.server.say({ type: "reset", conversation: "c_1", epoch: "f", reason: "" });

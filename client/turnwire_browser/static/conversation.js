@@ -47,6 +47,8 @@ export class Conversation {
   #turns = new Turns();
   /** Of sends whose key was made here: nobody else can have sent those. @type {Set<string>} */
   #keys = new Set();
+  /** It was unfollowed, and stays subscribed for the calls that run here. */
+  #isLeaving = false;
   /** @type {(typeof Link)[keyof typeof Link]} */
   #link = Link.UNFOLLOWED;
   /** @type {ConversationSnapshot["state"]} */
@@ -123,7 +125,10 @@ export class Conversation {
     this.#follow();
     const offer = this.#port.runner.offer(options.client_tools);
     const command = { ...options, ...offer, type: "send", content, key, conversation: this.#id };
-    const turn = this.#port.ask(command, (ack, isRepeated) => this.#begun(ack, isRepeated));
+    const turn = this.#port.ask(command, (ack, isRepeated) => {
+      if (offer.client_tools) this.#turns.serve(ack.turn ?? "");
+      return this.#begun(ack, isRepeated);
+    });
     if (this.#id === undefined) {
       this.#creating = turn;
       turn.catch(() => {}).finally(() => (this.#creating = undefined));
@@ -206,13 +211,15 @@ export class Conversation {
     if (report) this.#port.post({ ...report, type: "progress", conversation: this.#id });
   }
 
-  /** Stop following. What is known stays; turns that have not ended fail here, and run on in the server. */
+  /**
+   * Stop following. What is known stays; turns that have not ended fail here, and run on in the server. Calls of tools
+   * here go on: the server is listened to until the turns that may make some have ended.
+   */
   unfollow() {
     if (this.#link === Link.UNFOLLOWED) return;
-    if (this.#port.isOpen()) this.#port.post({ type: "unsubscribe", conversation: this.#id });
-    this.#link = Link.UNFOLLOWED;
+    this.#isLeaving = true;
+    this.#leave();
     this.#turns.fail(new TurnwireError("closed", "The conversation is no longer followed."));
-    this.#observable.changed();
   }
 
   // What follows is for the wire.
@@ -264,7 +271,16 @@ export class Conversation {
     this.#refused(new TurnwireError(code, "The conversation cannot be followed.", { retryable }));
   }
 
+  /** Unsubscribe, if that is wanted and no call is to run here: the server gives up those whose runner has gone. */
+  #leave() {
+    if (!this.#isLeaving || this.#turns.isServing || this.#port.runner.hasCalls(this.#fold.turns)) return;
+    if (this.#port.isOpen()) this.#port.post({ type: "unsubscribe", conversation: this.#id });
+    this.#link = Link.UNFOLLOWED;
+    this.#observable.changed();
+  }
+
   #follow() {
+    this.#isLeaving = false;
     if (this.#id === undefined || this.#link !== Link.UNFOLLOWED) return;
     const ended = this.#port.ended();
     if (ended) return this.ended(ended);
@@ -320,10 +336,12 @@ export class Conversation {
       const error = new TurnwireError("unknown_turn", "The server does not have that turn any more.");
       this.#turns.miss((turn) => this.#fold.has(turn), error);
     }
-    if (!this.#hasCalls) return;
-    this.#hasCalls = false;
-    // What was there before this wire looked may have been begun by a page of its name that is no more.
-    this.#port.runner.look(this, this.#fold.turns, ({ key = "" }) => isLoading && !this.#keys.has(key));
+    if (this.#hasCalls) {
+      this.#hasCalls = false;
+      // What was there before this wire looked may have been begun by a page of its name that is no more.
+      this.#port.runner.look(this, this.#fold.turns, ({ key = "" }) => isLoading && !this.#keys.has(key));
+    }
+    this.#leave();
   }
 
   /** @param {TurnwireError} error of a subscribe, or the end of a subscription */

@@ -106,6 +106,12 @@ export class Runner {
     }
   }
 
+  /** Whether a call is to run here, or runs. @param {ReadonlyArray<Readonly<Turn>>} turns */
+  hasCalls(turns) {
+    const isOurs = (/** @type {Block} */ { state, runner }) => state === "executing" && runner === this.id;
+    return turns.some(({ state, blocks }) => state === "running" && blocks.some(isOurs));
+  }
+
   /** The call has its result. @param {string} toolId */
   settled(toolId) {
     this.#running.get(toolId)?.stop.abort();

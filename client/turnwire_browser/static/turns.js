@@ -11,6 +11,8 @@ export class Turns {
   #logs = new Map();
   /** @type {Map<string, Turn>} those handed out that have not ended */
   #running = new Map();
+  /** Those that may call tools here. @type {Set<string>} */
+  #served = new Set();
 
   /** @param {Event} event the next one of the conversation */
   append(event) {
@@ -34,6 +36,16 @@ export class Turns {
     return turn;
   }
 
+  /** A turn was sent that may call tools here. @param {string} id */
+  serve(id) {
+    this.#served.add(id);
+  }
+
+  /** Whether one of those has not ended. */
+  get isServing() {
+    return [...this.#served].some((id) => !this.#logs.get(id)?.isDone);
+  }
+
   /** The conversation is replayed from its start. */
   clear() {
     for (const log of this.#logs.values()) log.clear();
@@ -45,6 +57,7 @@ export class Turns {
    * @param {TurnwireError} error
    */
   miss(isThere, error) {
+    for (const id of [...this.#served]) if (!isThere(id)) this.#served.delete(id);
     for (const [id, turn] of this.#running) {
       if (isThere(id) || this.#logs.get(id)?.isDone) continue;
       this.#running.delete(id);
