@@ -8,6 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Locator, WebSocketRoute, expect
 
 from tests.e2e.conftest import OpenTab, Serve, Tab
+from turnwire_server import tool
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -204,3 +205,21 @@ async def test_a_call_of_a_tool_that_the_page_does_not_know_gets_a_plain_form(
     await plain.get_by_label("Your answer").press("Enter")
     await expect(tab.answers).to_have_text("Thank you.")
     assert shown(simulator) == {"content": "Anna"}
+
+
+async def test_a_server_that_has_a_tool_of_that_name_asks_in_its_own_way(
+    serve: Serve, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    @tool
+    def ask_user(question: str) -> str:
+        """Ask the user by telephone."""
+        return "They are out"
+
+    tab = await open_tab(await serve(ask_user))
+    simulator.program(calling("ask_user", {"question": "Tea?"}), LAST, LAST)
+    await tab.ask("One")
+    await tab.ask("Two")
+    await expect(tab.answers).to_have_text(["Thank you.", "Thank you."])
+    await expect(tab.bubbles).to_have_text(["One", "Two"])
+    await expect(tab.tools.locator(".tool-place")).to_have_text("on the server")
+    await expect(tab.page.locator(".delivery")).to_have_count(0)

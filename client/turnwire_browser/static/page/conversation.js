@@ -6,6 +6,7 @@ import { headline, plain } from "./content.js";
 import { oncePerFrame } from "./frame.js";
 import { Outbox } from "./outbox.js";
 import { remember } from "./storage.js";
+import { QUESTION } from "./tools.js";
 import { Transcript } from "./transcript.js";
 import { firstWords } from "./words.js";
 
@@ -39,6 +40,8 @@ export class OpenConversation {
   #unsubscribe;
   /** @type {string | undefined} The turn, or the key of the message, that the user has stopped. */
   #stopping;
+  /** The tools that go with a send. */
+  #offered = [QUESTION];
   #wasLive = false;
   #isClosed = false;
   /** How many turns there are, and how many have ended, as told last. */
@@ -123,7 +126,7 @@ export class OpenConversation {
     const { key, content, options } = letter;
     this.draw();
     try {
-      const turn = await this.#chat.send(content, { ...options, key });
+      const turn = await this.#send(content, { ...options, key });
       this.#outbox.move(turn.conversation);
       if (this.#stopping === key) this.#cancel(turn.cancel());
       if (!this.#isClosed) this.#around.named(turn.conversation);
@@ -134,6 +137,23 @@ export class OpenConversation {
       this.#around.announcer.say("Your message was not sent");
     }
     this.draw();
+  }
+
+  /**
+   * @param {Content} content
+   * @param {import("../messages.js").SendOptions} options
+   */
+  async #send(content, options) {
+    const offered = this.#offered;
+    try {
+      return await this.#chat.send(content, { ...options, client_tools: offered });
+    } catch (error) {
+      const isOffer = error instanceof TurnwireError && /^client_tools\./.test(error.message);
+      if (!isOffer || offered.length === 0) throw error;
+      // The server has a tool of that name: it asks in its own way.
+      this.#offered = [];
+      return this.#chat.send(content, options);
+    }
   }
 
   /** @param {Promise<unknown>} outcome */

@@ -15,32 +15,38 @@ export function isHandled(name) {
   return name === BROWSER_INFO;
 }
 
-/** @param {Wire} wire */
-export function offerTools(wire) {
-  wire.tool({
-    name: ASK_USER,
-    description:
-      "Ask the user a question and wait for the answer: for a choice or a fact that you need to go " +
-      "on, and only the user has. What can wait is better asked at the end of your reply.",
-    input_schema: {
-      type: "object",
-      properties: {
-        question: {
-          type: "string",
-          description: "The question, in a sentence or two.",
-          examples: ["What shall we drink while we talk?"],
-        },
-        choices: {
-          type: "array",
-          items: { type: "string" },
-          maxItems: 8,
-          description: "Short answers to pick from, if there are obvious ones. Others stay possible.",
-          examples: [["Tea", "Coffee", "Water"]],
-        },
+/** @type {import("../messages.js").ClientTool} */
+export const QUESTION = {
+  name: ASK_USER,
+  description:
+    "Ask the user a question and wait for the answer: for a choice or a fact that you need to go " +
+    "on, and only the user has. What can wait is better asked at the end of your reply.",
+  input_schema: {
+    type: "object",
+    properties: {
+      question: {
+        type: "string",
+        description: "The question, in a sentence or two.",
+        examples: ["What shall we drink while we talk?"],
       },
-      required: ["question"],
+      choices: {
+        type: "array",
+        items: { type: "string" },
+        maxItems: 8,
+        description: "Short answers to pick from, if there are obvious ones. Others stay possible.",
+        examples: [["Tea", "Coffee", "Water"]],
+      },
     },
-  });
+    required: ["question"],
+  },
+};
+
+/**
+ * The tool with a handler; `QUESTION` goes with each send, as long as the server lets it.
+ *
+ * @param {Wire} wire
+ */
+export function offerTools(wire) {
   wire.tool({
     name: BROWSER_INFO,
     description:
