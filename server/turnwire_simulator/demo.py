@@ -1,10 +1,9 @@
 """Answers when nothing is programmed: shows Markdown, thinking, tools and refusals; pure.
 
-What it does hangs on the user's words: the name of an offered tool, or "tool", calls it; "long"
-makes the answer long; "refuse" is refused.
+What it does hangs on the user's words: the name of an offered tool, words of its description, or
+"tool" call it; "long" makes the answer long; "refuse" is refused.
 """
 
-import json
 import re
 from typing import Any
 
@@ -39,7 +38,8 @@ def demo_answer(body: ApiObject) -> Answer:
     if calls:
         names = " and ".join(f"`{call.name}`" for call in calls)
         return _within(body, *items, Text(f"Let me use {names}."), *calls, stop_reason="tool_use")
-    text = MARKDOWN.format(quote=question.strip().replace("\n", "\n> ") or "…")
+    said = "\n".join([*_attached(body), question.strip()]).strip()
+    text = MARKDOWN.format(quote=said.replace("\n", "\n> ") or "…")
     if "long" in _lower_words(question):
         text += "".join(LONG_SECTION.format(number=number + 1) for number in range(LONG_SECTIONS))
     return _within(body, *items, Text(text))
@@ -81,6 +81,12 @@ def _last_words(body: ApiObject) -> str:
     return "\n".join(block["text"] for block in _last_blocks(body) if block["type"] == "text")
 
 
+def _attached(body: ApiObject) -> list[str]:
+    """What the user attached, by its kind."""
+    kinds = (block["type"] for block in _last_blocks(body))
+    return [f"[{kind}]" for kind in kinds if kind in ("image", "document")]
+
+
 def _lower_words(text: str) -> set[str]:
     return set(re.findall(r"[a-z0-9]+", text.lower()))
 
@@ -99,7 +105,8 @@ def _calls(body: ApiObject, question: str) -> list[ToolUse]:
         return []
     said = _lower_words(question)
     named = [tool for tool in tools if _telling(tool["name"]) & said]
-    described = [tool for tool in tools if _telling(tool.get("description") or "") & said]
+    hits = [len(_telling(tool.get("description") or "") & said) for tool in tools]
+    described = [tool for tool, count in zip(tools, hits, strict=True) if count == max(hits) > 0]
     if choice == "tool":
         named = [tool for tool in tools if tool["name"] == body["tool_choice"]["name"]]
     wanted = named[:2] or described[:1]
@@ -115,6 +122,8 @@ def _example(schema: Any, question: str) -> Any:
     for name in ("const", "default"):
         if name in schema:
             return schema[name]
+    if schema.get("examples"):
+        return schema["examples"][0]
     if schema.get("enum"):
         said = question.lower()
         return next(
@@ -129,7 +138,9 @@ def _example(schema: Any, question: str) -> Any:
         case "object":
             properties = schema.get("properties") or {}
             required = schema.get("required") or ()
-            return {name: _example(properties.get(name, {}), question) for name in required}
+            telling = [name for name, value in properties.items() if _has_example(value)]
+            names = dict.fromkeys([*required, *telling])
+            return {name: _example(properties.get(name, {}), question) for name in names}
         case "array":
             return [_example(schema.get("items", {}), question)]
         case "integer":
@@ -141,6 +152,10 @@ def _example(schema: Any, question: str) -> Any:
         case "null":
             return None
     return _subject(question)
+
+
+def _has_example(schema: Any) -> bool:
+    return isinstance(schema, dict) and bool(schema.get("examples"))
 
 
 def _bounded(schema: ApiObject, value: float) -> Any:
@@ -176,6 +191,7 @@ def _report(body: ApiObject, results: list[ApiObject]) -> str:
 
 def _shown(content: str | list[ApiObject]) -> str:
     if isinstance(content, list):
-        parts = (block.get("text") or json.dumps(block) for block in content)
+        # The bytes of an image are nothing to read.
+        parts = (block.get("text") or f"[{block['type']}]" for block in content)
         content = " ".join(parts)
     return " ".join(content.split())

@@ -19,7 +19,11 @@ on your own machine. Everything between it and you is real. You said:
 | say | and see |
 |---|---|
 | `long` | a long answer |
-| the name of a tool | the tool called, and its result used |
+| `the weather in Paris` | a tool at work, and its result used |
+| `send an email` | a call that waits for you to allow, change or deny it |
+| `what time is it here?` | a tool that runs in your browser |
+| `ask me something` | a question that you answer before the turn goes on |
+| the name of a tool | the tool called |
 | `refuse` | a refusal |
 
 ```python

@@ -1,7 +1,9 @@
 """Chromium, the service in a process of its own, and the simulator that answers it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -9,6 +11,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.chromium import ARGUMENTS, require_chromium
 from tests.e2e.service import serving
+from tests.server.service import serving as serving_here
+from tests.server.service import turnwire_over
 from turnwire_simulator import Simulator
 
 __all__: list[str] = []
@@ -16,6 +20,7 @@ __all__: list[str] = []
 TOOLS = Path(__file__).with_name("tools.py")
 
 OpenTab = Callable[..., Awaitable["Tab"]]
+Serve = Callable[..., Awaitable[str]]
 
 expect.set_options(timeout=30_000)
 
@@ -38,6 +43,8 @@ class Tab:
         self.entries = page.locator(".entry-link")
         self.announced = page.locator("#announcer")
         self.banner = page.locator("#banner")
+        self.tools = page.locator(".tool")
+        self.verdicts = page.locator(".tool-verdict:not([hidden])")
 
     async def ask(self, text: str) -> None:
         """Type and send, as a user does."""
@@ -74,6 +81,20 @@ async def address(
     folder = tmp_path_factory.mktemp("service")
     async with serving(simulator.url, folder, "--tools", str(TOOLS)) as address:
         yield address
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def serve(simulator: Simulator) -> AsyncIterator[Serve]:
+    """Serves tools of the test, in this process; gives the address. Wanted before any tab."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(*tools: object, **settings: Any) -> str:
+            turnwire = turnwire_over(
+                simulator, **{"tools": tools, "detach_grace": 30.0, **settings}
+            )
+            return f"http://{await stack.enter_async_context(serving_here(turnwire))}/"
+
+        yield serve
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -15,21 +15,19 @@ _COMMAND = Path(sys.executable).with_name("turnwire")
 
 
 @asynccontextmanager
-async def serving(model_url: str, folder: Path, *flags: str) -> AsyncIterator[str]:
+async def serving(model_url: str | None, folder: Path, *flags: str) -> AsyncIterator[str]:
     """The service's address, while it runs with `folder` as its working directory.
 
-    `model_url` is where the Claude API is, as far as it knows.
+    `model_url` is where the Claude API is, as far as it knows; without one it is the demo.
     """
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
-    environment |= {
-        "ANTHROPIC_API_KEY": "e2e",
-        "ANTHROPIC_BASE_URL": model_url,
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment |= {"PYTHONUNBUFFERED": "1", "HOME": str(folder)}
+    if model_url is not None:
+        environment |= {"ANTHROPIC_API_KEY": "e2e", "ANTHROPIC_BASE_URL": model_url}
     with (folder / "stderr.txt").open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             *(

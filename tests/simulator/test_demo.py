@@ -100,6 +100,25 @@ async def test_a_tool_is_called_when_the_words_suggest_it(
     assert [block.name for block in message.content if block.type == "tool_use"] == called
 
 
+async def test_the_tool_whose_description_fits_best_is_called_with_its_examples(
+    claude: AsyncAnthropic,
+) -> None:
+    schema: Json = {
+        "type": "object",
+        "properties": {
+            "zone": {"type": "string", "examples": ["Oslo"]},
+            "seconds": {"type": "boolean", "examples": [False]},
+            "style": {"type": "string"},
+        },
+        "required": ["zone"],
+    }
+    here: Json = {"name": "local", "description": "The hour near you", "input_schema": schema}
+    message = await ask(claude, messages=[user("Which hour is it near me?")], tools=[CLOCK, here])
+
+    (call,) = [block for block in message.content if block.type == "tool_use"]
+    assert (call.name, call.input) == ("local", {"zone": "Oslo", "seconds": False})
+
+
 async def test_refuse_is_refused(claude: AsyncAnthropic) -> None:
     message = await ask(claude, messages=[user("Please refuse this")])
 

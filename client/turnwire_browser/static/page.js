@@ -7,11 +7,14 @@ import { Bottom } from "./page/bottom.js";
 import { Composer } from "./page/composer.js";
 import { OpenConversation } from "./page/conversation.js";
 import { Drawer } from "./page/drawer.js";
+import { takeDrops } from "./page/drop.js";
 import { byId, icon, setText } from "./page/element.js";
+import { Files } from "./page/files.js";
 import { oncePerFrame } from "./page/frame.js";
 import { Library } from "./page/library.js";
 import { Sidebar } from "./page/sidebar.js";
-import { remember } from "./page/storage.js";
+import { recall, remember } from "./page/storage.js";
+import { offerTools } from "./page/tools.js";
 import { firstWords } from "./page/words.js";
 import { connect } from "./turnwire.js";
 
@@ -19,11 +22,6 @@ const newChat = byId("new-chat", HTMLAnchorElement);
 const title = byId("title", HTMLElement);
 const bottom = new Bottom(byId("scroller", HTMLElement), byId("jump", HTMLButtonElement));
 const announcer = new Announcer(byId("announcer", HTMLElement));
-const composer = new Composer(
-  (text, ifBusy) => conversation.send(text, ifBusy),
-  () => conversation.stop(),
-);
-
 const menu = byId("menu", HTMLButtonElement);
 menu.append(icon("menu"));
 const drawer = new Drawer({
@@ -42,7 +40,24 @@ const sidebar = new Sidebar(byId("conversations", HTMLElement), new Library(toke
   },
 });
 
-const wire = connect(new URL("v1/ws", document.baseURI), { token });
+const wire = connect(new URL("v1/ws", document.baseURI), { token, runner: recall("runner") });
+offerTools(wire);
+// Its id is this tab's over a reload. While the tab is open it is not there for a duplicate to take.
+addEventListener("pageshow", () => remember("runner", ""));
+addEventListener("pagehide", () => remember("runner", wire.runner));
+
+const files = new Files((attachment) => wire.download(attachment));
+const composer = new Composer(
+  (content, ifBusy) => conversation.send(content, ifBusy),
+  () => conversation.stop(),
+  {
+    upload: (file, options) => wire.upload(file, options),
+    maxBytes: () => wire.getSnapshot().welcome?.limits.max_blob_bytes,
+    files,
+  },
+);
+takeDrops(byId("chat", HTMLElement), (dropped) => composer.attach(dropped));
+
 const banner = new Banner(byId("banner", HTMLElement), {
   reconnect: () => wire.reconnect(),
   // Drafts and messages on their way are remembered: a reload loses nothing.
@@ -121,6 +136,7 @@ function open(id) {
     bottom,
     composer,
     announcer,
+    files,
     named: (name) => {
       if (addressed() === name) return;
       setAddress(name, "replace");
@@ -128,10 +144,10 @@ function open(id) {
       sidebar.mark(name);
     },
     moved: refresh,
-    titled: (words) => {
+    titled: (words, isAsked) => {
       words = firstWords(sidebar.title(addressed()) ?? words);
       setText(title, words);
-      const full = words ? `${words} – Turnwire` : "Turnwire";
+      const full = `${isAsked ? "● " : ""}${words ? `${words} – ` : ""}Turnwire`;
       if (document.title !== full) document.title = full;
     },
   });

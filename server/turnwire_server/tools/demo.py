@@ -2,6 +2,9 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from turnwire_server.tools.tool import ToolContext, tool
 
@@ -27,4 +30,30 @@ def clock() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-tools = [weather, clock]
+@tool(approval=True)
+async def send_email(
+    to: Annotated[str, Field(examples=["ada@example.com"])],
+    subject: Annotated[str, Field(examples=["A log is enough"])],
+    text: Annotated[
+        str,
+        Field(
+            examples=[
+                "Dear Ada,\n\nevery conversation is a log here, and every reader a cursor.\n\nYours"
+            ]
+        ),
+    ],
+    context: ToolContext,
+) -> str:
+    """Send an email. (Nothing is sent: this is a demo.)
+
+    Args:
+        to: Address of the recipient.
+        subject: What it is about.
+        text: What it says.
+    """
+    context.progress("finding a stamp")
+    await asyncio.sleep(1)
+    return f"Sent to {to}, if this were not a demo."
+
+
+tools = [weather, clock, send_email]

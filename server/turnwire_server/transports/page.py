@@ -17,7 +17,9 @@ __all__ = ["health_router", "page_router"]
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        # blob: for images whose bytes came with the token: the page fetched them itself.
+        "default-src 'self'; img-src 'self' blob:; base-uri 'self'; form-action 'self';"
+        " frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

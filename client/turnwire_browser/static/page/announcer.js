@@ -1,9 +1,11 @@
-/** Tells users of screen readers that an answer begins and how it ended; never the words of it. */
+/** Tells users of screen readers that an answer begins, what it asks and how it ended; never its words. */
 
+import { questionOf, verdict } from "./asking.js";
 import { setText } from "./element.js";
 import { ending, explain, retryCause } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
+/** @typedef {import("../fold.js").Block} Block */
 
 export class Announcer {
   #turn = "";
@@ -11,6 +13,8 @@ export class Announcer {
   #state = "done";
   /** Ends that are no news: where a turn was taken back, the one before it is the newest again. */
   #told = new Set();
+  /** The call that asks something of the user. */
+  #asked = "";
 
   /** @param {HTMLElement} region an aria-live region */
   constructor(region) {
@@ -24,7 +28,7 @@ export class Announcer {
 
   /** Another conversation is on the screen. */
   forget() {
-    this.#turn = "";
+    this.#turn = this.#asked = "";
     this.say("");
   }
 
@@ -33,9 +37,32 @@ export class Announcer {
    *
    * @param {Turn | undefined} turn
    * @param {boolean} live whether what is new happens now; the past is not announced
+   * @param {Block} [asking] the call in it that waits for the user
    */
-  update(turn, live) {
+  update(turn, live, asking) {
     if (!turn) return;
+    this.#updateState(turn, live);
+    this.#updateAsked(turn, asking);
+  }
+
+  /**
+   * @param {Turn} turn
+   * @param {Block | undefined} asking
+   */
+  #updateAsked(turn, asking) {
+    const asked = asking ? `${asking.tool_id} ${asking.state}` : "";
+    if (asked === this.#asked) return;
+    const before = turn.blocks.find(({ tool_id }) => tool_id === this.#asked.split(" ")[0]);
+    this.#asked = asked;
+    const news = [before && turn.state === "running" ? verdict(before) : "", asking ? demand(asking) : ""];
+    if (news.some(Boolean)) this.say(news.filter(Boolean).join(". "));
+  }
+
+  /**
+   * @param {Turn} turn
+   * @param {boolean} live
+   */
+  #updateState(turn, live) {
     const state = turn.retry ? "retrying" : turn.state;
     const isKnown = turn.turn === this.#turn;
     if (isKnown && state === this.#state) return;
@@ -49,6 +76,12 @@ export class Announcer {
       if (!wasRetrying) this.say("Claude is answering");
     } else if (live) this.say(outcome(turn));
   }
+}
+
+/** @param {Block} asking */
+function demand(asking) {
+  if (asking.state === "waiting") return `Claude asks to use ${asking.tool_name}`;
+  return `Claude asks: ${questionOf(asking)?.question ?? asking.tool_name}`;
 }
 
 /** @param {Turn} turn */

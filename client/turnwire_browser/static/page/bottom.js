@@ -19,6 +19,8 @@ export class Bottom {
     scroller.addEventListener("wheel", (event) => this.#onWheel(event), { passive: true });
     // A panel that the reader opens must stay in sight, though it pushes the bottom away.
     scroller.addEventListener("toggle", () => this.#judge(), { capture: true });
+    // An image has its height only when it is there.
+    scroller.addEventListener("load", () => this.keep(), { capture: true });
     jump.addEventListener("click", () => this.follow());
     new ResizeObserver(() => this.keep()).observe(scroller);
   }

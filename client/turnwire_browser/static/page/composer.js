@@ -1,8 +1,12 @@
-/** Where the user writes: a growing field, drafts that outlive a reload; Send, Queue, Interrupt, Stop. */
+/** Where the user writes: text and files, drafts that outlive a reload; Send, Queue, Interrupt, Stop. */
 
+import { attachmentsOf, contentOf, plain } from "./content.js";
 import { byId, element, icon, setText } from "./element.js";
 import { isComposing, isEnter } from "./keys.js";
 import { recall, remember } from "./storage.js";
+import { ACCEPT, Tray } from "./tray.js";
+
+/** @typedef {import("../messages.js").Content} Content */
 
 /** @typedef {"idle" | "answering" | "stopping"} Activity */
 
@@ -12,12 +16,15 @@ export class Composer {
   /** @type {Activity} */
   #activity = "idle";
   #slot = "new";
+  /** @type {IfBusy | undefined} how to send as soon as all files are there */
+  #waiting;
 
   /**
-   * @param {(text: string, ifBusy: IfBusy) => void} send
+   * @param {(content: Content, ifBusy: IfBusy) => void} send
    * @param {() => void} stop
+   * @param {import("./upload.js").Depot} depot for files
    */
-  constructor(send, stop) {
+  constructor(send, stop, depot) {
     this.onSend = send;
     this.onStop = stop;
     this.form = byId("composer", HTMLFormElement);
@@ -26,6 +33,12 @@ export class Composer {
     this.stopButton = byId("stop", HTMLButtonElement);
     this.stopWord = element("span", {}, "Stop");
     this.meanwhile = byId("meanwhile", HTMLElement);
+    this.tray = new Tray(
+      { list: byId("tray", HTMLElement), note: byId("tray-note", HTMLElement), field: this.field },
+      depot,
+      () => this.#filesChanged(),
+    );
+    this.#attachBy(byId("attach", HTMLButtonElement), byId("files", HTMLInputElement));
     this.sendButton.append(icon("send"));
     this.stopButton.append(element("i", { class: "square", "aria-hidden": "true" }), this.stopWord);
 
@@ -38,12 +51,18 @@ export class Composer {
       this.focus();
     });
     this.field.addEventListener("keydown", (event) => this.#onKey(event));
-    this.field.addEventListener("input", () => this.#changed());
+    this.field.addEventListener("input", () => {
+      this.#wait(undefined);
+      this.#changed();
+    });
     this.stopButton.addEventListener("click", () => this.#stop());
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !isComposing(event)) this.#stop();
+      if (event.key !== "Escape" || isComposing(event)) return;
+      if (this.#waiting) this.#wait(undefined);
+      else this.#stop();
     });
-    this.#changed();
+    document.addEventListener("paste", (event) => this.#onPaste(event));
+    this.#offer();
   }
 
   /**
@@ -52,7 +71,9 @@ export class Composer {
    * @param {string} slot the conversation's id, or "new"
    */
   open(slot) {
+    this.#wait(undefined);
     this.#slot = slot;
+    this.tray.open(slot);
     this.#write(recall(`draft.${slot}`) ?? "");
     this.focus();
   }
@@ -65,17 +86,31 @@ export class Composer {
   rename(slot) {
     remember(`draft.${this.#slot}`, "");
     this.#slot = slot;
+    this.tray.rename(slot);
     this.#changed();
   }
 
   /**
-   * Put a text that was not sent before what is being written.
+   * Put what was not sent before what is being written.
    *
-   * @param {string} text
+   * @param {Content} content
    */
-  putBack(text) {
-    this.#write(this.field.value ? `${text}\n\n${this.field.value}` : text);
+  putBack(content) {
+    this.#wait(undefined);
+    this.tray.putBack(attachmentsOf(content));
+    this.#write([plain(content), this.field.value].filter(Boolean).join("\n\n"));
     this.field.focus();
+  }
+
+  /**
+   * Take files into the message.
+   *
+   * @param {Iterable<File>} files
+   */
+  attach(files) {
+    this.#wait(undefined);
+    this.tray.add(files);
+    this.focus();
   }
 
   /** @param {Activity} activity */
@@ -108,9 +143,52 @@ export class Composer {
   /** @param {IfBusy} ifBusy */
   #submit(ifBusy) {
     const text = this.field.value.trim();
-    if (!text) return;
+    const { state } = this.tray;
+    if (!text && state === "empty") return;
+    this.#wait(state === "uploading" ? ifBusy : undefined);
+    if (state === "uploading") return;
+    if (state === "failed") return this.tray.say("A file was not uploaded: remove it, or try it again.");
+    const content = contentOf(text, this.tray.take());
     this.#write("");
-    this.onSend(text, ifBusy);
+    this.onSend(content, ifBusy);
+  }
+
+  /** @param {IfBusy | undefined} ifBusy undefined: do not, the message has changed */
+  #wait(ifBusy) {
+    this.#waiting = ifBusy;
+    this.tray.say(ifBusy ? "Will be sent when the upload is done." : "");
+  }
+
+  #filesChanged() {
+    const { state } = this.tray;
+    if (this.#waiting && (state === "ready" || state === "failed")) this.#submit(this.#waiting);
+    this.#offer();
+  }
+
+  /**
+   * @param {HTMLButtonElement} button
+   * @param {HTMLInputElement} input
+   */
+  #attachBy(button, input) {
+    button.append(icon("attach"));
+    input.accept = ACCEPT;
+    button.addEventListener("click", () => input.click());
+    input.addEventListener("change", () => {
+      this.attach(input.files ?? []);
+      // The same file may be picked again.
+      input.value = "";
+    });
+  }
+
+  /** @param {ClipboardEvent} event */
+  #onPaste(event) {
+    const isElsewhere = event.target !== this.field && isField(event.target);
+    const files = event.clipboardData?.files ?? [];
+    // Office programs add a picture of the text: it is the text that is meant.
+    const isText = event.clipboardData?.types.includes("text/plain");
+    if (isElsewhere || isText || files.length === 0) return;
+    event.preventDefault();
+    this.attach(files);
   }
 
   #stop() {
@@ -126,7 +204,7 @@ export class Composer {
   /** While an answer is being written, sending is offered as soon as there is something to send. */
   #offer() {
     const isIdle = this.#activity === "idle";
-    const isEmpty = this.field.value.trim() === "";
+    const isEmpty = this.field.value.trim() === "" && this.tray.state === "empty";
     this.sendButton.disabled = isEmpty;
     this.sendButton.hidden = isEmpty && !isIdle;
     this.meanwhile.hidden = isEmpty || isIdle;
@@ -140,4 +218,9 @@ export class Composer {
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
   }
+}
+
+/** @param {EventTarget | null} target */
+function isField(target) {
+  return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
 }

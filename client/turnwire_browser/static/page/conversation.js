@@ -1,17 +1,21 @@
 /** The conversation on the screen: what it shows of its log, what it sends, what it stops. */
 
 import { TurnwireError } from "../turnwire.js";
+import { firstAsked } from "./asking.js";
+import { headline, plain } from "./content.js";
 import { oncePerFrame } from "./frame.js";
 import { Outbox } from "./outbox.js";
 import { remember } from "./storage.js";
+import { QUESTION } from "./tools.js";
 import { Transcript } from "./transcript.js";
-import { firstWords, plain } from "./words.js";
+import { firstWords } from "./words.js";
 
 /** @typedef {import("./composer.js").IfBusy} IfBusy */
 
 /** @typedef {import("../turnwire.js").Wire} Wire */
 /** @typedef {import("../turnwire.js").Conversation} Chat */
 /** @typedef {import("../fold.js").Turn} Turn */
+/** @typedef {import("../messages.js").Content} Content */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
 /**
@@ -21,7 +25,8 @@ import { firstWords, plain } from "./words.js";
  * @property {import("./composer.js").Composer} composer
  * @property {import("./announcer.js").Announcer} announcer
  * @property {(id: string) => void} named it has got its id
- * @property {(title: string) => void} titled
+ * @property {import("./files.js").Files} files
+ * @property {(title: string, isAsked: boolean) => void} titled what it is about; whether it waits for the user
  * @property {() => void} moved a turn has come or ended
  */
 
@@ -30,10 +35,13 @@ export class OpenConversation {
   #chat;
   #outbox;
   #around;
+  #runner;
   #transcript;
   #unsubscribe;
   /** @type {string | undefined} The turn, or the key of the message, that the user has stopped. */
   #stopping;
+  /** The tools that go with a send. */
+  #offered = [QUESTION];
   #wasLive = false;
   #isClosed = false;
   /** How many turns there are, and how many have ended, as told last. */
@@ -47,14 +55,19 @@ export class OpenConversation {
   constructor(wire, id, around) {
     this.#around = around;
     this.#chat = wire.conversation(id);
+    this.#runner = wire.runner;
     this.#outbox = new Outbox(id ?? "new");
     this.#transcript = new Transcript(around.column, {
       regenerate: ({ turn, content = "" }) => this.#replace(turn, content),
-      edit: ({ turn }, text) => this.#replace(turn, text),
+      edit: ({ turn }, content) => this.#replace(turn, content),
       remove: ({ turn }) => this.#cancel(this.#chat.cancel({ turn })),
-      rescue: (text) => around.composer.putBack(text),
+      rescue: (content) => around.composer.putBack(content),
       retry: (key) => this.#post(this.#outbox.retry(key)),
       takeBack: (key) => this.#takeBack(key),
+      decide: (toolId, decision, details) => this.#chat.decide(toolId, decision, details),
+      answer: (toolId, content, isError) => this.#chat.toolOutput(toolId, content, { isError }),
+      runner: this.#runner,
+      files: around.files,
     });
     this.draw = oncePerFrame(() => this.#draw());
     this.#unsubscribe = this.#chat.subscribe(this.draw);
@@ -70,11 +83,11 @@ export class OpenConversation {
   }
 
   /**
-   * @param {string} text
+   * @param {Content} content
    * @param {IfBusy} ifBusy
    */
-  send(text, ifBusy) {
-    this.#post(this.#outbox.add(text, { if_busy: ifBusy }));
+  send(content, ifBusy) {
+    this.#post(this.#outbox.add(content, { if_busy: ifBusy }));
     this.#around.bottom.follow();
   }
 
@@ -99,7 +112,7 @@ export class OpenConversation {
    * Ask in place of a turn, which becomes void with all after it.
    *
    * @param {string} turn
-   * @param {import("../messages.js").Content} content
+   * @param {Content} content
    */
   #replace(turn, content) {
     this.#post(this.#outbox.add(content, { retract: turn }));
@@ -113,7 +126,7 @@ export class OpenConversation {
     const { key, content, options } = letter;
     this.draw();
     try {
-      const turn = await this.#chat.send(content, { ...options, key });
+      const turn = await this.#send(content, { ...options, key });
       this.#outbox.move(turn.conversation);
       if (this.#stopping === key) this.#cancel(turn.cancel());
       if (!this.#isClosed) this.#around.named(turn.conversation);
@@ -124,6 +137,23 @@ export class OpenConversation {
       this.#around.announcer.say("Your message was not sent");
     }
     this.draw();
+  }
+
+  /**
+   * @param {Content} content
+   * @param {import("../messages.js").SendOptions} options
+   */
+  async #send(content, options) {
+    const offered = this.#offered;
+    try {
+      return await this.#chat.send(content, { ...options, client_tools: offered });
+    } catch (error) {
+      const isOffer = error instanceof TurnwireError && /^client_tools\./.test(error.message);
+      if (!isOffer || offered.length === 0) throw error;
+      // The server has a tool of that name: it asks in its own way.
+      this.#offered = [];
+      return this.#chat.send(content, options);
+    }
   }
 
   /** @param {Promise<unknown>} outcome */
@@ -143,7 +173,7 @@ export class OpenConversation {
     const letter = this.#outbox.letters.find((other) => other.key === key);
     this.#outbox.settle((other) => other === key);
     if (letter && !letter.options.retract) {
-      this.#around.composer.putBack(plain(letter.content));
+      this.#around.composer.putBack(letter.content);
     } else if (letter) {
       remember(`edit.${letter.options.retract}`, plain(letter.content));
     }
@@ -169,9 +199,10 @@ export class OpenConversation {
     this.#transcript.update(turns, letters, this.#wasLive);
     this.#transcript.say(saying(turns.length + letters.length > 0, state, error));
     this.#transcript.sayGone(turns.length > 0 && error?.code === "unknown_conversation");
-    announcer.update(current(turns), this.#wasLive);
+    const asking = firstAsked(current(turns), this.#runner);
+    announcer.update(current(turns), this.#wasLive, asking);
     composer.show(this.#activity());
-    titled(firstWords(plain(turns[0]?.content ?? letters[0]?.content)));
+    titled(firstWords(headline(turns[0]?.content ?? letters[0]?.content)), asking !== undefined);
     bottom.keep();
     this.#wasLive ||= state === "live" || state === "new";
     const count = `${known.length} ${known.filter(({ done }) => done).length}`;

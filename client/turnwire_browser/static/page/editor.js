@@ -10,15 +10,16 @@ export class Editor {
   /**
    * @param {string} turn whose message it is; names the draft
    * @param {string} text
-   * @param {{ send(text: string): void, leave(): void }} actions
+   * @param {{ mayBeEmpty: boolean, send(text: string): void, leave(): void }} options
+   *   `mayBeEmpty`: something is attached, which is enough
    */
-  constructor(turn, text, { send, leave }) {
+  constructor(turn, text, { mayBeEmpty, send, leave }) {
     this.#draft = `edit.${turn}`;
     this.field = element("textarea", { rows: 2, dir: "auto", "aria-label": "Edit your message" });
     this.field.value = recall(this.#draft) ?? text;
     const finish = () => {
       const edited = this.field.value.trim();
-      if (!edited) return;
+      if (!edited && !mayBeEmpty) return;
       remember(this.#draft, "");
       send(edited);
     };

@@ -1,5 +1,6 @@
 /** Messages that the log does not show yet, kept over a reload; knows no connection and no page. */
 
+import { randomId } from "../random.js";
 import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../messages.js").Content} Content */
@@ -33,7 +34,7 @@ export class Outbox {
    */
   add(content, options) {
     /** @type {Letter} */
-    const letter = { key: randomKey(), content, options, state: "sending" };
+    const letter = { key: randomId(), content, options, state: "sending" };
     this.#set([...this.letters, letter]);
     return letter;
   }
@@ -50,7 +51,7 @@ export class Outbox {
     if (!old) return undefined;
     /** @type {Letter} */
     const letter = {
-      key: old.code === "key_reused" ? randomKey() : key,
+      key: old.code === "key_reused" ? randomId() : key,
       content: old.content,
       options: old.code === "unknown_turn" ? {} : old.options,
       state: "sending",
@@ -110,10 +111,4 @@ function parsed(text) {
   } catch {
     return [];
   }
-}
-
-/** 128 random bits; crypto.randomUUID is missing on pages served over plain http. */
-function randomKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,15 +1,17 @@
-/** The view of a user's message: its text, its edit in place, and that it waits, where it does. */
+/** The view of a user's message: what it says, its edit in place, and that it waits, where it does. */
 
+import { AttachmentsView } from "./attachment.js";
+import { attachmentsOf, contentOf, plain } from "./content.js";
 import { Editor } from "./editor.js";
 import { element, icon, setText } from "./element.js";
-import { plain } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
+/** @typedef {import("../messages.js").Content} Content */
 
 /**
  * @typedef {object} TurnActions What a reader can do with a turn.
  * @property {(turn: Turn) => void} regenerate ask it again
- * @property {(turn: Turn, text: string) => void} edit ask this in its place
+ * @property {(turn: Turn, content: Content) => void} edit ask this in its place
  * @property {(turn: Turn) => void} remove take it back, while it waits
  */
 
@@ -20,9 +22,13 @@ export class QuestionView {
   /** @type {Editor | undefined} */
   #editor;
 
-  /** @param {TurnActions} actions */
-  constructor(actions) {
+  /**
+   * @param {TurnActions} actions
+   * @param {import("./files.js").Files} files
+   */
+  constructor(actions, files) {
     this.#actions = actions;
+    this.attachments = new AttachmentsView(files);
     this.bubble = element("div", { class: "bubble", dir: "auto" });
     this.edit = element(
       "button",
@@ -38,14 +44,25 @@ export class QuestionView {
       element("button", { type: "button", onclick: remove }, "Remove"),
     );
     this.tools = element("div", { class: "question-tools" }, this.edit);
-    this.element = element("div", { class: "question" }, this.bubble, this.tools, this.waiting);
+    this.element = element(
+      "div",
+      { class: "question" },
+      this.attachments.element,
+      this.bubble,
+      this.tools,
+      this.waiting,
+    );
   }
 
   /** @param {Turn} turn */
   update(turn) {
     const last = this.#turn;
     this.#turn = turn;
-    if (turn.content !== last?.content) setText(this.bubble, plain(turn.content));
+    if (turn.content !== last?.content) {
+      setText(this.bubble, plain(turn.content));
+      this.bubble.hidden = this.bubble.textContent === "";
+      this.attachments.update(attachmentsOf(turn.content));
+    }
     if (turn.at && turn.at !== last?.at) this.bubble.title = new Date(turn.at).toLocaleString();
     this.waiting.hidden = turn.state !== "queued";
     this.edit.hidden = turn.state === "queued";
@@ -60,10 +77,12 @@ export class QuestionView {
       this.element.classList.remove("editing");
       this.edit.focus();
     };
+    const attachments = attachmentsOf(turn.content);
     this.#editor = new Editor(turn.turn, plain(turn.content), {
+      mayBeEmpty: attachments.length > 0,
       send: (text) => {
         close();
-        this.#actions.edit(this.#turn ?? turn, text);
+        this.#actions.edit(this.#turn ?? turn, contentOf(text, attachments));
       },
       leave: close,
     });
@@ -72,9 +91,15 @@ export class QuestionView {
     this.#editor.focus();
   }
 
-  /** The text that is being edited and has not been sent. @returns {string | undefined} */
+  /** What is being edited and has not been sent. @returns {Content | undefined} */
   get unsent() {
     const text = this.#editor?.field.value.trim();
-    return text && text !== plain(this.#turn?.content) ? text : undefined;
+    if (!text || text === plain(this.#turn?.content)) return undefined;
+    return contentOf(text, attachmentsOf(this.#turn?.content));
+  }
+
+  /** Give up what is held. */
+  remove() {
+    this.attachments.remove();
   }
 }

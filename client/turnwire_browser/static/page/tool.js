@@ -1,34 +1,63 @@
 /** The view of one tool call: a stop on the answer's time line; knows no turn and runs nothing. */
 
-import { copyButton } from "./copy.js";
+import { ApprovalView } from "./approval.js";
+import { asks, isEdited, questionOf, verdict } from "./asking.js";
 import { element, setText } from "./element.js";
-import { duration, plain } from "./words.js";
+import { Folded } from "./folded.js";
+import { InquiryView } from "./inquiry.js";
+import { ProgressView } from "./progress.js";
+import { ResultView } from "./result.js";
+import { duration } from "./words.js";
 
 /** @typedef {import("../fold.js").Block} Block */
 
-const SHORT_LINES = 4;
-const SHORT_CHARACTERS = 320;
+/**
+ * @typedef {object} CallActions What a reader can do with a call.
+ * @property {import("./approval.js").Decide} decide
+ * @property {import("./inquiry.js").Answer} answer
+ * @property {string} runner this tab's: it answers the calls that name it
+ * @property {import("./files.js").Files} files
+ */
 
 /** @type {Record<string, string>} */
 const PLACES = { server: "on the server", client: "in a client", provider: "at Anthropic" };
 
 export class ToolView {
+  #actions;
   /** @type {Block | undefined} */
   #block;
-  /** @type {NonNullable<Block["result"]> | undefined} */
-  #result;
+  /** @type {ReturnType<typeof asks>} */
+  #asked;
+  /** @type {ApprovalView | InquiryView | undefined} */
+  #card;
 
-  constructor() {
+  /** @param {CallActions} actions */
+  constructor(actions) {
+    this.#actions = actions;
     this.name = element("code", { class: "tool-name", dir: "auto" });
     this.place = element("span", { class: "tool-place" });
     this.state = element("span", { class: "tool-state" });
-    this.input = fold("Input", () => inputText(this.#block));
-    this.result = element("div", { class: "tool-result" });
+    this.question = element("p", { class: "tool-question", dir: "auto", hidden: true });
+    this.verdict = element("p", { class: "tool-verdict", dir: "auto", hidden: true });
+    this.input = new Folded("Input", () => inputText(this.#block));
+    this.original = new Folded("Input that Claude gave", () => given(this.#block));
+    this.progress = new ProgressView();
+    this.result = new ResultView(actions.files);
+    this.body = element(
+      "div",
+      { class: "tool-body" },
+      this.question,
+      this.verdict,
+      this.input.element,
+      this.original.element,
+      this.progress.element,
+      this.result.element,
+    );
     this.element = element(
       "section",
-      { class: "tool", "aria-label": "Tool call" },
+      { class: "tool", "aria-label": "Tool call", tabindex: -1 },
       element("div", { class: "tool-row" }, this.name, this.place, this.state),
-      element("div", { class: "tool-body" }, this.input.element, this.result),
+      this.body,
     );
   }
 
@@ -38,16 +67,55 @@ export class ToolView {
    */
   update(block, ended) {
     this.#block = block;
-    const { state, words } = condition(block, ended);
+    const asked = ended ? undefined : asks(block, this.#actions.runner);
+    const { state, words } = condition(block, ended, asked);
     this.element.dataset.state = state;
     setText(this.name, block.tool_name ?? "tool");
-    setText(this.place, PLACES[block.runs_on ?? ""] ?? "");
+    setText(this.place, this.#place(block));
     setText(this.state, words);
+    const { question = "" } = questionOf(block) ?? {};
+    setText(this.question, question);
+    this.question.hidden = question === "";
+    setText(this.verdict, verdict(block));
+    this.verdict.hidden = this.verdict.textContent === "";
     this.input.refresh();
-    if (block.result !== this.#result) {
-      this.#result = block.result;
-      this.result.replaceChildren(...(block.result ? [resultView(block.result)] : []));
-    }
+    this.original.element.hidden = !isEdited(block);
+    this.original.refresh();
+    this.progress.update(state === "active" ? block.progress : undefined);
+    this.result.update(block.decision === "deny" ? undefined : block.result);
+    this.#ask(block, asked);
+    // Once is enough.
+    this.input.element.hidden = this.#card !== undefined || question !== "";
+  }
+
+  /** Give up what still ticks and what is held. */
+  remove() {
+    this.#card?.remove();
+    this.result.remove();
+    this.element.remove();
+  }
+
+  /** @param {Block} block */
+  #place({ runs_on, runner }) {
+    const isHere = runner !== undefined && runner === this.#actions.runner;
+    return isHere ? "in this tab" : (PLACES[runs_on ?? ""] ?? "");
+  }
+
+  /**
+   * @param {Block} block
+   * @param {ReturnType<typeof asks>} asked
+   */
+  #ask(block, asked) {
+    if (asked === this.#asked) return;
+    this.#asked = asked;
+    const hadFocus = this.#card?.element.contains(document.activeElement);
+    this.#card?.remove(true);
+    this.#card = undefined;
+    if (asked === "decision") this.#card = new ApprovalView(block, this.#actions.decide);
+    if (asked === "answer") this.#card = new InquiryView(block, this.#actions.answer);
+    if (this.#card) this.body.append(this.#card.element);
+    // Who answered by the keyboard goes on from here, not from the top of the page.
+    if (hadFocus) this.element.focus({ preventScroll: true });
   }
 }
 
@@ -56,20 +124,21 @@ export class ToolView {
  *
  * @param {Block} block
  * @param {boolean} ended
+ * @param {ReturnType<typeof asks>} asked
  */
-function condition(block, ended) {
-  if (block.result) {
-    const took = block.result.duration_ms ? ` · ${duration(block.result.duration_ms)}` : "";
-    return block.result.is_error
+function condition({ result, state, decision }, ended, asked) {
+  if (decision === "deny") return { state: "denied", words: "Denied" };
+  if (result) {
+    const took = result.duration_ms ? ` · ${duration(result.duration_ms)}` : "";
+    return result.is_error
       ? { state: "failed", words: `Failed${took}` }
       : { state: "done", words: `Done${took}` };
   }
   if (ended) return { state: "stopped", words: "Did not finish" };
-  if (block.state === "waiting") return { state: "waiting", words: "Waits for approval" };
-  if (block.state === "executing") {
-    return { state: "active", words: block.progress?.message || "Running…" };
-  }
-  return { state: "active", words: "Preparing…" };
+  if (asked === "decision") return { state: "waiting", words: "Waits for you" };
+  if (asked === "answer") return { state: "waiting", words: "Waits for you" };
+  if (asked === "elsewhere") return { state: "waiting", words: "Asked in another tab" };
+  return { state: "active", words: state === "executing" ? "Running…" : "Preparing…" };
 }
 
 /**
@@ -78,7 +147,15 @@ function condition(block, ended) {
  * @param {Block | undefined} block
  */
 function inputText(block) {
-  if (block?.input) return JSON.stringify(block.input, null, 2);
+  return block?.input ? JSON.stringify(block.input, null, 2) : given(block);
+}
+
+/**
+ * The input as the model gave it.
+ *
+ * @param {Block | undefined} block
+ */
+function given(block) {
   const partial = block?.partial_json ?? "";
   if (!block?.complete) return partial;
   try {
@@ -86,35 +163,4 @@ function inputText(block) {
   } catch {
     return partial;
   }
-}
-
-/** @param {NonNullable<Block["result"]>} result */
-function resultView(result) {
-  const text = plain(result.content);
-  const lines = text.split("\n").length;
-  if (lines <= SHORT_LINES && text.length <= SHORT_CHARACTERS) {
-    return element("pre", { class: "tool-text", dir: "auto" }, text || "(empty)");
-  }
-  const size = lines > 1 ? `${lines} lines` : `${text.length.toLocaleString("en")} characters`;
-  return fold(`Result, ${size}`, () => text).element;
-}
-
-/**
- * A folded text, which is only made when somebody opens it.
- *
- * @param {string} title
- * @param {() => string} read
- */
-function fold(title, read) {
-  const text = element("pre", { class: "tool-text", dir: "auto", tabindex: 0 });
-  const details = element(
-    "details",
-    { ontoggle: refresh },
-    element("summary", {}, title),
-    element("div", { class: "tool-open" }, text, copyButton(`Copy ${title}`, read)),
-  );
-  function refresh() {
-    if (details.open) setText(text, read());
-  }
-  return { element: details, refresh };
 }

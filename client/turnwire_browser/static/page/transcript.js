@@ -1,20 +1,23 @@
 /** The column of turns, then the messages still on their way; draws only what has changed. */
 
+import { AttachmentsView } from "./attachment.js";
+import { attachmentsOf, plain } from "./content.js";
 import { element, setText } from "./element.js";
 import { TurnView } from "./turn.js";
-import { explain, plain } from "./words.js";
+import { explain } from "./words.js";
 
 /** @typedef {import("../fold.js").Turn} Turn */
+/** @typedef {import("../messages.js").Content} Content */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
 /**
  * @typedef {object} LetterActions
  * @property {(key: string) => void} retry send that message once more
  * @property {(key: string) => void} takeBack put that message back where it was written
- * @property {(text: string) => void} rescue keep a text whose place is gone
+ * @property {(content: Content) => void} rescue keep what was written where its place is gone
  */
 
-/** @typedef {LetterActions & import("./question.js").TurnActions} Actions */
+/** @typedef {LetterActions & import("./turn.js").TurnActions} Actions */
 
 export class Transcript {
   /** @type {readonly Turn[]} */
@@ -23,6 +26,8 @@ export class Transcript {
   #arranged = [];
   /** @type {readonly Letter[]} */
   #letters = [];
+  /** @type {AttachmentsView[]} of the letters */
+  #attached = [];
   /** @type {Map<string, TurnView>} */
   #views = new Map();
 
@@ -92,6 +97,7 @@ export class Transcript {
   /** Leave the page to another transcript. */
   close() {
     for (const view of this.#views.values()) view.remove();
+    for (const view of this.#attached) view.remove();
   }
 
   /**
@@ -127,13 +133,20 @@ export class Transcript {
   /** @param {readonly Letter[]} letters */
   #updateLetters(letters) {
     this.#letters = letters;
+    const old = this.#attached;
+    this.#attached = [];
     this.letters.replaceChildren(...letters.map((letter) => this.#letter(letter)));
+    for (const view of old) view.remove();
   }
 
   /** @param {Letter} letter */
   #letter(letter) {
     const { key, content, options, state } = letter;
-    const bubble = element("div", { class: "bubble", dir: "auto" }, plain(content));
+    const text = plain(content);
+    const bubble = element("div", { class: "bubble", dir: "auto", hidden: !text }, text);
+    const attachments = new AttachmentsView(this.actions.files);
+    attachments.update(attachmentsOf(content));
+    this.#attached.push(attachments);
     const status = element("div", { class: "delivery" });
     if (state === "sending") {
       status.append(element("span", { class: "late" }, "Sending…"));
@@ -150,7 +163,8 @@ export class Transcript {
         element("button", { type: "button", onclick: takeBack }, options.retract ? "Cancel" : "Edit"),
       );
     }
-    return element("article", { class: "turn", "data-state": state }, bubble, status);
+    const parts = [attachments.element, bubble, status];
+    return element("article", { class: "turn", "data-state": state }, ...parts);
   }
 }
 

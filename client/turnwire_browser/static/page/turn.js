@@ -11,6 +11,7 @@ import { retryCause } from "./words.js";
 /** @typedef {import("../fold.js").Turn} Turn */
 /** @typedef {import("../fold.js").Block} Block */
 /** @typedef {{ block: Block, view: TextView | ThinkingView | ToolView }} Shown */
+/** @typedef {import("./question.js").TurnActions & import("./tool.js").CallActions} TurnActions */
 
 export class TurnView {
   /** @type {Turn | undefined} */
@@ -18,10 +19,10 @@ export class TurnView {
   /** @type {Shown[]} */
   #shown = [];
 
-  /** @param {import("./question.js").TurnActions} actions */
+  /** @param {TurnActions} actions */
   constructor(actions) {
     this.actions = actions;
-    this.question = new QuestionView(actions);
+    this.question = new QuestionView(actions, actions.files);
     this.blocks = element("div", { class: "blocks" });
     this.working = element("div", { class: "working", hidden: true }, dots());
     this.retry = element("p", { class: "retry", hidden: true });
@@ -57,9 +58,11 @@ export class TurnView {
     }
   }
 
-  /** Give up what still ticks. */
+  /** Give up what still ticks and what is held. */
   remove() {
     this.countdown.stop();
+    this.#dropFrom(0);
+    this.question.remove();
     this.element.remove();
   }
 
@@ -74,7 +77,7 @@ export class TurnView {
       if (shown && !isSame(shown.block, block)) this.#dropFrom(index);
       const kept = this.#shown[index];
       if (!kept) {
-        const view = viewOf(block, live);
+        const view = viewOf(block, live, this.actions);
         this.#shown.push({ block, view });
         this.blocks.append(view.element);
         view.update(block, ended);
@@ -88,7 +91,10 @@ export class TurnView {
 
   /** @param {number} index */
   #dropFrom(index) {
-    for (const { view } of this.#shown.splice(index)) view.element.remove();
+    for (const { view } of this.#shown.splice(index)) {
+      if (view instanceof ToolView) view.remove();
+      else view.element.remove();
+    }
   }
 
   /** @param {Turn["retry"]} retry */
@@ -107,9 +113,10 @@ export class TurnView {
 /**
  * @param {Block} block
  * @param {boolean} live
+ * @param {TurnActions} actions
  */
-function viewOf(block, live) {
-  if (block.type === "tool") return new ToolView();
+function viewOf(block, live, actions) {
+  if (block.type === "tool") return new ToolView(actions);
   return block.type === "thinking" ? new ThinkingView(live && !block.complete) : new TextView();
 }
 

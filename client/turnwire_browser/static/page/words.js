@@ -53,8 +53,8 @@ const EXPLANATIONS = {
     remedy: "Wait for the answer or stop it, then try again.",
   },
   too_large: {
-    title: "This message is too long.",
-    remedy: "Shorten it, or send it in parts.",
+    title: "This message is too large.",
+    remedy: "Shorten it, send it in parts, or attach less.",
   },
   too_many: {
     title: "Too many messages at once.",
@@ -158,20 +158,27 @@ export function duration(milliseconds) {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+/**
+ * How long somebody has to answer.
+ *
+ * @param {number} seconds
+ */
+export function timeLeft(seconds) {
+  if (seconds <= 0) return "";
+  const ticking = String(seconds % 60).padStart(2, "0");
+  return seconds < 6000 ? `${Math.floor(seconds / 60)}:${ticking} left` : "";
+}
+
+/** @param {number} bytes */
+export function fileSize(bytes) {
+  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 999_500) return `${Math.round(bytes / 1000)} kB`;
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
 /** @param {number} usd */
 export function cost(usd) {
   return usd < 0.01 ? `$${usd.toFixed(4)}` : `$${usd.toFixed(2)}`;
-}
-
-/**
- * The plain text of a message's content.
- *
- * @param {import("../messages.js").Content | undefined} content
- */
-export function plain(content) {
-  if (content === undefined) return "";
-  if (typeof content === "string") return content;
-  return content.flatMap((block) => (block.type === "text" ? [block.text] : [])).join("\n\n");
 }
 
 /**

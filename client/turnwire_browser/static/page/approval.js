@@ -1,0 +1,195 @@
+/** The card of a call that waits to be allowed: its input, and Allow, Edit, Deny. Runs nothing. */
+
+import { refusalOf } from "./asking.js";
+import { element, setText } from "./element.js";
+import { Countdown } from "./frame.js";
+import { inputView } from "./input.js";
+import { isEnter, takesEscape } from "./keys.js";
+import { recall, remember } from "./storage.js";
+import { timeLeft } from "./words.js";
+
+/** @typedef {import("../fold.js").Block} Block */
+
+/**
+ * @typedef {(
+ *   toolId: string,
+ *   decision: "allow" | "deny",
+ *   details?: { input?: Record<string, unknown>, reason?: string },
+ * ) => Promise<void>} Decide rejects with TurnwireError
+ */
+
+const MAX_REASON_CHARACTERS = 4096;
+
+export class ApprovalView {
+  #block;
+  #decide;
+  #draft;
+  #countdown;
+  /** @type {HTMLElement | undefined} where something is being written */
+  #field;
+
+  /**
+   * @param {Block} block that waits
+   * @param {Decide} decide
+   */
+  constructor(block, decide) {
+    this.#block = block;
+    this.#decide = decide;
+    this.#draft = `input.${block.tool_id}`;
+    const left = element("span", { class: "card-time", "aria-hidden": "true" });
+    this.input = element("div", {}, inputView(block.input ?? {}));
+    this.problem = element("p", { class: "card-problem", role: "alert", hidden: true });
+    this.panel = element("div", { class: "card-panel" });
+    const title = element("h3", {}, "Allow this call?");
+    this.element = element(
+      "div",
+      { class: "card", role: "group", "aria-label": `Allow ${block.tool_name}?` },
+      element("div", { class: "card-head" }, title, left),
+      this.input,
+      this.panel,
+      this.problem,
+    );
+    this.#countdown = new Countdown(left, timeLeft);
+    if (block.expires_at) this.#countdown.until(Date.parse(block.expires_at));
+    if (recall(this.#draft) === undefined) this.#ask();
+    else this.#edit();
+  }
+
+  /** @param {boolean} [isOver] whether it waits no more: what was being written is of no use then */
+  remove(isOver) {
+    if (isOver) remember(this.#draft, "");
+    this.#countdown.stop();
+    this.element.remove();
+  }
+
+  /** @param {"edit" | "deny"} [from] what was left: the focus goes back to its button */
+  #ask(from) {
+    const edit = button("Edit…", () => this.#edit(true));
+    const deny = button("Deny…", () => this.#deny());
+    this.#show(button("Allow", () => this.#send("allow"), "primary"), edit, deny);
+    if (from) (from === "edit" ? edit : deny).focus();
+  }
+
+  /** @param {boolean} [focuses] */
+  #edit(focuses) {
+    const before = JSON.stringify(this.#block.input ?? {}, null, 2);
+    const field = element("textarea", {
+      class: "card-json",
+      "aria-label": "Input, as JSON",
+      spellcheck: "false",
+      rows: Math.min(14, before.split("\n").length + 1),
+    });
+    field.value = recall(this.#draft) ?? before;
+    const allow = () => {
+      const input = parsed(field.value);
+      field.setAttribute("aria-invalid", String(typeof input === "string"));
+      if (typeof input === "string") this.#tell(input, field);
+      else void this.#send("allow", { input });
+    };
+    field.addEventListener("input", () => {
+      remember(this.#draft, field.value);
+      field.removeAttribute("aria-invalid");
+      this.#tell("");
+    });
+    this.#show(
+      field,
+      button("Allow as edited", allow, "primary"),
+      button("Cancel", () => this.#back("edit")),
+    );
+    this.#writeIn(field, "edit");
+    this.input.hidden = true;
+    if (focuses) field.focus();
+  }
+
+  #deny() {
+    const field = element("input", {
+      "aria-label": "Why not? Claude is told; may be empty",
+      placeholder: "Why not? (Claude is told; may be empty)",
+      maxlength: MAX_REASON_CHARACTERS,
+      dir: "auto",
+    });
+    const deny = () => this.#send("deny", { reason: field.value.trim() || undefined });
+    field.addEventListener("keydown", (event) => {
+      if (isEnter(event)) void deny();
+    });
+    this.#show(field, button("Deny", deny, "danger"), button("Cancel", () => this.#back("deny")));
+    this.#writeIn(field, "deny");
+    field.focus();
+  }
+
+  /** @param {"edit" | "deny"} from */
+  #back(from) {
+    remember(this.#draft, "");
+    this.#ask(from);
+  }
+
+  /** @param {...HTMLElement} parts */
+  #show(...parts) {
+    this.panel.replaceChildren(...parts);
+    this.panel.onkeydown = null;
+    this.#field = undefined;
+    this.input.hidden = false;
+    this.#tell("");
+  }
+
+  /**
+   * @param {HTMLElement} field
+   * @param {"edit" | "deny"} from
+   */
+  #writeIn(field, from) {
+    this.#field = field;
+    this.panel.onkeydown = (event) => {
+      if (takesEscape(event)) this.#back(from);
+    };
+    this.element.scrollIntoView({ block: "nearest" });
+  }
+
+  /**
+   * @param {string} problem none: ""
+   * @param {HTMLElement} [field] that is to be corrected
+   */
+  #tell(problem, field) {
+    setText(this.problem, problem);
+    this.problem.hidden = problem === "";
+    field?.focus();
+  }
+
+  /**
+   * @param {"allow" | "deny"} decision
+   * @param {{ input?: Record<string, unknown>, reason?: string }} [details]
+   */
+  async #send(decision, details = {}) {
+    if (this.element.ariaBusy === "true") return;
+    this.element.ariaBusy = "true";
+    this.#tell("");
+    const { tool_id = "" } = this.#block;
+    const refusal = await refusalOf(this.#decide(tool_id, decision, details));
+    // Taken, it stays as it is until the log tells what was decided, by whomever.
+    if (refusal === undefined) return;
+    this.element.ariaBusy = "false";
+    this.#tell(refusal, this.#field);
+  }
+}
+
+/**
+ * @param {string} text
+ * @returns {Record<string, unknown> | string} what is wrong with it
+ */
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject ? value : "The input must be a JSON object: { … }";
+  } catch (error) {
+    return `This is not JSON: ${/** @type {Error} */ (error).message}`;
+  }
+}
+
+/**
+ * @param {string} words
+ * @param {() => void} onclick
+ * @param {string} [kind]
+ */
+function button(words, onclick, kind) {
+  return element("button", { type: "button", class: kind, onclick }, words);
+}

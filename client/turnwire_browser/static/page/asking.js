@@ -1,0 +1,108 @@
+/** What a tool call asks of the people who follow it, and how their answer is taken; knows no view. */
+
+import { TurnwireError } from "../turnwire.js";
+import { ASK_USER, isHandled } from "./tools.js";
+
+/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../fold.js").Turn} Turn */
+
+/**
+ * What a call waits for: a `decision` of anybody, an `answer` in this tab, or one `elsewhere`;
+ * undefined: nothing.
+ *
+ * @param {Block} block
+ * @param {string} runner this tab's
+ * @returns {"decision" | "answer" | "elsewhere" | undefined}
+ */
+export function asks({ state, decision, runs_on, runner: whose, tool_name = "" }, runner) {
+  if (state === "waiting") return decision === undefined ? "decision" : undefined;
+  if (state !== "executing" || runs_on !== "client" || isHandled(tool_name)) return undefined;
+  if (whose === runner) return "answer";
+  return tool_name === ASK_USER ? "elsewhere" : undefined;
+}
+
+/**
+ * The first call of a turn that waits for the user here.
+ *
+ * @param {Turn | undefined} turn
+ * @param {string} runner this tab's
+ */
+export function firstAsked(turn, runner) {
+  if (turn?.state !== "running") return undefined;
+  return turn.blocks.find((block) => ["decision", "answer"].includes(asks(block, runner) ?? ""));
+}
+
+/**
+ * The question of a call that asks the user one, with the answers it suggests.
+ *
+ * @param {Block} block
+ * @returns {{ question: string, choices: string[] } | undefined}
+ */
+export function questionOf({ tool_name, input }) {
+  if (tool_name !== ASK_USER || typeof input?.question !== "string") return undefined;
+  const choices = Array.isArray(input.choices) ? input.choices : [];
+  return { question: input.question, choices: choices.filter((choice) => typeof choice === "string") };
+}
+
+/** Somebody else was faster, or the turn has ended: the log says so, there is nothing to tell. */
+const OVER = new Set(["already_decided", "unknown_tool_call"]);
+
+/**
+ * Why an answer was refused, in words; undefined: it was taken, or is needed no more.
+ *
+ * @param {Promise<void>} answering
+ * @returns {Promise<string | undefined>}
+ */
+export async function refusalOf(answering) {
+  try {
+    await answering;
+  } catch (error) {
+    if (!(error instanceof TurnwireError)) throw error;
+    // The server names the field first: there is only one.
+    return OVER.has(error.code) ? undefined : error.message.replace(/^(input|content|reason): /, "");
+  }
+  return undefined;
+}
+
+/**
+ * What was decided about a call, where somebody had to; else "".
+ *
+ * @param {Block} block
+ */
+export function verdict(block) {
+  const why = block.reason ? `: ${block.reason}` : "";
+  if (block.decision === "deny") return `Denied${why}`;
+  if (block.decision !== "allow") return "";
+  return `${isEdited(block) ? "Allowed with a changed input" : "Allowed"}${why}`;
+}
+
+/**
+ * Whether somebody changed the input that the model gave.
+ *
+ * @param {Block} block
+ */
+export function isEdited({ decision, input, partial_json }) {
+  if (decision !== "allow") return false;
+  try {
+    return !isSame(JSON.parse(partial_json || "{}"), input);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether two JSON values are equal; the order of names does not count.
+ *
+ * @param {any} one
+ * @param {any} other
+ * @returns {boolean}
+ */
+function isSame(one, other) {
+  if (typeof one !== "object" || typeof other !== "object" || !one || !other) return one === other;
+  const names = Object.keys(one);
+  return (
+    Array.isArray(one) === Array.isArray(other) &&
+    names.length === Object.keys(other).length &&
+    names.every((name) => name in other && isSame(one[name], other[name]))
+  );
+}

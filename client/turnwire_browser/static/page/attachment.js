@@ -1,0 +1,168 @@
+/** The views of an image and of a document that belong to a message or a result. */
+
+import { nameOf } from "./content.js";
+import { element, icon, setText } from "./element.js";
+import { fileSize } from "./words.js";
+
+/** @typedef {import("./content.js").Attachment} Attachment */
+/** @typedef {import("./files.js").Files} Files */
+
+/** Several of them, drawn anew when they are others. */
+export class AttachmentsView {
+  /** @type {readonly Attachment[]} */
+  #shown = [];
+  /** @type {{ element: HTMLElement, remove(): void }[]} */
+  #views = [];
+
+  /** @param {Files} files */
+  constructor(files) {
+    this.files = files;
+    this.element = element("div", { class: "attachments", hidden: true });
+  }
+
+  /** @param {readonly Attachment[]} attachments */
+  update(attachments) {
+    if (sameFiles(attachments, this.#shown)) return;
+    const old = this.#views;
+    this.#shown = attachments;
+    this.#views = attachments.map((attachment) => viewOf(attachment, this.files));
+    this.element.hidden = attachments.length === 0;
+    this.element.replaceChildren(...this.#views.map((view) => view.element));
+    for (const view of old) view.remove();
+  }
+
+  remove() {
+    this.update([]);
+  }
+}
+
+/** An image: loading, shown (a click opens it in full), or failed with a way to try again. */
+class ImageView {
+  #attachment;
+  #files;
+  #isOpen = false;
+  /** A long conversation has many: only those that are scrolled to are fetched. */
+  #seen;
+
+  /**
+   * @param {Attachment} attachment
+   * @param {Files} files
+   */
+  constructor(attachment, files) {
+    this.#attachment = attachment;
+    this.#files = files;
+    const failed = () => this.#become("failed");
+    this.image = element("img", {
+      alt: nameOf(attachment),
+      onload: () => this.#become("shown"),
+      onerror: failed,
+    });
+    this.link = element("a", { target: "_blank", title: "Open in full" }, this.image);
+    this.note = element("span", { class: "picture-note" });
+    this.again = element("button", { type: "button", onclick: () => void this.#load() }, "Try again");
+    this.element = element("figure", { class: "picture" }, this.link, this.note, this.again);
+    this.#become("loading");
+    const seen = (/** @type {IntersectionObserverEntry[]} */ entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      this.#seen.disconnect();
+      void this.#load();
+    };
+    this.#seen = new IntersectionObserver(seen);
+    this.#seen.observe(this.element);
+  }
+
+  remove() {
+    this.#seen.disconnect();
+    this.element.remove();
+    this.#close();
+  }
+
+  async #load() {
+    this.#become("loading");
+    this.#close();
+    this.#isOpen = true;
+    try {
+      const url = await this.#files.open(this.#attachment);
+      this.link.href = this.image.src = url;
+    } catch {
+      this.#isOpen = false;
+      this.#become("failed");
+    }
+  }
+
+  #close() {
+    if (this.#isOpen) this.#files.close(this.#attachment);
+    this.#isOpen = false;
+  }
+
+  /** @param {"loading" | "shown" | "failed"} state */
+  #become(state) {
+    this.element.dataset.state = state;
+    const name = nameOf(this.#attachment);
+    this.link.hidden = state !== "shown";
+    this.again.hidden = state !== "failed";
+    this.note.hidden = state === "shown";
+    setText(this.note, state === "failed" ? `${name} could not be loaded.` : `Loading ${name}…`);
+  }
+}
+
+/** A document: a chip that saves it. */
+class DocumentView {
+  #attachment;
+  #files;
+
+  /**
+   * @param {Attachment} attachment
+   * @param {Files} files
+   */
+  constructor(attachment, files) {
+    this.#attachment = attachment;
+    this.#files = files;
+    this.note = element("small", {}, describe(attachment));
+    this.element = element(
+      "button",
+      { type: "button", class: "file", title: "Save it", onclick: () => void this.#save() },
+      icon("file"),
+      element("span", { class: "file-name", dir: "auto" }, nameOf(attachment)),
+      this.note,
+    );
+  }
+
+  remove() {
+    this.element.remove();
+  }
+
+  async #save() {
+    setText(this.note, "Loading…");
+    try {
+      const href = await this.#files.open(this.#attachment);
+      element("a", { href, download: this.#attachment.name ?? "document.pdf" }).click();
+      this.#files.close(this.#attachment);
+      setText(this.note, describe(this.#attachment));
+    } catch {
+      setText(this.note, "It could not be loaded. Try again.");
+    }
+  }
+}
+
+/**
+ * @param {Attachment} attachment
+ * @param {Files} files
+ */
+function viewOf(attachment, files) {
+  const isImage = attachment.type === "image";
+  return isImage ? new ImageView(attachment, files) : new DocumentView(attachment, files);
+}
+
+/** @param {Attachment} attachment */
+function describe({ media_type, bytes }) {
+  return `${(media_type.split("/")[1] ?? "").toUpperCase()} · ${fileSize(bytes)}`;
+}
+
+/**
+ * @param {readonly Attachment[]} one
+ * @param {readonly Attachment[]} other
+ */
+function sameFiles(one, other) {
+  return one.length === other.length && one.every(({ blob }, index) => blob === other[index]?.blob);
+}

@@ -1,0 +1,156 @@
+/** The files of the message being written; they upload at once and outlive a reload when they have. */
+
+import { setText } from "./element.js";
+import { recall, remember } from "./storage.js";
+import { Upload } from "./upload.js";
+import { counted } from "./words.js";
+
+/** @typedef {import("./content.js").Attachment} Attachment */
+
+/** What the service takes (PROTOCOL.md "Content"). */
+const TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"];
+
+export const ACCEPT = TYPES.join(",");
+
+export class Tray {
+  /** @type {Map<string, Upload[]>} what uploads goes on while another conversation is on the screen */
+  #slots = new Map();
+  #slot = "new";
+  #depot;
+  #changed;
+
+  /**
+   * @param {{ list: HTMLElement, note: HTMLElement, field: HTMLElement }} elements `note`: for what
+   *   there is to say; `field`: gets the focus when the last file goes
+   * @param {import("./upload.js").Depot} depot
+   * @param {() => void} changed
+   */
+  constructor({ list, note, field }, depot, changed) {
+    this.list = list;
+    this.note = note;
+    this.field = field;
+    this.#depot = depot;
+    this.#changed = changed;
+    addEventListener("beforeunload", (event) => {
+      // The page cannot keep bytes over a reload: the browser asks first.
+      if ([...this.#slots.values()].flat().some(({ state }) => state === "uploading")) event.preventDefault();
+    });
+  }
+
+  /** @returns {"empty" | "ready" | "uploading" | "failed"} the worst of its files */
+  get state() {
+    const states = this.#uploads.map(({ state }) => state);
+    if (states.includes("failed")) return "failed";
+    if (states.includes("uploading")) return "uploading";
+    return states.length > 0 ? "ready" : "empty";
+  }
+
+  /** @param {string} slot of the draft */
+  open(slot) {
+    this.#slot = slot;
+    if (!this.#slots.has(slot)) {
+      this.#slots.set(slot, []);
+      this.putBack(parsed(recall(`files.${slot}`)));
+    }
+    this.#update();
+  }
+
+  /** @param {string} slot the draft's new name */
+  rename(slot) {
+    remember(`files.${this.#slot}`, "");
+    this.#slots.set(slot, this.#uploads);
+    this.#slots.delete(this.#slot);
+    this.#slot = slot;
+    this.#update();
+  }
+
+  /**
+   * Take files, or say why not.
+   *
+   * @param {Iterable<File>} files
+   */
+  add(files) {
+    const all = [...files];
+    const taken = all.filter(({ type }) => TYPES.includes(type));
+    const [other] = all.filter((file) => !taken.includes(file));
+    const others = all.length - taken.length;
+    const what = others === 1 ? `${other?.name} cannot` : `${counted(others)} files cannot`;
+    this.say(others > 0 ? `${what} be attached: only images (PNG, JPEG, GIF, WebP) and PDFs can.` : "");
+    const uploads = taken.map((file) => this.#upload(file));
+    this.#uploads.push(...uploads);
+    for (const upload of uploads) void upload.start();
+    this.#update();
+  }
+
+  /** @param {readonly Attachment[]} attachments that were uploaded before */
+  putBack(attachments) {
+    const known = new Set(this.#uploads.map(({ attachment }) => attachment?.blob));
+    const missing = attachments.filter(({ blob }) => !known.has(blob));
+    this.#uploads.unshift(...missing.map((attachment) => this.#upload(attachment)));
+    this.#update();
+  }
+
+  /** Hand over what is ready, for a message. @returns {Attachment[]} */
+  take() {
+    const uploads = this.#uploads;
+    this.#slots.set(this.#slot, []);
+    for (const upload of uploads) upload.close();
+    this.#update();
+    return uploads.flatMap(({ attachment }) => attachment ?? []);
+  }
+
+  /** @param {string} words none: "" */
+  say(words) {
+    setText(this.note, words);
+    this.note.hidden = words === "";
+  }
+
+  get #uploads() {
+    return this.#slots.get(this.#slot) ?? [];
+  }
+
+  /** @param {File | Attachment} what */
+  #upload(what) {
+    return new Upload(what, this.#depot, {
+      changed: () => this.#update(),
+      remove: (upload) => {
+        const hadFocus = upload.element.contains(document.activeElement);
+        upload.close();
+        for (const [name, uploads] of this.#slots) {
+          this.#slots.set(name, uploads.filter((other) => other !== upload));
+        }
+        this.#update();
+        if (hadFocus) (this.list.querySelector("button") ?? this.field).focus();
+      },
+    });
+  }
+
+  #update() {
+    const uploads = this.#uploads;
+    this.list.hidden = uploads.length === 0;
+    uploads.forEach(({ element }, index) => {
+      if (this.list.children[index] !== element) {
+        this.list.insertBefore(element, this.list.children[index] ?? null);
+      }
+    });
+    while (this.list.children.length > uploads.length) this.list.lastElementChild?.remove();
+    for (const [slot, all] of this.#slots) {
+      const ready = all.flatMap(({ attachment }) => attachment ?? []);
+      remember(`files.${slot}`, ready.length > 0 ? JSON.stringify(ready) : "");
+    }
+    this.#changed();
+  }
+}
+
+/**
+ * @param {string | undefined} text
+ * @returns {Attachment[]}
+ */
+function parsed(text) {
+  try {
+    const attachments = JSON.parse(text ?? "[]");
+    return Array.isArray(attachments) ? attachments : [];
+  } catch {
+    return [];
+  }
+}

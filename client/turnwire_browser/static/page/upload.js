@@ -1,0 +1,135 @@
+/** A file on its way to the service, as an entry of the tray: it uploads, is ready, or has failed. */
+
+import { TurnwireError } from "../turnwire.js";
+import { nameOf } from "./content.js";
+import { element, icon, setText } from "./element.js";
+import { fileSize } from "./words.js";
+
+/** @typedef {import("./content.js").Attachment} Attachment */
+
+/**
+ * @typedef {object} Depot Where files go.
+ * @property {import("../turnwire.js").Wire["upload"]} upload
+ * @property {() => number | undefined} maxBytes of one file, as far as the service has said
+ * @property {import("./files.js").Files} files
+ */
+
+export class Upload {
+  /** @type {"uploading" | "ready" | "failed"} */
+  state = "uploading";
+  /** @type {Attachment | undefined} what a message refers to, once it is there */
+  attachment;
+  /** @type {File | undefined} none: it was there before a reload */
+  #file;
+  #depot;
+  #actions;
+  #aborting = new AbortController();
+  /** Whether its bytes are held open. */
+  #isOpen = false;
+
+  /**
+   * @param {File | Attachment} what
+   * @param {Depot} depot
+   * @param {{ changed(): void, remove(upload: Upload): void }} actions
+   */
+  constructor(what, depot, actions) {
+    this.#depot = depot;
+    this.#actions = actions;
+    if (what instanceof File) this.#file = what;
+    else this.attachment = what;
+    const { name, isImage, bytes } = described(what);
+    this.size = fileSize(bytes);
+    this.note = element("small", {});
+    this.again = element("button", { type: "button", onclick: () => void this.start() }, "Try again");
+    // It may not be what its name says.
+    const undraw = () => this.thumbnail.replaceWith(icon("file"));
+    this.thumbnail = element("img", { alt: "", onerror: undraw });
+    const remove = () => actions.remove(this);
+    this.element = element(
+      "li",
+      { class: "tray-item" },
+      isImage ? this.thumbnail : icon("file"),
+      element(
+        "div",
+        { class: "tray-words" },
+        element("span", { class: "file-name", dir: "auto", title: name }, name),
+        this.note,
+      ),
+      this.again,
+      element(
+        "button",
+        { type: "button", class: "tray-remove", "aria-label": `Remove ${name}`, onclick: remove },
+        icon("close"),
+      ),
+    );
+    this.#become(this.attachment ? "ready" : "uploading");
+    if (isImage) void this.#preview();
+  }
+
+  /** Begin; once more, if it has failed. */
+  async start() {
+    if (!this.#file || this.attachment) return;
+    this.#become("uploading");
+    const { signal } = this.#aborting;
+    const { upload, files } = this.#depot;
+    try {
+      const attachment = await upload(this.#file, { name: this.#file.name, signal });
+      this.#isOpen = true;
+      // What was just sent away need not be fetched to be shown.
+      void files.open(attachment, this.#file);
+      this.attachment = attachment;
+      this.#become("ready");
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof TurnwireError)) throw error;
+      this.#become("failed", this.#reason(error));
+      this.again.hidden = !error.retryable;
+    }
+  }
+
+  /** It is in a message now, or in none. */
+  close() {
+    this.#aborting.abort();
+    this.element.remove();
+    if (this.#isOpen && this.attachment) this.#depot.files.close(this.attachment);
+    if (this.#file) URL.revokeObjectURL(this.thumbnail.src);
+  }
+
+  async #preview() {
+    if (this.#file) {
+      this.thumbnail.src = URL.createObjectURL(this.#file);
+    } else if (this.attachment) {
+      this.thumbnail.src = await this.#depot.files.open(this.attachment).catch(() => "");
+      this.#isOpen = true;
+    }
+  }
+
+  /** @param {TurnwireError} error */
+  #reason({ code, message }) {
+    const maxBytes = this.#depot.maxBytes();
+    if (code === "too_large" && maxBytes) return `It is larger than ${fileSize(maxBytes)}.`;
+    return code === "bad_command" ? "Its content is not what its name says." : message;
+  }
+
+  /**
+   * @param {"uploading" | "ready" | "failed"} state
+   * @param {string} [why]
+   */
+  #become(state, why) {
+    this.state = state;
+    this.element.dataset.state = state;
+    const words = { uploading: "Uploading…", ready: this.size, failed: `Not uploaded. ${why}` };
+    setText(this.note, words[state]);
+    this.again.hidden = true;
+    if (state === "failed") this.element.scrollIntoView({ block: "nearest" });
+    this.#actions.changed();
+  }
+}
+
+/** @param {File | Attachment} what */
+function described(what) {
+  if (what instanceof File) {
+    return { name: what.name || "File", isImage: what.type.startsWith("image/"), bytes: what.size };
+  }
+  return { name: nameOf(what), isImage: what.type === "image", bytes: what.bytes };
+}
