@@ -1,4 +1,4 @@
-"""`python -m tests.bench [part …]`: the tables. The server has one core, load and model the other."""
+"""`python -m tests.bench [part …]`: tables. The server has one core, load and model the other."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""How fast Stop is while 200 other streams run: to `done`, and to the closing of the model's stream.
+"""How fast Stop is while 200 other streams run: to `done`, and to the closing of the model's.
 
 For the others Stop is to hang up; they have no `done`.
 """

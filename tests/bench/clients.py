@@ -67,13 +67,13 @@ class Reader(asyncio.Protocol):
 
 
 class WsReader(Reader):
-    """The same over a WebSocket: it sends commands after the handshake, and answers pings."""
+    """The same over a WebSocket: it sends commands, and answers pings."""
 
-    def __init__(self, hello: bytes, end: bytes, then: bytes) -> None:
+    def __init__(self, hello: bytes, end: bytes) -> None:
         super().__init__(hello, end)
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done after the handshake; what is sent before is lost."""
         self.token_frames = 0
-        self._then = then
-        self._is_open = False
         self._frames = b""
 
     def expect_end(self) -> None:
@@ -85,14 +85,13 @@ class WsReader(Reader):
         self.transport.write(_frame(0x81, json.dumps(command).encode()))
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_open:
+        if not self.opened.done():
             head, found, data = (self._frames + data).partition(b"\r\n\r\n")
             if not found:
                 self._frames = head
                 return
-            self._is_open, self._frames = True, b""
-            # After the 101: uvicorn drops what comes with the handshake.
-            self.transport.write(self._then)
+            self._frames = b""
+            self.opened.set_result(None)
         self._answer_pings(data)
         super().data_received(data)
 
@@ -143,11 +142,13 @@ async def read_ws(port: int, *commands: Mapping[str, object]) -> WsReader:
         b"connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: %s\r\n"
         b"sec-websocket-protocol: turnwire.v1\r\n\r\n" % (port, base64.b64encode(os.urandom(16)))
     )
-    then = b"".join(_frame(0x81, json.dumps(command).encode()) for command in commands)
     loop = asyncio.get_running_loop()
     _, reader = await loop.create_connection(
-        lambda: WsReader(hello, _END["turnwire"], then), "127.0.0.1", port
+        lambda: WsReader(hello, _END["turnwire"]), "127.0.0.1", port
     )
+    await reader.opened
+    for command in commands:
+        reader.send(command)
     return reader
 
 

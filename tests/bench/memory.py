@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.bench.clients import open_reader, read_ws
+from tests.bench.clients import Reader, open_reader, read_ws
 from tests.bench.servers import serving
 from tests.bench.streaming import WAYS
 from tests.bench.table import head, row
@@ -20,7 +20,7 @@ async def memory(upstream: Upstream) -> None:
     for count in (1_000, 10_000):
         async with serving("turnwire", upstream.port) as served:
             base = served.memory_bytes()
-            readers = []
+            readers: list[Reader] = []
             for _ in range(0, count, AT_ONCE):
                 opening = (read_ws(served.port) for _ in range(AT_ONCE))
                 readers += await asyncio.gather(*opening)
@@ -34,11 +34,11 @@ async def memory(upstream: Upstream) -> None:
             warm = await open_reader(way, served.port, "tokens=10 pace=0")
             await warm.ended
             base = served.memory_bytes()
-            running = []
-            for _ in range(TURNS):
-                running.append(await open_reader(way, served.port, "tokens=1000 pace=2"))
+            readers = [
+                await open_reader(way, served.port, "tokens=1000 pace=2") for _ in range(TURNS)
+            ]
             await asyncio.sleep(3)
             each = (served.memory_bytes() - base) / TURNS / 1024
             row(f"{way}, running turn with its reader, {TURNS}", f"{each:.1f}")
-            for reader in running:
+            for reader in readers:
                 reader.leave()

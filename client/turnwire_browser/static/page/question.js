@@ -30,6 +30,10 @@ export class QuestionView {
     this.#actions = actions;
     this.attachments = new AttachmentsView(files);
     this.bubble = element("div", { class: "bubble", dir: "auto" });
+    // Not before somebody asks: the first date takes the browser 10 ms.
+    this.bubble.onpointerenter = () => {
+      if (this.#turn?.at) this.bubble.title = new Date(this.#turn.at).toLocaleString();
+    };
     this.edit = element(
       "button",
       { type: "button", class: "edit", "aria-label": "Edit message", onclick: () => this.#open() },
@@ -63,7 +67,6 @@ export class QuestionView {
       this.bubble.hidden = this.bubble.textContent === "";
       this.attachments.update(attachmentsOf(turn.content));
     }
-    if (turn.at && turn.at !== last?.at) this.bubble.title = new Date(turn.at).toLocaleString();
     this.waiting.hidden = turn.state !== "queued";
     this.edit.hidden = turn.state === "queued";
   }
