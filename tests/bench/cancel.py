@@ -46,7 +46,7 @@ async def _stop(reader: Reader) -> float | None:
         reader.leave()
         return None
     reader.send(
-        {"type": "cancel", "id": "2", "conversation": reader.conversation, "key": "k"},
+        {"type": "cancel", "id": "2", "conversation": reader.conversation, "turn": reader.turn},
     )
     ended = await reader.ended
     reader.leave()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 __all__ = ["Reader", "WsReader", "open_reader", "read_sse", "read_ws"]
 
 _TIME = re.compile(rb"@(\d+);")
-_CONVERSATION = re.compile(rb'"conversation":"(c_[^"]+)"')
+_TURN = re.compile(rb'"conversation":"(c_[^"]+)".*?"turn":"(t_[^"]+)"')
 _TAIL = 32
 _END = {"turnwire": b'"type":"done"', "tutorial": b"[DONE]", "relay": b'"message_stop"'}
 _CONTINUED_LENGTH = {126: (2, "!H"), 127: (8, "!Q")}
@@ -27,6 +27,7 @@ class Reader(asyncio.Protocol):
         self.delays_ns: list[int] = []
         self.received_bytes = 0
         self.conversation = ""
+        self.turn = ""
         """Of the first event or ack."""
         self.first: asyncio.Future[float] = loop.create_future()
         """When the first token came."""
@@ -50,8 +51,8 @@ class Reader(asyncio.Protocol):
             last = match.end()
         if last and not self.first.done():
             self.first.set_result(now / 1e9)
-        if not self.conversation and (found := _CONVERSATION.search(data)):
-            self.conversation = found[1].decode()
+        if not self.turn and (found := _TURN.search(data)):
+            self.conversation, self.turn = found[1].decode(), found[2].decode()
         if self._end in data[max(last - _TAIL, 0) :] and not self.ended.done():
             self.ended.set_result(now / 1e9)
         self._tail = data[max(last, len(data) - _TAIL) :]
@@ -119,7 +120,7 @@ async def open_reader(way: str, port: int, message: str) -> Reader:
     """Ask in a way (`turnwire ws`, `relay sse`, …) and read the answer."""
     kind, transport = way.split()
     if transport == "ws":
-        return await read_ws(port, {"type": "send", "id": "1", "content": message, "key": "k"})
+        return await read_ws(port, {"type": "send", "id": "1", "content": message})
     return await read_sse(kind, port, message)
 
 
