@@ -150,11 +150,13 @@ class SqliteStore:
     # On the writer's thread
 
     def _append(self, batches: list[Batch]) -> None:
-        # A turn that takes long must not keep the rows of all others from being forgotten. One
-        # of them with each commit: no reader waits for more than that.
-        old = self._tail.oldest(beyond=self._max_tail_rows)
+        old = None
 
         def append(writer: sqlite3.Connection) -> list[Batch]:
+            nonlocal old
+            # A turn that takes long must not keep the rows of all others from being forgotten. One
+            # of them with each commit: no reader waits for more than that.
+            old = self._tail.oldest(beyond=self._max_tail_rows)
             if old is not None:
                 seq = self._tail.seqs()[old]
                 statements.compact(writer, old, lambda bodies: [], seq, self._tail)
@@ -187,6 +189,7 @@ class SqliteStore:
     ) -> T:
         if self._lock is None:
             raise StoreError(f"{self._path} is not open")
+        is_in_doubt = False
         try:
             if self._writer is None:
                 self._writer = self._connect()
@@ -195,12 +198,13 @@ class SqliteStore:
                 self._is_tail_known = True
             self._writer.execute("BEGIN IMMEDIATE")
             result = work(self._writer, *args, **kwargs)
-            self._is_tail_known = False
+            is_in_doubt = True
             self._writer.execute("COMMIT")
-            self._is_tail_known = True
         except BaseException as error:
             # The next write gets a new connection: nothing of this failure sticks to it.
             self._drop_writer()
+            if is_in_doubt:
+                self._is_tail_known = False
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"{self._path} cannot be written now: {error}") from error
             raise
