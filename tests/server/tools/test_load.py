@@ -68,7 +68,7 @@ def test_a_module_of_the_working_directory_is_found(module: str) -> None:
 
 
 def test_the_demo_has_tools() -> None:
-    assert names_in("turnwire_server.tools.demo") == ["weather", "clock"]
+    assert names_in("turnwire_server.tools.demo") == ["weather", "clock", "send_email"]
 
 
 @pytest.mark.parametrize(
