@@ -82,7 +82,8 @@ class Upstream:
 
     def closed(self, name: str) -> None:
         """It did."""
-        self._closings[name].set_result(time.perf_counter())
+        if not self._closings[name].done():
+            self._closings[name].set_result(time.perf_counter())
 
     def stop(self) -> None:
         """Listen no more."""
