@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 __all__ = ["Pace"]
 
-_SECONDS_PER_STREAM = 0.0005
+_SECONDS_PER_STREAM = 0.001
 _MAX_SECONDS = 0.05
 
 
