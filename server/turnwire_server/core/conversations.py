@@ -38,12 +38,14 @@ class Conversations:
         self._limits = limits
         self._committer = Committer(store)
         self._open: dict[str, asyncio.Task[Conversation]] = {}
+        self._deleting: set[str] = set()
         self._quiet = asyncio.Event()
         self._finished: dict[str, int] = {}
         """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
         self._busy: dict[str, set[Conversation]] = {}
-        """Where a principal has sent, by principal; looked through at the next send."""
+        """Where turns of a principal run or wait; a message taken back leaves one too many, which
+        the next send finds out."""
         self.is_draining = False
 
     async def start(self) -> None:
@@ -173,7 +175,12 @@ class Conversations:
         found.close(Code.UNKNOWN_CONVERSATION)
         self._open.pop(conversation, None)
         self._finished.pop(conversation, None)
-        await self._asked(self._store.delete(conversation))
+        # Whoever asks meanwhile must not open what is about to go.
+        self._deleting.add(conversation)
+        try:
+            await self._asked(self._store.delete(conversation))
+        finally:
+            self._deleting.discard(conversation)
 
     async def rename(self, principal: str, conversation: str, title: str) -> None:
         """Give the conversation another title.
@@ -194,6 +201,8 @@ class Conversations:
         ]
 
     async def _find(self, principal: str, id: str) -> Conversation:
+        if id in self._deleting:
+            raise _unknown()
         task = self._opened(id)
         if task is None:
             await self.head(principal, id)
@@ -261,10 +270,23 @@ class Conversations:
         except StoreError as error:
             raise _unstorable() from error
 
+    def _rest(self, id: str) -> None:
+        """Forget that it is busy, if it is not any more."""
+        task = self._open.get(id)
+        if task is None or not task.done() or task.exception() is not None:
+            return
+        conversation = task.result()
+        busy = self._busy.get(conversation.owner, set())
+        if not conversation.is_busy:
+            busy.discard(conversation)
+        if not busy:
+            self._busy.pop(conversation.owner, None)
+
     # Compaction
 
     def _turn_done(self, conversation: str, after: int) -> None:
         self._quiet.set()
+        self._rest(conversation)
         self._finished.setdefault(conversation, after)
         if self._compactor is None or self._compactor.done():
             self._compactor = asyncio.create_task(self._compact(), name="compactor")
@@ -278,7 +300,11 @@ class Conversations:
                 try:
                     await self._store.compact(id, join, after=after)
                 except StoreError as error:
-                    logger.warning("compaction failed: %s", error)
+                    logger.warning("compaction failed, to be tried again: %s", error)
+                    self._finished.setdefault(id, after)
+                except Exception:
+                    # Boundary: one log that cannot be read must not hold up all others.
+                    logger.exception("compaction of conversation=%s failed", id)
 
 
 def _unknown() -> Refused:

@@ -20,6 +20,8 @@ __all__ = ["Journal", "Keeper"]
 
 _KEEP_BYTES = 256 * 1024
 _LOAD_BYTES = 1024 * 1024
+_KEEP_FRAMES = 8
+"""Places in a log of which the encoding is kept: readers who come back stand anywhere."""
 
 
 class Keeper(Protocol):
@@ -248,6 +250,8 @@ class Journal:
         key = (after, log.durable)
         frames = self._frames.get(key)
         if frames is None:
+            if len(self._frames) >= _KEEP_FRAMES:
+                self._frames.clear()
             items = log.read(after, log.durable, max_bytes=max_bytes)
             frames = self._frames[key] = _encode(items)
         return frames

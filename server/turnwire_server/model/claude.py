@@ -7,7 +7,7 @@ https://docs.claude.com/en/docs/build-with-claude/streaming, errors: .../en/api/
 import inspect
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import anthropic
@@ -64,14 +64,20 @@ def has_credentials() -> bool:
     return any((client.api_key, client.auth_token, getattr(client, "credentials", None)))
 
 
+class _GatheringClient(AsyncAnthropic):
+    """One whose reads bring all that has come since the last; the SDK's default brings a chunk."""
+
+    def __init__(self, **options: Any) -> None:
+        if "http_client" not in options:  # The SDK copies clients with theirs.
+            # 0 is aiohttp's "no limit"; with None its own of 100 answers at once would apply.
+            limits = httpx2.Limits(max_connections=0)
+            options["http_client"] = DefaultAioHttpClient(limits=limits)
+        super().__init__(**options)
+
+
 def connect(base_url: str, api_key: str) -> Client:
     """An SDK client for a server of the Messages API at `base_url`."""
-    return AsyncAnthropic(base_url=base_url, api_key=api_key, http_client=_http_client())
-
-
-def _http_client() -> DefaultAioHttpClient:
-    # 0 is aiohttp's "no limit"; with None its own default of 100 answers at once would apply.
-    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0))
+    return _GatheringClient(base_url=base_url, api_key=api_key)
 
 
 class Claude:
@@ -91,11 +97,11 @@ class Claude:
     ) -> None:
         # The client's own limit on reading would start a timer for every token.
         timeout = httpx2.Timeout(None, connect=10.0)
-        client = client or AsyncAnthropic(http_client=_http_client())
+        client = client or _GatheringClient()
         self._is_raw = isinstance(client, AsyncAnthropic) if raw is None else raw
         self._client = client.with_options(max_retries=0, timeout=timeout)
         self._stall_timeout_seconds = stall_timeout_seconds
-        self._pace = Pace()
+        self._pace = Pace() if isinstance(client, _GatheringClient) else None
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -108,8 +114,9 @@ class Claude:
             async with Stall(self._stall_timeout_seconds) as stall:
                 stream = await self._create(request)
                 try:
-                    with self._pace.stream():
-                        yield _parts(stream, stall, self._pace if self._is_raw else None)
+                    with nullcontext() if self._pace is None else self._pace.stream():
+                        events = _raw(stream, self._pace) if self._is_raw else _typed(stream)
+                        yield _parts(events, stall)
                 finally:
                     await stream.close()
         except TimeoutError as error:
@@ -131,18 +138,18 @@ class Claude:
 
 
 async def _parts(
-    stream: AsyncStream[RawMessageStreamEvent], stall: Stall, pace: Pace | None
+    stream: AsyncIterator[list[dict[str, Any]]], stall: Stall
 ) -> AsyncIterator[list[Part]]:
     decoder = Decoder()
     try:
-        async for events in _typed(stream) if pace is None else _raw(stream, pace):
+        async for events in stream:
             stall.sign()
             parts: list[Part] = []
             try:
                 for event in events:
                     parts += decoder.feed(event)
             except ModelError:
-                # As above.
+                # As in `_raw`.
                 yield parts
                 raise
             if parts:
@@ -154,7 +161,7 @@ async def _parts(
 
 
 async def _raw(
-    stream: AsyncStream[RawMessageStreamEvent], pace: Pace
+    stream: AsyncStream[RawMessageStreamEvent], pace: Pace | None
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """The events of each read, straight from its bytes: a tenth of what the SDK's types cost."""
     splitter = Splitter()
@@ -171,7 +178,8 @@ async def _raw(
             yield events
             raise
         yield events
-        await pace.tick()
+        if pace is not None:
+            await pace.tick()
 
 
 async def _typed(

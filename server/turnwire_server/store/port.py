@@ -90,7 +90,7 @@ class Store(Protocol):
 
         Raises:
             Fenced: a fence is void: somebody else has written, or begun the log anew.
-            StoreError: nothing was stored; the same call may be repeated.
+            StoreError: it may have been stored all the same; the same call may be repeated.
         """
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:

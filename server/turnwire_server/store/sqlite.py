@@ -33,6 +33,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: str | Path, *, max_tail_rows: int = 20_000) -> None:
+        """`max_tail_rows`: how far back a row may lie in the tail while others are appended."""
         self._path = Path(path)
         self._max_tail_rows = max_tail_rows
         self._lock: int | None = None
@@ -150,21 +151,18 @@ class SqliteStore:
     # On the writer's thread
 
     def _append(self, batches: list[Batch]) -> None:
-        old = None
+        old: list[str] = []
 
         def append(writer: sqlite3.Connection) -> list[Batch]:
-            nonlocal old
-            # A turn that takes long must not keep the rows of all others from being forgotten. One
-            # of them with each commit: no reader waits for more than that.
-            old = self._tail.oldest(beyond=self._max_tail_rows)
-            if old is not None:
-                seq = self._tail.seqs()[old]
-                statements.compact(writer, old, lambda bodies: [], seq, self._tail)
+            # Turns that take long must not keep the rows of all others from being forgotten.
+            old.extend(self._tail.oldest(beyond=self._max_tail_rows, rows=len(batches)))
+            if old:
+                statements.place(writer, old, self._tail)
             return statements.append(writer, batches, self._tail)
 
         fresh = self._commit(append)
-        if old is not None:
-            self._tail.settle(old)
+        for conversation in old:
+            self._tail.settle(conversation)
         for batch in fresh:
             fence, row = batch.fence, statements.row_of(batch)
             self._tail.add(fence.conversation, fence.epoch, row, is_open=batch.is_open)
@@ -204,11 +202,19 @@ class SqliteStore:
             # The next write gets a new connection: nothing of this failure sticks to it.
             self._drop_writer()
             if is_in_doubt:
-                self._is_tail_known = False
+                self._look_again()
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"{self._path} cannot be written now: {error}") from error
             raise
         return result
+
+    def _look_again(self) -> None:
+        """What became of the commit? On the reader's connection, which no failure has touched."""
+        self._is_tail_known = False
+        if self._reader is not None:
+            with suppress(sqlite3.Error):
+                self._tail = statements.read_tail(self._reader)
+                self._is_tail_known = True
 
     def _open(self) -> None:
         try:
@@ -288,9 +294,9 @@ def _nothing(writer: sqlite3.Connection) -> None:
     """What is done to learn what became of the commit before."""
 
 
-def _ahead(head: Head, seqs: dict[str, int]) -> Head:
+def _ahead(head: Head, seqs: dict[tuple[str, str], int]) -> Head:
     """The head as the tail, looked at before, had it."""
-    return replace(head, seq=max(head.seq, seqs.get(head.conversation, 0)))
+    return replace(head, seq=max(head.seq, seqs.get((head.conversation, head.epoch), 0)))
 
 
 def _locked(path: Path) -> int:

@@ -17,6 +17,7 @@ __all__ = [
     "get_blob",
     "list_heads",
     "list_open",
+    "place",
     "put_blob",
     "read",
     "read_head",
@@ -136,11 +137,27 @@ def compact(
         [(conversation, *row) for row in (*earlier, *new) if row not in before],
     )
     if unplaced:
-        connection.execute(
-            "UPDATE conversations SET seq = ? WHERE id = ?", (unplaced[-1].last_seq, conversation)
+        _placed(connection, {conversation: unplaced[-1].last_seq}, tail)
+
+
+def place(connection: sqlite3.Connection, conversations: list[str], tail: Tail) -> None:
+    """Bring what the tail has of the conversations to their place, as it is."""
+    heads: dict[str, int] = {}
+    for conversation in conversations:
+        rows = tail.rows(conversation)
+        connection.executemany(
+            "INSERT INTO batches VALUES (?, ?, ?, ?)", [(conversation, *row) for row in rows]
         )
-        # From the front only, where whole pages become free.
-        connection.execute("DELETE FROM tail WHERE id < ?", (tail.first_id(without=conversation),))
+        heads[conversation] = rows[-1].last_seq
+    _placed(connection, heads, tail)
+
+
+def _placed(connection: sqlite3.Connection, heads: dict[str, int], tail: Tail) -> None:
+    connection.executemany(
+        "UPDATE conversations SET seq = ? WHERE id = ?", [(seq, id) for id, seq in heads.items()]
+    )
+    # From the front only, where whole pages become free.
+    connection.execute("DELETE FROM tail WHERE id < ?", (tail.live_from(without=heads),))
 
 
 def _joined(
@@ -166,6 +183,7 @@ def rename(connection: sqlite3.Connection, conversation: str, title: str) -> Non
 def delete(connection: sqlite3.Connection, conversation: str) -> None:
     """See `Store.delete`."""
     connection.execute("DELETE FROM batches WHERE conversation = ?", (conversation,))
+    connection.execute("DELETE FROM tail WHERE conversation = ?", (conversation,))
     connection.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
 
 

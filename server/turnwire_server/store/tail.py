@@ -2,14 +2,15 @@
 
 A row at its conversation's place costs a page of the file, and with hundreds of conversations that
 write at once a commit costs hundreds. So a commit puts its rows one after the other into one table,
-`tail`, whatever they belong to; when a turn has ended, compaction brings its rows to their place.
+`tail`, whatever they belong to; when a turn has ended, compaction brings its rows to their place,
+joined. What compaction has not come to is placed as it is once it lies far back.
 
 Written on the store's writing thread, and only after the commit that makes it true: rows are added
 once they are stored, and removed once they stand elsewhere. Whoever looks here first and into the
 file second misses nothing, and may meet a row twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from turnwire_server.store.port import Row
@@ -66,19 +67,24 @@ class Tail:
         unsettled = self._unsettled.get(conversation)
         return [] if unsettled is None else list(unsettled.rows)
 
-    def seqs(self) -> dict[str, int]:
-        """The heads of its conversations."""
-        return {id: item.seq for id, item in list(self._unsettled.items())}
+    def seqs(self) -> dict[tuple[str, str], int]:
+        """The heads of its conversations, by id and epoch."""
+        return {(id, item.epoch): item.seq for id, item in list(self._unsettled.items())}
 
-    def oldest(self, *, beyond: int) -> str | None:
-        """The conversation whose rows have been here longest, if they are `beyond` rows back."""
+    def oldest(self, *, beyond: int, rows: int) -> list[str]:
+        """Conversations whose rows have been here longest, more than `beyond` rows back: as many
+        as make up for `rows` new ones."""
+        found: list[str] = []
         for conversation, unsettled in self._unsettled.items():
-            return conversation if self.next_id - unsettled.first_id > beyond else None
-        return None
+            if rows <= 0 or self.next_id - unsettled.first_id <= beyond:
+                break
+            found.append(conversation)
+            rows -= len(unsettled.rows)
+        return found
 
-    def first_id(self, *, without: str) -> int:
-        """The lowest id in use once that conversation is settled; what is below is dead."""
-        others = (item for id, item in self._unsettled.items() if id != without)
+    def live_from(self, *, without: Container[str]) -> int:
+        """The lowest id in use once those conversations are settled; what is below is dead."""
+        others = (item for id, item in self._unsettled.items() if id not in without)
         return next((item.first_id for item in others), self.next_id)
 
 

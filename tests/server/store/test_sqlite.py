@@ -205,6 +205,19 @@ async def test_the_rows_of_a_long_turn_leave_the_tail_before_it_ends(path: Path)
     await store.close()
 
 
+async def test_the_tail_stays_short_however_many_turns_write_at_once(path: Path) -> None:
+    store = SqliteStore(path, max_tail_rows=40)
+    await store.open()
+    fences = [await store.claim(f"c_{number}", "ann", "epoch") for number in range(20)]
+    for seq in range(1, 60):
+        await store.append([batch_of(fence, seq, is_open=True) for fence in fences])
+        assert counts_of(path)[0] <= 40 + 5 * len(fences)
+    for fence in fences:
+        expected = [row_body(seq, seq) for seq in range(1, 60)]
+        assert await bodies_of(store, fence.conversation) == expected
+    await store.close()
+
+
 async def test_what_a_deleted_log_left_in_the_tail_is_no_part_of_its_successor(
     path: Path,
 ) -> None:
@@ -212,6 +225,7 @@ async def test_what_a_deleted_log_left_in_the_tail_is_no_part_of_its_successor(
         await fill(store, "c_0", 1)
         await fill(store, "c_1", 3)
         await store.delete("c_1")
+        assert counts_of(path) == (1, 0)
         fence = await store.claim("c_1", "ann", "another epoch")
         await store.append([batch_of(fence, 1)])
     async with opened(path) as store:
