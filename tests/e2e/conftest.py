@@ -56,9 +56,9 @@ class Tab:
             self.problems.append(getattr(message, "text", ""))
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, started anew for each file: one that has run for long may stop drawing frames."""
     path = require_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
