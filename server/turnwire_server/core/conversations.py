@@ -106,11 +106,15 @@ class Conversations:
         else:
             conversation = await self._create(principal, send.key)
         busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
-        if len(busy) >= self._limits.max_running_turns and conversation not in busy:
+        if busy:
             self._busy[principal] = busy
+        if len(busy) >= self._limits.max_running_turns and conversation not in busy:
             raise Refused(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
-        self._busy[principal] = busy | {conversation}
-        return conversation.send(principal, send)
+        accepted = conversation.send(principal, send)
+        # A repeated key has started nothing; and what is refused comes here not at all.
+        if conversation.is_busy:
+            self._busy.setdefault(principal, set()).add(conversation)
+        return accepted
 
     async def submit(self, principal: str, command: Command) -> Ack:
         """Any command that is answered by a plain ack.
