@@ -26,7 +26,7 @@ from turnwire_protocol import (
     ToolOutput,
     first_problem,
 )
-from turnwire_protocol import Conversation as State
+from turnwire_protocol import FoldedConversation as State
 
 __all__ = ["Conversation"]
 

@@ -14,10 +14,10 @@ from turnwire.reply import Reply, conclude
 from turnwire_protocol import (
     Ack,
     Code,
-    Conversation,
     Cursor,
     Done,
     Event,
+    FoldedConversation,
     Reset,
     Verdict,
 )
@@ -56,7 +56,7 @@ class Replica:
         self.backoff = backoff
         self.cursor = Cursor(epoch, after)
         self.log = Log(after)
-        self.state = Conversation(seq=after)
+        self.state = FoldedConversation(seq=after)
         self.bell = Bell()
         self.subscription = Subscription.NONE
         self.asked: str | None = None
@@ -156,7 +156,7 @@ class Replica:
             return
         self.cursor = Cursor(reset.epoch or None, after)
         self.log = Log(after)
-        self.state = Conversation(seq=after)
+        self.state = FoldedConversation(seq=after)
         self.reset = reset
         self.epoch_count += 1
         self._suspects.update(self._running)

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from turnwire.errors import TurnFailed
-from turnwire_protocol import Block, Done, StopReason, TotalUsage
-from turnwire_protocol import Turn as FoldedTurn
+from turnwire_protocol import Block, Done, FoldedTurn, StopReason, TotalUsage
 
 __all__ = ["Reply", "conclude"]
 

@@ -83,9 +83,9 @@ from turnwire_protocol.events import (
 )
 from turnwire_protocol.fold import (
     Block,
-    Conversation,
+    FoldedConversation,
+    FoldedTurn,
     ToolCall,
-    Turn,
     fold,
 )
 from turnwire_protocol.merge import (
@@ -125,7 +125,6 @@ __all__ = [
     "Command",
     "Content",
     "ContentBlock",
-    "Conversation",
     "Cursor",
     "Decide",
     "DecideBody",
@@ -134,6 +133,8 @@ __all__ = [
     "Done",
     "Error",
     "Event",
+    "FoldedConversation",
+    "FoldedTurn",
     "GoingAway",
     "Hello",
     "ImageBlock",
@@ -172,7 +173,6 @@ __all__ = [
     "ToolResult",
     "ToolStart",
     "TotalUsage",
-    "Turn",
     "UnknownEvent",
     "Unsubscribe",
     "Usage",

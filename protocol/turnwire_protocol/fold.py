@@ -1,7 +1,7 @@
 """The fold: a conversation as its readers see it, from its events; pure.
 
-`Conversation.to_dict()` is the normative form (PROTOCOL.md "The fold"): the conformance vectors
-compare it, in Python and in JavaScript.
+`FoldedConversation.to_dict()` is the normative form (PROTOCOL.md "The fold"): the conformance
+vectors compare it, in Python and in JavaScript.
 """
 
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ from turnwire_protocol.events import (
     Usage,
 )
 
-__all__ = ["Block", "Conversation", "ToolCall", "Turn", "fold"]
+__all__ = ["Block", "FoldedConversation", "FoldedTurn", "ToolCall", "fold"]
 
 BlockType = Literal["text", "thinking", "tool"]
 ToolState = Literal["announced", "waiting", "executing", "done"]
@@ -133,7 +133,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class Turn:
+class FoldedTurn:
     """One user message and everything done to answer it."""
 
     turn: str
@@ -228,11 +228,11 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Conversation:
+class FoldedConversation:
     """All turns that are not void, in the order of their messages, up to `seq`."""
 
     seq: int = 0
-    turns: dict[str, Turn] = field(default_factory=dict)
+    turns: dict[str, FoldedTurn] = field(default_factory=dict)
 
     def apply(self, event: Event) -> None:
         """Change by the next event, which the caller has judged with its cursor.
@@ -247,7 +247,7 @@ class Conversation:
             return
         turn = self.turns.get(event.turn)
         if turn is None:
-            turn = self.turns[event.turn] = Turn(event.turn)
+            turn = self.turns[event.turn] = FoldedTurn(event.turn)
         turn.apply(event)
 
     def _retract(self, from_turn: str) -> None:
@@ -261,9 +261,9 @@ class Conversation:
         return {"seq": self.seq, "turns": [turn.to_dict() for turn in self.turns.values()]}
 
 
-def fold(events: Iterable[Event]) -> Conversation:
+def fold(events: Iterable[Event]) -> FoldedConversation:
     """The conversation that the events, in order, make."""
-    conversation = Conversation()
+    conversation = FoldedConversation()
     for event in events:
         conversation.apply(event)
     return conversation

@@ -2,7 +2,8 @@
 
 from turnwire_server.app import Turnwire, create_app
 from turnwire_server.errors import SettingsError, TurnwireError
-from turnwire_server.tools.tool import Tool, ToolContext, tool
+from turnwire_server.tools.define import tool
+from turnwire_server.tools.port import Tool, ToolContext
 
 __all__ = [
     "SettingsError",

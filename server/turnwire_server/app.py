@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from fastapi import APIRouter, FastAPI, WebSocket
 
 from turnwire_server.core.blobs import Blobs
-from turnwire_server.core.conversations import Conversations
-from turnwire_server.core.turn import Services
+from turnwire_server.core.hub import Hub
+from turnwire_server.core.turn.turn import Services
 from turnwire_server.model.claude import Claude, Client
-from turnwire_server.settings import Settings, load_settings
+from turnwire_server.settings import SettingOptions, Settings, load_settings
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.store.sqlite import SqliteStore
+from turnwire_server.tools.define import as_tool
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.mcp_config import read_mcp_config
 from turnwire_server.tools.toolset import Toolset
@@ -52,26 +53,25 @@ class Turnwire:
         tools: Iterable[object] | None = None,
         authenticate: Authenticate | None = None,
         store: Store | None = None,
-        **settings: Any,
+        **settings: Unpack[SettingOptions],
     ) -> None:
         self.settings = load_settings(**settings)
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
-        self._policy = self.settings.policy()
         self._access = Access(authenticate, allow_origins=self.settings.allow_origins)
         self._model = Claude(client, stall_timeout_seconds=self.settings.stall_timeout)
         store = store or _store(self.settings.db)
         self._blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
         toolset = Toolset(
-            _loaded(self.settings.tools if tools is None else tools),
+            map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
             timeout_seconds=self.settings.tool_timeout,
             shelf=self._blobs,
         )
         self._mcp = _mcp_servers(self.settings, toolset)
         services = Services(
-            model=self._model, toolset=toolset, policy=self._policy, blobs=self._blobs
+            model=self._model, toolset=toolset, policy=self.settings, blobs=self._blobs
         )
-        self._conversations = Conversations(store, services, self.settings.limits)
+        self.hub = Hub(store, services, self.settings.limits)
         self._connections: set[Connection] = set()
         self._is_running = False
         self.router = self._router()
@@ -79,7 +79,7 @@ class Turnwire:
 
     async def start(self) -> None:
         """Open the store, connect to MCP servers. The router's lifespan does it."""
-        await self._conversations.start()
+        await self.hub.start()
         if self._mcp is not None:
             await self._mcp.start()
         self._is_running = True
@@ -92,18 +92,18 @@ class Turnwire:
         for connection in self._connections:
             connection.going_away(_RECONNECT_SECONDS)
         grace = self.settings.drain_grace if grace_seconds is None else grace_seconds
-        await self._conversations.drain(grace)
+        await self.hub.drain(grace)
 
     async def close(self) -> None:
         """End what runs (`interrupted`) and store it. The router's lifespan does it."""
         self._is_running = False
-        await self._conversations.close()
+        await self.hub.close()
         if self._mcp is not None:
             await self._mcp.close()
         await self._model.close()
 
     def _router(self) -> APIRouter:
-        access, conversations = self._access, self._conversations
+        access, hub = self._access, self.hub
 
         @asynccontextmanager
         async def lifespan(app: object) -> AsyncIterator[None]:
@@ -121,10 +121,10 @@ class Turnwire:
             connection = Connection(
                 socket,
                 access=access,
-                conversations=conversations,
+                hub=hub,
                 places=places,
                 limits=self.settings.limits,
-                models=self._policy.all_models,
+                models=self.settings.all_models,
             )
             self._connections.add(connection)
             try:
@@ -134,11 +134,11 @@ class Turnwire:
 
         limits = self.settings.limits
         router.include_router(
-            conversations_router(conversations, access, max_body_bytes=limits.max_frame_bytes)
+            conversations_router(hub, access, max_body_bytes=limits.max_frame_bytes)
         )
         router.include_router(
             rest_router(
-                conversations,
+                hub,
                 access,
                 max_body_bytes=limits.max_frame_bytes,
                 # A little ahead of the WebSocket's, for proxies that count.
@@ -147,7 +147,7 @@ class Turnwire:
         )
         router.include_router(blobs_router(self._blobs, access, max_bytes=limits.max_blob_bytes))
         router.include_router(
-            health_router(access, is_ready=lambda: self._is_running and conversations.is_ready)
+            health_router(access, is_ready=lambda: self._is_running and hub.is_ready)
         )
         router.include_router(page_router(access))
         return router

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, from_json
 
 from turnwire_server.app import Turnwire, create_app
+from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import SettingsError
 from turnwire_server.listener import bind, server_for
 from turnwire_server.model.claude import Client, connect, has_credentials
@@ -58,6 +59,12 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         show_default=False if shown is None else str(shown),
         metavar="TEXT..." if many else None,
     )
+
+
+def _ordered_fields() -> list[tuple[str, FieldInfo]]:
+    """Where and how to run first, then what turns live by."""
+    fields = list(Settings.model_fields.items())
+    return sorted(fields, key=lambda item: item[0] in Policy.model_fields)
 
 
 def _run(**flags: Any) -> None:
@@ -138,7 +145,7 @@ async def _client() -> AsyncIterator[Client | None]:
 serve = click.Command(
     "serve",
     callback=_run,
-    params=[_option(name, field) for name, field in Settings.model_fields.items()],
+    params=[_option(name, field) for name, field in _ordered_fields()],
     help="""Run the chat service: page, WebSocket, SSE and REST on one port.
 
 Without an API key (ANTHROPIC_API_KEY, or whatever the Anthropic SDK reads) it runs the demo, in

@@ -4,21 +4,20 @@ The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK
 """
 
 import os
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypedDict
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
 from turnwire_protocol import ThinkingOption
-from turnwire_server.core.ledger import Price
-from turnwire_server.core.limits import Limits
-from turnwire_server.core.options import ClientOption, Policy
+from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.core.turn.options import ClientOption, Policy
+from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import SettingsError
 
-__all__ = ["Settings", "default_db", "load_settings"]
-
-DEFAULT_MODEL = "claude-sonnet-5-5"
+__all__ = ["SettingOptions", "Settings", "default_db", "load_settings"]
 
 
 def default_db() -> str:
@@ -27,8 +26,8 @@ def default_db() -> str:
     return os.path.join(base, "turnwire", "turnwire.db")
 
 
-class Settings(BaseSettings):
-    """How the service runs."""
+class Settings(BaseSettings, Policy):
+    """How the service runs: what turns live by (`Policy`), and what is around them."""
 
     model_config = SettingsConfigDict(
         env_prefix="TURNWIRE_",
@@ -40,85 +39,61 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on; anything but this machine needs a token."""
-    db: str | None = None
-    """File of the database; `:memory:` (the library's default) keeps nothing."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
-    tools: list[str] = []
-    """Python files or modules with tools that run in the server."""
-    mcp: str | None = None
-    """JSON file that names MCP servers, in the usual `mcpServers` form."""
-    model: str = DEFAULT_MODEL
-    """The model clients get unless they choose another."""
-    models: list[str] = []
-    """Other models that clients may choose."""
-    system: str | None = None
-    """The system prompt."""
-    max_tokens: int = Field(default=16_384, ge=1)
-    """Longest answer of a step: default and ceiling."""
-    thinking: ThinkingOption = ThinkingOption(type="adaptive", display="summarized")
-    """How the model thinks: the Messages API's `thinking` object."""
+    db: str | None = None
+    """File of the database; `:memory:` (the library's default) keeps nothing."""
     token: str | None = Field(default=None, min_length=8, repr=False)
     """One shared bearer token; without it only this machine is served."""
     allow_origins: list[str] = []
     """Origins of other web pages that may use the service; `*` for all."""
-    client_options: frozenset[ClientOption] = frozenset(
-        ("model", "max_tokens", "thinking", "tools")
-    )
-    """What clients may choose in a `send`."""
-    fallback_model: str | None = None
-    """The model of further attempts after `overloaded`."""
-    max_queued: int = Field(default=8, ge=0)
-    """Most messages that wait behind a running turn."""
-    drain_grace: float = Field(default=30.0, ge=0)
-    """Seconds that running turns get to finish when the service is stopped."""
-    retries: int = Field(default=3, ge=0)
-    """Attempts after the first, for failures worth another."""
-    base_delay: float = Field(default=1.0, gt=0)
-    """Seconds before the second attempt; doubles each time."""
-    max_delay: float = Field(default=30.0, gt=0)
-    """Longest delay between attempts, in seconds."""
-    stall_timeout: float = Field(default=60.0, gt=0)
-    """Seconds without a byte from the model until the attempt fails."""
-    turn_timeout: float = Field(default=900.0, gt=0)
-    """Longest turn, in seconds."""
-    approval_timeout: float = Field(default=300.0, gt=0)
-    """Seconds a tool call waits for approval; then it counts as denied."""
-    client_tool_timeout: float = Field(default=120.0, gt=0)
-    """Longest run of a tool in a client, in seconds."""
+    tools: list[str] = []
+    """Python files or modules with tools that run in the server."""
+    mcp: str | None = None
+    """JSON file that names MCP servers, in the usual `mcpServers` form."""
     tool_timeout: float = Field(default=60.0, gt=0)
     """Longest run of a tool, in seconds, unless the tool says otherwise."""
-    max_steps: int = Field(default=20, ge=1)
-    """Most model calls in a turn."""
-    detach_grace: float = Field(default=10.0, ge=0)
-    """Seconds without a reader until a turn with `on_detach: cancel` ends."""
-    prices: dict[str, Price] = {}
-    """US dollars per million tokens by model; without them no cost is shown."""
-    limits: Limits = Limits()
+    stall_timeout: float = Field(default=60.0, gt=0)
+    """Seconds without a byte from the model until the attempt fails."""
+    drain_grace: float = Field(default=30.0, ge=0)
+    """Seconds that running turns get to finish when the service is stopped."""
+    limits: ServiceLimits = ServiceLimits()
     """Bounds on sizes, rates and counts."""
 
-    def policy(self) -> Policy:
-        """The part that turns live by."""
-        return Policy(
-            model=self.model,
-            models=tuple(self.models),
-            system=self.system,
-            max_tokens=self.max_tokens,
-            thinking=self.thinking,
-            client_options=self.client_options,
-            max_steps=self.max_steps,
-            retries=self.retries,
-            base_delay_seconds=self.base_delay,
-            max_delay_seconds=self.max_delay,
-            turn_timeout_seconds=self.turn_timeout,
-            tool_timeout_seconds=self.tool_timeout,
-            approval_timeout_seconds=self.approval_timeout,
-            client_tool_timeout_seconds=self.client_tool_timeout,
-            detach_grace_seconds=self.detach_grace,
-            max_queued=self.max_queued,
-            fallback_model=self.fallback_model,
-            prices=self.prices,
-        )
+
+class SettingOptions(TypedDict, total=False):
+    """The settings as keywords of `Turnwire`, for editors and type checkers. None: not given.
+
+    Tied to `Settings` by a test. `tools` is a keyword of its own there.
+    """
+
+    host: str | None
+    port: int | None
+    db: str | None
+    token: str | None
+    allow_origins: Sequence[str] | None
+    mcp: str | None
+    tool_timeout: float | None
+    stall_timeout: float | None
+    drain_grace: float | None
+    limits: ServiceLimits | Mapping[str, float] | None
+    model: str | None
+    models: Sequence[str] | None
+    fallback_model: str | None
+    system: str | None
+    max_tokens: int | None
+    thinking: ThinkingOption | Mapping[str, object] | None
+    client_options: Collection[ClientOption] | None
+    max_steps: int | None
+    max_queued: int | None
+    retries: int | None
+    base_delay: float | None
+    max_delay: float | None
+    turn_timeout: float | None
+    approval_timeout: float | None
+    client_tool_timeout: float | None
+    detach_grace: float | None
+    prices: Mapping[str, Price | Mapping[str, float]] | None
 
 
 def load_settings(**given: Any) -> Settings:

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from tests.browser.node import run_node
 from tests.e2e.service import serving
+from tests.kit.node import run_node
 from turnwire_simulator import Answer, Simulator, Text, Thinking
 
 CLIENT = Path(__file__).parent / "live.mjs"

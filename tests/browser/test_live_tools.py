@@ -4,8 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.browser.node import run_node
-from tests.server.service import serving, turnwire_over
+from tests.kit.node import run_node
+from tests.kit.service import serving, turnwire_over
 from turnwire_server import tool
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 

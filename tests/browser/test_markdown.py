@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tests.browser.node import run_node
+from tests.kit.node import run_node
 
 HERE = Path(__file__).parent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.node import run_node
+from tests.kit.node import run_node
 
 TESTS = Path(__file__).parent.parent
 # test_markdown.py runs that one itself.

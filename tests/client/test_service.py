@@ -7,7 +7,7 @@ import pytest
 
 from tests.client.relay import Relay
 from tests.client.scripted import AT_ONCE, collect
-from tests.server.service import serving, turnwire_over
+from tests.kit.service import serving, turnwire_over
 from turnwire import Event, Rejected, Token, TurnFailed, connect
 from turnwire_protocol import span_of
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text

@@ -10,7 +10,7 @@ import pytest
 
 from tests.client.relay import Relay
 from tests.client.scripted import AT, AT_ONCE, CONVERSATION, Peer, ScriptedServer, answer
-from tests.server.service import serving, turnwire_over
+from tests.kit.service import serving, turnwire_over
 from turnwire import (
     BadArgument,
     ClientTool,

@@ -11,8 +11,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.chromium import ARGUMENTS, require_chromium
 from tests.e2e.service import serving
-from tests.server.service import serving as serving_here
-from tests.server.service import turnwire_over
+from tests.kit.service import serving as serving_here
+from tests.kit.service import turnwire_over
 from turnwire_simulator import Simulator
 
 __all__: list[str] = []

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.server import KillableServer, killable
-from tests.server.sse import asking
-from tests.server.wire import Wire, wired
+from tests.kit.sse import asking
+from tests.kit.wire import Wire, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 PATIENCE_SECONDS = 30

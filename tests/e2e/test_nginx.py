@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.nginx import Nginx, proxied
-from tests.server.service import serving, turnwire_over
-from tests.server.sse import listening
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import listening
 from turnwire import Backoff, connect
 from turnwire_simulator import Answer, Gate, Simulator, Text
 

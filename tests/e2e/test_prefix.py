@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab
-from tests.server.service import serving, turnwire_over
+from tests.kit.service import serving, turnwire_over
 from turnwire_simulator import Answer, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

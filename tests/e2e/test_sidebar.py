@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab, Tab
 from tests.e2e.service import serving
-from tests.server.sse import asking
+from tests.kit.sse import asking
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

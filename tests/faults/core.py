@@ -7,11 +7,11 @@ from pydantic_core import from_json
 
 from turnwire_protocol import Event, parse_event
 from turnwire_server.core.blobs import Blobs
-from turnwire_server.core.conversations import Conversations
-from turnwire_server.core.follower import Follower, Frame
-from turnwire_server.core.limits import Limits
-from turnwire_server.core.options import Policy
-from turnwire_server.core.turn import Services
+from turnwire_server.core.hub import Hub
+from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.core.log.follower import Follower, Frame
+from turnwire_server.core.turn.options import Policy
+from turnwire_server.core.turn.turn import Services
 from turnwire_server.model.port import Model
 from turnwire_server.store.port import Store
 from turnwire_server.tools.toolset import Toolset
@@ -21,16 +21,16 @@ __all__ = ["ANNA", "Reader", "core_on"]
 ANNA = "anna"
 
 
-def core_on(store: Store, model: Model, *, max_queued: int = 8) -> Conversations:
+def core_on(store: Store, model: Model, *, max_queued: int = 8) -> Hub:
     """A core that is not started yet."""
-    policy = Policy(model="claude-sonnet-5-5", max_queued=max_queued, detach_grace_seconds=0.0)
+    policy = Policy(model="claude-sonnet-5-5", max_queued=max_queued, detach_grace=0.0)
     services = Services(
         model=model,
         toolset=Toolset([], timeout_seconds=10),
         policy=policy,
         blobs=Blobs(store, max_bytes=1024),
     )
-    return Conversations(store, services, Limits())
+    return Hub(store, services, ServiceLimits())
 
 
 class Reader:
@@ -48,7 +48,7 @@ class Reader:
         """The last seq it has read."""
         return self.seen[-1].seq if self.seen else self.start
 
-    async def connect(self, core: Conversations, conversation: str, epoch: str) -> None:
+    async def connect(self, core: Hub, conversation: str, epoch: str) -> None:
         """Read on from the cursor."""
         self.disconnect()
         self._follower, _ = await core.follow(

@@ -81,7 +81,7 @@ async def killable(model_url: str, database: Path, *flags: str) -> AsyncIterator
     zygote = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.faults.zygote",
+        "tests.faults.fork_server",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=log,

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.faults.oracle import check_log, check_reader
 from tests.faults.server import KillableServer, killable
+from tests.kit.oracle import check_log, check_reader
 from turnwire import Backoff, Reply, Turn, TurnFailed, connect
 from turnwire.conversation import Conversation
 from turnwire_protocol import Event, Reset

@@ -11,10 +11,10 @@ from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.faults.core import ANNA, Reader, core_on
-from tests.faults.oracle import check_log, check_reader
-from tests.faults.reading import log_of
-from tests.server.service import serving, turnwire_over
-from tests.server.wire import wired
+from tests.faults.log_readers import log_of
+from tests.kit.oracle import check_log, check_reader
+from tests.kit.service import serving, turnwire_over
+from tests.kit.wire import wired
 from turnwire_protocol import PROTOCOL, Done, Event, SendBody, Token, fold, parse_event, span_of
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.claude import connect as connect_model

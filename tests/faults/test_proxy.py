@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log, check_reader
+from tests.faults.log_readers import log_of
 from tests.faults.proxy import Damage, Proxy
-from tests.faults.reading import log_of
-from tests.server.service import serving, turnwire_over
+from tests.kit.oracle import check_log, check_reader
+from tests.kit.service import serving, turnwire_over
 from turnwire import Backoff, connect
 from turnwire_protocol import fold
 from turnwire_server.store.sqlite import SqliteStore

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log, check_reader
-from tests.faults.reading import log_of, over_sse, over_websocket
-from tests.server.service import serving, turnwire_over
-from tests.server.sse import SseReader, asking, listening
-from tests.server.wire import wired
+from tests.faults.log_readers import log_of, over_sse, over_websocket
+from tests.kit.oracle import check_log, check_reader
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import SseReader, asking, listening
+from tests.kit.wire import wired
 from turnwire_protocol import Event, Token, fold, format_sse_id, parse_event, span_of
-from turnwire_server.core.entry import dump, join, load
+from turnwire_server.core.log.codec import dump, join, load
 from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking

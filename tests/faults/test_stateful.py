@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.faults.core import ANNA, Reader, core_on
-from tests.faults.expectation import GATES, ExpectedConversation, ExpectedTurn, Place
-from tests.faults.oracle import check_log, check_reader
+from tests.faults.model import GATES, ExpectedConversation, ExpectedTurn, Place
+from tests.kit.oracle import check_log, check_reader
 from turnwire_protocol import (
     Ack,
     Cancel,
@@ -28,7 +28,7 @@ from turnwire_protocol import (
     merge,
     span_of,
 )
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude, connect
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -138,7 +138,7 @@ class Conversing(RuleBasedStateMachine):
         try:
             accepted = await self.core.send(ANNA, send)
             await accepted.durable
-        except Refused as refused:
+        except Rejected as refused:
             return refused.code
         return accepted.ack
 

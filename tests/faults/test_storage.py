@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from tests.faults.core import ANNA, Reader, core_on
-from tests.faults.oracle import check_log, check_reader
-from tests.faults.reading import log_of, over_sse, over_websocket
+from tests.faults.log_readers import log_of, over_sse, over_websocket
 from tests.faults.server import KillableServer, killable
-from tests.server.service import serving, turnwire_over
-from tests.server.sse import asking
-from tests.server.store.filling import bodies_of, opened
-from tests.server.wire import Wire, wired
+from tests.kit.oracle import check_log, check_reader
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
+from tests.kit.wire import Wire, wired
+from tests.server.store.store_rows import bodies_of, opened
 from turnwire_protocol import Error, Message, SendBody, fold
-from turnwire_server.core.entry import events_of, load
+from turnwire_server.core.log.codec import load
 from turnwire_server.model.claude import Claude, connect
 from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
@@ -244,9 +244,8 @@ async def test_closing_while_a_commit_is_under_way_stores_how_the_turn_ended(
             await closing_core
         await model.close()
         async with opened(db) as again:
-            log = events_of(
-                item for body in await bodies_of(again, conversation) for item in load(body)
-            )
+            bodies = await bodies_of(again, conversation)
+        log = [item.event for body in bodies for item in load(body)]
     check_log(log)
     assert fold(log).turns[accepted.ack.turn or ""].text == "one two "
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 import pytest
 from hypothesis import given
@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from tests.protocol.conversations import contents, conversations, inputs
 from turnwire_protocol import (
+    Content,
     Done,
     Event,
     Reply,
+    TextBlock,
     Token,
     ToolApproval,
     ToolProgress,
@@ -29,7 +31,15 @@ from turnwire_protocol import (
 )
 
 AT = "2026-11-20T10:00:00.000Z"
-PLACE = {"conversation": "c_1", "seq": 1, "turn": "t_1"}
+
+
+class Place(TypedDict):
+    conversation: str
+    seq: int
+    turn: str
+
+
+PLACE: Place = {"conversation": "c_1", "seq": 1, "turn": "t_1"}
 
 
 def classes(union: Any) -> list[type[BaseModel]]:
@@ -125,7 +135,8 @@ def test_no_event_carries_a_number_that_json_has_not(number: float) -> None:
 
 def test_half_a_surrogate_pair_from_a_tool_becomes_the_replacement_character() -> None:
     result: dict[str, Any] = {"tool_id": "u", "is_error": False, "duration_ms": 1}
-    for content in ["a\ud83d", [{"type": "text", "text": "a\ud83d"}]]:
+    halves: list[Content] = ["a\ud83d", [TextBlock(text="a\ud83d")]]
+    for content in halves:
         event = ToolResult(**PLACE, at=AT, content=content, **result)
         read = parse_event(json.loads(encode(event)))
         assert read == event

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from tests.server.service import serving, turnwire_over
-from tests.server.sse import asking
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from turnwire_simulator import Simulator
 
 

@@ -7,9 +7,9 @@ import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.server.service import by_name, serving, turnwire_over
-from tests.server.sse import asking
-from tests.server.wire import opened, wired
+from tests.kit.service import by_name, serving, turnwire_over
+from tests.kit.sse import asking
+from tests.kit.wire import opened, wired
 from turnwire_server import create_app
 from turnwire_simulator import Simulator
 

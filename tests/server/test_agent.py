@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from anthropic import beta_async_tool, beta_tool
 
-from tests.server.talking import ended, of_type, talking
-from tests.server.wire import Wire
+from tests.kit.chat import ended, of_type, talking
+from tests.kit.wire import Wire
 from turnwire_protocol import (
     Event,
     Thinking,
@@ -20,7 +20,8 @@ from turnwire_protocol import (
     ToolStart,
     merge,
 )
-from turnwire_server.tools.tool import ToolContext, tool
+from turnwire_server.tools.define import tool
+from turnwire_server.tools.port import ToolContext
 from turnwire_simulator import (
     Answer,
     ProviderTool,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log
-from tests.server.service import by_name, serving, turnwire_over
-from tests.server.sse import asking as requesting
-from tests.server.sse import listening
-from tests.server.talking import MODEL, ended, head_of, of_type, talking
-from tests.server.wire import Wire, wired
+from tests.kit.chat import MODEL, ended, head_of, of_type, talking
+from tests.kit.oracle import check_log
+from tests.kit.service import by_name, serving, turnwire_over
+from tests.kit.sse import asking as requesting
+from tests.kit.sse import listening
+from tests.kit.wire import Wire, wired
 from turnwire_protocol import (
     ToolApproval,
     ToolDecision,

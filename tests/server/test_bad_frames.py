@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.service import serving, turnwire_over
-from tests.server.wire import narrow, wired
+from tests.kit.service import serving, turnwire_over
+from tests.kit.wire import narrow, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 DEEP = '{"type": "ping", "id": ' + "[" * 100_000 + "]" * 100_000 + "}"

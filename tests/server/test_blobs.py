@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.server.service import by_name, serving, turnwire_over
-from tests.server.sse import asking
-from tests.server.talking import MODEL, of_type
-from tests.server.wire import Wire, opened, wired
+from tests.kit.chat import MODEL, of_type
+from tests.kit.service import by_name, serving, turnwire_over
+from tests.kit.sse import asking
+from tests.kit.wire import Wire, opened, wired
 from turnwire_protocol import Error, ImageBlock, Message, TextBlock, ToolResult
 from turnwire_server import tool
 from turnwire_server.errors import StoreError

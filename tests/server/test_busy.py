@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log
-from tests.server.service import serving, turnwire_over, upstream_left
-from tests.server.talking import ended, of_type, talking
-from tests.server.wire import Wire, wired
+from tests.kit.chat import ended, of_type, talking
+from tests.kit.oracle import check_log
+from tests.kit.service import serving, turnwire_over, upstream_left
+from tests.kit.wire import Wire, wired
 from turnwire_protocol import Message, Retract
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text
 

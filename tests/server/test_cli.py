@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.server.sse import asking
-from tests.server.wire import opened, wired
+from tests.kit.sse import asking
+from tests.kit.wire import opened, wired
 from turnwire_server.cli import serve
 from turnwire_simulator import Simulator
 

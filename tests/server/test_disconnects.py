@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log
-from tests.server.service import serving, turnwire_over
-from tests.server.talking import MODEL, of_type
-from tests.server.wire import Wire, wired
+from tests.kit.chat import MODEL, of_type
+from tests.kit.oracle import check_log
+from tests.kit.service import serving, turnwire_over
+from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, ToolExecuting, ToolResult
 from turnwire_server import tool
 from turnwire_simulator import Answer, Simulator, Text, ToolUse

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.server.core.author import parts_of
-from tests.server.talking import ended, of_type, talking
-from tests.server.wire import Wire
+from tests.kit.chat import ended, of_type, talking
+from tests.kit.wire import Wire
+from tests.server.core.log_author import parts_of
 from turnwire_protocol import Done, Error, Retry, Rewind, ToolResult, merge, span_of
 from turnwire_server.model.port import Stop
 from turnwire_simulator import (

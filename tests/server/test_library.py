@@ -12,8 +12,8 @@ from fastapi.responses import PlainTextResponse
 from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
 
-from tests.server.service import serving, turnwire_over
-from tests.server.sse import asking
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from turnwire_server import SettingsError, Turnwire
 from turnwire_server.store.memory import MemoryStore
 from turnwire_simulator import Simulator

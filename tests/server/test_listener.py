@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.server.sse import asking
-from tests.server.wire import wired
+from tests.kit.sse import asking
+from tests.kit.wire import wired
 from turnwire_server.listener import HardenedHttpProtocol
 
 BEGUN = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.talking import MODEL, ended, of_type, talking
+from tests.kit.chat import MODEL, ended, of_type, talking
 from turnwire_protocol import ToolResult, Usage
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 

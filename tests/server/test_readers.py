@@ -1,8 +1,8 @@
 """All readers of a conversation see the same, whatever they read by and whenever they came."""
 
-from tests.server.service import serving, turnwire_over
-from tests.server.sse import listening
-from tests.server.wire import narrow, wired
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import listening
+from tests.kit.wire import narrow, wired
 from turnwire_protocol import parse_event, span_of
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 

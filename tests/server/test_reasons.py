@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log
+from tests.kit.chat import MODEL, ended, of_type, talking
+from tests.kit.oracle import check_log
+from tests.kit.service import upstream_left
+from tests.kit.wire import Wire
 from tests.server.core.test_history import found, searching
-from tests.server.service import upstream_left
-from tests.server.talking import MODEL, ended, of_type, talking
-from tests.server.wire import Wire
 from turnwire_protocol import Error, Retry, Rewind, Start, Step, ToolResult
-from turnwire_server.core.backoff import delay_seconds
+from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_simulator import (
     Answer,
     Cut,

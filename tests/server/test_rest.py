@@ -6,9 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.server.service import serving, turnwire_over, upstream_left
-from tests.server.sse import asking
-from tests.server.wire import wired
+from tests.kit.service import serving, turnwire_over, upstream_left
+from tests.kit.sse import asking
+from tests.kit.wire import wired
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text
 
 JSON = {"Accept": "application/json"}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.server.service import serving, turnwire_over
-from tests.server.talking import MODEL, ended, of_type
-from tests.server.wire import Wire, wired
+from tests.kit.chat import MODEL, ended, of_type
+from tests.kit.service import serving, turnwire_over
+from tests.kit.wire import Wire, wired
 from turnwire_protocol import ToolResult
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 

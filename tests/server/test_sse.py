@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager
 import httpx2
 import pytest
 
-from tests.server.service import HeldStore, serving, turnwire_over, upstream_left
-from tests.server.sse import SseReader, asking, listening
-from tests.server.wire import wired
+from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
+from tests.kit.sse import SseReader, asking, listening
+from tests.kit.wire import wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 HELLO = Text(["Hel", "lo"])

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.faults.oracle import check_log
-from tests.server.service import HeldStore, serving, turnwire_over, upstream_left
-from tests.server.sse import asking
-from tests.server.talking import ended, of_type, talking
-from tests.server.wire import Wire, wired
+from tests.kit.chat import ended, of_type, talking
+from tests.kit.oracle import check_log
+from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
+from tests.kit.sse import asking
+from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, Message, Start, ToolExecuting, ToolProgress, ToolResult
 from turnwire_server import Turnwire
 from turnwire_server.model.claude import connect
-from turnwire_server.tools.tool import ToolContext
+from turnwire_server.tools.port import ToolContext
 from turnwire_simulator import (
     Answer,
     Cut,

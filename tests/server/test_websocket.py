@@ -1,8 +1,8 @@
 """The WebSocket transport, driven with bare frames: order, cursors, subscriptions, keys."""
 
-from tests.server.service import HeldStore, serving, turnwire_over, upstream_left
-from tests.server.sse import asking
-from tests.server.wire import opened, wired
+from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
+from tests.kit.sse import asking
+from tests.kit.wire import opened, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 

@@ -5,7 +5,7 @@ import sys
 
 from anthropic import AsyncAnthropic
 
-from tests.simulator.asking import ask, text_of
+from tests.simulator.api_client import ask, text_of
 
 
 async def test_the_command_prints_where_to_point_a_client_and_answers_there() -> None:

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.simulator.asking import Json, ask, text_of
+from tests.simulator.api_client import Json, ask, text_of
 from turnwire_simulator import Simulator
 
 WEATHER: Json = {

@@ -5,7 +5,7 @@ import anthropic
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.simulator.asking import Json, ask, request, text_of
+from tests.simulator.api_client import Json, ask, request, text_of
 from turnwire_simulator import Answer, Fault, ScriptError, Simulator, Stall, Text
 
 STATUSES = {

@@ -9,7 +9,7 @@ import anthropic
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.simulator.asking import ask, pieces_of, raw_events, request, streaming, text_of
+from tests.simulator.api_client import ask, pieces_of, raw_events, request, streaming, text_of
 from turnwire_simulator import (
     Answer,
     Cut,

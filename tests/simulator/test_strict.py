@@ -6,7 +6,7 @@ import anthropic
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.simulator.asking import Json, ask, request, text_of
+from tests.simulator.api_client import Json, ask, request, text_of
 from turnwire_simulator import Answer, RedactedThinking, Rejected, Simulator, Text, Thinking
 from turnwire_simulator.signature import seal, sign
 from turnwire_simulator.strict import judge

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnwire_protocol import Attachment, Code, Content, DocumentBlock, ImageBlock, TextBlock
-from turnwire_server.errors import ModelError, Refused, StoreError
+from turnwire_server.errors import ModelError, Rejected, StoreError
+from turnwire_server.model.port import ApiBlock, ApiMessage
 from turnwire_server.store.port import Blob, Store
 
 __all__ = ["MEDIA_TYPES", "Blobs"]
@@ -53,43 +54,43 @@ class Blobs:
         """Store the bytes; the same bytes of one owner are one blob.
 
         Raises:
-            Refused: too large, not of that type, or the store cannot be written.
+            Rejected: too large, not of that type, or the store cannot be written.
         """
         if len(data) > self._max_bytes:
-            raise Refused(Code.TOO_LARGE, f"body: at most {self._max_bytes} bytes")
+            raise Rejected(Code.TOO_LARGE, f"body: at most {self._max_bytes} bytes")
         if media_type not in MEDIA_TYPES:
             known = ", ".join(sorted(MEDIA_TYPES))
-            raise Refused(Code.BAD_COMMAND, f"Content-Type: one of {known} is required")
+            raise Rejected(Code.BAD_COMMAND, f"Content-Type: one of {known} is required")
         if not _is(media_type, data):
-            raise Refused(Code.BAD_COMMAND, f"body: it does not begin as {media_type} does")
+            raise Rejected(Code.BAD_COMMAND, f"body: it does not begin as {media_type} does")
         # Hashing so much would hold up everybody's tokens.
         id = await asyncio.to_thread(_id, owner, data)
         blob = Blob(id, owner, media_type, data)
         try:
             await self._store.put_blob(blob)
         except StoreError as error:
-            raise _unstorable() from error
+            raise Rejected.because_of_the_store() from error
         return blob
 
     async def get(self, owner: str, id: str) -> Blob:
         """The blob.
 
         Raises:
-            Refused: there is none of this owner, or the store cannot be read.
+            Rejected: there is none of this owner, or the store cannot be read.
         """
         try:
             blob = await self._store.get_blob(id)
         except StoreError as error:
-            raise _unstorable() from error
+            raise Rejected.because_of_the_store() from error
         if blob is None or blob.owner != owner:
-            raise Refused(Code.NOT_FOUND, "blob: no such blob")
+            raise Rejected(Code.NOT_FOUND, "blob: no such blob")
         return blob
 
     async def check(self, owner: str, content: Content) -> None:
         """Refuse content whose attachments are not what they say, or too many for one request.
 
         Raises:
-            Refused: the message names the field; or the store cannot be read.
+            Rejected: the message names the field; or the store cannot be read.
         """
         if isinstance(content, str):
             return
@@ -101,26 +102,26 @@ class Blobs:
             try:
                 encoded = await self._encode(block.blob)
             except StoreError as error:
-                raise _unstorable() from error
+                raise Rejected.because_of_the_store() from error
             if encoded is None or encoded.owner != owner:
-                raise Refused(Code.BAD_COMMAND, f"{where}.blob: no such blob")
+                raise Rejected(Code.BAD_COMMAND, f"{where}.blob: no such blob")
             for field in ("media_type", "bytes"):
                 if getattr(block, field) != getattr(encoded, field):
-                    raise Refused(Code.BAD_COMMAND, f"{where}.{field}: is not the blob's")
+                    raise Rejected(Code.BAD_COMMAND, f"{where}.{field}: is not the blob's")
             size += block.bytes
             if size > _MAX_REQUEST_BYTES:
                 most = f"at most {_MAX_REQUEST_BYTES} bytes of attachments"
-                raise Refused(Code.TOO_LARGE, f"content: {most}")
+                raise Rejected(Code.TOO_LARGE, f"content: {most}")
 
     async def keep(self, owner: str, data: str, media_type: str) -> Attachment:
         """Store what a tool made, given as base64.
 
         Raises:
             ValueError: it is not base64.
-            Refused: see `put`.
+            Rejected: see `put`.
         """
         if len(data) > self._max_bytes * 2:
-            raise Refused(Code.TOO_LARGE, f"at most {self._max_bytes} bytes")
+            raise Rejected(Code.TOO_LARGE, f"at most {self._max_bytes} bytes")
         blob = await self.put(owner, base64.b64decode(data, validate=True), media_type)
         fields: dict[str, Any] = {
             "blob": blob.id,
@@ -129,20 +130,20 @@ class Blobs:
         }
         return ImageBlock(**fields) if media_type.startswith("image/") else DocumentBlock(**fields)
 
-    async def resolve(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    async def resolve(self, messages: list[ApiMessage]) -> list[ApiMessage]:
         """A copy of a history with bytes in place of its references.
 
         Raises:
             ModelError: they are too large for one request, or the store cannot be read.
         """
-        sources = {source["blob"]: source for source in _sources(messages)}
+        sources = [source for message in messages for source in _sources(message["content"])]
         if not sources:
             return messages
-        if sum(source["bytes"] for source in _sources(messages)) > _MAX_REQUEST_BYTES:
+        if sum(source["bytes"] for source in sources) > _MAX_REQUEST_BYTES:
             most = f"at most {_MAX_REQUEST_BYTES} bytes of attachments fit into a conversation"
             raise ModelError(Code.CONTEXT_TOO_LONG, most)
         found: dict[str, dict[str, Any]] = {}
-        for id in sources:
+        for id in {source["blob"]: None for source in sources}:
             try:
                 encoded = await self._encode(id)
             except StoreError as error:
@@ -151,7 +152,10 @@ class Blobs:
             if encoded is not None:
                 media_type, data = encoded.media_type, encoded.base64
                 found[id] = {"type": "base64", "media_type": media_type, "data": data}
-        return [_resolved(message, found) for message in messages]
+        return [
+            {"role": message["role"], "content": _resolved(message["content"], found)}
+            for message in messages
+        ]
 
     async def _encode(self, id: str) -> _Encoded | None:
         encoded = self._encoded.get(id)
@@ -185,28 +189,27 @@ def _is(media_type: str, data: bytes) -> bool:
     return data.startswith(_MAGIC[media_type])
 
 
-def _sources(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The references in messages and in the tool results in them."""
-    for message in messages:
-        content = message["content"]
-        for block in content if isinstance(content, list) else ():
-            if block["type"] == "tool_result":
-                yield from _sources([block])
-            elif _is_reference(block):
-                yield block["source"]
+def _sources(content: str | list[ApiBlock]) -> Iterator[dict[str, Any]]:
+    """The references in the content of a message, and in the tool results in it."""
+    for block in content if isinstance(content, list) else ():
+        if block["type"] == "tool_result":
+            yield from _sources(block["content"])
+        elif _is_reference(block):
+            yield block["source"]
 
 
-def _resolved(message: dict[str, Any], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The message, or the tool result, with the bytes that were found."""
-    content = message["content"]
-    if not isinstance(content, list):
-        return message
-    return {**message, "content": [_resolved_block(block, found) for block in content]}
+def _resolved(
+    content: str | list[ApiBlock], found: dict[str, dict[str, Any]]
+) -> str | list[ApiBlock]:
+    """The content with the bytes that were found."""
+    if isinstance(content, str):
+        return content
+    return [_resolved_block(block, found) for block in content]
 
 
-def _resolved_block(block: dict[str, Any], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _resolved_block(block: ApiBlock, found: dict[str, dict[str, Any]]) -> ApiBlock:
     if block["type"] == "tool_result":
-        return _resolved(block, found)
+        return {**block, "content": _resolved(block["content"], found)}
     if not _is_reference(block):
         return block
     source = found.get(block["source"]["blob"])
@@ -215,11 +218,5 @@ def _resolved_block(block: dict[str, Any], found: dict[str, dict[str, Any]]) -> 
     return {**block, "source": source}
 
 
-def _is_reference(block: dict[str, Any]) -> bool:
+def _is_reference(block: ApiBlock) -> bool:
     return block["type"] in ("image", "document") and block["source"]["type"] == "blob"
-
-
-def _unstorable() -> Refused:
-    return Refused(
-        Code.STORAGE_UNAVAILABLE, "the store cannot be used now", retry_after_seconds=1.0
-    )

@@ -7,8 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from turnwire_protocol import (
     Ack,
@@ -24,18 +22,18 @@ from turnwire_protocol import (
     ToolExecuting,
     ToolOutputBody,
 )
-from turnwire_server.core.attendance import Attendance
-from turnwire_server.core.committer import Committer
-from turnwire_server.core.entry import Entry, Item, Run
-from turnwire_server.core.follower import Follower
-from turnwire_server.core.history import History
-from turnwire_server.core.journal import Journal
-from turnwire_server.core.options import resolve
+from turnwire_server.core.history.history import History
+from turnwire_server.core.log.committer import Committer
+from turnwire_server.core.log.durable_log import DurableLog
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.log.items import DeltaRun, DeltaType, Entry, Item, Place, Private
+from turnwire_server.core.presence import Presence
 from turnwire_server.core.recovery import Recovery
-from turnwire_server.core.register import Record, Register
-from turnwire_server.core.sending import fingerprint_of, title_of
-from turnwire_server.core.turn import Services, Turn, TurnState
-from turnwire_server.errors import ModelError, Refused
+from turnwire_server.core.turn.options import resolve
+from turnwire_server.core.turn.turn import Services, Turn, TurnState
+from turnwire_server.core.turn_index import Record, TurnIndex, fingerprint_of, title_of
+from turnwire_server.errors import ModelError, Rejected
+from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.port import Fence, Store
 
 __all__ = ["Accepted", "Conversation"]
@@ -50,7 +48,7 @@ class Accepted:
 
     ack: Ack
     durable: asyncio.Future[None]
-    """Raises `Refused` where the store could not take the message: it had no effect then."""
+    """Raises `Rejected` where the store could not take the message: it had no effect then."""
     follow: Callable[[Callable[[], None]], Follower]
     """Follow the conversation from the ack's `after`; the argument is the waker."""
     done_seq: int | None
@@ -76,9 +74,9 @@ class Conversation:
         self._waiting: deque[Turn] = deque()
         self._services = services
         self._on_done = on_done
-        self._attendance = Attendance(grace_seconds=services.policy.detach_grace_seconds)
-        self._journal = Journal(fence, store, committer, self)
-        self._register = Register()
+        self._presence = Presence(grace_seconds=services.policy.detach_grace)
+        self._log = DurableLog(fence, store, committer, self)
+        self._index = TurnIndex()
         self._history = History()
         self._history_seq = 0
         self._undurable = 0
@@ -90,14 +88,14 @@ class Conversation:
         recovery = Recovery()
 
         def take(item: Item) -> None:
-            self._register.apply(item)
+            self._index.apply(item)
             self._history.apply(item)
             recovery.apply(item)
 
-        await self._journal.load(take)
-        self._history_seq = self._journal.log.head
-        for turn, type, fields in recovery.missing():
-            self.write(turn, type, **fields)
+        await self._log.load(take)
+        self._history_seq = self._log.memory.head
+        for event in recovery.missing(self.place):
+            self.write(event)
 
     # Sending
 
@@ -105,12 +103,12 @@ class Conversation:
         """Accept a message; its turn begins once it is durable and nothing runs before it.
 
         Raises:
-            Refused: it took no effect.
+            Rejected: it took no effect.
         """
         fingerprint = fingerprint_of(send)
-        if send.key is not None and (record := self._register.of_key(send.key)) is not None:
+        if send.key is not None and (record := self._index.of_key(send.key)) is not None:
             if record.fingerprint != fingerprint:
-                raise Refused(Code.KEY_REUSED, "key: was used for another message")
+                raise Rejected(Code.KEY_REUSED, "key: was used for another message")
             return self._accepted(record, send)
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
         self._make_room(send)
@@ -119,26 +117,27 @@ class Conversation:
             principal=principal,
             options=options,
             services=self._services,
-            writer=self,
+            log=self,
             on_done=self._turn_done,
             cancel_on_detach=send.on_detach == "cancel",
         )
-        if self._journal.log.head == 0:
-            self._journal.title = title_of(send)
-        private = {
+        if self._log.memory.head == 0:
+            self._log.title = title_of(send)
+        private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
                 exclude={"id", "type", "content", "key"}, exclude_none=True, exclude_defaults=True
             ),
         }
         if send.retract is not None:
-            self.write(turn.id, Retract, from_turn=send.retract)
-        self.write(turn.id, Message, private=private, content=send.content, key=send.key)
+            self.write(Retract(**self.place(turn.id), from_turn=send.retract))
+        message = Message(**self.place(turn.id), content=send.content, key=send.key)
+        self.write(message, private)
         if self.running is None and (not self._waiting or send.if_busy != "queue"):
             self.running = turn
         else:
             self._waiting.append(turn)
-        accepted = self._accepted(self._register.of(turn.id), send)
+        accepted = self._accepted(self._index.of(turn.id), send)
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
@@ -147,17 +146,17 @@ class Conversation:
         victims: list[str] = []
         if send.retract is not None:
             if send.if_busy == "queue":
-                raise Refused(Code.BAD_COMMAND, "if_busy: queue does not go with retract")
-            victims = self._register.since(send.retract)
+                raise Rejected(Code.BAD_COMMAND, "if_busy: queue does not go with retract")
+            victims = self._index.since(send.retract)
             if not victims:
-                raise Refused(Code.UNKNOWN_TURN, "retract: no such turn, or it is void already")
+                raise Rejected(Code.UNKNOWN_TURN, "retract: no such turn, or it is void already")
         turns = self._turns()
         staying = [turn for turn in turns if turn.id not in victims]
         if staying and send.if_busy == "reject":
-            raise Refused(Code.BUSY, "a turn is running in this conversation")
+            raise Rejected(Code.BUSY, "a turn is running in this conversation")
         most = self._services.policy.max_queued
         if turns and send.if_busy == "queue" and len(self._waiting) >= most:
-            raise Refused(Code.TOO_MANY, f"{most} messages are waiting already")
+            raise Rejected(Code.TOO_MANY, f"{most} messages are waiting already")
         for turn in turns:
             if turn not in staying or (turn is self.running and send.if_busy == "interrupt"):
                 turn.end(StopReason.CANCELLED)
@@ -168,13 +167,13 @@ class Conversation:
             conversation=self.conversation,
             turn=record.turn,
             seq=record.seq,
-            epoch=self._journal.epoch,
+            epoch=self._log.epoch,
             after=record.after,
         )
         return Accepted(
             ack,
-            durable=self._journal.durable(record.seq),
-            follow=lambda wake: self.follow(record.after, self._journal.epoch, wake, send.runner),
+            durable=self._log.durable(record.seq),
+            follow=lambda wake: self.follow(record.after, self._log.epoch, wake, send.runner),
             done_seq=record.done_seq,
         )
 
@@ -184,7 +183,7 @@ class Conversation:
         """Start the turn if it is its time and its message is durable."""
         if turn is not self.running or turn.state is not TurnState.QUEUED:
             return
-        if self._register.of(turn.id).seq <= self._journal.end:
+        if self._index.of(turn.id).seq <= self._log.end:
             turn.start()
             self.on_followers()
 
@@ -196,10 +195,10 @@ class Conversation:
             self.running = None
             self.on_followers()
         self._catch_up()
-        self._journal.release()
+        self._log.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
         asyncio.get_running_loop().call_soon(self._next)
-        self._on_done(self.conversation, self._register.of(turn.id).after)
+        self._on_done(self.conversation, self._index.of(turn.id).after)
 
     def _turns(self) -> list[Turn]:
         """The unfinished ones, in the order in which they run."""
@@ -214,9 +213,9 @@ class Conversation:
         """Stop a turn; the receipt tells what became of the wish.
 
         Raises:
-            Refused: there is no such turn.
+            Rejected: there is no such turn.
         """
-        record = self._register.find(turn=cancel.turn, key=cancel.key)
+        record = self._index.find(turn=cancel.turn, key=cancel.key)
         turns = self._turns()
         turn = next((turn for turn in turns if turn.id == record.turn), None)
         if turn is None:
@@ -231,10 +230,10 @@ class Conversation:
         """Somebody answers a tool call of the running turn.
 
         Raises:
-            Refused: it took no effect.
+            Rejected: it took no effect.
         """
         if self.running is None:
-            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no turn is running")
+            raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: no turn is running")
         calls = self.running.calls
         match answer:
             case DecideBody():
@@ -257,7 +256,7 @@ class Conversation:
 
     async def hang_up(self) -> None:
         """Store what waits, then end the streams of readers that cannot be told to reconnect."""
-        await self._journal.hang_up()
+        await self._log.hang_up()
 
     # Readers
 
@@ -265,26 +264,26 @@ class Conversation:
         self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None = None
     ) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        return self._journal.follow(after, epoch, wake, runner)
+        return self._log.follow(after, epoch, wake, runner)
 
     @property
     def head(self) -> int:
         """The head, as readers are told it: nothing above it is durable."""
-        return self._journal.end
+        return self._log.end
 
     def on_followers(self) -> None:
         """Somebody came or went, or something is to run: is everybody there whom it needs?"""
-        self._attendance.look(None if self._is_draining else self.running, self._journal)
+        self._presence.look(None if self._is_draining else self.running, self._log)
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""
-        self._journal.close(code)
+        self._log.close(code)
         self.interrupt()
 
     @property
     def is_open(self) -> bool:
         """Whether a turn is unfinished."""
-        return self._register.is_open
+        return self._index.is_open
 
     @property
     def is_busy(self) -> bool:
@@ -294,45 +293,40 @@ class Conversation:
     @property
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
-        return self._journal.is_closed
+        return self._log.is_closed
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever appended."""
-        return self._journal.log.head == 0
+        return self._log.memory.head == 0
 
     @property
     def is_idle(self) -> bool:
         """Nothing runs, nobody reads, nothing waits to be stored."""
-        journal = self._journal
-        return not self.is_open and not journal.has_followers and journal.is_stored
+        log = self._log
+        return not self.is_open and not log.has_followers and log.is_stored
 
     # The log, as turns see it
 
-    def write(
-        self, turn: str, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
-    ) -> None:
-        """Append an event of `turn`, dated now."""
-        event: Event = type(
-            conversation=self.conversation,
-            seq=self._journal.log.head + 1,
-            turn=turn,
-            at=_now(),
-            **fields,
-        )
-        self._register.apply(Entry(event, private))
-        self._journal.append(event, private)
+    def place(self, turn: str) -> Place:
+        """See `DurableLog.place`."""
+        return self._log.place(turn)
+
+    def write(self, event: Event, private: Private | None = None) -> None:
+        """Append an event, which stands at the place that was last asked for."""
+        self._index.apply(Entry(event, private))
+        self._log.append(event, private)
         if isinstance(event, ToolExecuting) and event.runs_on == "client":
-            # Whoever had gone before has not been waited for: there was nothing for them to run.
+            # Clients that had gone before were not missed: there was nothing for them to run.
             self.on_followers()
 
     def write_delta(
-        self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None
+        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
     ) -> None:
         """Append a delta of `turn`. The path of every token."""
-        self._journal.append_delta(type, turn, block, text, tool_id=tool_id)
+        self._log.append_delta(type, turn, block, text, tool_id=tool_id)
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[ApiMessage]:
         """The history for the model, up to now."""
         self._catch_up()
         return self._history.messages()
@@ -343,10 +337,10 @@ class Conversation:
 
     def _catch_up(self) -> None:
         # On demand and not per token: a run is taken in whole.
-        log = self._journal.log
-        for item in log.read(self._history_seq, log.head):
+        memory = self._log.memory
+        for item in memory.read(self._history_seq, memory.head):
             self._history.apply(item)
-        self._history_seq = log.head
+        self._history_seq = memory.head
 
     # Storage trouble
 
@@ -354,10 +348,11 @@ class Conversation:
         """Refuse what can still be refused, and stop a turn whose tail waits too long."""
         if has_failed:
             self._withdraw()
-        log, now = self._journal.log, time.monotonic()
-        if self._undurable != log.durable:
-            self._undurable, self._undurable_since = log.durable, now
-        size = sum(item.size for item in log.read(log.durable, log.head) if isinstance(item, Run))
+        memory, now = self._log.memory, time.monotonic()
+        if self._undurable != memory.durable:
+            self._undurable, self._undurable_since = memory.durable, now
+        waiting = memory.read(memory.durable, memory.head)
+        size = sum(item.size for item in waiting if isinstance(item, DeltaRun))
         too_long = now - self._undurable_since > _MAX_UNDURABLE_SECONDS
         turn = self.running
         if turn is None or turn.state is not TurnState.RUNNING:
@@ -372,14 +367,14 @@ class Conversation:
         """Messages at the very end of the log, whose acks are not out, never happened."""
         turns = self._turns()
         for turn in reversed(turns):
-            record = self._register.of(turn.id)
-            if turn.state is not TurnState.QUEUED or record.seq != self._journal.log.head:
+            record = self._index.of(turn.id)
+            if turn.state is not TurnState.QUEUED or record.seq != self._log.memory.head:
                 return
-            refused = Refused(
+            refused = Rejected(
                 Code.STORAGE_UNAVAILABLE, "it cannot be stored now", retry_after_seconds=1.0
             )
-            self._journal.withdraw(record.after, refused)
-            self._register.forget(turn.id)
+            self._log.withdraw(record.after, refused)
+            self._index.forget(turn.id)
             self._history_seq = min(self._history_seq, record.after)
             turn.drop()
             if turn is self.running:
@@ -390,7 +385,3 @@ class Conversation:
     def on_lost(self) -> None:
         """Another process owns the log: stop, append nothing."""
         self.close(Code.STORAGE_UNAVAILABLE)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,10 +2,10 @@
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Bucket", "Limits"]
+__all__ = ["Bucket", "ServiceLimits"]
 
 
-class Limits(BaseModel):
+class ServiceLimits(BaseModel):
     """Bounds of the service; sizes in bytes, rates per second."""
 
     model_config = ConfigDict(frozen=True)

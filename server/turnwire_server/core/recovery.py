@@ -1,13 +1,13 @@
 """Recovery: what a log lacks when its process died. A pure fold over the log's items."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from turnwire_protocol import (
     BlockStop,
     Done,
+    Event,
     Message,
     Rewind,
     Step,
@@ -16,10 +16,10 @@ from turnwire_protocol import (
     ToolStart,
     Usage,
 )
-from turnwire_server.core.endings import unfinished_result
-from turnwire_server.core.entry import Item, Run
-from turnwire_server.core.ledger import Ledger
-from turnwire_server.model.port import Counts
+from turnwire_server.core.log.items import DeltaRun, Item, Place
+from turnwire_server.core.turn.tool_calls import unfinished_result
+from turnwire_server.core.turn.usage import UsageMeter
+from turnwire_server.model.port import UsagePart
 
 __all__ = ["Recovery"]
 
@@ -32,25 +32,25 @@ class _Trace:
     last: str
     step: int = 0
     counted: tuple[int, int] | None = None
-    ledger: Ledger = field(default_factory=Ledger)
+    meter: UsageMeter = field(default_factory=UsageMeter)
     calls: dict[str, int] = field(default_factory=dict)
     """Block of each call without a result."""
     complete: set[int] = field(default_factory=set)
 
     def apply(self, item: Item) -> None:
-        if isinstance(item, Run):
-            self.ledger.stream(sum(map(len, item.texts)))
+        if isinstance(item, DeltaRun):
+            self.meter.stream(sum(map(len, item.texts)))
             return
         event = item.event
         self.last = getattr(event, "at", self.last)
         match event:
             case Step():
                 self.step = event.step
-                self.ledger.begin(event.model)
+                self.meter.begin(event.model)
             case Usage():
                 # An attempt counts twice: at its start, and finally at its end.
                 attempt = (event.step, event.attempt)
-                counts = Counts(
+                counts = UsagePart(
                     event.input_tokens,
                     event.output_tokens,
                     event.cache_read_input_tokens,
@@ -58,7 +58,7 @@ class _Trace:
                     final=self.counted == attempt,
                 )
                 self.counted = attempt
-                self.ledger.count(counts)
+                self.meter.count(counts)
             case ToolStart():
                 self.calls[event.tool_id] = event.block
             case ToolResult():
@@ -78,31 +78,35 @@ class Recovery:
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log."""
-        turn = item.turn if isinstance(item, Run) else item.event.turn
-        if not isinstance(item, Run) and isinstance(item.event, Message):
+        turn = item.turn if isinstance(item, DeltaRun) else item.event.turn
+        if not isinstance(item, DeltaRun) and isinstance(item.event, Message):
             self._traces[turn] = _Trace(began=item.event.at, last=item.event.at)
-        elif not isinstance(item, Run) and isinstance(item.event, Done):
+        elif not isinstance(item, DeltaRun) and isinstance(item.event, Done):
             self._traces.pop(turn, None)
         elif trace := self._traces.get(turn):
             trace.apply(item)
 
-    def missing(self) -> Iterator[tuple[str, type[Any], dict[str, Any]]]:
-        """(turn, event type, fields) of each event that ends the unfinished turns, in order."""
+    def missing(self, place: Callable[[str], Place]) -> Iterator[Event]:
+        """The events that end the unfinished turns, in order.
+
+        `place` gives where the next event of a turn stands: write each before asking for the next.
+        """
         for turn, trace in self._traces.items():
             for tool_id, block in trace.calls.items():
                 if block in trace.complete:
-                    text = unfinished_result(StopReason.INTERRUPTED)
-                    fields = {"content": text, "is_error": True, "duration_ms": 0}
-                    yield turn, ToolResult, {"tool_id": tool_id, **fields}
-            yield (
-                turn,
-                Done,
-                {
-                    "stop_reason": StopReason.INTERRUPTED,
-                    "usage": trace.ledger.total(),
-                    "steps": trace.step,
-                    "duration_ms": _milliseconds(trace.began, trace.last),
-                },
+                    yield ToolResult(
+                        **place(turn),
+                        tool_id=tool_id,
+                        content=unfinished_result(StopReason.INTERRUPTED),
+                        is_error=True,
+                        duration_ms=0,
+                    )
+            yield Done(
+                **place(turn),
+                stop_reason=StopReason.INTERRUPTED,
+                usage=trace.meter.total(),
+                steps=trace.step,
+                duration_ms=_milliseconds(trace.began, trace.last),
             )
 
 

@@ -21,7 +21,7 @@ from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.pace import Pace
-from turnwire_server.model.port import ModelRequest, Part
+from turnwire_server.model.port import ApiMessage, ModelRequest, Part
 from turnwire_server.model.sse import Splitter
 from turnwire_server.model.stall import Stall
 
@@ -214,7 +214,7 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
     return parameters
 
 
-def _with_breakpoint(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_breakpoint(messages: list[ApiMessage]) -> list[ApiMessage]:
     """A copy whose last block ends what is cached; the next turn finds it, being a prefix of it."""
     last = messages[-1]
     content = last["content"]
@@ -222,7 +222,7 @@ def _with_breakpoint(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if blocks[-1]["type"] in ("thinking", "redacted_thinking"):
         return messages
     marked = [*blocks[:-1], {**blocks[-1], **_CACHE}]
-    return [*messages[:-1], {**last, "content": marked}]
+    return [*messages[:-1], {"role": last["role"], "content": marked}]
 
 
 def classify(error: Exception) -> ModelError:

@@ -13,7 +13,6 @@ from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import (
     BlockEnd,
-    Counts,
     Part,
     RunsOn,
     Stop,
@@ -22,6 +21,7 @@ from turnwire_server.model.port import (
     ToolInputPart,
     ToolPart,
     ToolResultPart,
+    UsagePart,
 )
 
 __all__ = ["Decoder"]
@@ -121,10 +121,10 @@ class Decoder:
             return [BlockEnd(index, _storable(raw) if raw != {"type": "tool_use"} else None)]
         return [BlockEnd(index, None if index in self._broken else _storable(block))]
 
-    def _count(self, usage: dict[str, Any] | None, *, final: bool) -> Counts:
+    def _count(self, usage: dict[str, Any] | None, *, final: bool) -> UsagePart:
         # Input counts are optional in message_delta: what message_start said stays.
         self._usage |= {name: count for name, count in (usage or {}).items() if count is not None}
-        return Counts(
+        return UsagePart(
             input_tokens=_count(self._usage.get("input_tokens", 0)),
             output_tokens=_count(self._usage.get("output_tokens", 0)),
             cache_read_input_tokens=_count(self._usage.get("cache_read_input_tokens", 0)),

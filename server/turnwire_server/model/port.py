@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 __all__ = [
+    "ApiBlock",
+    "ApiMessage",
     "BlockEnd",
-    "Counts",
     "Model",
     "ModelRequest",
     "Part",
@@ -18,10 +19,30 @@ __all__ = [
     "ToolInputPart",
     "ToolPart",
     "ToolResultPart",
+    "ToolSpecification",
+    "UsagePart",
 ]
 
 
 RunsOn = Literal["server", "provider"]
+
+ApiBlock = dict[str, Any]
+"""A content block of the Messages API. What is in it is the provider's: it goes back as it came."""
+
+
+class ApiMessage(TypedDict):
+    """A message in the form of the Messages API."""
+
+    role: Literal["user", "assistant"]
+    content: str | list[ApiBlock]
+
+
+class ToolSpecification(TypedDict):
+    """A tool in the form of the Messages API."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,11 +50,11 @@ class ModelRequest:
     """One call: what was resolved for the turn, and the messages so far (Messages API form)."""
 
     model: str
-    messages: list[dict[str, Any]]
+    messages: list[ApiMessage]
     max_tokens: int
     system: str | None = None
     thinking: dict[str, Any] | None = None
-    tools: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[ToolSpecification] = field(default_factory=list)
     container: str | None = None
 
 
@@ -84,14 +105,18 @@ class ToolResultPart:
 
 @dataclass(slots=True, frozen=True)
 class BlockEnd:
-    """The block is complete. `raw`: what its deltas do not tell and the model wants back."""
+    """The block is complete.
+
+    `raw`: the provider's fields to send back verbatim with it (signature, citations …); None: there
+    are none.
+    """
 
     index: int
     raw: dict[str, Any] | None
 
 
 @dataclass(slots=True, frozen=True)
-class Counts:
+class UsagePart:
     """Token counts of this call so far; `final` ones came with the end of the answer."""
 
     input_tokens: int
@@ -110,7 +135,14 @@ class Stop:
 
 
 Part = (
-    TextPart | ThinkingPart | ToolPart | ToolInputPart | ToolResultPart | BlockEnd | Counts | Stop
+    TextPart
+    | ThinkingPart
+    | ToolPart
+    | ToolInputPart
+    | ToolResultPart
+    | BlockEnd
+    | UsagePart
+    | Stop
 )
 
 

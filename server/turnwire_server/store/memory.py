@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from turnwire_server.errors import Fenced
 from turnwire_server.store.port import Batch, Blob, Fence, Head, Row
+from turnwire_server.timestamp import timestamp
 
 __all__ = ["MemoryStore"]
 
@@ -39,7 +39,7 @@ class MemoryStore:
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`."""
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        now = timestamp(precision="microseconds")
         for batch in batches:
             fence = batch.fence
             log = self._logs.get(fence.conversation)

@@ -3,12 +3,12 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from turnwire_server.errors import Fenced
 from turnwire_server.store.port import Batch, Blob, Head, Row
 from turnwire_server.store.tail import Tail
+from turnwire_server.timestamp import timestamp
 
 __all__ = [
     "append",
@@ -44,7 +44,7 @@ def append(connection: sqlite3.Connection, batches: list[Batch], tail: Tail) -> 
             neither repeats nor continues what is stored.
     """
     # Always six digits, so that times compare as strings.
-    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    now = timestamp(precision="microseconds")
     fresh: list[Batch] = []
     ahead: dict[str, _State] = {}
     for batch in batches:

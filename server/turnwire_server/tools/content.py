@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from turnwire_protocol import Attachment, Content, ContentBlock, TextBlock
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 
 __all__ = ["Shelf", "content_of", "said_by"]
 
@@ -23,14 +23,14 @@ class Shelf(Protocol):
         """Store what is given as base64.
 
         Raises:
-            ValueError, Refused: it cannot be stored.
+            ValueError, Rejected: it cannot be stored.
         """
 
     async def check(self, owner: str, content: Content) -> None:
         """Refuse attachments that are not the owner's.
 
         Raises:
-            Refused: one is not.
+            Rejected: one is not.
         """
 
 
@@ -71,8 +71,8 @@ async def _blocks(blocks: list[dict[str, Any]], owner: str, shelf: Shelf | None)
                 try:
                     made.append(await _attachment(block, owner, shelf))
                     continue
-                except (ValueError, Refused) as error:
-                    problem = str(error) if isinstance(error, Refused) else "it is malformed"
+                except (ValueError, Rejected) as error:
+                    problem = str(error) if isinstance(error, Rejected) else "it is malformed"
             made.append(TextBlock(text=f"[{block['type']} left out: {problem}]"))
             continue
         shown, skipped = text[:left], skipped + max(len(text) - left, 0)
@@ -88,7 +88,7 @@ async def _attachment(block: dict[str, Any], owner: str, shelf: Shelf | None) ->
     """The block as a reference to the shelf.
 
     Raises:
-        ValueError, Refused: it cannot be one.
+        ValueError, Rejected: it cannot be one.
     """
     if shelf is None:
         raise ValueError("nothing is stored here")

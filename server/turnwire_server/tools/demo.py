@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from turnwire_server.tools.tool import ToolContext, tool
+from turnwire_server.tools.define import tool
+from turnwire_server.tools.port import ToolContext
 
 __all__ = ["tools"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from turnwire_server.errors import SettingsError
-from turnwire_server.tools.tool import SdkTool, Tool
+from turnwire_server.tools.define import SdkTool
+from turnwire_server.tools.port import Tool
 
 __all__ = ["load_tools"]
 

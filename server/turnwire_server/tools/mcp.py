@@ -32,9 +32,10 @@ from mcp.types import (
 )
 from mcp.types import Tool as McpTool
 
-from turnwire_server.core.backoff import delay_seconds
+from turnwire_server.core.turn.backoff import delay_seconds
+from turnwire_server.tools.define import as_tool
 from turnwire_server.tools.mcp_config import HttpServer, ServerConfig
-from turnwire_server.tools.tool import CONTEXT, Tool, as_tool
+from turnwire_server.tools.port import CONTEXT, Tool
 from turnwire_server.tools.toolset import Toolset
 
 __all__ = ["McpServers"]

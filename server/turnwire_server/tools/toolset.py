@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from anyio import CapacityLimiter
 
 from turnwire_protocol import Content
 from turnwire_server.errors import SettingsError
+from turnwire_server.model.port import ToolSpecification
 from turnwire_server.tools.content import Shelf, content_of, said_by
+from turnwire_server.tools.port import CONTEXT, Tool, ToolContext
 from turnwire_server.tools.schema import Schema, schema_problem
-from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext, as_tool
 
 __all__ = ["Outcome", "Toolset"]
 
@@ -38,7 +39,7 @@ class Toolset:
 
     def __init__(
         self,
-        tools: Iterable[object] = (),
+        tools: Iterable[Tool] = (),
         *,
         timeout_seconds: float = 60.0,
         max_threads: int = 32,
@@ -46,7 +47,7 @@ class Toolset:
     ) -> None:
         self._tools: dict[str, Tool] = {}
         self._schemas: dict[str, Schema] = {}
-        self._own = [as_tool(candidate) for candidate in tools]
+        self._own = list(tools)
         self._offers: dict[str, list[Tool]] = {}
         self._timeout_seconds = timeout_seconds
         self._threads = CapacityLimiter(max_threads)
@@ -109,7 +110,7 @@ class Toolset:
         """In the order they were given."""
         return list(self._tools)
 
-    def specifications(self) -> list[dict[str, Any]]:
+    def specifications(self) -> list[ToolSpecification]:
         """The tools in the form of the Messages API."""
         return [
             {
@@ -137,8 +138,17 @@ class Toolset:
         """Whether somebody must allow this call."""
         return self._tools[name].needs_approval(input)
 
-    async def run(self, name: str, input: dict[str, Any], context: ToolContext) -> Outcome:
+    async def run(
+        self,
+        name: str,
+        input: dict[str, Any],
+        context: ToolContext,
+        *,
+        answer: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Outcome:
         """Run a call that has no problem. Never raises but on cancellation.
+
+        `answer` gives what a client answers: for tools that run there.
 
         A sync function cannot be stopped: on time-out or cancellation its thread is abandoned.
         """
@@ -148,7 +158,7 @@ class Toolset:
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                value = await self._call(tool, input)
+                value = await (self._call(tool, input) if answer is None else answer())
             return Outcome(await content_of(value, owner=context.principal, shelf=self._shelf))
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -167,6 +177,7 @@ class Toolset:
             return Outcome(said, is_error=True)
 
     async def _call(self, tool: Tool, input: dict[str, Any]) -> Any:
+        assert tool.function is not None, "a tool that runs in a client is answered there"
         if tool.is_async:
             return await tool.function(input)
         run = copy_context().run

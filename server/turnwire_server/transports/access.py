@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from turnwire_protocol import Code
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 
 __all__ = ["Access", "Authenticate", "is_loopback", "shared_token"]
 
@@ -58,7 +58,7 @@ class Access:
         Checking `Host` as well stops DNS rebinding: a foreign page's own name that resolves to us.
 
         Raises:
-            Refused: permission_denied.
+            Rejected: permission_denied.
         """
         if self._authenticate is not None:
             return
@@ -75,7 +75,7 @@ class Access:
         a plain GET from a foreign page carries no origin.
 
         Raises:
-            Refused: permission_denied.
+            Rejected: permission_denied.
         """
         origin = connection.headers.get("origin")
         if origin is not None:
@@ -113,5 +113,5 @@ def _host(connection: HTTPConnection) -> str:
     return urlsplit(f"//{host}").hostname or ""
 
 
-def _denied(message: str) -> Refused:
-    return Refused(Code.PERMISSION_DENIED, message)
+def _denied(message: str) -> Rejected:
+    return Rejected(Code.PERMISSION_DENIED, message)

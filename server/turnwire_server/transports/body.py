@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from turnwire_protocol import BadCommand, Code, parse_body, parse_object
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 
 __all__ = ["body_of", "described", "read_bounded"]
 
@@ -21,7 +21,7 @@ def body_of(model: type[Body], *, max_bytes: int) -> Any:
 
     Raises (when it is called):
         BadCommand, BadFrame: it is not such a body.
-        Refused: it has more than `max_bytes`.
+        Rejected: it has more than `max_bytes`.
     """
 
     async def read(request: Request) -> Body:
@@ -37,13 +37,13 @@ async def read_bounded(request: Request, *, max_bytes: int) -> bytes:
     """The request's body.
 
     Raises:
-        Refused: it has more than `max_bytes`.
+        Rejected: it has more than `max_bytes`.
     """
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > max_bytes:
-            raise Refused(Code.TOO_LARGE, f"body: at most {max_bytes} bytes")
+            raise Rejected(Code.TOO_LARGE, f"body: at most {max_bytes} bytes")
     return bytes(data)
 
 

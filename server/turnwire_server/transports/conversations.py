@@ -6,13 +6,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 
-from turnwire_protocol import Code, parse_event
-from turnwire_protocol import Conversation as Folded
-from turnwire_server.core.conversations import Conversations
-from turnwire_server.core.export import to_markdown
-from turnwire_server.errors import Refused
+from turnwire_protocol import Code, FoldedConversation, parse_event
+from turnwire_server.core.hub import Hub
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.body import body_of, described
+from turnwire_server.transports.export import to_markdown
 from turnwire_server.transports.http import guarded, principal_of
 
 __all__ = ["conversations_router"]
@@ -26,9 +25,7 @@ class TitleBody(BaseModel):
     title: str = Field(min_length=1, max_length=200)
 
 
-def conversations_router(
-    conversations: Conversations, access: Access, *, max_body_bytes: int
-) -> APIRouter:
+def conversations_router(hub: Hub, access: Access, *, max_body_bytes: int) -> APIRouter:
     """The endpoints below `/v1/conversations` that only look or tidy up."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
 
@@ -39,9 +36,7 @@ def conversations_router(
         before: Annotated[str | None, Query(max_length=256)] = None,
     ) -> dict[str, Any]:
         """The conversations, newest first; `next` is the `before` of the next page."""
-        heads = await conversations.list_heads(
-            principal_of(request), limit=limit + 1, before=before
-        )
+        heads = await hub.list_heads(principal_of(request), limit=limit + 1, before=before)
         page = heads[:limit]
         answer: dict[str, Any] = {
             "conversations": [
@@ -59,11 +54,11 @@ def conversations_router(
             answer["next"] = f"{page[-1].updated_at}|{page[-1].conversation}"
         return answer
 
-    async def folded(request: Request, conversation: str) -> tuple[str, Folded]:
-        follower, head = await conversations.follow(
+    async def folded(request: Request, conversation: str) -> tuple[str, FoldedConversation]:
+        follower, head = await hub.follow(
             principal_of(request), conversation, after=0, epoch=None, wake=_nobody
         )
-        folded = Folded()
+        folded = FoldedConversation()
         try:
             while follower.after < head and (frames := await follower.read()):
                 for frame in frames:
@@ -71,13 +66,13 @@ def conversations_router(
         finally:
             follower.close()
         if follower.closed is not None:
-            raise Refused(Code(follower.closed.code), "the conversation cannot be read now")
+            raise Rejected(Code(follower.closed.code), "the conversation cannot be read now")
         return follower.epoch, folded
 
     @router.get("/conversations/{conversation}")
     async def read(request: Request, conversation: str) -> dict[str, Any]:
         """The folded conversation, as it is now."""
-        head = await conversations.head(principal_of(request), conversation)
+        head = await hub.head(principal_of(request), conversation)
         epoch, now = await folded(request, conversation)
         named = {"conversation": conversation, "title": head.title, "epoch": epoch}
         return {**named, **now.to_dict()}
@@ -89,7 +84,7 @@ def conversations_router(
         format: Annotated[Literal["markdown", "json"], Query()] = "markdown",
     ) -> Response:
         """The conversation as a file to keep."""
-        head = await conversations.head(principal_of(request), conversation)
+        head = await hub.head(principal_of(request), conversation)
         _, now = await folded(request, conversation)
         if format == "json":
             document = {"conversation": conversation, "title": head.title, **now.to_dict()}
@@ -108,13 +103,13 @@ def conversations_router(
         body: Annotated[TitleBody, body_of(TitleBody, max_bytes=max_body_bytes)],
     ) -> Response:
         """Give the conversation another title."""
-        await conversations.rename(principal_of(request), conversation, body.title)
+        await hub.rename(principal_of(request), conversation, body.title)
         return Response(status_code=204)
 
     @router.delete("/conversations/{conversation}", status_code=204)
     async def delete(request: Request, conversation: str) -> Response:
         """Stop what runs, and forget the conversation."""
-        await conversations.delete(principal_of(request), conversation)
+        await hub.delete(principal_of(request), conversation)
         return Response(status_code=204)
 
     return router

@@ -3,7 +3,7 @@
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from turnwire_protocol import BadCommand, CloseCode, Code, Reject, encode, is_retryable
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 
 __all__ = ["Closing", "receive_text", "reject", "reject_bad"]
 
@@ -35,7 +35,7 @@ async def receive_text(socket: WebSocket, *, max_bytes: int) -> str:
     return text
 
 
-def reject(command_id: str | None, refused: Refused) -> str:
+def reject(command_id: str | None, refused: Rejected) -> str:
     """The frame that says a command took no effect."""
     return encode(
         Reject(

@@ -17,7 +17,7 @@ from turnwire_protocol import (
     Hello,
     parse_command,
 )
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 
@@ -62,7 +62,7 @@ async def shake_hands(
     try:
         access.check_host(socket)
         access.check_origin(socket)
-    except Refused as refused:
+    except Rejected as refused:
         await socket.send_denial_response(Response(refused.message, status_code=403))
         return None
     principal = await access.principal(socket)
@@ -91,7 +91,7 @@ async def _hello(socket: WebSocket, access: Access) -> str:
         except BadFrame as error:
             raise Closing(CloseCode.VIOLATION, str(error)) from error
         if not isinstance(command, Hello):
-            refused = Refused(Code.UNAUTHORIZED, "send hello first")
+            refused = Rejected(Code.UNAUTHORIZED, "send hello first")
             await socket.send_text(reject(command.id, refused))
             continue
         principal = await access.principal_of_token(socket, command.token)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from turnwire_protocol import Code, ProtocolError, is_retryable
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 
 __all__ = ["error_response", "guarded", "preflight", "principal_of", "status_of"]
@@ -85,10 +85,10 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                     if needs_principal:
                         principal = await access.principal(request)
                         if principal is None:
-                            raise Refused(Code.UNAUTHORIZED, "a valid bearer token is required")
+                            raise Rejected(Code.UNAUTHORIZED, "a valid bearer token is required")
                         request.state.turnwire_principal = principal
                     response = await handler(request)
-                except Refused as refused:
+                except Rejected as refused:
                     response = error_response(
                         refused.code,
                         refused.message,

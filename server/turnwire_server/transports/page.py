@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from turnwire_browser import STATIC
-from turnwire_server.errors import Refused
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.http import error_response, guarded
 
@@ -56,7 +56,7 @@ def _file(path: Path, access: Access) -> Callable[[Request], Response]:
     def serve(request: Request) -> Response:
         try:
             access.check_host(request)
-        except Refused as refused:
+        except Rejected as refused:
             return error_response(refused.code, refused.message)
         response = FileResponse(
             path, headers=headers, media_type=media_type, stat_result=path.stat()

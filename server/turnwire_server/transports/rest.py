@@ -18,23 +18,21 @@ from turnwire_protocol import (
     Content,
     Decide,
     DecideBody,
+    FoldedConversation,
+    FoldedTurn,
     Progress,
     ProgressBody,
     SendBody,
     ToolOutput,
     ToolOutputBody,
-    Turn,
     encode,
     parse_body,
     parse_event,
     parse_sse_id,
 )
-from turnwire_protocol import (
-    Conversation as Folded,
-)
-from turnwire_server.core.conversations import Conversations
-from turnwire_server.core.follower import Follower
-from turnwire_server.errors import Refused
+from turnwire_server.core.hub import Hub
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.body import body_of, described
 from turnwire_server.transports.http import error_response, guarded, preflight, principal_of
@@ -63,7 +61,7 @@ class ChatBody(SendBody):
 
 
 def rest_router(
-    conversations: Conversations,
+    hub: Hub,
     access: Access,
     *,
     max_body_bytes: int,
@@ -75,10 +73,10 @@ def rest_router(
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
         cursor = None if last_event_id is None else parse_sse_id(last_event_id)
         if cursor is not None and send.conversation not in (None, cursor[0]):
-            raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+            raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
         if send.on_detach is None:
             send = send.model_copy(update={"on_detach": "cancel"})
-        accepted = await conversations.send(principal_of(request), send)
+        accepted = await hub.send(principal_of(request), send)
         # Shielded: whoever else waits for it must not lose it with this request.
         await asyncio.shield(accepted.durable)
         turn, conversation = accepted.ack.turn or "", accepted.ack.conversation or ""
@@ -87,7 +85,7 @@ def rest_router(
         else:
             named, epoch, seq = cursor
             if named != conversation:
-                raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+                raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
             if (
                 accepted.done_seq is not None
                 and epoch == accepted.ack.epoch
@@ -95,7 +93,7 @@ def rest_router(
             ):
                 return Response(status_code=204)
             after = max(seq, accepted.ack.after or 0)
-            follower, _ = await conversations.follow(
+            follower, _ = await hub.follow(
                 principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
             )
         accept = request.headers.get("accept", "")
@@ -122,7 +120,7 @@ def rest_router(
         """
         if idempotency_key is not None:
             if body.key is not None and body.key != idempotency_key:
-                raise Refused(Code.BAD_COMMAND, "key: differs from the Idempotency-Key header")
+                raise Rejected(Code.BAD_COMMAND, "key: differs from the Idempotency-Key header")
             body = body.model_copy(update={"key": idempotency_key})
         return await chat(request, body, last_event_id)
 
@@ -157,14 +155,14 @@ def rest_router(
         if last_event_id is not None:
             named, epoch, after = parse_sse_id(last_event_id)
             if named != conversation:
-                raise Refused(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
-        follower, _ = await conversations.follow(
+                raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+        follower, _ = await hub.follow(
             principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
         )
         return EventStream(follower, keepalive_seconds=keepalive_seconds)
 
     async def submit(request: Request, command: Command) -> Response:
-        ack = await conversations.submit(principal_of(request), command)
+        ack = await hub.submit(principal_of(request), command)
         return Response(
             encode(ack.model_copy(update={"id": "rest"})), media_type="application/json"
         )
@@ -260,7 +258,7 @@ async def _gone(request: Request) -> None:
 
 async def _answer(follower: Follower, turn: str) -> Response:
     """The folded turn, once it is done."""
-    folded = Folded()
+    folded = FoldedConversation()
     try:
         async for frames in follower.stream(idle_seconds=_NEVER):
             for frame in frames:
@@ -270,10 +268,10 @@ async def _answer(follower: Follower, turn: str) -> Response:
                         return _finished(follower.conversation, folded.turns[turn])
     finally:
         follower.close()
-    raise Refused(Code.UNKNOWN_CONVERSATION, "the conversation was deleted")
+    raise Rejected(Code.UNKNOWN_CONVERSATION, "the conversation was deleted")
 
 
-def _finished(conversation: str, turn: Turn) -> JSONResponse:
+def _finished(conversation: str, turn: FoldedTurn) -> JSONResponse:
     body = {"conversation": conversation, "text": turn.text, **turn.to_dict()}
     error = body.pop("error", None)
     if error is None:

@@ -7,7 +7,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from turnwire_protocol import encode, format_sse_id
-from turnwire_server.core.follower import Follower
+from turnwire_server.core.log.follower import Follower
 
 __all__ = ["EventStream"]
 

@@ -21,6 +21,7 @@ from turnwire_protocol import (
     Command,
     GoingAway,
     Hello,
+    Limits,
     Ping,
     Pong,
     Send,
@@ -30,14 +31,11 @@ from turnwire_protocol import (
     encode,
     parse_command,
 )
-from turnwire_protocol import (
-    Limits as WelcomeLimits,
-)
 from turnwire_server.core.conversation import Accepted
-from turnwire_server.core.conversations import Conversations
-from turnwire_server.core.follower import Follower
-from turnwire_server.core.limits import Bucket, Limits
-from turnwire_server.errors import Refused
+from turnwire_server.core.hub import Hub
+from turnwire_server.core.limits import Bucket, ServiceLimits
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 from turnwire_server.transports.handshake import Places, shake_hands
@@ -68,14 +66,14 @@ class Connection:
         socket: WebSocket,
         *,
         access: Access,
-        conversations: Conversations,
+        hub: Hub,
         places: Places,
-        limits: Limits,
+        limits: ServiceLimits,
         models: list[str],
     ) -> None:
         self._socket = socket
         self._access = access
-        self._conversations = conversations
+        self._hub = hub
         self._places = places
         self._limits = limits
         self._models = models
@@ -137,7 +135,7 @@ class Connection:
     def _welcome(self) -> Welcome:
         limits = self._limits
         return Welcome(
-            limits=WelcomeLimits(
+            limits=Limits(
                 max_frame_bytes=limits.max_frame_bytes,
                 max_subscriptions=limits.max_subscriptions,
                 max_running_turns=limits.max_running_turns,
@@ -169,7 +167,7 @@ class Connection:
         elif self._bucket.take(time.monotonic()) and not self._commands.full():
             self._commands.put_nowait(command)
         else:
-            refused = Refused(Code.TOO_MANY, "too many commands at once", retry_after_seconds=1.0)
+            refused = Rejected(Code.TOO_MANY, "too many commands at once", retry_after_seconds=1.0)
             self._send(reject(command.id, refused))
 
     # Commands
@@ -179,14 +177,14 @@ class Connection:
             command = await self._commands.get()
             try:
                 await self._take(command)
-            except Refused as refused:
+            except Rejected as refused:
                 self._send(reject(command.id, refused))
 
     async def _take(self, command: Command) -> None:
         match command:
             case Send():
                 self._limit_subscriptions(command.conversation)
-                accepted = await self._conversations.send(self._principal, command)
+                accepted = await self._hub.send(self._principal, command)
                 self._await_ack(command, accepted)
             case Subscribe():
                 await self._subscribe(command)
@@ -196,12 +194,12 @@ class Connection:
             case Hello():
                 self._reply(Ack(id=command.id))
             case _:
-                self._reply(await self._conversations.submit(self._principal, command))
+                self._reply(await self._hub.submit(self._principal, command))
 
     async def _subscribe(self, command: Subscribe) -> None:
         conversation = command.conversation
         self._limit_subscriptions(conversation)
-        follower, head = await self._conversations.follow(
+        follower, head = await self._hub.follow(
             self._principal,
             conversation,
             after=command.after,
@@ -227,7 +225,7 @@ class Connection:
             try:
                 # Shielded: others wait for it too, after this connection is gone.
                 await asyncio.shield(accepted.durable)
-            except Refused as refused:
+            except Rejected as refused:
                 if subscription is not None and subscription is self._subscriptions.get(
                     conversation
                 ):
@@ -257,7 +255,7 @@ class Connection:
     def _limit_subscriptions(self, conversation: str | None) -> None:
         many = len(self._subscriptions) >= self._limits.max_subscriptions
         if many and conversation not in self._subscriptions:
-            raise Refused(Code.TOO_MANY, "too many subscriptions on this connection")
+            raise Rejected(Code.TOO_MANY, "too many subscriptions on this connection")
 
     # Writing
 

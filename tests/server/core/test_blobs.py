@@ -1,19 +1,18 @@
 """Blobs without a service: what becomes of the references in a history."""
 
-from typing import Any
-
 import pytest
 
 from turnwire_protocol import Code
 from turnwire_server.core.blobs import Blobs
 from turnwire_server.errors import ModelError
+from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Blob
 
 MIB = 1024 * 1024
 
 
-def message(*blobs: str, size: int = 1) -> dict[str, Any]:
+def message(*blobs: str, size: int = 1) -> ApiMessage:
     """A user's message with images by reference."""
     sources = [{"type": "blob", "blob": blob, "bytes": size} for blob in blobs]
     return {"role": "user", "content": [{"type": "image", "source": s} for s in sources]}
@@ -33,13 +32,14 @@ class CountingStore(MemoryStore):
 
 
 async def test_a_history_without_attachments_is_given_back_as_it_is() -> None:
-    messages = [{"role": "user", "content": "Hi"}]
+    messages: list[ApiMessage] = [{"role": "user", "content": "Hi"}]
     assert await Blobs(MemoryStore(), max_bytes=MIB).resolve(messages) is messages
 
 
 async def test_a_blob_that_is_lost_is_named_and_the_history_is_not_changed() -> None:
     messages = [message("b_1")]
     (resolved,) = await Blobs(MemoryStore(), max_bytes=MIB).resolve(messages)
+    assert isinstance(resolved["content"], list)
     assert [block["type"] for block in resolved["content"]] == ["text"]
     assert messages == [message("b_1")]
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server.core.author import Author
+from tests.server.core.log_author import Author
 from turnwire_protocol import DocumentBlock, Error, ImageBlock, TextBlock
-from turnwire_server.core.entry import Item, dump, load
-from turnwire_server.core.history import History
+from turnwire_server.core.history.history import History
+from turnwire_server.core.log.codec import dump, load
+from turnwire_server.core.log.items import Item
+from turnwire_server.model.port import ApiMessage
 from turnwire_simulator import (
     Answer,
     ProviderTool,
@@ -28,7 +30,7 @@ from turnwire_simulator.strict import judge
 Json = dict[str, Any]
 ENDINGS = ["end_turn", "max_tokens", "refusal", "cancelled", "failed", "interrupted", "max_steps"]
 CITATION = {"type": "char_location", "cited_text": "x", "document_index": 0}
-NEXT: Json = {"role": "user", "content": "And now?"}
+NEXT: ApiMessage = {"role": "user", "content": "And now?"}
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ def history_of(items: Sequence[Item]) -> History:
     return history
 
 
-def judged(messages: list[Json], *more: Json) -> None:
+def judged(messages: Sequence[ApiMessage], *more: ApiMessage) -> None:
     judge({"model": "claude-x", "max_tokens": 100, "messages": [*messages, *more]})
 
 
-def conversation(*turns: Callable[[Author], None]) -> list[Json]:
+def conversation(*turns: Callable[[Author], None]) -> list[ApiMessage]:
     """The messages after these turns."""
     author = Author.new()
     for turn in turns:
@@ -203,7 +205,7 @@ def drawing(
     return write
 
 
-def results(messages: list[Json]) -> list[Any]:
+def results(messages: list[ApiMessage]) -> list[Any]:
     """What the tools gave, in order."""
     blocks = [block for message in messages for block in message["content"]]
     return [b["content"] for b in blocks if isinstance(b, dict) and b["type"] == "tool_result"]

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwire_protocol import MAX_MERGED_BYTES, BlockStop, Event, Thinking, Token, ToolInput, merge
-from turnwire_server.core.entry import Entry, Item, Run, dump, events_of, join, load
-from turnwire_server.core.log import Log
+from turnwire_server.core.log.codec import dump, join, load
+from turnwire_server.core.log.items import DeltaRun, Entry, Item
+from turnwire_server.core.log.memory_log import MemoryLog
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 DELTA = st.tuples(
@@ -23,9 +24,9 @@ ENTRIES = st.lists(st.one_of(DELTA, DELTA, DELTA, STOP), max_size=14)
 PRIVATE = {"signature": "s", "citations": [{"title": None, "n": 1.5}]}
 
 
-def written(entries: list[tuple[Any, ...]]) -> tuple[Log, list[Event]]:
+def written(entries: list[tuple[Any, ...]]) -> tuple[MemoryLog, list[Event]]:
     """A log, and the same events one by one."""
-    log, events = Log("c"), []
+    log, events = MemoryLog("c"), []
     for seq, (kind, turn, block, *text) in enumerate(entries, 1):
         head = {"conversation": "c", "seq": seq, "turn": turn, "block": block}
         event: Event
@@ -52,8 +53,8 @@ def single(items: list[Item]) -> list[Event]:
     ]
 
 
-def tokens(*texts: str) -> Log:
-    log = Log("c")
+def tokens(*texts: str) -> MemoryLog:
+    log = MemoryLog("c")
     for text in texts:
         log.append_delta(Token, "t", 0, text)
     return log
@@ -66,7 +67,7 @@ def test_a_read_between_any_two_cursors_is_that_slice_of_the_events(entries: Any
         for upto in range(after, len(events) + 1):
             items = log.read(after, upto)
             assert single(items) == events[after:upto]
-            assert events_of(items) == merge(events[after:upto])
+            assert [item.event for item in items] == merge(events[after:upto])
 
 
 @given(ENTRIES)
@@ -75,7 +76,7 @@ def test_a_stored_batch_is_read_back_with_private_fields_and_can_be_cut_anywhere
 ) -> None:
     log, events = written(entries)
     items = load(dump(log.read(0, log.head)))
-    assert events_of(items) == events_of(log.read(0, log.head))
+    assert [item.event for item in items] == [item.event for item in log.read(0, log.head)]
     assert [item.private for item in items if isinstance(item, Entry)] == [
         PRIVATE for event in events if isinstance(event, BlockStop)
     ]
@@ -107,7 +108,7 @@ def test_batches_joined_in_the_store_hold_the_same_events_merged(
         after = upto
     rows = join(bodies)
     items = [item for row in rows for item in load(row.body)]
-    assert events_of(items) == merge(events)
+    assert [item.event for item in items] == merge(events)
     assert single(items) == events
 
 
@@ -120,7 +121,9 @@ def test_what_is_taken_back_is_as_if_it_had_never_been_appended(entries: Any, af
     again, _ = written(entries[:after])
     for kept in (log, again):
         kept.append_delta(Token, "t_1", 0, "more")
-    assert events_of(log.read(0, log.head)) == events_of(again.read(0, again.head))
+    assert [item.event for item in log.read(0, log.head)] == [
+        item.event for item in again.read(0, again.head)
+    ]
 
 
 @given(ENTRIES, st.integers(0, 14), st.integers(0, 2000))
@@ -142,12 +145,12 @@ def test_trimming_everything_durable_leaves_a_log_that_goes_on() -> None:
     assert (log.floor, log.read(2, 2)) == (2, [])
     log.append_delta(Token, "t", 0, "c")
     expected = Token(conversation="c", seq=3, turn="t", block=0, text="c")
-    assert events_of(log.read(2, 3)) == [expected]
+    assert [item.event for item in log.read(2, 3)] == [expected]
 
 
 def test_a_merged_event_stays_within_the_bound_also_for_wide_characters() -> None:
     log = tokens(*["🌍" * 1000] * 40, "a" * 100_000, "b")
-    events = events_of(log.read(0, log.head))
+    events = [item.event for item in log.read(0, log.head)]
     sizes = [len(event.text.encode()) for event in events if isinstance(event, Token)]
     # One delta longer than the bound stays as it is and joins nothing.
     assert sizes.pop(-2) == 100_000
@@ -156,14 +159,14 @@ def test_a_merged_event_stays_within_the_bound_also_for_wide_characters() -> Non
 
 
 def test_a_delta_of_another_tool_in_the_same_turn_does_not_join() -> None:
-    log = Log("c")
+    log = MemoryLog("c")
     log.append_delta(ToolInput, "t", 0, "{", tool_id="a")
     log.append_delta(ToolInput, "t", 1, "{", tool_id="b")
-    kept = [(run.tool_id, run.texts) for run in log.read(0, 2) if isinstance(run, Run)]
+    kept = [(run.tool_id, run.texts) for run in log.read(0, 2) if isinstance(run, DeltaRun)]
     assert kept == [("a", ["{"]), ("b", ["{"])]
 
 
-def lines_to_read(log: Log, after: int) -> int:
+def lines_to_read(log: MemoryLog, after: int) -> int:
     """How many lines of Python a short read at `after` runs: the items it touches, not the time."""
     lines = 0
 
@@ -182,7 +185,7 @@ def lines_to_read(log: Log, after: int) -> int:
 
 
 def test_the_cost_of_a_read_does_not_depend_on_the_length_of_the_log() -> None:
-    short, long = Log("c"), Log("c")
+    short, long = MemoryLog("c"), MemoryLog("c")
     for log, length in ((short, 10), (long, 5000)):
         for block in range(length):
             log.append_delta(Token, "t", block, "x")

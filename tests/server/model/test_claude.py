@@ -12,7 +12,7 @@ from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.listener import bind
 from turnwire_server.model.claude import Claude, Client, connect
-from turnwire_server.model.port import Counts, ModelRequest, Part, Stop, TextPart
+from turnwire_server.model.port import ModelRequest, Part, Stop, TextPart, UsagePart
 from turnwire_simulator import (
     Answer,
     Cut,
@@ -231,7 +231,7 @@ async def test_an_answer_comes_through_in_any_cutting_of_its_bytes(
     answers = [Answer(*items, chunk_bytes=size) for size in (None, 1, 7)]  # type: ignore[arg-type]
     simulator.program(*answers)
     one, two, three = [
-        [part for part in await parts_of(model, request()) if not isinstance(part, Counts)]
+        [part for part in await parts_of(model, request()) if not isinstance(part, UsagePart)]
         for _ in answers
     ]
     assert one == two == three
@@ -292,8 +292,8 @@ async def test_the_second_request_of_a_conversation_reads_the_first_from_the_cac
         ["system.0", "tools.1", "messages.2.0"],
     ]
     written, read = first[0], second[0]
-    assert isinstance(written, Counts)
-    assert isinstance(read, Counts)
+    assert isinstance(written, UsagePart)
+    assert isinstance(read, UsagePart)
     assert written.cache_creation_input_tokens > 1000
     assert read.cache_read_input_tokens == written.cache_creation_input_tokens
     # The caller's messages are shared between calls.

@@ -9,7 +9,6 @@ from turnwire_server.errors import ModelError
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.port import (
     BlockEnd,
-    Counts,
     Part,
     Stop,
     TextPart,
@@ -17,6 +16,7 @@ from turnwire_server.model.port import (
     ToolInputPart,
     ToolPart,
     ToolResultPart,
+    UsagePart,
 )
 from turnwire_simulator import (
     Answer,
@@ -158,8 +158,8 @@ def test_counts_of_the_end_are_merged_over_those_of_the_start() -> None:
         {"type": "message_stop"},
     )
     assert parts == [
-        Counts(5, 1, 7, 0, final=False),
-        Counts(5, 9, 7, 0, final=True, container="container_1"),
+        UsagePart(5, 1, 7, 0, final=False),
+        UsagePart(5, 9, 7, 0, final=True, container="container_1"),
         Stop("max_tokens"),
     ]
 

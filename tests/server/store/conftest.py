@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.store.filling import opened
+from tests.server.store.store_rows import opened
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from tests.server.store.filling import batch_of, bodies_of, fill, join_all, row_body
+from tests.server.store.store_rows import batch_of, bodies_of, fill, join_all, row_body
 from turnwire_server.store.port import Batch, Blob, Fence, Head, Row, Store
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.store.appending import appending
-from tests.server.store.filling import bodies_of, opened
+from tests.server.store.append_process import appending
+from tests.server.store.store_rows import bodies_of, opened
 from turnwire_server.errors import SettingsError
 from turnwire_server.store.sqlite import SqliteStore
 

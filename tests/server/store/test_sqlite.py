@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.store.filling import batch_of, bodies_of, fill, join_all, opened, row_body
+from tests.server.store.store_rows import batch_of, bodies_of, fill, join_all, opened, row_body
 from turnwire_server.errors import Fenced, SettingsError, StoreError
 from turnwire_server.store.port import Batch, Blob, Fence, Row
 from turnwire_server.store.schema import VERSION

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.store.filling import bodies_of, fill, join_all, opened, row_body
+from tests.server.store.store_rows import bodies_of, fill, join_all, opened, row_body
 from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Batch, Row
 from turnwire_server.store.sqlite import SqliteStore

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from turnwire_server.errors import SettingsError
+from turnwire_server.tools.define import as_tool
 from turnwire_server.tools.load import load_tools
-from turnwire_server.tools.toolset import Toolset
 
 DECORATED = '''
 from anthropic import beta_tool
-from turnwire_server.tools.tool import tool
+from turnwire_server.tools.define import tool
 
 @tool
 def roll(sides: int = 6) -> int:
@@ -39,7 +39,7 @@ tools = [roll]
 
 
 def names_in(name: str) -> list[str]:
-    return Toolset(load_tools(name)).names
+    return [made.name for made in map(as_tool, load_tools(name))]
 
 
 @pytest.fixture

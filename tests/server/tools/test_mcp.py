@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.server.service import turnwire_over
-from tests.server.talking import ended, of_type, talking
-from tests.server.wire import Wire
+from tests.kit.chat import ended, of_type, talking
+from tests.kit.service import turnwire_over
+from tests.kit.wire import Wire
 from turnwire_protocol import ImageBlock, ToolApproval, ToolProgress, ToolResult
 from turnwire_server import SettingsError, tool
 from turnwire_simulator import Answer, Simulator, Text, ToolUse

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.talking import of_type, talking
+from tests.kit.chat import of_type, talking
 from turnwire_protocol import ToolExecuting, ToolResult
 from turnwire_server.tools.schema import Schema, schema_problem
 from turnwire_simulator import Answer, Simulator, Text, ToolUse

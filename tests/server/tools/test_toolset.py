@@ -10,16 +10,21 @@ from anthropic import beta_tool
 from anthropic.lib.tools import ToolError
 
 from turnwire_protocol import Attachment, Code, Content, ImageBlock, TextBlock
-from turnwire_server.errors import Refused, SettingsError
-from turnwire_server.tools.tool import Tool, ToolContext, tool
+from turnwire_server.errors import Rejected, SettingsError
+from turnwire_server.tools.define import as_tool, tool
+from turnwire_server.tools.port import Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
 CONTEXT = ToolContext("alice", "c_1", "t_1", "toolu_1", report=lambda message, fraction: None)
 PATIENCE_SECONDS = 10
 
 
+def toolset(*candidates: object) -> Toolset:
+    return Toolset(map(as_tool, candidates))
+
+
 async def run(candidate: object, input: dict[str, Any] | None = None, **options: Any) -> Outcome:
-    tools = Toolset([candidate], **options)
+    tools = Toolset([as_tool(candidate)], **options)
     [name] = tools.names
     assert tools.problem(name, input or {}) is None
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -77,7 +82,7 @@ class OneShelf:
         """See `Shelf.keep`."""
         assert owner == "alice"
         if media_type != "image/png":
-            raise Refused(Code.BAD_COMMAND, "no such type")
+            raise Rejected(Code.BAD_COMMAND, "no such type")
         if data != "aGk=":
             raise ValueError(data)
         return REFERENCE
@@ -85,7 +90,7 @@ class OneShelf:
     async def check(self, owner: str, content: Content) -> None:
         """See `Shelf.check`."""
         if (owner, content) != ("alice", [REFERENCE]):
-            raise Refused(Code.BAD_COMMAND, "no such blob")
+            raise Rejected(Code.BAD_COMMAND, "no such blob")
 
 
 ATTACHMENTS: dict[str, tuple[Any, Any]] = {
@@ -256,17 +261,17 @@ PROBLEMS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
 def test_a_call_that_cannot_run_has_a_problem_in_words(
     name: str, input: dict[str, Any] | None, problem: str
 ) -> None:
-    assert Toolset([count]).problem(name, input) == problem
+    assert toolset(count).problem(name, input) == problem
 
 
 def test_the_words_about_a_huge_input_are_bounded() -> None:
-    problem = Toolset([count]).problem("count", {"n": "x" * 100_000})
+    problem = toolset(count).problem("count", {"n": "x" * 100_000})
     assert problem is not None
     assert len(problem) < 2000
 
 
 def test_specifications_are_those_asked_for_in_that_order() -> None:
-    tools = Toolset([count, beta_tool(giving(1))])
+    tools = toolset(count, beta_tool(giving(1)))
     names = [
         specification["name"]
         for specification in tools.subset(["give", "x", "count"]).specifications()
@@ -280,7 +285,7 @@ def test_specifications_are_those_asked_for_in_that_order() -> None:
 
 
 async def test_a_subset_has_only_the_tools_named() -> None:
-    tools = Toolset([count, giving(1)]).subset(["count", "nothing"])
+    tools = toolset(count, giving(1)).subset(["count", "nothing"])
     assert tools.names == ["count"]
     assert tools.problem("give", {}) == "There is no tool 'give'."
     assert await tools.run("count", {"n": 3}, CONTEXT) == Outcome("3")
@@ -288,7 +293,7 @@ async def test_a_subset_has_only_the_tools_named() -> None:
 
 def test_two_tools_of_one_name_are_refused() -> None:
     with pytest.raises(SettingsError):
-        Toolset([count, count])
+        toolset(count, count)
 
 
 def test_a_schema_that_is_none_is_refused() -> None:
@@ -302,7 +307,7 @@ def offered(name: str) -> Tool:
 
 
 def test_what_a_source_offers_replaces_what_it_offered_and_keeps_its_place() -> None:
-    tools = Toolset([count])
+    tools = toolset(count)
     tools.offer("one", [offered("a"), offered("b")])
     tools.offer("two", [offered("c")])
     tools.offer("one", [offered("d")])
@@ -320,7 +325,7 @@ async def test_a_subset_keeps_what_is_offered_no_more() -> None:
 
 
 def test_an_offered_tool_that_clashes_or_has_no_schema_is_left_out() -> None:
-    tools = Toolset([count])
+    tools = toolset(count)
     broken = Tool("broken", "d", {"type": "string"}, function=str, is_async=False)
     tools.offer("one", [offered("count"), broken, offered("a")])
     tools.offer("two", [offered("a"), offered("b")])

@@ -8,8 +8,8 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -18,37 +18,43 @@ from turnwire_protocol import (
     Code,
     DecideBody,
     ProgressBody,
+    RunsOn,
+    StopReason,
     TextBlock,
-    ToolApproval,
-    ToolDecision,
     ToolExecuting,
     ToolOutputBody,
     ToolProgress,
     ToolResult,
     ToolStart,
 )
-from turnwire_server.core.answer import parse_input
-from turnwire_server.core.endings import unfinished_result
-from turnwire_server.errors import Refused
-from turnwire_server.model.port import ToolInputPart, ToolPart, ToolResultPart
-from turnwire_server.tools.tool import CONTEXT, Tool, ToolContext
+from turnwire_server.core.history.answer import parse_input
+from turnwire_server.core.turn.approvals import Approvals, check_size
+from turnwire_server.core.turn.writer import TurnWriter
+from turnwire_server.errors import Rejected
+from turnwire_server.model.port import ToolInputPart, ToolPart, ToolResultPart, ToolSpecification
+from turnwire_server.tools.port import Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
-__all__ = ["Calls", "Write"]
+__all__ = ["ToolCalls", "unfinished_result"]
 
 _PROGRESS_INTERVAL_SECONDS = 0.1
 _PROGRESS_CHARS = 1000
-_MAX_ANSWER_BYTES = 256 * 1024
-"""Largest output or edited input that a client may give."""
 _NOTE_CHARS = 10_000
 
+_UNFINISHED: dict[str, str] = {
+    StopReason.CANCELLED: "Cancelled by the user.",
+    StopReason.FAILED: "Not finished: the turn failed.",
+    StopReason.INTERRUPTED: "Not finished: the server stopped.",
+    StopReason.MAX_STEPS: "Not run: the turn had reached its limit of steps.",
+}
 
-class Write(Protocol):
-    """Append an event of the turn to the log; nothing happens once the turn is done."""
 
-    def __call__(
-        self, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
-    ) -> None: ...
+def unfinished_result(stop_reason: str) -> str:
+    """What the model is told of a tool call that has no result when its turn ends.
+
+    It stands in the log, so that the history of the conversation stays valid.
+    """
+    return _UNFINISHED.get(stop_reason, "Not run: the answer was cut off.")
 
 
 class ClientToolError(Exception):
@@ -64,25 +70,23 @@ class _Call:
     block: int
     tool_id: str
     name: str
-    runs_on: str
+    runs_on: RunsOn
     started: float
     pieces: list[str] = field(default_factory=list)
     is_complete: bool = False
     has_result: bool = False
-    decision: asyncio.Future[DecideBody] | None = None
-    """Set while it waits for a decision, and done once there is one."""
     output: asyncio.Future[ToolOutputBody] | None = None
     """Set while a client runs it, and done once it has answered."""
     reported: float = float("-inf")
     """When it last reported progress."""
 
 
-class Calls:
+class ToolCalls:
     """Keeps the calls of a turn and runs those that run in the server."""
 
     def __init__(
         self,
-        write: Write,
+        writer: TurnWriter,
         *,
         toolset: Toolset,
         client_tools: Iterable[ClientTool],
@@ -91,27 +95,26 @@ class Calls:
         client_tool_timeout_seconds: float,
         context: Callable[[str, Callable[[str, float | None], None]], ToolContext],
     ) -> None:
-        self._write = write
+        self._writer = writer
         self._toolset = toolset.with_tools(
             Tool(
                 name=tool.name,
                 description=tool.description,
                 input_schema=tool.input_schema,
-                function=self._output,
+                function=None,
                 is_async=True,
                 timeout_seconds=client_tool_timeout_seconds,
-                runs_on="client",
             )
             for tool in client_tools
         )
         self._runner = runner
-        self._approval_timeout_seconds = approval_timeout_seconds
+        self._approvals = Approvals(writer, self._toolset, timeout_seconds=approval_timeout_seconds)
         self._context = context
         """(tool_id, report) → what the tool is told of its call."""
         self._calls: dict[str, _Call] = {}
 
     @property
-    def specifications(self) -> list[dict[str, Any]]:
+    def specifications(self) -> list[ToolSpecification]:
         """The tools of this turn, in the form of the Messages API."""
         return self._toolset.specifications()
 
@@ -120,12 +123,14 @@ class Calls:
         runs_on = part.runs_on if part.runs_on == "provider" else self._toolset.runs_on(part.name)
         call = _Call(block, part.tool_id, part.name, runs_on, started=time.monotonic())
         self._calls[part.tool_id] = call
-        self._write(
-            ToolStart,
-            block=block,
-            tool_id=part.tool_id,
-            tool_name=part.name,
-            runs_on=runs_on,
+        self._writer.write(
+            ToolStart(
+                **self._writer.place(),
+                block=block,
+                tool_id=part.tool_id,
+                tool_name=part.name,
+                runs_on=runs_on,
+            )
         )
 
     def append_input(self, part: ToolInputPart) -> None:
@@ -174,7 +179,7 @@ class Calls:
             return
         note = None
         if self._toolset.needs_approval(call.name, input):
-            decision = await self._ask(call, input)
+            decision = await self._approvals.ask(call.tool_id, call.name, input)
             if decision.decision == "deny":
                 why = f": {decision.reason}" if decision.reason else "."
                 self._result(call, Outcome(f"The user did not allow this call{why}", is_error=True))
@@ -182,81 +187,34 @@ class Calls:
             if decision.input is not None and decision.input != input:
                 input = decision.input
                 note = _note(input)
-        self._write(
-            ToolExecuting,
-            tool_id=call.tool_id,
-            tool_name=call.name,
-            input=input,
-            runs_on=call.runs_on,
-            runner=self._runner if call.runs_on == "client" else None,
+        self._writer.write(
+            ToolExecuting(
+                **self._writer.place(),
+                tool_id=call.tool_id,
+                tool_name=call.name,
+                input=input,
+                runs_on=call.runs_on,
+                runner=self._runner if call.runs_on == "client" else None,
+            )
         )
         context = self._context(call.tool_id, self._reporter(call))
-        outcome = await self._toolset.run(call.name, input, context)
-        self._result(call, outcome if note is None else _noted(outcome, note))
+        answer = partial(self._client_output, call) if call.runs_on == "client" else None
+        outcome = await self._toolset.run(call.name, input, context, answer=answer)
+        self._result(call, outcome if note is None else _with_note(outcome, note))
 
     # What comes from outside while the turn runs
-
-    async def _ask(self, call: _Call, input: dict[str, Any]) -> DecideBody:
-        """Wait for somebody's decision; none in time counts as deny."""
-        timeout = self._approval_timeout_seconds
-        expires = datetime.now(UTC) + timedelta(seconds=timeout)
-        loop = asyncio.get_running_loop()
-        call.decision = loop.create_future()
-        self._write(
-            ToolApproval,
-            tool_id=call.tool_id,
-            tool_name=call.name,
-            input=input,
-            expires_at=expires.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        )
-        # The timer decides like everybody else: a time-out of the wait could come in between a
-        # decision and the task's waking up, and the call would be decided twice.
-        timer = loop.call_later(timeout, self._expire, call)
-        try:
-            return await call.decision
-        finally:
-            timer.cancel()
-
-    def _expire(self, call: _Call) -> None:
-        assert call.decision is not None
-        if not call.decision.done():
-            reason = "nobody answered in time"
-            self._decided(call, DecideBody(tool_id=call.tool_id, decision="deny", reason=reason))
 
     def decide(self, decide: DecideBody) -> None:
         """Somebody allows or denies a call; the first answer wins.
 
         Raises:
-            Refused: no such call waits, it is decided, or the edited input is not valid.
+            Rejected: no such call waits, it is decided, or the edited input is not valid.
         """
-        call = self._find(decide.tool_id)
-        if call.decision is None:
-            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: this call waits for no decision")
-        if call.decision.done() or call.has_result:
-            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call is decided already")
-        if decide.input is not None:
-            if decide.decision == "deny":
-                raise Refused(Code.BAD_COMMAND, "input: goes with allow only")
-            _check_size("input", decide.input)
-            problem = self._toolset.problem(call.name, decide.input)
-            if problem is not None:
-                raise Refused(Code.BAD_COMMAND, f"input: {problem}")
-        self._decided(call, decide)
+        self._find(decide.tool_id)
+        self._approvals.decide(decide)
 
-    def _decided(self, call: _Call, decide: DecideBody) -> None:
-        assert call.decision is not None
-        call.decision.set_result(decide)
-        self._write(
-            ToolDecision,
-            tool_id=call.tool_id,
-            decision=decide.decision,
-            input=decide.input,
-            reason=decide.reason,
-        )
-
-    async def _output(self, input: dict[str, Any]) -> str | list[dict[str, Any]]:
-        """What the client answers; the `function` of its tools."""
-        call = self._calls[CONTEXT.get().tool_id]
+    async def _client_output(self, call: _Call) -> str | list[dict[str, Any]]:
+        """Wait for what the client answers."""
         call.output = asyncio.get_running_loop().create_future()
         output = await call.output
         blocks = output.content
@@ -270,24 +228,24 @@ class Calls:
         """The client that runs a call gives its result, once.
 
         Raises:
-            Refused: no such call waits, another client runs it, it was answered, or this is too
+            Rejected: no such call waits, another client runs it, it was answered, or this is too
                 large.
         """
         call = self._of_runner(output.tool_id, output.runner)
         if call.output is None or call.output.done() or call.has_result:
-            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
-        _check_size("content", output.content)
+            raise Rejected(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
+        check_size("content", output.content)
         call.output.set_result(output)
 
     def take_progress(self, progress: ProgressBody) -> None:
         """The client that runs a call reports.
 
         Raises:
-            Refused: no such call waits, another client runs it, or it was answered.
+            Rejected: no such call waits, another client runs it, or it was answered.
         """
         call = self._of_runner(progress.tool_id, progress.runner)
         if call.has_result:
-            raise Refused(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
+            raise Rejected(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
         self._progress(call, progress.message, progress.fraction)
 
     def abandon(self) -> None:
@@ -303,15 +261,15 @@ class Calls:
     def _find(self, tool_id: str) -> _Call:
         call = self._calls.get(tool_id)
         if call is None:
-            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no such call in the running turn")
+            raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: no such call in the running turn")
         return call
 
     def _of_runner(self, tool_id: str, runner: str) -> _Call:
         call = self._find(tool_id)
         if call.runs_on != "client" or (call.output is None and not call.has_result):
-            raise Refused(Code.UNKNOWN_TOOL_CALL, "tool_id: no client runs this call")
+            raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: no client runs this call")
         if runner != self._runner:
-            raise Refused(Code.BAD_COMMAND, "runner: another client runs this call")
+            raise Rejected(Code.BAD_COMMAND, "runner: another client runs this call")
         return call
 
     def _reporter(self, call: _Call) -> Callable[[str, float | None], None]:
@@ -332,24 +290,25 @@ class Calls:
         text = str(message)[:_PROGRESS_CHARS].encode(errors="replace").decode()
         is_number = isinstance(fraction, int | float) and math.isfinite(fraction)
         bounded = min(max(fraction, 0.0), 1.0) if fraction is not None and is_number else None
-        self._write(ToolProgress, tool_id=call.tool_id, message=text, fraction=bounded)
+        self._writer.write(
+            ToolProgress(
+                **self._writer.place(), tool_id=call.tool_id, message=text, fraction=bounded
+            )
+        )
 
     def _result(self, call: _Call, outcome: Outcome) -> None:
         if call.has_result:
             return
         call.has_result = True
-        self._write(
-            ToolResult,
-            tool_id=call.tool_id,
-            content=outcome.content,
-            is_error=outcome.is_error,
-            duration_ms=round((time.monotonic() - call.started) * 1000),
+        self._writer.write(
+            ToolResult(
+                **self._writer.place(),
+                tool_id=call.tool_id,
+                content=outcome.content,
+                is_error=outcome.is_error,
+                duration_ms=round((time.monotonic() - call.started) * 1000),
+            )
         )
-
-
-def _check_size(field: str, value: object) -> None:
-    if len(to_json(value)) > _MAX_ANSWER_BYTES:
-        raise Refused(Code.TOO_LARGE, f"{field}: at most {_MAX_ANSWER_BYTES} bytes of JSON")
 
 
 def _note(input: dict[str, Any]) -> str:
@@ -358,7 +317,7 @@ def _note(input: dict[str, Any]) -> str:
     return f"The user changed the input to {cut}"
 
 
-def _noted(outcome: Outcome, note: str) -> Outcome:
+def _with_note(outcome: Outcome, note: str) -> Outcome:
     """The outcome of a call whose input was edited: the model's own call does not change."""
     if isinstance(outcome.content, str):
         return Outcome(f"{note}. The result:\n{outcome.content}", outcome.is_error)

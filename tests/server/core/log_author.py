@@ -20,18 +20,18 @@ from turnwire_protocol import (
     TotalUsage,
     Usage,
 )
-from turnwire_server.core.entry import DeltaType, Item
-from turnwire_server.core.log import Log
+from turnwire_server.core.log.items import DeltaType, Item
+from turnwire_server.core.log.memory_log import MemoryLog
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.port import (
     BlockEnd,
-    Counts,
     Part,
     TextPart,
     ThinkingPart,
     ToolInputPart,
     ToolPart,
     ToolResultPart,
+    UsagePart,
 )
 from turnwire_simulator import Answer
 
@@ -56,7 +56,7 @@ def parts_of(events: Iterable[dict[str, Any]]) -> list[Part]:
 class Author:
     """One log; every method appends to it."""
 
-    log: Log
+    log: MemoryLog
     turn: str = ""
     step_number: int = 0
     attempt: int = 0
@@ -68,7 +68,7 @@ class Author:
     @classmethod
     def new(cls) -> "Author":
         """An author of an empty log."""
-        return cls(Log(CONVERSATION))
+        return cls(MemoryLog(CONVERSATION))
 
     def write(
         self, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
@@ -104,7 +104,7 @@ class Author:
             self._take(part)
 
     def _take(self, part: Part) -> None:
-        if isinstance(part, Counts):
+        if isinstance(part, UsagePart):
             self.write(
                 Usage,
                 private={"container": part.container} if part.container else None,

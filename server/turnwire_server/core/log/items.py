@@ -1,14 +1,10 @@
-"""What a log holds: single events with their private fields, and runs of mergeable deltas.
-
-The stored form is JSON: the event as on the wire, `private` beside it, and `parts`, the lengths (in
-code points) of the texts a run was merged from, so that a cursor inside it is cut exactly there.
-"""
+"""What a log holds: single events with their private fields, and runs of mergeable deltas."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from turnwire_protocol import (
     MAX_MERGED_BYTES,
@@ -20,33 +16,41 @@ from turnwire_protocol import (
     parse_event,
     span_of,
 )
-from turnwire_server.store.port import Row
 
 __all__ = [
+    "ENTRY_BYTES",
     "TYPE_NAMES",
+    "DeltaRun",
+    "DeltaType",
     "Entry",
     "Item",
+    "Place",
     "Private",
-    "Run",
     "coalesce",
-    "dump",
-    "events_of",
-    "join",
-    "load",
     "text_bytes",
 ]
 
 Private = dict[str, Any]
+"""What is stored with an event and never sent: its keys stand in PROTOCOL.md "Private fields"."""
 
-_ENTRY_BYTES = 256
+ENTRY_BYTES = 256
 """What an entry counts for, roughly."""
 TYPE_NAMES = {Token: "token", Thinking: "thinking", ToolInput: "tool_input"}
 DeltaType = type[Token] | type[Thinking] | type[ToolInput]
 
 
+class Place(TypedDict):
+    """Where an event stands and when it happened: what all events that are no deltas have."""
+
+    conversation: str
+    seq: int
+    turn: str
+    at: str
+
+
 @dataclass(slots=True, frozen=True)
 class Entry:
-    """One event that never merges, and what is stored with it but never sent (DESIGN §3.5)."""
+    """One event that never merges, and what is stored with it but never sent."""
 
     event: Event
     private: Private | None = None
@@ -70,7 +74,7 @@ class Entry:
         return encode(self.event)
 
 
-class Run:
+class DeltaRun:
     """Neighbouring deltas of one block: a growing list of texts. Only its log appends to it."""
 
     __slots__ = ("block", "conversation", "first_seq", "size", "texts", "tool_id", "turn", "type")
@@ -101,7 +105,7 @@ class Run:
         """The seq of its last part."""
         return self.first_seq + len(self.texts) - 1
 
-    def joins(self, other: "Run") -> bool:
+    def joins(self, other: "DeltaRun") -> bool:
         """Whether the other goes on where this one ends, and both fit into one merged event."""
         return (
             self.type is other.type
@@ -111,10 +115,10 @@ class Run:
             and self.size + other.size <= MAX_MERGED_BYTES
         )
 
-    def cut(self, after: int, upto: int) -> "Run":
+    def cut(self, after: int, upto: int) -> "DeltaRun":
         """A run of its own of the parts in (after, upto]."""
         start = max(after + 1 - self.first_seq, 0)
-        return Run(
+        return DeltaRun(
             self.type,
             conversation=self.conversation,
             turn=self.turn,
@@ -152,20 +156,15 @@ class Run:
         return to_json(self.fields()).decode()
 
 
-Item = Entry | Run
-
-
-def events_of(items: Iterable[Item]) -> list[Event]:
-    """The events as readers get them."""
-    return [item.event for item in items]
+Item = Entry | DeltaRun
 
 
 def coalesce(items: Iterable[Item]) -> Iterator[Item]:
     """The same items, with runs that continue each other (they were stored apart) joined."""
-    last: Run | None = None
+    last: DeltaRun | None = None
     for item in items:
-        if last is not None and isinstance(item, Run) and last.joins(item):
-            last = Run(
+        if last is not None and isinstance(item, DeltaRun) and last.joins(item):
+            last = DeltaRun(
                 last.type,
                 conversation=last.conversation,
                 turn=last.turn,
@@ -177,7 +176,7 @@ def coalesce(items: Iterable[Item]) -> Iterator[Item]:
             continue
         if last is not None:
             yield last
-        last = item if isinstance(item, Run) else None
+        last = item if isinstance(item, DeltaRun) else None
         if last is None:
             yield item
     if last is not None:
@@ -187,68 +186,3 @@ def coalesce(items: Iterable[Item]) -> Iterator[Item]:
 def text_bytes(text: str) -> int:
     """How long it is in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def dump(items: Iterable[Item], texts: Iterable[str] | None = None) -> bytes:
-    """The stored form of a batch; `texts` are the items' `encoded()`, where somebody has them."""
-    texts = (item.encoded() for item in items) if texts is None else texts
-    rows = ",".join(_row_text(item, text) for item, text in zip(items, texts, strict=True))
-    return f"[{rows}]".encode()
-
-
-def _row_text(item: Item, text: str) -> str:
-    if isinstance(item, Run):
-        parts = ",".join([str(len(part)) for part in item.texts])
-        return f'{{"event":{text},"parts":[{parts}]}}'
-    if item.private is not None:
-        return f'{{"event":{text},"private":{to_json(item.private).decode()}}}'
-    return f'{{"event":{text}}}'
-
-
-def load(body: bytes) -> list[Item]:
-    """The items of a stored batch."""
-    items: list[Item] = []
-    for row in from_json(body):
-        event = parse_event(row["event"])
-        if "parts" in row and isinstance(event, Token | Thinking | ToolInput):
-            items.append(_run(event, row["parts"]))
-        else:
-            items.append(Entry(event, row.get("private")))
-    return items
-
-
-def join(bodies: list[bytes]) -> list[Row]:
-    """The same items in as few rows as makes sense: a row is read whole, so it stays bounded."""
-    rows: list[Row] = []
-    batch: list[Item] = []
-    size = 0
-    for item in coalesce(item for body in bodies for item in load(body)):
-        batch.append(item)
-        size += item.size if isinstance(item, Run) else _ENTRY_BYTES
-        if size >= MAX_MERGED_BYTES:
-            rows.append(_row(batch))
-            batch, size = [], 0
-    if batch:
-        rows.append(_row(batch))
-    return rows
-
-
-def _row(items: list[Item]) -> Row:
-    return Row(items[0].first_seq, items[-1].last_seq, dump(items))
-
-
-def _run(event: Token | Thinking | ToolInput, parts: list[int]) -> Run:
-    text = event.partial_json if isinstance(event, ToolInput) else event.text
-    texts, start = [], 0
-    for length in parts:
-        texts.append(text[start : start + length])
-        start += length
-    return Run(
-        type(event),
-        conversation=event.conversation,
-        turn=event.turn,
-        block=event.block,
-        tool_id=event.tool_id if isinstance(event, ToolInput) else None,
-        first_seq=event.seq - len(parts) + 1,
-        texts=texts,
-    )

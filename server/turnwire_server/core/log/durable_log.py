@@ -1,4 +1,4 @@
-"""The journal: a log with its store, its committer and its readers.
+"""The durable log: a log in memory with its store, its committer and its readers.
 
 It sees to log-before-deliver: what is appended becomes visible, and acks may go out, once it is
 durable. It decides nothing about what is appended.
@@ -6,17 +6,27 @@ durable. It decides nothing about what is appended.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnwire_protocol import Closed, Code, Event, Reset, is_retryable
-from turnwire_server.core.committer import Committer
-from turnwire_server.core.entry import TYPE_NAMES, Item, Private, Run, coalesce, dump, load
-from turnwire_server.core.follower import Follower, Frame
-from turnwire_server.core.log import Log
-from turnwire_server.errors import Refused
+from turnwire_server.core.log.codec import dump, load
+from turnwire_server.core.log.committer import Committer
+from turnwire_server.core.log.follower import Follower, Frame
+from turnwire_server.core.log.items import (
+    TYPE_NAMES,
+    DeltaRun,
+    DeltaType,
+    Item,
+    Place,
+    Private,
+    coalesce,
+)
+from turnwire_server.core.log.memory_log import MemoryLog
+from turnwire_server.errors import Rejected
 from turnwire_server.store.port import Batch, Fence, Store
+from turnwire_server.timestamp import timestamp
 
-__all__ = ["Journal", "Keeper"]
+__all__ = ["DurableLog", "Owner"]
 
 _KEEP_BYTES = 256 * 1024
 _LOAD_BYTES = 1024 * 1024
@@ -24,8 +34,8 @@ _KEEP_FRAMES = 8
 """Places in a log of which the encoding is kept: readers who come back stand anywhere."""
 
 
-class Keeper(Protocol):
-    """The conversation a journal belongs to."""
+class Owner(Protocol):
+    """The conversation a log belongs to."""
 
     @property
     def is_open(self) -> bool:
@@ -41,19 +51,19 @@ class Keeper(Protocol):
         """A reader has come or gone."""
 
 
-class Journal:
+class DurableLog:
     """One conversation's log, made durable and shown to its readers."""
 
-    def __init__(self, fence: Fence, store: Store, committer: Committer, keeper: Keeper) -> None:
+    def __init__(self, fence: Fence, store: Store, committer: Committer, owner: Owner) -> None:
         self.conversation = fence.conversation
-        self.log = Log(fence.conversation)
+        self.memory = MemoryLog(fence.conversation)
         self.epoch = fence.epoch
         self.title: str | None = None
         """Set to give the conversation a title with the next batch."""
         self._fence = fence
         self._store = store
         self._committer = committer
-        self._keeper = keeper
+        self._owner = owner
         self._released = 0
         self._withdrawn: int | None = None
         """What was after it may be in the store all the same, and is not in the log."""
@@ -72,27 +82,32 @@ class Journal:
             for item in coalesce(item for body in bodies for item in load(body)):
                 take(item)
                 seq = item.last_seq
-        self.log = Log(self.conversation, head=seq)
+        self.memory = MemoryLog(self.conversation, head=seq)
         self._released = seq
 
     # Writing
 
+    def place(self, turn: str) -> Place:
+        """Where the next event stands. Good for one event, appended before any other."""
+        seq = self.memory.head + 1
+        return {"conversation": self.conversation, "seq": seq, "turn": turn, "at": timestamp()}
+
     def append(self, event: Event, private: Private | None) -> None:
         """Append an event."""
-        self.log.append(event, private)
+        self.memory.append(event, private)
         self._note()
 
     def append_delta(
-        self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None
+        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None
     ) -> None:
         """Append a delta. The path of every token."""
-        self.log.append_delta(type, turn, block, text, tool_id=tool_id)
+        self.memory.append_delta(type, turn, block, text, tool_id=tool_id)
         if not self._is_noted:
             self._note()
 
-    def withdraw(self, after: int, refused: Refused) -> None:
+    def withdraw(self, after: int, refused: Rejected) -> None:
         """Take back what was appended after `after`, which no commit has stored; its acks fail."""
-        self.log.cut(after)
+        self.memory.cut(after)
         self._withdrawn = after if self._withdrawn is None else min(after, self._withdrawn)
         for seq, future in self._waiting:
             if seq > after and not future.done():
@@ -101,12 +116,12 @@ class Journal:
 
     def release(self) -> None:
         """Everything appended so far is needed by readers only."""
-        self._released = self.log.head
+        self._released = self.memory.head
 
     def durable(self, seq: int) -> asyncio.Future[None]:
-        """Done once `seq` is durable; raises `Refused` if it was withdrawn."""
+        """Done once `seq` is durable; raises `Rejected` if it was withdrawn."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if seq <= self.log.durable:
+        if seq <= self.memory.durable:
             future.set_result(None)
         else:
             self._waiting.append((seq, future))
@@ -122,28 +137,28 @@ class Journal:
     def unstored(self) -> Batch | None:
         """See `Source.unstored`."""
         self._is_noted = False
-        log = self.log
-        if self.is_closed or log.head == log.durable:
+        memory = self.memory
+        if self.is_closed or memory.head == memory.durable:
             return None
-        items = log.read(log.durable, log.head)
-        if isinstance(items[-1], Run):
+        items = memory.read(memory.durable, memory.head)
+        if isinstance(items[-1], DeltaRun):
             # The run at the end still grows; what is stored of it does not.
-            items[-1] = items[-1].cut(log.durable, log.head)
+            items[-1] = items[-1].cut(memory.durable, memory.head)
         frames = _encode(items)
         # Nobody asks for them before they are durable. Encoded once, for the store and for readers.
-        self._frames = {(log.durable, log.head): frames}
+        self._frames = {(memory.durable, memory.head): frames}
         return Batch(
             self._fence,
-            first_seq=log.durable + 1,
-            last_seq=log.head,
+            first_seq=memory.durable + 1,
+            last_seq=memory.head,
             body=dump(items, [frame.text for frame in frames]),
-            is_open=self._keeper.is_open,
+            is_open=self._owner.is_open,
             title=self.title,
         )
 
     def stored(self, upto: int) -> None:
         """See `Source.stored`: readers may see up to `upto` now."""
-        self.log.durable = upto
+        self.memory.durable = upto
         self._withdrawn = None
         # It went with the first batch; with a later one it would undo a renaming.
         self.title = None
@@ -155,11 +170,11 @@ class Journal:
         for follower in self._followers:
             follower.wake()
         if self._released >= upto:
-            self.log.trim(_KEEP_BYTES)
+            self.memory.trim(_KEEP_BYTES)
 
     def reconcile(self, head: int) -> None:
         """See `Source.reconcile`: what is there and was not taken back is stored."""
-        if head <= self.log.durable:
+        if head <= self.memory.durable:
             self._withdrawn = None
         elif self._withdrawn is not None and head > self._withdrawn:
             self.lost()
@@ -168,18 +183,18 @@ class Journal:
 
     def waits(self, *, has_failed: bool) -> None:
         """See `Source.waits`."""
-        self._keeper.on_wait(has_failed=has_failed)
+        self._owner.on_wait(has_failed=has_failed)
 
     def lost(self) -> None:
         """See `Source.lost`."""
-        self._keeper.on_lost()
+        self._owner.on_lost()
 
     # Reading
 
     @property
     def end(self) -> int:
         """The seq up to which may be read."""
-        return self.log.durable
+        return self.memory.durable
 
     @property
     def has_followers(self) -> bool:
@@ -194,14 +209,14 @@ class Journal:
     @property
     def is_stored(self) -> bool:
         """Whether all that was appended is durable."""
-        return self.log.head == self.log.durable
+        return self.memory.head == self.memory.durable
 
     def follow(
         self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None
     ) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
         reset = None
-        if (epoch is not None and epoch != self.epoch) or after > self.log.head:
+        if (epoch is not None and epoch != self.epoch) or after > self.memory.head:
             reason = "another epoch" if epoch not in (None, self.epoch) else "ahead of the log"
             reset = Reset(conversation=self.conversation, epoch=self.epoch, reason=reason)
             after = 0
@@ -216,18 +231,18 @@ class Journal:
         )
         # Registered before anything is read, and no await in between: nothing is missed.
         self._followers.add(follower)
-        self._keeper.on_followers()
+        self._owner.on_followers()
         return follower
 
     def detach(self, follower: Follower) -> None:
         """The follower reads no more."""
         if follower in self._followers:
             self._followers.remove(follower)
-            self._keeper.on_followers()
+            self._owner.on_followers()
 
     async def hang_up(self) -> None:
         """The process goes down: store what waits, then end the streams."""
-        await self.durable(self.log.head)
+        await self.durable(self.memory.head)
         for follower in self._followers:
             follower.is_ended = True
             follower.wake()
@@ -240,19 +255,19 @@ class Journal:
             follower.closed = closed
             follower.wake()
         self._followers.clear()
-        self.withdraw(self.log.durable, Refused(code, "the conversation is gone"))
+        self.withdraw(self.memory.durable, Rejected(code, "the conversation is gone"))
 
     async def frames(self, after: int, *, max_bytes: int) -> list[Frame]:
         """See `Readable.frames`. Readers at the same place share one encoding."""
-        log = self.log
-        if after < log.floor:
+        memory = self.memory
+        if after < memory.floor:
             return _encode(await self._stored(after, max_bytes))
-        key = (after, log.durable)
+        key = (after, memory.durable)
         frames = self._frames.get(key)
         if frames is None:
             if len(self._frames) >= _KEEP_FRAMES:
                 self._frames.clear()
-            items = log.read(after, log.durable, max_bytes=max_bytes)
+            items = memory.read(after, memory.durable, max_bytes=max_bytes)
             frames = self._frames[key] = _encode(items)
         return frames
 
@@ -262,7 +277,7 @@ class Journal:
         size = 0
         # Several reads, because a row of one token is many times larger than its text: what is
         # read at once would give readers a frame that is nearly empty.
-        while size < max_bytes and after < self.log.floor:
+        while size < max_bytes and after < self.memory.floor:
             bodies = await self._store.read(self._fence.conversation, after, max_bytes=max_bytes)
             if not bodies:
                 break
@@ -276,14 +291,14 @@ class Journal:
 
 def _weight(body: bytes, items: list[Item]) -> int:
     """The bytes that a stored row counts for, roughly: deltas by their text alone."""
-    runs = [item for item in items if isinstance(item, Run)]
+    runs = [item for item in items if isinstance(item, DeltaRun)]
     return sum(run.size for run in runs) if len(runs) == len(items) else len(body)
 
 
 def _encode(items: list[Item]) -> list[Frame]:
     return [
         Frame(item.last_seq, TYPE_NAMES[item.type], item.turn, item.encoded())
-        if isinstance(item, Run)
+        if isinstance(item, DeltaRun)
         else Frame(item.event.seq, item.event.type, item.event.turn, item.encoded())
         for item in items
     ]

@@ -2,17 +2,16 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
 
 from turnwire_protocol import Content, ContentBlock, DocumentBlock, TextBlock, ToolResult, ToolStart
-from turnwire_server.core.entry import Private
+from turnwire_server.core.log.items import Private
+from turnwire_server.model.port import ApiBlock, ApiMessage
 
 __all__ = ["Answer", "BlockParts", "api_content", "parse_input", "without_attachments"]
 
-ApiBlock = dict[str, Any]
-Message = dict[str, Any]
 
 _THINKING = ("thinking", "redacted_thinking")
 _NO_RESULT = "The tool gave no result."
@@ -35,6 +34,11 @@ class BlockParts:
         return "".join(self.texts)
 
 
+class _Said(NamedTuple):
+    role: Literal["user", "assistant"]
+    content: list[ApiBlock]
+
+
 @dataclass(slots=True)
 class Answer:
     """All blocks and tool results of one turn."""
@@ -42,32 +46,32 @@ class Answer:
     blocks: dict[int, BlockParts] = field(default_factory=dict)
     results: dict[str, ToolResult] = field(default_factory=dict)
 
-    def messages(self, *, before_step: int | None) -> list[Message]:
+    def messages(self, *, before_step: int | None) -> list[ApiMessage]:
         """Assistant messages and, between them, the user messages with tool results.
 
         For a turn that goes on, those of the steps before `before_step`: everything the API accepts
         is kept, because it wants its own blocks back. None: the turn has ended, and they are valid
-        however it ended (DESIGN §3.5).
+        however it ended.
         """
         ended = before_step is None
-        messages: list[Message] = []
+        messages: list[_Said] = []
         for step in sorted({block.step for block in self.blocks.values()}):
             if before_step is not None and step >= before_step:
                 break
             blocks = self._step(step, ended=ended)
-            if messages and messages[-1]["role"] == "assistant":
+            if messages and messages[-1].role == "assistant":
                 # The step before ended in `pause_turn`: this one goes on with the same message.
-                messages[-1]["content"] += blocks
+                messages[-1].content.extend(blocks)
             else:
-                messages.append({"role": "assistant", "content": blocks})
+                messages.append(_Said("assistant", blocks))
             results = [self._result(block) for block in blocks if block["type"] == "tool_use"]
             if results:
-                messages.append({"role": "user", "content": results})
+                messages.append(_Said("user", results))
         if ended:
             for message in messages:
-                while message["content"] and message["content"][-1]["type"] in _THINKING:
-                    message["content"].pop()
-        return [message for message in messages if message["content"]]
+                while message.content and message.content[-1]["type"] in _THINKING:
+                    message.content.pop()
+        return [{"role": said.role, "content": said.content} for said in messages if said.content]
 
     def _step(self, step: int, *, ended: bool) -> list[ApiBlock]:
         parts = [block for _, block in sorted(self.blocks.items()) if block.step == step]
@@ -122,19 +126,22 @@ def _content_block(block: ContentBlock) -> ApiBlock:
     return form
 
 
-def without_attachments(message: Message) -> Message:
-    """A copy of the message, or of a tool result, that only names its images and documents."""
-    content = message["content"]
-    if not isinstance(content, list):
-        return message
-    blocks = []
+def without_attachments(message: ApiMessage) -> ApiMessage:
+    """A copy of the message that only names its images and documents, also in tool results."""
+    return {"role": message["role"], "content": _without_attachments(message["content"])}
+
+
+def _without_attachments(content: str | list[ApiBlock]) -> str | list[ApiBlock]:
+    if isinstance(content, str):
+        return content
+    blocks: list[ApiBlock] = []
     for block in content:
         if block["type"] == "tool_result":
-            block = without_attachments(block)
+            block = {**block, "content": _without_attachments(block["content"])}
         elif block["type"] in ("image", "document"):
             block = {"type": "text", "text": f"[{block['type']}: it could not be used]"}
         blocks.append(block)
-    return {**message, "content": blocks}
+    return blocks
 
 
 def _api_block(part: BlockParts) -> ApiBlock | None:

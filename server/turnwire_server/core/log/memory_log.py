@@ -7,12 +7,20 @@ see nothing above `durable` (log before deliver).
 from bisect import bisect_right
 
 from turnwire_protocol import MAX_MERGED_BYTES, Event, ToolInput
-from turnwire_server.core.entry import DeltaType, Entry, Item, Private, Run, text_bytes
+from turnwire_server.core.log.items import (
+    ENTRY_BYTES,
+    DeltaRun,
+    DeltaType,
+    Entry,
+    Item,
+    Private,
+    text_bytes,
+)
 
-__all__ = ["Log"]
+__all__ = ["MemoryLog"]
 
 
-class Log:
+class MemoryLog:
     """Append-only; one writer, any number of cursors."""
 
     def __init__(self, conversation: str, *, head: int = 0) -> None:
@@ -40,7 +48,7 @@ class Log:
         """
         last = self._items[-1] if self._items else None
         if (
-            last.__class__ is Run
+            last.__class__ is DeltaRun
             and last.block == block
             and last.type is type
             and last.turn == turn
@@ -49,7 +57,7 @@ class Log:
             last.texts.append(text)
             last.size += size
         else:
-            run = Run(
+            run = DeltaRun(
                 type,
                 conversation=self.conversation,
                 turn=turn,
@@ -84,7 +92,7 @@ class Log:
             first = item.first_seq
             if max(first, after + 1) > upto:
                 break
-            if item.__class__ is Run:
+            if item.__class__ is DeltaRun:
                 if first <= after or item.last_seq > upto:
                     item = item.cut(after, upto)
                 size += item.size
@@ -109,7 +117,7 @@ class Log:
         while cut > 0 and size < keep_bytes:
             cut -= 1
             item = self._items[cut]
-            size += item.size if isinstance(item, Run) else 256
+            size += item.size if isinstance(item, DeltaRun) else ENTRY_BYTES
         while cut > 0 and self._items[cut - 1].last_seq > self.durable:
             cut -= 1
         if cut > 0:

@@ -1,7 +1,7 @@
 """Readers of a conversation for fault tests: by WebSocket and by SSE, from any cursor."""
 
-from tests.server.sse import listening
-from tests.server.wire import wired
+from tests.kit.sse import listening
+from tests.kit.wire import wired
 from turnwire_protocol import Event, format_sse_id, parse_event
 
 __all__ = ["log_of", "over_sse", "over_websocket"]

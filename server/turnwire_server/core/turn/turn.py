@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnwire_protocol import (
     BlockStop,
     Code,
     Done,
     Error,
+    Event,
     Retry,
     Rewind,
     Start,
@@ -28,15 +29,16 @@ from turnwire_protocol import (
     ToolInput,
     Usage,
 )
-from turnwire_server.core.backoff import delay_seconds
 from turnwire_server.core.blobs import Blobs
-from turnwire_server.core.calls import Calls
-from turnwire_server.core.ledger import Ledger
-from turnwire_server.core.options import Options, Policy
+from turnwire_server.core.log.items import DeltaType, Place, Private
+from turnwire_server.core.turn.backoff import delay_seconds
+from turnwire_server.core.turn.options import Options, Policy
+from turnwire_server.core.turn.tool_calls import ToolCalls
+from turnwire_server.core.turn.usage import UsageMeter
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import (
+    ApiMessage,
     BlockEnd,
-    Counts,
     Model,
     ModelRequest,
     Part,
@@ -46,11 +48,12 @@ from turnwire_server.model.port import (
     ToolInputPart,
     ToolPart,
     ToolResultPart,
+    UsagePart,
 )
-from turnwire_server.tools.tool import ToolContext
+from turnwire_server.tools.port import ToolContext
 from turnwire_server.tools.toolset import Toolset
 
-__all__ = ["Services", "Turn", "TurnState", "Writer"]
+__all__ = ["ConversationLog", "Services", "Turn", "TurnState"]
 
 logger = logging.getLogger("turnwire.turn")
 
@@ -65,22 +68,23 @@ class TurnState(Enum):
     """`done` is written; nothing of the turn follows."""
 
 
-class Writer(Protocol):
+class ConversationLog(Protocol):
     """The log of the turn's conversation, as the turn sees it."""
 
     conversation: str
 
-    def write(
-        self, turn: str, type: type[Any], *, private: dict[str, Any] | None = None, **fields: Any
-    ) -> None:
+    def place(self, turn: str) -> Place:
+        """Where the next event of `turn` stands; see `TurnWriter.place`."""
+
+    def write(self, event: Event, private: Private | None = None) -> None:
         """Append an event."""
 
     def write_delta(
-        self, type: Any, turn: str, block: int, text: str, *, tool_id: str | None = None
+        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
     ) -> None:
         """Append a delta."""
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[ApiMessage]:
         """The history for the model, up to now."""
 
     def container(self) -> str | None:
@@ -108,7 +112,7 @@ class Turn:
         principal: str,
         options: Options,
         services: Services,
-        writer: Writer,
+        log: ConversationLog,
         on_done: Callable[["Turn"], None],
         cancel_on_detach: bool,
     ) -> None:
@@ -120,18 +124,18 @@ class Turn:
         """The model of the next attempt."""
         self._options = options
         self._services = services
-        self._writer = writer
+        self._log = log
         self._on_done = on_done
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._ledger = Ledger()
-        self.calls = Calls(
-            self._write,
+        self._meter = UsageMeter()
+        self.calls = ToolCalls(
+            self,
             toolset=services.toolset.subset(options.tools),
             client_tools=options.client_tools,
             runner=options.runner,
-            approval_timeout_seconds=services.policy.approval_timeout_seconds,
-            client_tool_timeout_seconds=services.policy.client_tool_timeout_seconds,
+            approval_timeout_seconds=services.policy.approval_timeout,
+            client_tool_timeout_seconds=services.policy.client_tool_timeout,
             context=self._tool_context,
         )
         """Its tool calls: decisions and outputs from outside go there."""
@@ -147,8 +151,9 @@ class Turn:
     def start(self) -> None:
         """Begin to run; the message is durable."""
         self.state = TurnState.RUNNING
-        self._write(Start, private={"options": self._options.model_dump()}, model=self.model)
-        timeout = self._services.policy.turn_timeout_seconds
+        options: Private = {"options": self._options.model_dump()}
+        self.write(Start(**self.place(), model=self.model), options)
+        timeout = self._services.policy.turn_timeout
         late = ModelError(Code.TIMEOUT, f"the turn did not end within {timeout:g} seconds")
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(timeout, lambda: self.end(StopReason.FAILED, late))
@@ -160,22 +165,26 @@ class Turn:
             return
         self.calls.end(stop_reason)
         if error is not None:
-            self._write(
-                Error,
-                code=error.code,
-                message=error.message,
-                retryable=error.retryable,
-                retry_after_seconds=error.retry_after_seconds,
+            self.write(
+                Error(
+                    **self.place(),
+                    code=error.code,
+                    message=error.message,
+                    retryable=error.retryable,
+                    retry_after_seconds=error.retry_after_seconds,
+                )
             )
-        usage = self._ledger.total()
+        usage = self._meter.total()
         milliseconds = round((time.monotonic() - self._created) * 1000)
-        self._write(
-            Done,
-            stop_reason=stop_reason,
-            usage=usage,
-            steps=self._step,
-            duration_ms=milliseconds,
-            cost_usd=self._ledger.cost_usd(self._services.policy.prices),
+        self.write(
+            Done(
+                **self.place(),
+                stop_reason=stop_reason,
+                usage=usage,
+                steps=self._step,
+                duration_ms=milliseconds,
+                cost_usd=self._meter.cost_usd(self._services.policy.prices),
+            )
         )
         self.state = TurnState.DONE
         if self._timer is not None:
@@ -188,7 +197,7 @@ class Turn:
             "turn principal=%s conversation=%s turn=%s model=%s input_tokens=%d output_tokens=%d "
             "first_token_ms=%s total_ms=%d stop_reason=%s code=%s",
             self.principal,
-            self._writer.conversation,
+            self._log.conversation,
             self.id,
             self.model,
             usage.input_tokens,
@@ -223,6 +232,17 @@ class Turn:
             logger.exception("turn %s failed", self.id)
             self.end(StopReason.FAILED, ModelError(Code.INTERNAL, "internal error"))
 
+    # Writing
+
+    def place(self) -> Place:
+        """See `TurnWriter.place`."""
+        return self._log.place(self.id)
+
+    def write(self, event: Event, private: Private | None = None) -> None:
+        """See `TurnWriter.write`."""
+        if self.state is not TurnState.DONE:
+            self._log.write(event, private)
+
     # The agent loop
 
     async def _loop(self) -> str:
@@ -247,30 +267,33 @@ class Turn:
         self._attempt = 0
         while True:
             self._attempt += 1
-            self._ledger.begin(self.model)
-            self._write(Step, step=self._step, attempt=self._attempt, model=self.model)
+            self._meter.begin(self.model)
+            step = Step(**self.place(), step=self._step, attempt=self._attempt, model=self.model)
+            self.write(step)
             try:
                 return await self._answer(first_block)
             except ModelError as error:
-                self._ledger.fail()
+                self._meter.fail()
                 if error.code is Code.OVERLOADED and policy.fallback_model is not None:
                     self.model = policy.fallback_model
                 if not error.retryable or self._attempt > policy.retries:
                     raise
                 delay = delay_seconds(
                     self._attempt,
-                    base_seconds=policy.base_delay_seconds,
-                    cap_seconds=policy.max_delay_seconds,
+                    base_seconds=policy.base_delay,
+                    cap_seconds=policy.max_delay,
                     chance=self._services.chance(),
                     retry_after_seconds=error.retry_after_seconds,
                 )
-                self._write(
-                    Retry,
-                    step=self._step,
-                    attempt=self._attempt,
-                    delay_seconds=delay,
-                    code=error.code,
-                    message=error.message,
+                self.write(
+                    Retry(
+                        **self.place(),
+                        step=self._step,
+                        attempt=self._attempt,
+                        delay_seconds=delay,
+                        code=error.code,
+                        message=error.message,
+                    )
                 )
             if self._next_block > first_block:
                 self._rewind_to = first_block
@@ -280,12 +303,12 @@ class Turn:
         options = self._options
         request = ModelRequest(
             model=self.model,
-            messages=await self._services.blobs.resolve(self._writer.messages()),
+            messages=await self._services.blobs.resolve(self._log.messages()),
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
             tools=self.calls.specifications,
-            container=self._writer.container(),
+            container=self._log.container(),
         )
         async with self._services.model.stream(request) as stream:
             async for parts in stream:
@@ -298,7 +321,7 @@ class Turn:
 
     def _take(self, part: Part, first_block: int) -> None:
         """Write what the next part of the answer says. The path of every token."""
-        if isinstance(part, Counts):
+        if isinstance(part, UsagePart):
             self._count(part)
             return
         if self._rewind_to is not None:
@@ -323,25 +346,24 @@ class Turn:
                 self.calls.provide(part)
             case BlockEnd():
                 self.calls.complete(block)
-                self._write(BlockStop, private=part.raw, block=block)
+                self.write(BlockStop(**self.place(), block=block), part.raw)
 
     def _rewind(self, block: int) -> None:
-        self._write(Rewind, block=block)
+        self.write(Rewind(**self.place(), block=block))
         self._next_block, self._rewind_to = block, None
         self.calls.rewind(block)
 
-    def _delta(self, type: Any, block: int, text: str, *, tool_id: str | None = None) -> None:
+    def _delta(self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None) -> None:
         if self.state is not TurnState.DONE:
             if self._first_delta is None:
                 self._first_delta = time.monotonic()
-            self._ledger.stream(len(text))
-            self._writer.write_delta(type, self.id, block, text, tool_id=tool_id)
+            self._meter.stream(len(text))
+            self._log.write_delta(type, self.id, block, text, tool_id=tool_id)
 
-    def _count(self, counts: Counts) -> None:
-        self._ledger.count(counts)
-        self._write(
-            Usage,
-            private={"container": counts.container} if counts.container else None,
+    def _count(self, counts: UsagePart) -> None:
+        self._meter.count(counts)
+        usage = Usage(
+            **self.place(),
             step=self._step,
             attempt=self._attempt,
             input_tokens=counts.input_tokens,
@@ -349,18 +371,15 @@ class Turn:
             cache_read_input_tokens=counts.cache_read_input_tokens,
             cache_creation_input_tokens=counts.cache_creation_input_tokens,
         )
+        self.write(usage, {"container": counts.container} if counts.container else None)
 
     def _tool_context(
         self, tool_id: str, report: Callable[[str, float | None], None]
     ) -> ToolContext:
         return ToolContext(
             principal=self.principal,
-            conversation=self._writer.conversation,
+            conversation=self._log.conversation,
             turn=self.id,
             tool_id=tool_id,
             report=report,
         )
-
-    def _write(self, type: type[Any], *, private: Any = None, **fields: Any) -> None:
-        if self.state is not TurnState.DONE:
-            self._writer.write(self.id, type, private=private, **fields)

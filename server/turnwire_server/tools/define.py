@@ -1,4 +1,4 @@
-"""A tool that runs in the server: a Python function with a name, a description and a schema.
+"""Makes a tool of a Python function, or of one that the SDK's decorators made.
 
 Schemas are derived as the Anthropic SDK derives them (`anthropic.beta_tool`); tools made with the
 SDK's own decorators are taken as they are. Knows nothing of turns or transports.
@@ -6,39 +6,16 @@ SDK's own decorators are taken as they are. Knows nothing of turns or transports
 
 import functools
 import inspect
-import logging
 import typing
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, overload, runtime_checkable
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol, overload, runtime_checkable
 
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.claude import derive_tool
+from turnwire_server.tools.port import CONTEXT, Approval, Tool, ToolContext
 
-__all__ = ["SdkTool", "Tool", "ToolContext", "as_tool", "tool"]
-
-
-@dataclass(slots=True, frozen=True)
-class ToolContext:
-    """Who calls a tool, and where; a parameter of this type is filled in and not in the schema."""
-
-    principal: str
-    conversation: str
-    turn: str
-    tool_id: str
-    report: Callable[[str, float | None], None]
-
-    def progress(self, message: str, fraction: float | None = None) -> None:
-        """Tell the readers how far it is; `fraction` from 0 to 1. Callable from any thread."""
-        self.report(message, fraction)
-
-
-logger = logging.getLogger(__name__)
-
-Approval = bool | Callable[[dict[str, Any]], bool]
-
-CONTEXT: ContextVar[ToolContext] = ContextVar("turnwire_tool_context")
+__all__ = ["SdkTool", "as_tool", "tool"]
 
 
 @runtime_checkable
@@ -51,34 +28,6 @@ class SdkTool(Protocol):
 
     def call(self, input: object) -> Any:
         """Run it with an input that fits the schema."""
-
-
-@dataclass(slots=True, frozen=True)
-class Tool:
-    """A tool the model may call. `function` takes the input object and may be sync or async."""
-
-    name: str
-    description: str
-    input_schema: dict[str, Any]
-    function: Callable[[dict[str, Any]], Any | Awaitable[Any]]
-    is_async: bool
-    timeout_seconds: float | None = None
-    """None: the server's default."""
-    approval: Approval = False
-    """Whether somebody must allow a call: always, or as a function of its input says."""
-    runs_on: Literal["server", "client"] = "server"
-    """Where it runs; `function` of a client's tool waits for what the client answers."""
-
-    def needs_approval(self, input: dict[str, Any]) -> bool:
-        """Whether this call must be allowed. A policy that fails counts as yes."""
-        if not callable(self.approval):
-            return self.approval
-        try:
-            return bool(self.approval(input))
-        except Exception:
-            # Boundary: a policy is foreign code, and the safe answer is to ask.
-            logger.warning("the approval policy of %s failed", self.name, exc_info=True)
-            return True
 
 
 @overload

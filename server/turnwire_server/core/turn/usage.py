@@ -1,4 +1,4 @@
-"""The ledger of a turn: token counts over steps and attempts, and what they cost. Pure."""
+"""The meter of a turn: token counts over steps and attempts, and what they cost. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from turnwire_protocol import TotalUsage
-from turnwire_server.model.port import Counts
+from turnwire_server.model.port import UsagePart
 
-__all__ = ["Ledger", "Price"]
+__all__ = ["Price", "UsageMeter"]
 
 _CHARS_PER_TOKEN = 4
 
@@ -34,7 +34,7 @@ class Price(BaseModel):
 @dataclass(slots=True)
 class _Attempt:
     model: str
-    counts: Counts | None = None
+    counts: UsagePart | None = None
     chars: int = 0
 
     @property
@@ -42,7 +42,7 @@ class _Attempt:
         return not (self.counts and self.counts.final)
 
     def usage(self) -> TotalUsage:
-        counts = self.counts or Counts(0, 0, 0, 0, final=False)
+        counts = self.counts or UsagePart(0, 0, 0, 0, final=False)
         output = counts.output_tokens
         if self.is_estimate:
             output = max(output, -(-self.chars // _CHARS_PER_TOKEN))
@@ -54,7 +54,7 @@ class _Attempt:
         )
 
 
-class Ledger:
+class UsageMeter:
     """Adds up the attempts of one turn. Counts are cumulative within an attempt."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Ledger:
         """An attempt begins."""
         self._attempts.append(_Attempt(model))
 
-    def count(self, counts: Counts) -> None:
+    def count(self, counts: UsagePart) -> None:
         """The model's own counts for this attempt, so far."""
         self._attempts[-1].counts = counts
 

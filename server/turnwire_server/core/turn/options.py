@@ -1,49 +1,65 @@
 """What a turn runs with: the client's wishes, as far as the server lets clients choose. Pure."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
-from turnwire_server.core.ledger import Price
-from turnwire_server.errors import Refused
+from turnwire_server.core.turn.usage import Price
+from turnwire_server.errors import Rejected
 from turnwire_server.tools.schema import schema_problem
 
-__all__ = ["ClientOption", "Options", "Policy", "resolve"]
+__all__ = ["DEFAULT_MODEL", "ClientOption", "Options", "Policy", "resolve"]
+
+DEFAULT_MODEL = "claude-sonnet-5-5"
 
 ClientOption = Literal["model", "system", "max_tokens", "thinking", "tools"]
 
 
 class Policy(BaseModel):
-    """What the operator set: defaults, ceilings, limits of a turn."""
+    """What the operator sets for all turns: defaults, ceilings, limits. Times are in seconds.
 
-    model_config = ConfigDict(frozen=True)
+    Each is a setting of the service (see `Settings`), and stands only here.
+    """
 
-    model: str
-    models: tuple[str, ...] = ()
-    """Models clients may choose besides `model`."""
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    model: str = DEFAULT_MODEL
+    """The model clients get unless they choose another."""
+    models: list[str] = []
+    """Other models that clients may choose."""
+    fallback_model: str | None = None
+    """The model of further attempts after `overloaded`."""
     system: str | None = None
-    max_tokens: int = 16_384
-    """Default and ceiling."""
+    """The system prompt."""
+    max_tokens: int = Field(default=16_384, ge=1)
+    """Longest answer of a step: default and ceiling."""
     thinking: ThinkingOption = ThinkingOption(type="adaptive", display="summarized")
+    """How the model thinks: the Messages API's `thinking` object."""
     client_options: frozenset[ClientOption] = frozenset(
         ("model", "max_tokens", "thinking", "tools")
     )
-    max_steps: int = 20
-    retries: int = 3
-    base_delay_seconds: float = 1.0
-    max_delay_seconds: float = 30.0
-    turn_timeout_seconds: float = 900.0
-    tool_timeout_seconds: float = 60.0
-    detach_grace_seconds: float = 10.0
-    approval_timeout_seconds: float = 300.0
-    client_tool_timeout_seconds: float = 120.0
-    max_queued: int = 8
-    """Messages that may wait behind a running turn."""
-    fallback_model: str | None = None
-    """The model for the next attempts after `overloaded`."""
-    prices: Mapping[str, Price] = Field(default_factory=dict)
+    """What clients may choose in a `send`."""
+    max_steps: int = Field(default=20, ge=1)
+    """Most model calls in a turn."""
+    max_queued: int = Field(default=8, ge=0)
+    """Most messages that wait behind a running turn."""
+    retries: int = Field(default=3, ge=0)
+    """Attempts after the first, for failures worth another."""
+    base_delay: float = Field(default=1.0, gt=0)
+    """Seconds before the second attempt; doubles each time."""
+    max_delay: float = Field(default=30.0, gt=0)
+    """Longest delay between attempts, in seconds."""
+    turn_timeout: float = Field(default=900.0, gt=0)
+    """Longest turn, in seconds."""
+    approval_timeout: float = Field(default=300.0, gt=0)
+    """Seconds a tool call waits for approval; then it counts as denied."""
+    client_tool_timeout: float = Field(default=120.0, gt=0)
+    """Longest run of a tool in a client, in seconds."""
+    detach_grace: float = Field(default=10.0, ge=0)
+    """Seconds without a reader until a turn with `on_detach: cancel` ends."""
+    prices: dict[str, Price] = {}
+    """US dollars per million tokens by model; without them no cost is shown."""
 
     @property
     def all_models(self) -> list[str]:
@@ -69,22 +85,22 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
     """The options of a turn; `tools` are the names the server has.
 
     Raises:
-        Refused: the client asked for what the server does not let it choose, or does not have.
+        Rejected: the client asked for what the server does not let it choose, or does not have.
     """
     for name in ("model", "system", "max_tokens", "thinking", "tools"):
         if getattr(send, name) is not None and name not in policy.client_options:
-            raise Refused(Code.BAD_COMMAND, f"{name}: this server does not let clients choose it")
+            raise Rejected(Code.BAD_COMMAND, f"{name}: this server does not let clients choose it")
     if send.model is not None and send.model not in policy.all_models:
         known = ", ".join(policy.all_models)
-        raise Refused(Code.BAD_COMMAND, f"model: not one of {known}")
+        raise Rejected(Code.BAD_COMMAND, f"model: not one of {known}")
     for name in send.tools or ():
         if name not in tools:
-            raise Refused(Code.BAD_COMMAND, f"tools: this server has no tool {name!r:.80}")
+            raise Rejected(Code.BAD_COMMAND, f"tools: this server has no tool {name!r:.80}")
     _check_client_tools(send.client_tools or [], tools)
     max_tokens = min(send.max_tokens or policy.max_tokens, policy.max_tokens)
     thinking = (send.thinking or policy.thinking).model_dump(exclude_none=True)
     if thinking["type"] == "enabled" and thinking.get("budget_tokens", max_tokens) >= max_tokens:
-        raise Refused(
+        raise Rejected(
             Code.BAD_COMMAND, "thinking.budget_tokens: required, and less than max_tokens"
         )
     return Options(
@@ -103,7 +119,7 @@ def _check_client_tools(client_tools: list[ClientTool], tools: list[str]) -> Non
     for index, tool in enumerate(client_tools):
         where = f"client_tools.{index}"
         if tool.name in taken:
-            raise Refused(Code.BAD_COMMAND, f"{where}.name: there is a tool of this name already")
+            raise Rejected(Code.BAD_COMMAND, f"{where}.name: there is a tool of this name already")
         taken.add(tool.name)
         if problem := schema_problem(tool.input_schema, is_foreign=True):
-            raise Refused(Code.BAD_COMMAND, f"{where}.input_schema: {problem}")
+            raise Rejected(Code.BAD_COMMAND, f"{where}.input_schema: {problem}")

@@ -1,4 +1,4 @@
-"""Attendance: whom a running turn needs to be there, and what becomes of it when they are gone.
+"""Presence: whom a running turn needs to be there, and what becomes of it when they are gone.
 
 Whoever is back within the grace time has not been away.
 """
@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable
 
 from turnwire_protocol import StopReason
-from turnwire_server.core.journal import Journal
-from turnwire_server.core.turn import Turn
+from turnwire_server.core.log.durable_log import DurableLog
+from turnwire_server.core.turn.turn import Turn
 
-__all__ = ["Attendance"]
+__all__ = ["Presence"]
 
 
-class Attendance:
+class Presence:
     """Readers, for a turn that is not to go on unread; the client that runs its client tools."""
 
     def __init__(self, *, grace_seconds: float) -> None:
@@ -21,14 +21,14 @@ class Attendance:
         self._readers = _Absence(self._cancel, grace_seconds)
         self._runner = _Absence(self._abandon, grace_seconds)
 
-    def look(self, turn: Turn | None, journal: Journal) -> None:
+    def look(self, turn: Turn | None, log: DurableLog) -> None:
         """How it stands now; to be called whenever it may have changed."""
         self._turn = turn
-        unread = turn is not None and turn.cancel_on_detach and not journal.has_followers
+        unread = turn is not None and turn.cancel_on_detach and not log.has_followers
         self._readers.note(is_absent=unread)
         runner = None if turn is None else turn.runner
         # Whoever does not say who they are may be the runner.
-        left = runner is not None and not journal.runners & {None, runner}
+        left = runner is not None and not log.runners & {None, runner}
         self._runner.note(is_absent=left)
 
     def _cancel(self) -> None:

@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
-from turnwire_server.core.committer import Committer
 from turnwire_server.core.conversation import Accepted, Conversation
-from turnwire_server.core.entry import join
-from turnwire_server.core.follower import Follower
-from turnwire_server.core.limits import Limits
-from turnwire_server.core.turn import Services
-from turnwire_server.errors import Refused, StoreError
+from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.core.log.codec import join
+from turnwire_server.core.log.committer import Committer
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.turn.turn import Services
+from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.store.port import Head, Store
 
-__all__ = ["Conversations"]
+__all__ = ["Hub"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ _HANG_UP_SECONDS = 2.0
 _COMPACTION_DELAY_SECONDS = 1.0
 
 
-class Conversations:
+class Hub:
     """All conversations of this process. Somebody else's looks like an unknown one."""
 
-    def __init__(self, store: Store, services: Services, limits: Limits) -> None:
+    def __init__(self, store: Store, services: Services, limits: ServiceLimits) -> None:
         self._store = store
         self._services = services
         self._limits = limits
@@ -94,12 +94,12 @@ class Conversations:
         """A user's message, into its conversation or a new one.
 
         Raises:
-            Refused: it took no effect.
+            Rejected: it took no effect.
         """
         if self.is_draining:
-            raise Refused(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
+            raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         if self._committer.is_failing:
-            raise _unstorable()
+            raise Rejected.because_of_the_store()
         await self._services.blobs.check(principal, send.content)
         if send.conversation is not None:
             conversation = await self._find(principal, send.conversation)
@@ -109,7 +109,7 @@ class Conversations:
         if busy:
             self._busy[principal] = busy
         if len(busy) >= self._limits.max_running_turns and conversation not in busy:
-            raise Refused(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
+            raise Rejected(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
         accepted = conversation.send(principal, send)
         # A repeated key has started nothing; and what is refused comes here not at all.
         if conversation.is_busy:
@@ -120,7 +120,7 @@ class Conversations:
         """Any command that is answered by a plain ack.
 
         Raises:
-            Refused: it took no effect.
+            Rejected: it took no effect.
         """
         match command:
             case Cancel():
@@ -134,7 +134,7 @@ class Conversations:
                 conversation.answer(command)
                 return Ack(id=command.id)
             case _:
-                raise Refused(Code.BAD_COMMAND, "type: not a command to a conversation")
+                raise Rejected(Code.BAD_COMMAND, "type: not a command to a conversation")
 
     async def follow(
         self,
@@ -149,7 +149,7 @@ class Conversations:
         """A cursor over the conversation, and the head it has now.
 
         Raises:
-            Refused: unknown conversation.
+            Rejected: unknown conversation.
         """
         found = await self._find(principal, conversation)
         return found.follow(after, epoch, wake, runner), found.head
@@ -162,7 +162,7 @@ class Conversations:
         """What is known of the conversation without reading it.
 
         Raises:
-            Refused: unknown conversation.
+            Rejected: unknown conversation.
         """
         head = await self._asked(self._store.head(conversation))
         if head is None or head.owner != principal:
@@ -173,7 +173,7 @@ class Conversations:
         """Cancel what runs, end all subscriptions, forget the log.
 
         Raises:
-            Refused: unknown conversation.
+            Rejected: unknown conversation.
         """
         found = await self._find(principal, conversation)
         found.close(Code.UNKNOWN_CONVERSATION)
@@ -190,7 +190,7 @@ class Conversations:
         """Give the conversation another title.
 
         Raises:
-            Refused: unknown conversation, or the store cannot be written.
+            Rejected: unknown conversation, or the store cannot be written.
         """
         await self._find(principal, conversation)
         await self._asked(self._store.rename(conversation, title))
@@ -272,7 +272,7 @@ class Conversations:
         try:
             return await answer
         except StoreError as error:
-            raise _unstorable() from error
+            raise Rejected.because_of_the_store() from error
 
     def _rest(self, id: str) -> None:
         """Forget that it is busy, if it is not any more."""
@@ -311,11 +311,5 @@ class Conversations:
                     logger.exception("compaction of conversation=%s failed", id)
 
 
-def _unknown() -> Refused:
-    return Refused(Code.UNKNOWN_CONVERSATION, "conversation: no such conversation")
-
-
-def _unstorable() -> Refused:
-    return Refused(
-        Code.STORAGE_UNAVAILABLE, "the store cannot be used now", retry_after_seconds=1.0
-    )
+def _unknown() -> Rejected:
+    return Rejected(Code.UNKNOWN_CONVERSATION, "conversation: no such conversation")

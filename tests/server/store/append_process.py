@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.server.store.filling import batch_of, join_all, opened
+from tests.server.store.store_rows import batch_of, join_all, opened
 
 __all__ = ["Appending", "appending"]
 
@@ -15,7 +15,7 @@ _PATIENCE_SECONDS = 30.0
 
 # One process imports everything, and forks in milliseconds what the tests kill.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pytest", "tests.server.store.appending"])
+_context.set_forkserver_preload(["pytest", "tests.server.store.append_process"])
 
 
 class Appending:

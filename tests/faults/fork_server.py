@@ -1,6 +1,6 @@
 """A process that has imported the service already and forks it on demand, so that a server killed
-with -9 is back in milliseconds. Run as `python -m tests.faults.zygote`; speaks lines on its pipes:
-`PORT DB` in, the child's pid out. The child is the real `turnwire serve`."""
+with -9 is back in milliseconds. Run as `python -m tests.faults.fork_server`; it speaks lines on its
+pipes: `PORT DB` in, the child's pid out. The child is the real `turnwire serve`."""
 
 import os
 import signal

@@ -1,15 +1,18 @@
-"""The register of a conversation's turns: what repeated keys, late cancels and retracts ask for.
+"""An index of a conversation's turns, by id and by key: for repeated keys, late cancels, retracts.
 
 A pure fold over the log's items, like the history; small, and kept for as long as the log is open.
 """
 
+import hashlib
 from dataclasses import dataclass
 
-from turnwire_protocol import Code, Done, Message, Retract
-from turnwire_server.core.entry import Entry, Item
-from turnwire_server.errors import Refused
+from turnwire_protocol import Code, Done, Message, Retract, SendBody, text_of
+from turnwire_server.core.log.items import Entry, Item
+from turnwire_server.errors import Rejected
 
-__all__ = ["Record", "Register"]
+__all__ = ["Record", "TurnIndex", "fingerprint_of", "title_of"]
+
+_TITLE_CHARS = 80
 
 
 @dataclass(slots=True)
@@ -29,7 +32,7 @@ class Record:
     is_void: bool = False
 
 
-class Register:
+class TurnIndex:
     """All turns of a log, in the order of their messages."""
 
     def __init__(self) -> None:
@@ -93,13 +96,13 @@ class Register:
         """The turn a client means, by id or by the key of its send.
 
         Raises:
-            Refused: it names none, or one that is not here.
+            Rejected: it names none, or one that is not here.
         """
         if turn is None and key is None:
-            raise Refused(Code.BAD_COMMAND, "turn: either turn or key is required")
+            raise Rejected(Code.BAD_COMMAND, "turn: either turn or key is required")
         record = self._turns.get(turn) if turn is not None else self._keys.get(key or "")
         if record is None:
-            raise Refused(Code.UNKNOWN_TURN, "turn: no such turn in this conversation")
+            raise Rejected(Code.UNKNOWN_TURN, "turn: no such turn in this conversation")
         return record
 
     def since(self, turn: str) -> list[str]:
@@ -108,3 +111,16 @@ class Register:
             return []
         turns = list(self._turns)
         return [id for id in turns[turns.index(turn) :] if not self._turns[id].is_void]
+
+
+def fingerprint_of(send: SendBody) -> str:
+    """Tells whether a repeated key comes with the same message."""
+    # Where it goes and who waits for it are not what it says.
+    said = set(SendBody.model_fields) - {"conversation", "on_detach", "runner"}
+    body = send.model_dump_json(include=said, exclude_none=True)
+    return hashlib.sha256(body.encode()).hexdigest()[:32]
+
+
+def title_of(send: SendBody) -> str:
+    """The first words of the message."""
+    return " ".join(text_of(send.content).split())[:_TITLE_CHARS]

@@ -1,7 +1,6 @@
-"""History: the log folded into the messages the model is shown (DESIGN §3.5). Pure, incremental."""
+"""History: the log folded into the messages the model is shown. Pure, incremental."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from turnwire_protocol import (
     BlockStop,
@@ -21,8 +20,9 @@ from turnwire_protocol import (
     ToolStart,
     Usage,
 )
-from turnwire_server.core.answer import Answer, BlockParts, api_content, without_attachments
-from turnwire_server.core.entry import Entry, Item, Run
+from turnwire_server.core.history.answer import Answer, BlockParts, api_content, without_attachments
+from turnwire_server.core.log.items import DeltaRun, Entry, Item
+from turnwire_server.model.port import ApiMessage
 
 __all__ = ["History"]
 
@@ -35,7 +35,7 @@ class _Turn:
     step: int = 0
     answer: Answer = field(default_factory=Answer)
     container: str | None = None
-    final: list[dict[str, Any]] | None = None
+    final: list[ApiMessage] | None = None
     """Its messages, once it is done: they change only where `_refuse` says."""
     is_text_only: bool = False
     """Its attachments are left out."""
@@ -52,7 +52,7 @@ class History:
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log, or the next part of a run."""
-        if isinstance(item, Run):
+        if isinstance(item, DeltaRun):
             if turn := self._turns.get(item.turn):
                 block = _block(turn, item.block)
                 block.thinks = item.type is Thinking
@@ -123,13 +123,13 @@ class History:
         used = (turn.container for turn in reversed(self._started.values()) if turn.container)
         return next(used, None)
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[ApiMessage]:
         """The messages of all turns started, not void and not refused, in the Messages API's form.
 
         Of a turn that runs these are for the step that has begun: what it has said already is of an
         attempt that failed. Parts are shared between calls: callers do not change them.
         """
-        messages: list[dict[str, Any]] = []
+        messages: list[ApiMessage] = []
         for turn in self._started.values():
             messages += _messages(turn, ended=False) if turn.final is None else turn.final
         return messages
@@ -142,11 +142,12 @@ def _block(turn: _Turn, number: int) -> BlockParts:
     return block
 
 
-def _messages(turn: _Turn, *, ended: bool) -> list[dict[str, Any]]:
+def _messages(turn: _Turn, *, ended: bool) -> list[ApiMessage]:
     content = turn.content
     if not isinstance(content, str):
         # The API refuses blank text.
         content = [b for b in content if not isinstance(b, TextBlock) or b.text.strip()]
     answer = turn.answer.messages(before_step=None if ended else turn.step)
-    messages = [{"role": "user", "content": api_content(content)}, *answer]
+    message: ApiMessage = {"role": "user", "content": api_content(content)}
+    messages = [message, *answer]
     return [without_attachments(m) for m in messages] if turn.is_text_only else messages

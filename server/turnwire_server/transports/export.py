@@ -1,11 +1,11 @@
 """A folded conversation as a document to keep: Markdown. Pure."""
 
-from turnwire_protocol import Block, Conversation, Turn, text_of
+from turnwire_protocol import Block, FoldedConversation, FoldedTurn, text_of
 
 __all__ = ["to_markdown"]
 
 
-def to_markdown(title: str, conversation: Conversation) -> str:
+def to_markdown(title: str, conversation: FoldedConversation) -> str:
     """The whole conversation, questions and answers in turn, as one Markdown document."""
     parts = [f"# {title or 'Conversation'}"]
     for turn in conversation.turns.values():
@@ -29,7 +29,7 @@ def _block(block: Block) -> str:
     return _folded(f"Tool: {block.tool.tool_name}{failed}", _fenced(block.text) + shown)
 
 
-def _end(turn: Turn) -> list[str]:
+def _end(turn: FoldedTurn) -> list[str]:
     if turn.error is not None:
         return [f"*Failed: {turn.error.message}*"]
     if turn.done is None or turn.done.stop_reason == "end_turn":

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from turnwire_protocol import PROTOCOL, Conversation, Event, fold, parse_event
+from turnwire_protocol import PROTOCOL, Event, FoldedConversation, fold, parse_event
 
 __all__ = ["Wire", "narrow", "opened", "wired"]
 
@@ -71,7 +71,7 @@ class Wire:
         """The seqs of the events, in the order they came."""
         return [event.seq for event in self.events]
 
-    def fold(self, conversation: str) -> Conversation:
+    def fold(self, conversation: str) -> FoldedConversation:
         """What this reader has seen of a conversation."""
         return fold(event for event in self.events if event.conversation == conversation)
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from pydantic_core import from_json
 
-from turnwire_protocol import Conversation, fold, parse_event
+from turnwire_protocol import FoldedConversation, fold, parse_event
 
 __all__ = ["Sent", "SseReader", "asking", "listening"]
 
@@ -73,7 +73,7 @@ class SseReader:
             pass
         return self.sent
 
-    def fold(self) -> Conversation:
+    def fold(self) -> FoldedConversation:
         """What this reader has seen."""
         return fold(parse_event(sent.data) for sent in self.sent if "seq" in sent.data)
 

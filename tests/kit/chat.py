@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from tests.server.service import serving, turnwire_over
-from tests.server.wire import Wire, wired
+from tests.kit.service import serving, turnwire_over
+from tests.kit.wire import Wire, wired
 from turnwire_simulator import Simulator
 from turnwire_simulator.api import Item
 

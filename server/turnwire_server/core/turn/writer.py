@@ -1,0 +1,21 @@
+"""What the parts of a turn write to: the turn's own events, in the log of its conversation."""
+
+from typing import Protocol
+
+from turnwire_protocol import Event
+from turnwire_server.core.log.items import Place, Private
+
+__all__ = ["TurnWriter"]
+
+
+class TurnWriter(Protocol):
+    """A running turn. Once the turn is done, what is still written to it is dropped."""
+
+    def place(self) -> Place:
+        """Where the turn's next event stands, dated now: `writer.write(Step(**writer.place(), …))`.
+
+        Valid for one event, which is written at once: the next event gets the next seq.
+        """
+
+    def write(self, event: Event, private: Private | None = None) -> None:
+        """Append an event; `private` is stored with it and never sent."""
