@@ -42,6 +42,10 @@ class Turnwire:
     SDK, or names of files and modules with such. `authenticate` takes the `HTTPConnection` and
     returns the principal, or None. All `Settings` are keywords too.
 
+    What a transport of your own needs is public: `hub` takes commands and gives followers, `blobs`
+    keeps images and documents, `access` says who asks (`transports.http.guarded` applies it to
+    HTTP endpoints), `settings` holds the limits. A transport translates and decides nothing.
+
     Raises:
         SettingsError: a setting or a tool is not valid.
     """
@@ -58,18 +62,18 @@ class Turnwire:
         self.settings = load_settings(**settings)
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
-        self._access = Access(authenticate, allow_origins=self.settings.allow_origins)
+        self.access = Access(authenticate, allow_origins=self.settings.allow_origins)
         self._model = Claude(client, stall_timeout_seconds=self.settings.stall_timeout)
         store = store or _store(self.settings.db)
-        self._blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
+        self.blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
         toolset = Toolset(
             map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
             timeout_seconds=self.settings.tool_timeout,
-            shelf=self._blobs,
+            shelf=self.blobs,
         )
         self._mcp = _mcp_servers(self.settings, toolset)
         services = Services(
-            model=self._model, toolset=toolset, policy=self.settings, blobs=self._blobs
+            model=self._model, toolset=toolset, policy=self.settings, blobs=self.blobs
         )
         self.hub = Hub(store, services, self.settings.limits)
         self._connections: set[Connection] = set()
@@ -103,7 +107,7 @@ class Turnwire:
         await self._model.close()
 
     def _router(self) -> APIRouter:
-        access, hub = self._access, self.hub
+        access, hub = self.access, self.hub
 
         @asynccontextmanager
         async def lifespan(app: object) -> AsyncIterator[None]:
@@ -145,7 +149,7 @@ class Turnwire:
                 keepalive_seconds=0.75 * limits.heartbeat_seconds,
             )
         )
-        router.include_router(blobs_router(self._blobs, access, max_bytes=limits.max_blob_bytes))
+        router.include_router(blobs_router(self.blobs, access, max_bytes=limits.max_blob_bytes))
         router.include_router(
             health_router(access, is_ready=lambda: self._is_running and hub.is_ready)
         )

@@ -1,4 +1,8 @@
-"""Finds or opens conversations; the port that every transport talks to."""
+"""The hub: finds or opens conversations. It is the port that every transport talks to.
+
+A transport takes a principal and a command or a cursor from its peer, calls `send`, `submit` or
+`follow`, and writes what the follower gives. Nothing here knows a wire.
+"""
 
 import asyncio
 import contextlib
@@ -44,8 +48,8 @@ class Hub:
         """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
         self._busy: dict[str, set[Conversation]] = {}
-        """Where turns of a principal run or wait; a message taken back leaves one too many, which
-        the next send finds out."""
+        """Conversations of each principal that may have an unfinished turn. May hold stale ones after
+        a message was withdrawn; `send` removes them."""
         self.is_draining = False
 
     async def start(self) -> None:

@@ -86,8 +86,8 @@ class MemoryStore:
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """See `Store.list_heads`."""
         heads = [log.head for log in self._logs.values() if log.head.owner == owner]
-        heads.sort(key=_position, reverse=True)
-        return [head for head in heads if before is None or _position(head) < before][:limit]
+        heads.sort(key=lambda head: head.position, reverse=True)
+        return [head for head in heads if before is None or head.position < before][:limit]
 
     async def list_open(self) -> list[Head]:
         """See `Store.list_open`."""
@@ -110,7 +110,3 @@ class MemoryStore:
     async def get_blob(self, id: str) -> Blob | None:
         """See `Store.get_blob`."""
         return self._blobs.get(id)
-
-
-def _position(head: Head) -> str:
-    return f"{head.updated_at}|{head.conversation}"

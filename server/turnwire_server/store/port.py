@@ -14,7 +14,6 @@ class Fence:
     conversation: str
     owner: str
     epoch: str
-    token: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,6 +49,11 @@ class Head:
     title: str
     created_at: str
     updated_at: str
+
+    @property
+    def position(self) -> str:
+        """Where it stands in its owner's list; positions compare as the list is ordered."""
+        return f"{self.updated_at}|{self.conversation}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,7 +117,7 @@ class Store(Protocol):
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """The owner's conversations, newest first, after the position `before`.
 
-        A position is `updated_at|conversation`, of the last one seen.
+        That is the `Head.position` of the last one seen.
         """
 
     async def list_open(self) -> list[Head]:

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from turnwire_protocol import Code, FoldedConversation, parse_event
+from turnwire_protocol import Code, FoldedConversation
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
@@ -51,7 +51,7 @@ def conversations_router(hub: Hub, access: Access, *, max_body_bytes: int) -> AP
             ]
         }
         if len(heads) > limit:
-            answer["next"] = f"{page[-1].updated_at}|{page[-1].conversation}"
+            answer["next"] = page[-1].position
         return answer
 
     async def folded(request: Request, conversation: str) -> tuple[str, FoldedConversation]:
@@ -62,7 +62,7 @@ def conversations_router(hub: Hub, access: Access, *, max_body_bytes: int) -> AP
         try:
             while follower.after < head and (frames := await follower.read()):
                 for frame in frames:
-                    folded.apply(parse_event(from_json(frame.text)))
+                    folded.apply(frame.event)
         finally:
             follower.close()
         if follower.closed is not None:

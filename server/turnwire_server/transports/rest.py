@@ -1,20 +1,18 @@
 """REST and SSE: the same commands and followers as the WebSocket, over HTTP."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AliasChoices, Field
-from pydantic_core import from_json
+from pydantic import AliasChoices, BaseModel, Field
 
 from turnwire_protocol import (
     Ack,
     Cancel,
     CancelBody,
     Code,
-    Command,
     Content,
     Decide,
     DecideBody,
@@ -27,7 +25,6 @@ from turnwire_protocol import (
     ToolOutputBody,
     encode,
     parse_body,
-    parse_event,
     parse_sse_id,
 )
 from turnwire_server.core.hub import Hub
@@ -50,6 +47,15 @@ _CHAT_DOCS: dict[int | str, dict[str, Any]] = {
 
 _NEVER = 3600.0
 """Seconds; nobody wants to hear that nothing came."""
+
+_Command = Cancel | Decide | Progress | ToolOutput
+_COMMANDS: dict[str, tuple[type[_Command], type[BaseModel]]] = {
+    "cancel": (Cancel, CancelBody),
+    "decide": (Decide, DecideBody),
+    "tool_output": (ToolOutput, ToolOutputBody),
+    "progress": (Progress, ProgressBody),
+}
+"""The endpoints below a conversation that are commands."""
 
 LastEventId = Annotated[str | None, Header(description="Where to go on: an event's `id`.")]
 
@@ -161,67 +167,15 @@ def rest_router(
         )
         return EventStream(follower, keepalive_seconds=keepalive_seconds)
 
-    async def submit(request: Request, command: Command) -> Response:
-        ack = await hub.submit(principal_of(request), command)
-        return Response(
-            encode(ack.model_copy(update={"id": "rest"})), media_type="application/json"
+    for name, (command, body) in _COMMANDS.items():
+        router.add_api_route(
+            f"/conversations/{{conversation}}/{name}",
+            _submitting(hub, command, body, max_body_bytes=max_body_bytes),
+            methods=["POST"],
+            name=name,
+            response_model=Ack,
+            openapi_extra=described(body),
         )
-
-    @router.post(
-        "/conversations/{conversation}/cancel",
-        response_model=Ack,
-        openapi_extra=described(CancelBody),
-    )
-    async def cancel(
-        request: Request,
-        conversation: str,
-        body: Annotated[CancelBody, body_of(CancelBody, max_bytes=max_body_bytes)],
-    ) -> Response:
-        """Stop a turn."""
-        fields = body.model_dump()
-        return await submit(request, Cancel(id="rest", conversation=conversation, **fields))
-
-    @router.post(
-        "/conversations/{conversation}/decide",
-        response_model=Ack,
-        openapi_extra=described(DecideBody),
-    )
-    async def decide(
-        request: Request,
-        conversation: str,
-        body: Annotated[DecideBody, body_of(DecideBody, max_bytes=max_body_bytes)],
-    ) -> Response:
-        """Allow or deny a tool call."""
-        fields = body.model_dump()
-        return await submit(request, Decide(id="rest", conversation=conversation, **fields))
-
-    @router.post(
-        "/conversations/{conversation}/tool_output",
-        response_model=Ack,
-        openapi_extra=described(ToolOutputBody),
-    )
-    async def tool_output(
-        request: Request,
-        conversation: str,
-        body: Annotated[ToolOutputBody, body_of(ToolOutputBody, max_bytes=max_body_bytes)],
-    ) -> Response:
-        """Give the result of a client's tool."""
-        fields = body.model_dump()
-        return await submit(request, ToolOutput(id="rest", conversation=conversation, **fields))
-
-    @router.post(
-        "/conversations/{conversation}/progress",
-        response_model=Ack,
-        openapi_extra=described(ProgressBody),
-    )
-    async def progress(
-        request: Request,
-        conversation: str,
-        body: Annotated[ProgressBody, body_of(ProgressBody, max_bytes=max_body_bytes)],
-    ) -> Response:
-        """Tell how far a client's tool is."""
-        fields = body.model_dump()
-        return await submit(request, Progress(id="rest", conversation=conversation, **fields))
 
     options = APIRouter(prefix="/v1", include_in_schema=False)
 
@@ -233,6 +187,25 @@ def rest_router(
     both.include_router(router)
     both.include_router(options)
     return both
+
+
+def _submitting(
+    hub: Hub, command: type[_Command], body: type[BaseModel], *, max_body_bytes: int
+) -> Callable[..., Awaitable[Response]]:
+    """The endpoint of a command whose body is `body`, answered by its ack."""
+
+    async def submit(
+        request: Request,
+        conversation: str,
+        given: Annotated[BaseModel, body_of(body, max_bytes=max_body_bytes)],
+    ) -> Response:
+        # The id of a command correlates its reply on a connection: here there is one reply.
+        complete = command(id="rest", conversation=conversation, **dict(given))
+        ack = await hub.submit(principal_of(request), complete)
+        return Response(encode(ack), media_type="application/json")
+
+    submit.__doc__ = command.__doc__
+    return submit
 
 
 def _nobody() -> None:
@@ -263,7 +236,7 @@ async def _answer(follower: Follower, turn: str) -> Response:
         async for frames in follower.stream(idle_seconds=_NEVER):
             for frame in frames:
                 if frame.turn == turn:
-                    folded.apply(parse_event(from_json(frame.text)))
+                    folded.apply(frame.event)
                     if frame.type == "done":
                         return _finished(follower.conversation, folded.turns[turn])
     finally:

@@ -297,8 +297,8 @@ def _weight(body: bytes, items: list[Item]) -> int:
 
 def _encode(items: list[Item]) -> list[Frame]:
     return [
-        Frame(item.last_seq, TYPE_NAMES[item.type], item.turn, item.encoded())
+        Frame(item.last_seq, TYPE_NAMES[item.type], item.turn, item.encoded(), item)
         if isinstance(item, DeltaRun)
-        else Frame(item.event.seq, item.event.type, item.event.turn, item.encoded())
+        else Frame(item.event.seq, item.event.type, item.event.turn, item.encoded(), item)
         for item in items
     ]

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, Protocol
 
-from turnwire_protocol import Closed, Code, Reset
+from turnwire_protocol import Closed, Code, Event, Reset
+from turnwire_server.core.log.items import Item
 from turnwire_server.errors import StoreError
 
 __all__ = ["Follower", "Frame", "Readable"]
@@ -17,12 +18,19 @@ MAX_READ_BYTES = 64 * 1024
 
 
 class Frame(NamedTuple):
-    """An event, encoded once for all its readers."""
+    """A merged event of the log: encoded once for all its readers, and typed for those who ask."""
 
     seq: int
     type: str
     turn: str
     text: str
+    """The event's JSON text, as it stands on every wire of `turnwire.v1`."""
+    item: Item
+
+    @property
+    def event(self) -> Event:
+        """The event as an object; of a run of deltas it is made anew for each who asks."""
+        return self.item.event
 
 
 class Readable(Protocol):
@@ -91,6 +99,10 @@ class Follower:
             return []
         self.after = frames[-1].seq
         return frames
+
+    async def events(self, max_bytes: int = MAX_READ_BYTES) -> list[Event]:
+        """The same as `read`, as typed events: for transports with a format of their own."""
+        return [frame.event for frame in await self.read(max_bytes)]
 
     def close(self) -> None:
         """Read no more. Idempotent."""
