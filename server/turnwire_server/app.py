@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from fastapi import APIRouter, FastAPI, WebSocket
 
+from turnwire_protocol import Code
 from turnwire_server.core.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.turn.turn import Services
@@ -106,6 +107,15 @@ class Turnwire:
             await self._mcp.close()
         await self._model.close()
 
+    def _unready(self) -> dict[str, str] | None:
+        """Why no work can be taken now; None if it can."""
+        if not self._is_running or self.hub.is_draining:
+            return {"code": Code.DRAINING}
+        if (trouble := self.hub.trouble) is not None:
+            # What failed is for the log: it may name files of this machine.
+            return {"code": Code.STORAGE_UNAVAILABLE, "since": trouble.since}
+        return None
+
     def _router(self) -> APIRouter:
         access, hub = self.access, self.hub
 
@@ -150,9 +160,7 @@ class Turnwire:
             )
         )
         router.include_router(blobs_router(self.blobs, access, max_bytes=limits.max_blob_bytes))
-        router.include_router(
-            health_router(access, is_ready=lambda: self._is_running and hub.is_ready)
-        )
+        router.include_router(health_router(access, unready=self._unready))
         router.include_router(page_router(access))
         return router
 

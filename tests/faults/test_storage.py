@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,13 @@ async def placed(kind: str, simulator: Simulator, db: Path) -> AsyncIterator[Pla
 
 
 async def ready(address: str) -> int:
-    """The status of `GET /ready`."""
+    """The status of `GET /ready`; what it says of trouble is checked."""
     async with asking(address) as http:
-        return (await http.get("/ready")).status_code
+        response = await http.get("/ready")
+    if response.status_code == 503:
+        assert response.json()["code"] == "storage_unavailable"
+        assert datetime.fromisoformat(response.json()["since"]).tzinfo == UTC
+    return response.status_code
 
 
 async def healed(wire: Wire, **said: Any) -> dict[str, Any]:
@@ -135,6 +140,13 @@ async def test_sends_are_refused_while_nothing_can_be_stored_and_work_once_after
                 assert response.status_code == 503
                 assert response.json()["error"]["code"] == "storage_unavailable"
             assert await ready(address) == 503
+            # What is wrong with a command itself needs no store to be said.
+            bad = {"content": "x", "model": "no such model"}
+            assert (await wire.ask("send", **bad))["code"] == "bad_command"
+            nowhere = {"content": "x", "conversation": "c_nowhere"}
+            assert (await wire.ask("send", **nowhere))["code"] == "unknown_conversation"
+            stale = {"content": "x", "conversation": conversation, "retract": "t_nowhere"}
+            assert (await wire.ask("send", **stale))["code"] == "unknown_turn"
             assert await log_of(address, conversation) == before
             seen = await over_sse(address, conversation, after=1, epoch=epoch, upto=before[-1].seq)
             assert [before[0], *seen] == before

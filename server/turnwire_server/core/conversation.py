@@ -111,7 +111,11 @@ class Conversation:
                 raise Rejected(Code.KEY_REUSED, "key: was used for another message")
             return self._accepted(record, send)
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
-        self._make_room(send)
+        displaced = self._displaced_by(send)
+        # Last of all that can refuse it: what is wrong with a message needs no store to be said.
+        self._log.check_store()
+        for turn in displaced:
+            turn.end(StopReason.CANCELLED)
         turn = Turn(
             f"t_{secrets.token_hex(8)}",
             principal=principal,
@@ -141,8 +145,12 @@ class Conversation:
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
-    def _make_room(self, send: SendBody) -> None:
-        """End what the new message voids or interrupts, or refuse it because something runs."""
+    def _displaced_by(self, send: SendBody) -> list[Turn]:
+        """The turns that the new message voids or interrupts.
+
+        Raises:
+            Rejected: something runs or waits, and the message does not say that it may be ended.
+        """
         victims: list[str] = []
         if send.retract is not None:
             if send.if_busy == "queue":
@@ -157,9 +165,11 @@ class Conversation:
         most = self._services.policy.max_queued
         if turns and send.if_busy == "queue" and len(self._waiting) >= most:
             raise Rejected(Code.TOO_MANY, f"{most} messages are waiting already")
-        for turn in turns:
-            if turn not in staying or (turn is self.running and send.if_busy == "interrupt"):
-                turn.end(StopReason.CANCELLED)
+        return [
+            turn
+            for turn in turns
+            if turn not in staying or (turn is self.running and send.if_busy == "interrupt")
+        ]
 
     def _accepted(self, record: Record, send: SendBody) -> Accepted:
         ack = Ack(

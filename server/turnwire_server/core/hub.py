@@ -16,8 +16,9 @@ from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, Send
 from turnwire_server.core.conversation import Accepted, Conversation
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.codec import join
-from turnwire_server.core.log.committer import Committer
+from turnwire_server.core.log.committer import Committer, Trouble
 from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.store.port import Head, Store
@@ -31,6 +32,8 @@ T = TypeVar("T")
 _MAX_OPEN = 1000
 _HANG_UP_SECONDS = 2.0
 _COMPACTION_DELAY_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0
+"""How long a command waits for what it wants to know of the store."""
 
 
 class Hub:
@@ -48,8 +51,10 @@ class Hub:
         """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
         self._busy: dict[str, set[Conversation]] = {}
-        """Conversations of each principal that may have an unfinished turn. May hold stale ones after
-        a message was withdrawn; `send` removes them."""
+        """Conversations of each principal that may have an unfinished turn. May hold stale ones
+        after a message was withdrawn; `send` removes them."""
+        self._is_silent = False
+        """Whether the store left the last question without an answer: said in the log once."""
         self.is_draining = False
 
     async def start(self) -> None:
@@ -88,9 +93,9 @@ class Hub:
         await self._store.close()
 
     @property
-    def is_ready(self) -> bool:
-        """Able to take work: the store can be written, and it does not drain."""
-        return not self.is_draining and not self._committer.is_failing
+    def trouble(self) -> Trouble | None:
+        """Since when and why the store cannot be written, if it cannot."""
+        return self._committer.trouble
 
     # Commands
 
@@ -102,13 +107,17 @@ class Hub:
         """
         if self.is_draining:
             raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
-        if self._committer.is_failing:
-            raise Rejected.because_of_the_store()
-        await self._services.blobs.check(principal, send.content)
-        if send.conversation is not None:
-            conversation = await self._find(principal, send.conversation)
-        else:
-            conversation = await self._create(principal, send.key)
+        try:
+            await self._services.blobs.check(principal, send.content)
+            if send.conversation is not None:
+                conversation = await self._find(principal, send.conversation)
+            else:
+                conversation = await self._create(principal, send.key)
+        except Rejected as rejected:
+            if rejected.code is Code.STORAGE_UNAVAILABLE:
+                # What is wrong with the message itself needs no store to be said.
+                resolve(send, self._services.policy, tools=self._services.toolset.names)
+            raise
         busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
         if busy:
             self._busy[principal] = busy
@@ -272,11 +281,19 @@ class Hub:
             del self._open[id]
 
     async def _asked(self, answer: Awaitable[T]) -> T:
-        """What the store answers; its trouble refuses the command."""
+        """What the store answers; its trouble refuses the command, and so does its silence."""
         try:
-            return await answer
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                found = await answer
         except StoreError as error:
             raise Rejected.because_of_the_store() from error
+        except TimeoutError as error:
+            if not self._is_silent:
+                logger.warning("the store hangs: a read has no answer after %g s", _ANSWER_SECONDS)
+            self._is_silent = True
+            raise Rejected.because_of_the_store() from error
+        self._is_silent = False
+        return found
 
     def _rest(self, id: str) -> None:
         """Forget that it is busy, if it is not any more."""

@@ -90,11 +90,12 @@ class Store(Protocol):
     async def append(self, batches: list[Batch]) -> None:
         """Make all batches durable in one commit, or none of them.
 
-        Idempotent on (conversation, first_seq): what is stored already is passed over.
+        Idempotent on (conversation, first_seq): what is stored already is passed over. No batches
+        are a probe: it changes nothing, and fails where a commit would fail.
 
         Raises:
             Fenced: a fence is void: somebody else has written, or begun the log anew.
-            StoreError: it may have been stored all the same; the same call may be repeated.
+            StoreError: it may have been stored nevertheless; the same call may be repeated.
         """
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:

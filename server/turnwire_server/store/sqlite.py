@@ -151,6 +151,9 @@ class SqliteStore:
     # On the writer's thread
 
     def _append(self, batches: list[Batch]) -> None:
+        if not batches:
+            self._commit(statements.probe, self._tail)
+            return
         old: list[str] = []
 
         def append(writer: sqlite3.Connection) -> list[Batch]:

@@ -18,6 +18,7 @@ __all__ = [
     "list_heads",
     "list_open",
     "place",
+    "probe",
     "put_blob",
     "read",
     "read_head",
@@ -61,6 +62,12 @@ def append(connection: sqlite3.Connection, batches: list[Batch], tail: Tail) -> 
         ],
     )
     return fresh
+
+
+def probe(connection: sqlite3.Connection, tail: Tail) -> None:
+    """Write something and take it back: the commit writes to the disk, and changes nothing."""
+    connection.execute("INSERT INTO tail VALUES (?, '', '', 0, 0, x'')", (tail.next_id,))
+    connection.execute("DELETE FROM tail WHERE id = ?", (tail.next_id,))
 
 
 def row_of(batch: Batch) -> Row:

@@ -68,8 +68,11 @@ def _file(path: Path, access: Access) -> Callable[[Request], Response]:
     return serve
 
 
-def health_router(access: Access, *, is_ready: Callable[[], bool]) -> APIRouter:
-    """`/health`: alive. `/ready`: able to take work, otherwise 503."""
+def health_router(access: Access, *, unready: Callable[[], dict[str, str] | None]) -> APIRouter:
+    """`/health`: alive. `/ready`: able to take work, otherwise 503.
+
+    `unready` gives a code and perhaps since when (RFC 3339); None: the service is ready.
+    """
     router = APIRouter(tags=["turnwire"], route_class=guarded(access, needs_principal=False))
 
     @router.get("/health")
@@ -80,8 +83,9 @@ def health_router(access: Access, *, is_ready: Callable[[], bool]) -> APIRouter:
     @router.get("/ready")
     async def ready() -> JSONResponse:
         """Able to take work: the store can be written, and it does not drain."""
-        if is_ready():
+        reason = unready()
+        if reason is None:
             return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "unavailable"}, 503)
+        return JSONResponse({"status": "unavailable", **reason}, 503)
 
     return router

@@ -170,3 +170,13 @@ async def test_a_blob_outlives_the_conversations_that_refer_to_it(store: Store) 
     await store.put_blob(Blob("b_1", "ann", "image/png", b"one"))
     await store.delete("c_1")
     assert await store.get_blob("b_1") is not None
+
+
+async def test_an_append_of_nothing_changes_nothing(store: Store) -> None:
+    await fill(store, "c_1", 2)
+    before = (await store.head("c_1"), await bodies_of(store, "c_1"))
+    await store.append([])
+    fence = await store.claim("c_1", "ann", "epoch")
+    assert (await store.head("c_1"), await bodies_of(store, "c_1")) == before
+    await store.append([batch_of(fence, 3)])
+    assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2), row_body(3, 3)]

@@ -95,6 +95,8 @@ async def test_a_locked_database_fails_writes_until_it_is_unlocked_but_no_reads(
             with pytest.raises(StoreError) as failed:
                 await store.append([batch])
             assert isinstance(failed.value.__cause__, sqlite3.OperationalError)
+            with pytest.raises(StoreError):
+                await store.append([])
             assert await bodies_of(store, "c_1") == [row_body(1, 1)]
             other.execute("ROLLBACK")
             await store.append([batch])
@@ -125,6 +127,9 @@ async def test_a_write_error_fails_writes_until_it_is_gone_but_no_reads(path: Pa
         with limited_files(8 * BIG):
             stored, refused = await append_until_it_fails(store)
             assert await seqs_of(store) == list(range(1, stored + 1))
+        with limited_files(1), pytest.raises(StoreError):
+            await store.append([])
+        await store.append([])
         await store.append([refused])
         assert await seqs_of(store) == list(range(1, stored + 2))
     async with opened(path) as store:

@@ -6,17 +6,19 @@ store that fails is asked again until it works; the logs are told, and decide wh
 
 import asyncio
 import logging
+import time
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from turnwire_server.errors import Fenced, StoreError
 from turnwire_server.store.port import Batch, Store
+from turnwire_server.timestamp import timestamp
 
-__all__ = ["Committer", "Source"]
+__all__ = ["Committer", "Source", "Trouble"]
 
 logger = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 0.25
-_WATCH_SECONDS = 1.0
+_HANGS = "it does not answer"
 
 
 class Source(Protocol):
@@ -31,7 +33,7 @@ class Source(Protocol):
         """Everything up to `upto` is durable now."""
 
     def reconcile(self, head: int) -> None:
-        """A commit failed; `head` is how far the store has come all the same."""
+        """A commit failed; `head` is the store's actual head: it may have taken effect first."""
 
     def waits(self, *, has_failed: bool) -> None:
         """The store is slow, or has just failed and will be asked again."""
@@ -40,21 +42,40 @@ class Source(Protocol):
         """The log is not ours any more; nothing of it will be stored."""
 
 
-class Committer:
-    """Carries batches from logs to the store."""
+@dataclass(slots=True, frozen=True)
+class Trouble:
+    """The store fails or hangs, and what is appended cannot be made durable."""
 
-    def __init__(self, store: Store) -> None:
+    reason: str
+    since: str
+    """RFC 3339, UTC."""
+    began: float
+    """The same on the monotonic clock, in seconds."""
+
+
+class Committer:
+    """Carries batches from logs to the store.
+
+    `watch_seconds`: a commit that takes longer counts as a store that hangs. `retry_seconds`: the
+    pause between attempts while the store fails.
+    """
+
+    def __init__(
+        self, store: Store, *, watch_seconds: float = 1.0, retry_seconds: float = 0.25
+    ) -> None:
         self._store = store
+        self._watch_seconds = watch_seconds
+        self._retry_seconds = retry_seconds
         self._dirty: dict[Source, None] = {}
         self._failed: dict[Source, None] = {}
-        """Those whose last commit failed: it may have happened all the same."""
+        """Those whose last commit failed. A commit may fail after it took effect."""
         self._committing: list[Source] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
-        self.is_failing = False
-        """Whether the last commit failed, or the one under way takes long."""
+        self.trouble: Trouble | None = None
+        """Set when a commit fails or takes long, until a commit or a probe has succeeded."""
 
     def start(self) -> None:
         """Begin to commit."""
@@ -76,11 +97,15 @@ class Committer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._gather()
-            if self.is_failing and not self._is_closing:
-                await asyncio.sleep(_RETRY_SECONDS)
+            self._timer = asyncio.get_running_loop().call_later(self._watch_seconds, self._watch)
+            try:
+                await self._gather()
+            finally:
+                self._timer.cancel()
+            if self.trouble is not None and not self._is_closing:
+                await asyncio.sleep(self._retry_seconds)
                 self._wake.set()
-            elif self._is_closing and (self.is_failing or not self._dirty):
+            elif self._is_closing and (self.trouble is not None or not self._dirty):
                 return
 
     async def _gather(self) -> None:
@@ -90,13 +115,13 @@ class Committer:
         sources, self._dirty = list(self._dirty), {}
         pairs = [(source, batch) for source in sources if (batch := _batch(source)) is not None]
         self._committing = [source for source, _ in pairs]
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
         try:
             if pairs:
                 await self._commit(pairs)
-            if self.is_failing:
-                logger.warning("the store works again")
-            self.is_failing = False
+            elif self.trouble is not None:
+                # What could not be stored may have been withdrawn. That says nothing of the store.
+                await self._store.append([])
+            self._recover()
         except Exception as error:
             # Boundary: whatever a store does, the one task that writes for everybody lives on.
             self._fail(error)
@@ -105,7 +130,7 @@ class Committer:
             for source in self._committing:
                 source.waits(has_failed=True)
         finally:
-            self._timer.cancel()
+            self._committing = []
 
     async def _commit(self, pairs: list[tuple[Source, Batch]]) -> None:
         try:
@@ -123,7 +148,7 @@ class Committer:
             source.stored(batch.last_seq)
 
     async def _reconcile(self) -> bool:
-        """After a failure, ask how far the store came: a commit may fail and yet be there."""
+        """Ask the store how far it came: a commit may fail after it took effect."""
         try:
             for source in list(self._failed):
                 head = await self._store.head(source.conversation)
@@ -137,18 +162,43 @@ class Committer:
         return True
 
     def _fail(self, error: Exception) -> None:
-        if not self.is_failing:
+        if self.trouble is None or self.trouble.reason == _HANGS:
             known = isinstance(error, StoreError)
-            logger.error("the store fails: %s", error, exc_info=None if known else error)
-        self.is_failing = True
+            what = self._what_waits()
+            logger.error("the store fails: %s; %s", error, what, exc_info=None if known else error)
+            self._begin_trouble(str(error))
 
     def _watch(self) -> None:
-        """The commit under way takes long: a disk that hangs is as bad as one that fails."""
-        self.is_failing = True
+        """What is asked of the store takes long: a disk that hangs is as bad as one that fails."""
+        if self.trouble is None:
+            seconds, what = self._watch_seconds, self._what_waits()
+            logger.warning("the store hangs: it has not answered for %g s; %s", seconds, what)
+            self._begin_trouble(_HANGS)
         for source in {**dict.fromkeys(self._committing), **self._dirty}:
             source.waits(has_failed=False)
         # The commit is still under way, or this timer would have been cancelled: look again.
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
+        self._timer = asyncio.get_running_loop().call_later(self._watch_seconds, self._watch)
+
+    def _begin_trouble(self, reason: str) -> None:
+        # A store that hangs and then fails has been in trouble since it hung.
+        since = self.trouble or Trouble(reason, timestamp(), time.monotonic())
+        self.trouble = replace(since, reason=reason)
+
+    def _recover(self) -> None:
+        if self.trouble is not None:
+            seconds = time.monotonic() - self.trouble.began
+            logger.warning(
+                "the store works again; it did not for %.1f s, since %s",
+                seconds,
+                self.trouble.since,
+            )
+            self.trouble = None
+
+    def _what_waits(self) -> str:
+        """For the log: conversations whose events wait, by number, as there may be thousands."""
+        waiting = {**dict.fromkeys(self._committing), **self._dirty}
+        first = next((source.conversation for source in waiting), "none")
+        return f"{len(waiting)} conversations wait, first of them {first}"
 
 
 def _batch(source: Source) -> Batch | None:

@@ -66,7 +66,8 @@ class DurableLog:
         self._owner = owner
         self._released = 0
         self._withdrawn: int | None = None
-        """What was after it may be in the store all the same, and is not in the log."""
+        """Lowest seq withdrawn since the last good commit. The failed commit may have stored
+        entries above it; `reconcile` finds out."""
         self._followers: set[Follower] = set()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._frames: dict[tuple[int, int], list[Frame]] = {}
@@ -113,6 +114,15 @@ class DurableLog:
             if seq > after and not future.done():
                 future.set_exception(refused)
         self._waiting = [(seq, future) for seq, future in self._waiting if seq <= after]
+
+    def check_store(self) -> None:
+        """Whether something new may be appended for which an ack is owed.
+
+        Raises:
+            Rejected: the store fails or hangs now.
+        """
+        if self._committer.trouble is not None:
+            raise Rejected.because_of_the_store()
 
     def release(self) -> None:
         """Everything appended so far is needed by readers only."""

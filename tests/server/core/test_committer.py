@@ -1,0 +1,104 @@
+"""The committer while its store fails or hangs: it says so, and is well again after a commit."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.kit.service import HeldStore
+from turnwire_server.core.log.committer import Committer
+from turnwire_server.errors import StoreError
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Batch, Fence
+
+PATIENCE_SECONDS = 20
+
+
+class FailingStore(MemoryStore):
+    """A store that fails until it is mended, and counts how often it was asked to commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_mended = False
+        self.asked: asyncio.Queue[list[Batch]] = asyncio.Queue()
+
+    async def append(self, batches: list[Batch]) -> None:
+        self.asked.put_nowait(batches)
+        if not self.is_mended:
+            raise StoreError("the disk is full")
+        await super().append(batches)
+
+
+class Log:
+    """A log with one batch, which it withdraws as soon as the store fails."""
+
+    conversation = "c_1"
+
+    def __init__(self) -> None:
+        self.waited = asyncio.Event()
+        self.durable = asyncio.Event()
+        self._batch: Batch | None = Batch(Fence("c_1", "ann", "e"), 1, 1, b"[]", False)
+
+    def unstored(self) -> Batch | None:
+        return self._batch
+
+    def stored(self, upto: int) -> None:
+        self._batch = None
+        self.durable.set()
+
+    def reconcile(self, head: int) -> None:
+        assert head == 0
+
+    def waits(self, *, has_failed: bool) -> None:
+        if has_failed:
+            self._batch = None
+        self.waited.set()
+
+    def lost(self) -> None:
+        raise AssertionError("nobody else writes here")
+
+
+async def test_a_store_with_nothing_left_to_commit_is_well_only_after_a_probe_succeeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, log = FailingStore(), Log()
+    committer = Committer(store, retry_seconds=0.001)
+    committer.start()
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            committer.note(log)
+            await log.waited.wait()
+            asked = [await store.asked.get() for _ in range(4)]
+            assert [len(batches) for batches in asked] == [1, 0, 0, 0], "then probes"
+            assert committer.trouble is not None
+            assert committer.trouble.reason == "the disk is full"
+            assert [record.levelname for record in caplog.records] == ["ERROR"]
+            assert "c_1" in caplog.text
+            assert "works again" not in caplog.text
+            store.is_mended = True
+            while committer.trouble is not None:  # noqa: ASYNC110 (nobody is told but the log)
+                await asyncio.sleep(0)
+            await committer.close()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "works again" in caplog.text
+
+
+async def test_a_store_that_hangs_is_told_in_the_log_once_and_again_when_it_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, log = HeldStore(), Log()
+    committer = Committer(store, watch_seconds=0.001)
+    committer.start()
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            committer.note(log)
+            for _ in range(3):
+                log.waited.clear()
+                await log.waited.wait()
+            assert committer.trouble is not None
+            assert ["hangs" in record.message for record in caplog.records] == [True]
+            store.released.set()
+            await log.durable.wait()
+            await committer.close()
+    assert committer.trouble is None
+    assert ["works again" in record.message for record in caplog.records] == [False, True]
