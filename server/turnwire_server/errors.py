@@ -9,6 +9,8 @@ TurnwireError
 └── SettingsError        the service cannot start like this; the message names the remedy
 """
 
+from typing import Literal
+
 from turnwire_protocol import Code, is_retryable
 
 __all__ = [
@@ -50,7 +52,22 @@ class Rejected(CodedError):
 
 
 class ModelError(CodedError):
-    """An attempt at a model call failed."""
+    """An attempt at a model call failed.
+
+    `cause` names what in the request was refused, where the provider said it: `attachments`, or
+    `thinking` (a block that belongs to another conversation, as the provider sees it).
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        cause: Literal["attachments", "thinking"] | None = None,
+    ) -> None:
+        super().__init__(code, message, retry_after_seconds=retry_after_seconds)
+        self.cause = cause
 
 
 class StoreError(TurnwireError):

@@ -12,6 +12,7 @@ from typing import Self
 from aiohttp import web
 
 from turnwire_simulator.answer import Answer, message_of
+from turnwire_simulator.binding import bound_to
 from turnwire_simulator.blocks import ApiObject
 from turnwire_simulator.controls import ErrorEvent
 from turnwire_simulator.counts import Counts, Ending
@@ -185,7 +186,7 @@ class Simulator:
             "stop_reason": None,
             "stop_sequence": None,
         }
-        return answer.filled_in(head, usage)
+        return bound_to(answer.filled_in(head, usage), body)
 
     async def _stream(
         self, request: web.Request, body: ApiObject, answer: Answer, request_id: str

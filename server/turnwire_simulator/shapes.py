@@ -39,6 +39,7 @@ _SHAPES = {
 _PROVIDER_RESULT = Shape("assistant", {"tool_use_id": str, "content": (list, dict)}, _CALLED)
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _PROVIDER_ID = re.compile(r"srvtoolu_[a-zA-Z0-9_]+")
 
 
@@ -90,6 +91,9 @@ def judge_block(block: Any, role: str, path: str) -> None:
         case "tool_use":
             fits = _ID.fullmatch(block["id"]) is not None
             expect(fits, f"{path}.tool_use.id", f"String should match pattern '^{_ID.pattern}$'")
+            fits = _NAME.fullmatch(block["name"]) is not None
+            pattern = f"^{_NAME.pattern}$"
+            expect(fits, f"{path}.tool_use.name", f"String should match pattern '{pattern}'")
         case "server_tool_use":
             fits = _PROVIDER_ID.fullmatch(block["id"]) is not None
             pattern = f"^{_PROVIDER_ID.pattern}$"

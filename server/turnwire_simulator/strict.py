@@ -6,6 +6,7 @@ Source: https://docs.claude.com/en/api/messages
 import re
 from collections.abc import Callable
 
+from turnwire_simulator.binding import judge_binding
 from turnwire_simulator.blocks import ApiObject
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.fault import TYPES
@@ -90,6 +91,8 @@ def judge(body: ApiObject) -> None:
     _judge_tools(body)
     _judge_system(body)
     judge_messages(body["messages"])
+    _judge_named_tools(body)
+    judge_binding(body)
     _judge_breakpoints(body)
 
 
@@ -157,6 +160,19 @@ def _judge_tools(body: ApiObject) -> None:
     expect(
         not (thinks and forced), "thinking", "may not be enabled when tool_choice forces tool use"
     )
+
+
+def _judge_named_tools(body: ApiObject) -> None:
+    """Bedrock and gateways refuse this; the API itself did in 2024."""
+    names_tools = any(
+        block["type"] in ("tool_use", "tool_result")
+        for message in body["messages"]
+        for block in blocks_of(message["content"])
+    )
+    if names_tools and not body.get("tools"):
+        raise Rejected(
+            "Requests which include `tool_use` or `tool_result` blocks must define tools"
+        )
 
 
 def _judge_system(body: ApiObject) -> None:

@@ -161,7 +161,7 @@ class Conversing(RuleBasedStateMachine):
         cancel = Cancel(id="1", conversation=self.conversation, key=send.key)
         receipt = await self.core.submit(ANNA, cancel)
         await accepted.durable
-        return accepted.ack, receipt.outcome
+        return accepted.ack, receipt.ack.outcome
 
     @rule(index=indexes, is_same=st.booleans())
     def repeat(self, index: int, is_same: bool) -> None:
@@ -181,7 +181,7 @@ class Conversing(RuleBasedStateMachine):
         by_key = by_key and turn.send.key is not None
         which = {"key": turn.send.key} if by_key else {"turn": turn.id}
         command = Cancel(id="1", conversation=self.conversation, **which)
-        ack = self.run(self.core.submit(ANNA, command))
+        ack = self.run(self.core.submit(ANNA, command)).ack
         assert (ack.turn, ack.outcome) == (turn.id, self.expected.cancel(turn))
 
     @rule(if_busy=st.sampled_from(["reject", "interrupt"]), index=indexes)

@@ -84,13 +84,53 @@ async def test_the_models_stop_reason_is_passed_on_and_its_text_stays(
     assert "Hello" in str(simulator.requests[-1]["messages"][1])
 
 
-async def test_a_call_before_an_unknown_stop_reason_does_not_run(simulator: Simulator) -> None:
-    answer = Answer(ToolUse("note", {"n": 1}, id="toolu_1"), stop_reason="novel_reason")
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
+async def test_a_call_does_not_run_if_the_answer_was_cut_off(
+    simulator: Simulator, reason: str
+) -> None:
+    answer = Answer(ToolUse("note", {"n": 1}, id="toolu_1"), stop_reason=reason)
     async with talking(simulator, answer, tools=[note]) as wire:
         done = await ended(wire)
-        assert done["stop_reason"] == "novel_reason"
+        assert done["stop_reason"] == reason
         [result] = of_type(wire, ToolResult)
         assert (result.content, result.is_error) == ("Not run: the answer was cut off.", True)
+        await goes_on(wire, simulator, done)
+
+
+@pytest.mark.parametrize("reason", ["end_turn", "stop_sequence", "novel_reason", "pause_turn"])
+async def test_a_complete_call_runs_whatever_else_the_reason_says(
+    simulator: Simulator, reason: str
+) -> None:
+    answer = Answer(ToolUse("note", {"n": 1}, id="toolu_1"), stop_reason=reason)
+    async with talking(simulator, answer, Answer(Text("Done.")), tools=[note]) as wire:
+        done = await ended(wire)
+        assert (done["stop_reason"], done["steps"]) == ("end_turn", 2)
+        [result] = of_type(wire, ToolResult)
+        assert not result.is_error
+        await goes_on(wire, simulator, done)
+
+
+@pytest.mark.parametrize("reason", ["tool_use", "pause_turn"])
+async def test_an_answer_that_brings_nothing_to_go_on_with_is_the_last_one(
+    simulator: Simulator, reason: str
+) -> None:
+    asked = len(simulator.requests)
+    async with talking(simulator, Answer(Text(" \n"), stop_reason=reason)) as wire:
+        done = await ended(wire)
+        assert (done["stop_reason"], len(simulator.requests) - asked) == ("end_turn", 1)
+        await goes_on(wire, simulator, done)
+
+
+@pytest.mark.parametrize("reason", ["tool_use", "pause_turn"])
+async def test_an_answer_without_any_block_fails_and_says_so(
+    simulator: Simulator, reason: str
+) -> None:
+    asked = len(simulator.requests)
+    async with talking(simulator, Answer(stop_reason=reason)) as wire:
+        done = await ended(wire)
+        assert (done["stop_reason"], len(simulator.requests) - asked) == ("failed", 1)
+        [error] = of_type(wire, Error)
+        assert error.code == "internal"
         await goes_on(wire, simulator, done)
 
 

@@ -14,7 +14,12 @@ Json = dict[str, Any]
 
 
 def request(*messages: Json, **fields: Any) -> Json:
-    """A valid request body, with `messages` or one short question."""
+    """A valid request body, with `messages` or one short question.
+
+    Where messages hold calls, it defines a tool: a request without any would be refused.
+    """
+    if "tool_" in str(messages):
+        fields.setdefault("tools", [{"name": "tool", "input_schema": {"type": "object"}}])
     return {
         "model": "claude-simulated-opus",
         "max_tokens": 4096,

@@ -317,7 +317,7 @@ async def test_what_the_simulator_said_is_taken_back_unchanged(
     simulator: Simulator, claude: AsyncAnthropic
 ) -> None:
     simulator.program(Answer(Thinking("Hm."), RedactedThinking(), Text("Hi.")))
-    message = await ask(claude)
+    message = await ask(claude, messages=[HI])
     turns = [HI, assistant(*(block.to_dict() for block in message.content)), HI]
 
     answered = await claude.messages.create(**request(*turns))
@@ -326,6 +326,39 @@ async def test_what_the_simulator_said_is_taken_back_unchanged(
         await claude.messages.create(**request(*turns))
 
     assert answered.stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"system": "Another."},
+        {"tools": [{"name": "t", "input_schema": {"type": "object"}}]},
+        {"messages": [{"role": "user", "content": "Hello!"}]},
+    ],
+    ids=["system", "tools", "messages"],
+)
+async def test_thinking_is_taken_back_only_behind_what_it_was_thought_behind(
+    simulator: Simulator, claude: AsyncAnthropic, change: Json
+) -> None:
+    simulator.program(Answer(Thinking("Hm."), Text("Hi.")))
+    message = await ask(claude, messages=[HI])
+    answer = assistant(*(block.to_dict() for block in message.content))
+    marked = {"role": "user", "content": [{**text("Hi"), "cache_control": {"type": "ephemeral"}}]}
+    await claude.messages.create(**request(HI, answer, marked))
+    before = change.get("messages", [HI])
+    with pytest.raises(anthropic.BadRequestError, match="bound to a different conversation"):
+        await claude.messages.create(**{**request(), **change, "messages": [*before, answer, HI]})
+
+
+async def test_a_request_whose_messages_hold_calls_must_define_tools(
+    claude: AsyncAnthropic,
+) -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "t", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}
+    turns = [HI, assistant(call), {"role": "user", "content": [result]}]
+    await claude.messages.create(**request(*turns))
+    with pytest.raises(anthropic.BadRequestError, match="must define tools"):
+        await claude.messages.create(**request(*turns, tools=[]))
 
 
 async def test_a_refused_turn_must_leave_the_context(

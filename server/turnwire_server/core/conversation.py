@@ -5,7 +5,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from turnwire_protocol import (
@@ -22,7 +22,7 @@ from turnwire_protocol import (
     ToolExecuting,
     ToolOutputBody,
 )
-from turnwire_server.core.history.history import History
+from turnwire_server.core.history.history import History, Rendered
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.follower import Follower
@@ -33,10 +33,9 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, TurnIndex, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected
-from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.port import Fence, Store
 
-__all__ = ["Accepted", "Conversation"]
+__all__ = ["Accepted", "Conversation", "Receipt"]
 
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 _MAX_UNDURABLE_SECONDS = 5.0
@@ -53,6 +52,15 @@ class Accepted:
     """Follow the conversation from the ack's `after`; the argument is the waker."""
     done_seq: int | None
     """The seq of the turn's `done`, where a repeated key found it done already."""
+
+
+@dataclass(slots=True, frozen=True)
+class Receipt:
+    """A command took effect. Its ack may go out once `durable` is done."""
+
+    ack: Ack
+    durable: Awaitable[None] | None = None
+    """None: at once. Raises `Rejected` where it took no effect after all."""
 
 
 class Conversation:
@@ -236,11 +244,13 @@ class Conversation:
         turn.end(StopReason.CANCELLED)
         return Ack(id="", turn=turn.id, outcome="queued_removed" if was_queued else "cancelling")
 
-    def answer(self, answer: DecideBody | ToolOutputBody | ProgressBody) -> None:
+    def answer(self, answer: DecideBody | ToolOutputBody | ProgressBody) -> Awaitable[None] | None:
         """Somebody answers a tool call of the running turn.
 
+        Gives what its ack waits for: a decision or an output must not be lost once it is acked.
+
         Raises:
-            Rejected: it took no effect.
+            Rejected: it took no effect; also when what was given is awaited.
         """
         if self.running is None:
             raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: no turn is running")
@@ -248,10 +258,17 @@ class Conversation:
         match answer:
             case DecideBody():
                 calls.decide(answer)
+                return self._log.all_durable()
             case ToolOutputBody():
-                calls.take_output(answer)
+                return self._taken(calls.take_output(answer))
             case ProgressBody():
                 calls.take_progress(answer)
+                return None
+
+    async def _taken(self, is_taken: asyncio.Future[bool]) -> None:
+        if not await is_taken:
+            raise Rejected(Code.ALREADY_DECIDED, "tool_id: the turn was ended first")
+        await self._log.all_durable()
 
     def drain(self) -> None:
         """The process goes down soon: from now on nobody's going away ends a turn."""
@@ -336,10 +353,27 @@ class Conversation:
         """Append a delta of `turn`. The path of every token."""
         self._log.append_delta(type, turn, block, text, tool_id=tool_id)
 
-    def messages(self) -> list[ApiMessage]:
-        """The history for the model, up to now."""
+    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
+        """The history for the model; see `History.render`."""
         self._catch_up()
-        return self._history.messages()
+        return self._history.render(head, step=step, drops_thinking=drops_thinking)
+
+    def tool_names(self, *, step: int) -> list[str]:
+        """The tools that this history names."""
+        self._catch_up()
+        return self._history.tool_names(step=step)
+
+    def all_durable(self) -> asyncio.Future[None]:
+        """See `DurableLog.all_durable`."""
+        return self._log.all_durable()
+
+    def check_store(self) -> None:
+        """See `DurableLog.check_store`."""
+        self._log.check_store()
+
+    def has_call(self, tool_id: str) -> bool:
+        """See `TurnIndex.has_call`."""
+        return self._index.has_call(tool_id)
 
     def container(self) -> str | None:
         """The provider's container, if the conversation has one."""

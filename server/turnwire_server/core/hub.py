@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
-from turnwire_server.core.conversation import Accepted, Conversation
+from turnwire_server.core.conversation import Accepted, Conversation, Receipt
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.codec import join
 from turnwire_server.core.log.committer import Committer, Trouble
@@ -129,7 +129,7 @@ class Hub:
             self._busy.setdefault(principal, set()).add(conversation)
         return accepted
 
-    async def submit(self, principal: str, command: Command) -> Ack:
+    async def submit(self, principal: str, command: Command) -> Receipt:
         """Any command that is answered by a plain ack.
 
         Raises:
@@ -139,13 +139,12 @@ class Hub:
             case Cancel():
                 conversation = await self._find(principal, command.conversation)
                 ack = conversation.cancel(command)
-                return ack.model_copy(update={"id": command.id})
+                return Receipt(ack.model_copy(update={"id": command.id}))
             case Decide() | ToolOutput() | Progress():
                 conversation = await self._find(principal, command.conversation)
                 if isinstance(command, ToolOutput):
                     await self._services.blobs.check(principal, command.content)
-                conversation.answer(command)
-                return Ack(id=command.id)
+                return Receipt(Ack(id=command.id), conversation.answer(command))
             case _:
                 raise Rejected(Code.BAD_COMMAND, "type: not a command to a conversation")
 

@@ -6,7 +6,7 @@ A pure fold over the log's items, like the history; small, and kept for as long 
 import hashlib
 from dataclasses import dataclass
 
-from turnwire_protocol import Code, Done, Message, Retract, SendBody, text_of
+from turnwire_protocol import Code, Done, Message, Retract, SendBody, ToolStart, text_of
 from turnwire_server.core.log.items import Entry, Item
 from turnwire_server.errors import Rejected
 
@@ -39,6 +39,7 @@ class TurnIndex:
         self._turns: dict[str, Record] = {}
         self._keys: dict[str, Record] = {}
         self._unfinished = 0
+        self._tool_ids: set[str] = set()
         self._retracted: tuple[Retract, list[str]] | None = None
         """The last retract, and the turns it voided: its message follows."""
 
@@ -47,7 +48,9 @@ class TurnIndex:
         if not isinstance(item, Entry):
             return
         event = item.event
-        if isinstance(event, Message):
+        if isinstance(event, ToolStart):
+            self._tool_ids.add(event.tool_id)
+        elif isinstance(event, Message):
             retract, voids = self._retracted or (None, [])
             self._retracted = None
             first = event.seq if retract is None else retract.seq
@@ -79,6 +82,10 @@ class TurnIndex:
     def is_open(self) -> bool:
         """Whether a turn is unfinished."""
         return self._unfinished > 0
+
+    def has_call(self, tool_id: str) -> bool:
+        """Whether a tool call has had this id, void or not."""
+        return tool_id in self._tool_ids
 
     def of_key(self, key: str) -> Record | None:
         """The turn that was sent with this key."""

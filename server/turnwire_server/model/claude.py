@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import anthropic
 import httpx2
@@ -207,6 +207,8 @@ def _parameters(request: ModelRequest) -> dict[str, Any]:
         parameters["system"] = [{"type": "text", "text": request.system, **_CACHE}]
     if request.tools:
         parameters["tools"] = [*request.tools[:-1], {**request.tools[-1], **_CACHE}]
+        if not request.may_call_tools:
+            parameters["tool_choice"] = {"type": "none"}
     if request.thinking is not None:
         parameters["thinking"] = request.thinking
     if request.container is not None:
@@ -250,7 +252,8 @@ def _judged(
         code = Code.INVALID_REQUEST if 400 <= status < 500 else Code.INTERNAL
     if code is Code.INVALID_REQUEST and _is_too_long(message):
         code = Code.CONTEXT_TOO_LONG
-    return ModelError(code, message, retry_after_seconds=retry_after_seconds)
+    cause: Literal["thinking"] | None = "thinking" if "block is bound to a" in message else None
+    return ModelError(code, message, retry_after_seconds=retry_after_seconds, cause=cause)
 
 
 def _said(body: object) -> tuple[str, str]:

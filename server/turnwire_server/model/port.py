@@ -55,6 +55,8 @@ class ModelRequest:
     system: str | None = None
     thinking: dict[str, Any] | None = None
     tools: list[ToolSpecification] = field(default_factory=list)
+    may_call_tools: bool = True
+    """False: the tools are there because the messages name them, and none may be called."""
     container: str | None = None
 
 

@@ -201,8 +201,10 @@ def _submitting(
     ) -> Response:
         # The id of a command correlates its reply on a connection: here there is one reply.
         complete = command(id="rest", conversation=conversation, **dict(given))
-        ack = await hub.submit(principal_of(request), complete)
-        return Response(encode(ack), media_type="application/json")
+        receipt = await hub.submit(principal_of(request), complete)
+        if receipt.durable is not None:
+            await receipt.durable
+        return Response(encode(receipt.ack), media_type="application/json")
 
     submit.__doc__ = command.__doc__
     return submit

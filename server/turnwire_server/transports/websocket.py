@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Coroutine
 
 from pydantic import BaseModel
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -31,7 +32,7 @@ from turnwire_protocol import (
     encode,
     parse_command,
 )
-from turnwire_server.core.conversation import Accepted
+from turnwire_server.core.conversation import Accepted, Receipt
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Bucket, ServiceLimits
 from turnwire_server.core.log.follower import Follower
@@ -194,7 +195,7 @@ class Connection:
             case Hello():
                 self._reply(Ack(id=command.id))
             case _:
-                self._reply(await self._hub.submit(self._principal, command))
+                self._acknowledge(command, await self._hub.submit(self._principal, command))
 
     async def _subscribe(self, command: Subscribe) -> None:
         conversation = command.conversation
@@ -211,6 +212,23 @@ class Connection:
         subscription = self._subscriptions[conversation] = _Subscription()
         self._reply(Ack(id=command.id, head=head, epoch=follower.epoch, after=follower.after))
         self._activate(subscription, follower)
+
+    def _acknowledge(self, command: Command, receipt: Receipt) -> None:
+        """The ack goes out when it may; later commands do not wait for it."""
+        durable = receipt.durable
+        if durable is None:
+            self._reply(receipt.ack)
+            return
+
+        async def ack() -> None:
+            try:
+                await durable
+            except Rejected as rejected:
+                self._send(reject(command.id, rejected))
+            else:
+                self._reply(receipt.ack)
+
+        self._spawn(ack())
 
     def _await_ack(self, command: Send, accepted: Accepted) -> None:
         """The subscription takes its place now, in arrival order; it begins with the ack."""
@@ -237,7 +255,10 @@ class Connection:
                 follower = accepted.follow(lambda: self._wake(conversation))
                 self._activate(subscription, follower)
 
-        task = asyncio.create_task(ack(), name="ws ack")
+        self._spawn(ack())
+
+    def _spawn(self, ack: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(ack, name="ws ack")
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
 

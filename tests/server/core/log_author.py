@@ -84,10 +84,10 @@ class Author:
         self.write(Message, content=content)
         self.write(Start, model="claude-simulated-opus")
 
-    def step(self) -> None:
+    def step(self, *, private: dict[str, Any] | None = None) -> None:
         """The next call of the model begins."""
         self.step_number, self.attempt, self.first_block = self.step_number + 1, 1, self.next_block
-        self._step()
+        self._step(private)
 
     def retry(self) -> None:
         """The attempt has failed; the next one begins."""
@@ -95,8 +95,14 @@ class Author:
         self.is_void = self.next_block > self.first_block
         self._step()
 
-    def _step(self) -> None:
-        self.write(Step, step=self.step_number, attempt=self.attempt, model="claude-simulated-opus")
+    def _step(self, private: dict[str, Any] | None = None) -> None:
+        self.write(
+            Step,
+            private=private,
+            step=self.step_number,
+            attempt=self.attempt,
+            model="claude-simulated-opus",
+        )
 
     def answer(self, answer: Answer, *, events: int | None = None) -> None:
         """The answer of this attempt, or only the first so many API events of it."""

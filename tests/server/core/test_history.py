@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.core.log_author import Author
-from turnwire_protocol import DocumentBlock, Error, ImageBlock, TextBlock
+from turnwire_protocol import DocumentBlock, Error, ImageBlock, Step, TextBlock
 from turnwire_server.core.history.history import History
 from turnwire_server.core.log.codec import dump, load
 from turnwire_server.core.log.items import Item
@@ -19,10 +19,10 @@ from turnwire_simulator import (
     ProviderTool,
     RedactedThinking,
     Text,
-    Thinking,
     ToolUse,
     Unknown,
 )
+from turnwire_simulator import Thinking as ThinkingBlock
 from turnwire_simulator.blocks import Block, BlockBuilder
 from turnwire_simulator.signature import sign
 from turnwire_simulator.strict import judge
@@ -58,8 +58,16 @@ def history_of(items: Sequence[Item]) -> History:
     return history
 
 
+def messages_of(items: Sequence[Item], head: object = None) -> list[ApiMessage]:
+    """What the step that has begun last is shown."""
+    steps = [item.event.step for item in items if isinstance(item.event, Step)]
+    return history_of(items).render(head, step=steps[-1] if steps else 1).messages
+
+
 def judged(messages: Sequence[ApiMessage], *more: ApiMessage) -> None:
-    judge({"model": "claude-x", "max_tokens": 100, "messages": [*messages, *more]})
+    tools = [{"name": "t", "input_schema": {"type": "object"}}]
+    body = {"model": "claude-x", "max_tokens": 100, "tools": tools}
+    judge({**body, "messages": [*messages, *more]})
 
 
 def conversation(*turns: Callable[[Author], None]) -> list[ApiMessage]:
@@ -67,7 +75,7 @@ def conversation(*turns: Callable[[Author], None]) -> list[ApiMessage]:
     author = Author.new()
     for turn in turns:
         turn(author)
-    messages = history_of(author.items()).messages()
+    messages = messages_of(author.items())
     judged(messages, NEXT)
     return messages
 
@@ -107,18 +115,22 @@ FOUND: Json = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "c
 TABLE: dict[str, tuple[list[BlockBuilder], str, list[Json]]] = {
     "text": ([Text("Hi you.")], "end_turn", [text("Hi you.")]),
     "thinking goes back with its signature": (
-        [Thinking("Hm."), Text("Hi.")],
+        [ThinkingBlock("Hm."), Text("Hi.")],
         "end_turn",
         [HM, text("Hi.")],
     ),
     "signed thinking with empty text stays": (
-        [Thinking(""), Text("Hi.")],
+        [ThinkingBlock(""), Text("Hi.")],
         "end_turn",
         [OMITTED, text("Hi.")],
     ),
-    "trailing thinking goes": ([Text("Hi."), Thinking("Hm.")], "max_tokens", [text("Hi.")]),
+    "trailing thinking goes": ([Text("Hi."), ThinkingBlock("Hm.")], "max_tokens", [text("Hi.")]),
     "whitespace goes": ([Text("Hi."), Text(" \n")], "end_turn", [text("Hi.")]),
-    "whitespace goes, then the thinking before it": ([Thinking("Hm."), Text("\n")], "end_turn", []),
+    "whitespace goes, then the thinking before it": (
+        [ThinkingBlock("Hm."), Text("\n")],
+        "end_turn",
+        [],
+    ),
     "citations": (
         [Text("Hi.", citations=[CITATION])],
         "end_turn",
@@ -150,7 +162,7 @@ def test_an_answer_goes_back_as_it_came_without_what_the_api_refuses(
 def test_a_whole_block_of_an_unknown_type_goes_back_as_it_came() -> None:
     author = Author.new()
     turn(Whole({"type": "novelty", "payload": [None]}), Text("Hi."))(author)
-    messages = history_of(author.items()).messages()
+    messages = messages_of(author.items())
     assert messages[1] == assistant({"type": "novelty", "payload": [None]}, text("Hi."))
 
 
@@ -182,7 +194,11 @@ LEFT_OUT = text("[image: it could not be used]")
 
 
 def drawing(
-    *, fails: bool = False, content: Any = "Draw", code: str = "invalid_request"
+    *,
+    fails: bool = False,
+    content: Any = "Draw",
+    code: str = "invalid_request",
+    cause: str | None = "attachments",
 ) -> Callable[[Author], None]:
     """A turn whose tool returns an image; perhaps the model refuses the call after it."""
 
@@ -196,7 +212,8 @@ def drawing(
         author.result(calls[-1].tool_id, [IMAGE])  # type: ignore[union-attr]
         author.step()
         if fails:
-            author.write(Error, code=code, message="no", retryable=False)
+            private = {"cause": cause}
+            author.write(Error, private=private, code=code, message="no", retryable=False)
             author.done("failed")
         else:
             author.answer(Answer(Text("There.")))
@@ -217,15 +234,21 @@ def test_attachments_of_messages_and_results_are_shown_by_reference() -> None:
     assert results(messages) == [[SHOWN_IMAGE]]
 
 
-@pytest.mark.parametrize("code", ["invalid_request", "context_too_long"])
-def test_attachments_of_a_call_that_the_model_refused_are_left_out_for_ever(code: str) -> None:
-    messages = conversation(drawing(), drawing(fails=True, code=code))
+def test_attachments_that_the_model_refused_by_name_are_left_out_for_ever() -> None:
+    messages = conversation(drawing(), drawing(fails=True))
     assert results(messages) == [[SHOWN_IMAGE], [LEFT_OUT]]
 
 
-def test_attachments_stay_where_the_model_failed_for_another_reason() -> None:
-    messages = conversation(drawing(fails=True, code="overloaded"))
+@pytest.mark.parametrize("code", ["invalid_request", "overloaded", "permission_denied"])
+def test_attachments_stay_where_the_model_failed_for_another_reason(code: str) -> None:
+    messages = conversation(drawing(fails=True, code=code, cause=None))
     assert results(messages) == [[SHOWN_IMAGE]]
+
+
+@pytest.mark.parametrize("cause", [None, "attachments"])
+def test_a_turn_that_was_too_long_is_not_shown_again(cause: str | None) -> None:
+    too_long = drawing(fails=True, code="context_too_long", cause=cause)
+    assert results(conversation(drawing(), too_long)) == [[SHOWN_IMAGE]]
 
 
 def test_an_attachment_never_tried_is_left_out_when_a_later_turn_is_refused() -> None:
@@ -236,7 +259,8 @@ def test_an_attachment_never_tried_is_left_out_when_a_later_turn_is_refused() ->
     def refused(author: Author) -> None:
         author.ask("t_refused", "Hello?")
         author.step()
-        author.write(Error, code="invalid_request", message="no", retryable=False)
+        private = {"cause": "attachments"}
+        author.write(Error, private=private, code="invalid_request", message="", retryable=False)
         author.done("failed")
 
     assert conversation(stopped, refused) == [user([LEFT_OUT]), user("Hello?")]
@@ -246,7 +270,7 @@ def test_a_turn_that_never_started_is_not_shown() -> None:
     author = Author.new()
     author.ask("t_1")
     items = [item for item in author.items() if item.event.type != "start"]
-    assert history_of(items).messages() == []
+    assert messages_of(items) == []
 
 
 def test_a_complete_call_of_an_answer_cut_by_max_tokens_gets_the_result_in_the_log() -> None:
@@ -272,7 +296,7 @@ def test_a_paused_answer_goes_on_in_the_same_message() -> None:
         author.step()
         author.answer(Answer(Text("One."), searching("srvtoolu_1"), stop_reason="pause_turn"))
         author.step()
-        assert history_of(author.items()).messages()[-1] == assistant(text("One."), SEARCH)
+        assert messages_of(author.items())[-1] == assistant(text("One."), SEARCH)
         author.answer(Answer(found("srvtoolu_1"), Text("Two.")))
         author.done()
 
@@ -286,7 +310,7 @@ def test_a_rewound_attempt_is_replaced_by_the_next_one() -> None:
     def rewound(author: Author) -> None:
         author.ask("t_1", "t_1")
         author.step()
-        author.answer(Answer(Thinking("Hm."), Text("Wrong")), events=8)
+        author.answer(Answer(ThinkingBlock("Hm."), Text("Wrong")), events=8)
         author.retry()
         author.answer(Answer(Text("Right")))
         author.done()
@@ -300,7 +324,7 @@ def test_the_next_attempt_is_not_sent_what_the_failed_one_said() -> None:
     author.step()
     author.answer(Answer(Text("Half an")), events=5)
     author.retry()
-    assert history_of(author.items()).messages() == [user("t_1")]
+    assert messages_of(author.items()) == [user("t_1")]
 
 
 def test_what_the_last_failed_attempt_said_stays_in_the_history() -> None:
@@ -329,7 +353,7 @@ def test_an_object_input_that_is_no_object_goes_back_empty() -> None:
     author.answer(Answer(broken, stop_reason="tool_use"))
     author.result("toolu_1", "The input was not a JSON object.", is_error=True)
     author.step()
-    messages = history_of(author.items()).messages()
+    messages = messages_of(author.items())
     judged(messages)
     assert messages[1] == assistant({**CALL, "input": {}})
 
@@ -358,8 +382,8 @@ SPOKEN: st.SearchStrategy[BlockBuilder] = st.sampled_from(
         Text("One two."),
         Text(" \n"),
         Text("Said.", citations=[CITATION]),
-        Thinking("Hm hm."),
-        Thinking(""),
+        ThinkingBlock("Hm hm."),
+        ThinkingBlock(""),
         RedactedThinking(),
         ProviderTool("web_search", {"q": "x"}, []),
         ProviderTool("code_execution", {}, {"type": "code_execution_result", "stdout": ""}),
@@ -384,7 +408,7 @@ def play(
             author.answer(Answer(*failed[0]), events=failed[1])
             author.retry()
         # The step that has begun is asked for with messages the API takes.
-        judged(history_of(author.items()).messages())
+        judged(messages_of(author.items()))
         ids = [f"toolu_{name}_{number}_{n}" for n in range({"two calls": 2}.get(kind, 1))]
         if kind == "pause":
             paused = f"srvtoolu_{name}_{number}"
@@ -397,7 +421,7 @@ def play(
         for id in reversed(ids):
             author.result(id)
     author.step()
-    judged(history_of(author.items()).messages())
+    judged(messages_of(author.items()))
     endings: dict[str, list[BlockBuilder]] = {
         "call": [ToolUse("t", {"n": 1}, id=f"toolu_{name}_last")],
         "half a call": [ToolUse("t", {}, id=f"toolu_{name}_last", deltas=['{"n'])],
@@ -421,7 +445,7 @@ def test_a_turn_cut_anywhere_and_ended_in_any_way_leaves_messages_the_api_takes(
             end = Author.new()
             end.log.head, end.turn, end.step_number = upto, "t_1", author.step_number
             end.done(ending)
-            judged(history_of([*head, *end.log.read(upto, upto + 1)]).messages(), NEXT)
+            judged(messages_of([*head, *end.log.read(upto, upto + 1)]), NEXT)
 
 
 @settings(max_examples=40, deadline=None)
@@ -436,6 +460,87 @@ def test_a_log_fed_in_any_pieces_and_after_a_restart_is_the_same_history(
     while (after := pieces[-1].last_seq if pieces else 0) < author.log.head:
         upto = min(after + sizes[len(pieces) % len(sizes)], author.log.head)
         pieces += author.log.read(after, upto)
-    messages = history_of(author.items()).messages()
-    assert history_of(pieces).messages() == messages
-    assert history_of(load(dump(author.items()))).messages() == messages
+    messages = messages_of(author.items())
+    assert messages_of(pieces) == messages
+    assert messages_of(load(dump(author.items()))) == messages
+
+
+# Thinking is bound to what stands before it
+
+THOUGHT = Answer(ThinkingBlock("Hm."), Text("Yes."))
+ONE, TWO = "You are one.", "You are another."
+
+
+def thinking_behind(author: Author, head: object, content: str) -> None:
+    """A turn whose only step is asked and recorded as the service does it."""
+    author.ask(f"t_{author.log.head}", content)
+    rendered = history_of(author.items()).render(head, step=1)
+    author.step(private={"prefix": rendered.prefix})
+    author.answer(THOUGHT)
+    author.done()
+
+
+def thoughts_of(author: Author, head: object) -> list[bool]:
+    """Of each message of the model, whether it is shown with its thinking."""
+    messages = history_of(author.items()).render(head, step=1).messages
+    return [message["content"][0] == HM for message in messages if message["role"] == "assistant"]
+
+
+def test_thinking_is_shown_again_behind_the_same_prefix_only() -> None:
+    author = Author.new()
+    thinking_behind(author, ONE, "a")
+    thinking_behind(author, ONE, "b")
+    assert thoughts_of(author, ONE) == [True, True]
+    assert thoughts_of(author, TWO) == [False, False]
+
+
+def test_thinking_after_a_change_is_bound_to_a_history_without_the_earlier_thinking() -> None:
+    author = Author.new()
+    thinking_behind(author, ONE, "a")
+    thinking_behind(author, TWO, "b")
+    assert thoughts_of(author, TWO) == [False, True]
+    assert thoughts_of(author, ONE) == [True, False], "and back again"
+    thinking_behind(author, TWO, "c")
+    assert thoughts_of(author, TWO) == [False, True, True]
+
+
+def test_thinking_after_a_message_that_is_not_shown_any_more_is_left_out() -> None:
+    author = Author.new()
+    author.ask("t_refused", [IMAGE])
+    author.step()
+    author.write(Error, code="overloaded", message="", retryable=True)
+    author.done("failed")
+    thinking_behind(author, ONE, "a")
+    assert thoughts_of(author, ONE) == [True]
+    author.ask("t_again", [IMAGE])
+    author.step()
+    private = {"cause": "attachments"}
+    author.write(Error, private=private, code="invalid_request", message="", retryable=False)
+    author.done("failed")
+    assert thoughts_of(author, ONE) == [True], "the model had taken the earlier image"
+
+
+def test_thinking_of_a_log_that_kept_no_prefix_is_shown() -> None:
+    author = Author.new()
+    turn(ThinkingBlock("Hm."), Text("Yes."))(author)
+    assert thoughts_of(author, ONE) == [True]
+
+
+def test_once_a_step_drops_thinking_what_was_thought_before_it_stays_out() -> None:
+    author = Author.new()
+    thinking_behind(author, ONE, "a")
+    author.ask("t_2", "b")
+    dropped = history_of(author.items()).render(ONE, step=1, drops_thinking=True)
+    assert not any(block == HM for message in dropped.messages for block in message["content"])
+    author.step(private={"prefix": dropped.prefix, "drops_thinking": True})
+    author.answer(THOUGHT)
+    author.done()
+    assert thoughts_of(author, ONE) == [False, True]
+
+
+def test_a_name_that_the_model_invented_goes_back_as_one_that_the_api_takes() -> None:
+    names = ['echo" />', "", "x" * 200, "échelle"]
+    calls = [ToolUse(name, {}, id=f"u_{n}") for n, name in enumerate(names)]
+    messages = conversation(turn(*calls, stop="tool_use"))
+    back = [block["name"] for block in messages[1]["content"] if isinstance(block, dict)]
+    assert back == ["echo____", "_", "x" * 128, "_chelle"]

@@ -1,6 +1,7 @@
 """One turn's answer, gathered from the log and given back in the form of the Messages API. Pure."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -8,10 +9,17 @@ from pydantic_core import from_json
 
 from turnwire_protocol import Content, ContentBlock, DocumentBlock, TextBlock, ToolResult, ToolStart
 from turnwire_server.core.log.items import Private
-from turnwire_server.model.port import ApiBlock, ApiMessage
+from turnwire_server.model.port import ApiBlock
 
-__all__ = ["Answer", "BlockParts", "api_content", "parse_input", "without_attachments"]
-
+__all__ = [
+    "Answer",
+    "BlockParts",
+    "Segment",
+    "api_content",
+    "parse_input",
+    "without_attachments",
+    "without_thinking",
+]
 
 _THINKING = ("thinking", "redacted_thinking")
 _NO_RESULT = "The tool gave no result."
@@ -34,9 +42,13 @@ class BlockParts:
         return "".join(self.texts)
 
 
-class _Said(NamedTuple):
+class Segment(NamedTuple):
+    """What one side says in one step of a turn."""
+
     role: Literal["user", "assistant"]
-    content: list[ApiBlock]
+    step: int
+    """0 for the user's message itself."""
+    content: str | list[ApiBlock]
 
 
 @dataclass(slots=True)
@@ -46,32 +58,32 @@ class Answer:
     blocks: dict[int, BlockParts] = field(default_factory=dict)
     results: dict[str, ToolResult] = field(default_factory=dict)
 
-    def messages(self, *, before_step: int | None) -> list[ApiMessage]:
-        """Assistant messages and, between them, the user messages with tool results.
+    def segments(self, *, before_step: int | None) -> list[Segment]:
+        """What the model said and, between that, the results of its calls.
 
         For a turn that goes on, those of the steps before `before_step`: everything the API accepts
         is kept, because it wants its own blocks back. None: the turn has ended, and they are valid
         however it ended.
         """
         ended = before_step is None
-        messages: list[_Said] = []
+        segments: list[Segment] = []
         for step in sorted({block.step for block in self.blocks.values()}):
             if before_step is not None and step >= before_step:
                 break
             blocks = self._step(step, ended=ended)
-            if messages and messages[-1].role == "assistant":
-                # The step before ended in `pause_turn`: this one goes on with the same message.
-                messages[-1].content.extend(blocks)
-            else:
-                messages.append(_Said("assistant", blocks))
             results = [self._result(block) for block in blocks if block["type"] == "tool_use"]
+            segments.append(Segment("assistant", step, blocks))
             if results:
-                messages.append(_Said("user", results))
-        if ended:
-            for message in messages:
-                while message.content and message.content[-1]["type"] in _THINKING:
-                    message.content.pop()
-        return [{"role": said.role, "content": said.content} for said in messages if said.content]
+                segments.append(Segment("user", step, results))
+        return _without_trailing_thinking(segments) if ended else segments
+
+    def leave_out_thinking(self) -> None:
+        """Forget what was thought so far: it cannot go back."""
+        self.blocks = {
+            number: block
+            for number, block in self.blocks.items()
+            if not block.thinks and (block.raw or {}).get("type") not in _THINKING
+        }
 
     def _step(self, step: int, *, ended: bool) -> list[ApiBlock]:
         parts = [block for _, block in sorted(self.blocks.items()) if block.step == step]
@@ -126,18 +138,37 @@ def _content_block(block: ContentBlock) -> ApiBlock:
     return form
 
 
-def without_attachments(message: ApiMessage) -> ApiMessage:
-    """A copy of the message that only names its images and documents, also in tool results."""
-    return {"role": message["role"], "content": _without_attachments(message["content"])}
+def _without_trailing_thinking(segments: list[Segment]) -> list[Segment]:
+    """The API refuses a message of the assistant that ends in thinking."""
+    kept: list[Segment] = []
+    is_last = True
+    for segment in reversed(segments):
+        blocks = segment.content
+        if segment.role == "assistant" and is_last and isinstance(blocks, list):
+            while blocks and blocks[-1]["type"] in _THINKING:
+                blocks = blocks[:-1]
+        if blocks:
+            kept.append(segment._replace(content=blocks))
+            # A step after `pause_turn` goes on with the message of the step before.
+            is_last = segment.role == "user"
+    return kept[::-1]
 
 
-def _without_attachments(content: str | list[ApiBlock]) -> str | list[ApiBlock]:
+def without_thinking(content: str | list[ApiBlock]) -> str | list[ApiBlock]:
+    """The content without its thinking, readable or not."""
+    if isinstance(content, str):
+        return content
+    return [block for block in content if block["type"] not in _THINKING]
+
+
+def without_attachments(content: str | list[ApiBlock]) -> str | list[ApiBlock]:
+    """A copy of the content that only names its images and documents, also in tool results."""
     if isinstance(content, str):
         return content
     blocks: list[ApiBlock] = []
     for block in content:
         if block["type"] == "tool_result":
-            block = {**block, "content": _without_attachments(block["content"])}
+            block = {**block, "content": without_attachments(block["content"])}
         elif block["type"] in ("image", "document"):
             block = {"type": "text", "text": f"[{block['type']}: it could not be used]"}
         blocks.append(block)
@@ -150,7 +181,7 @@ def _api_block(part: BlockParts) -> ApiBlock | None:
     if part.tool is not None:
         if not part.complete:
             return None
-        call = {"id": part.tool.tool_id, "name": part.tool.tool_name}
+        call = {"id": part.tool.tool_id, "name": _api_name(part.tool.tool_name)}
         return {"type": "tool_use", **raw, **call, "input": parse_input(part.text) or {}}
     if part.thinks or raw.get("type") == "thinking":
         # Without its signature it was cut: the API would refuse it.
@@ -159,6 +190,14 @@ def _api_block(part: BlockParts) -> ApiBlock | None:
         text = part.text
         return {**raw, "type": "text", "text": text} if text.strip() else None
     return part.raw if part.complete else None
+
+
+def _api_name(name: str) -> str:
+    """The name as the API takes it back: models invent others, which readers see as they are.
+
+    https://docs.claude.com/en/api/messages, `tool_use.name`.
+    """
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:128] or "_"
 
 
 def _is_provider_call(block: ApiBlock) -> bool:

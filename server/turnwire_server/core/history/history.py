@@ -1,6 +1,16 @@
-"""History: the log folded into the messages the model is shown. Pure, incremental."""
+"""History: the log folded into the messages the model is shown. Pure, incremental.
 
+A thinking block is bound to everything before it: system prompt, tools and messages. The API
+refuses a request in which one of these is another than it was when the model thought
+(platform.claude.com/docs, "Preserved thinking"). So each step's event keeps a digest of what its
+request showed, the prefix, and thinking is shown again only behind the same prefix.
+"""
+
+import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pydantic_core import to_json
 
 from turnwire_protocol import (
     BlockStop,
@@ -20,25 +30,90 @@ from turnwire_protocol import (
     ToolStart,
     Usage,
 )
-from turnwire_server.core.history.answer import Answer, BlockParts, api_content, without_attachments
+from turnwire_server.core.history.answer import (
+    Answer,
+    BlockParts,
+    Segment,
+    api_content,
+    without_attachments,
+    without_thinking,
+)
 from turnwire_server.core.log.items import DeltaRun, Entry, Item
 from turnwire_server.model.port import ApiMessage
 
-__all__ = ["History"]
+__all__ = ["History", "Rendered"]
 
-_REFUSALS = (Code.INVALID_REQUEST, Code.CONTEXT_TOO_LONG)
+
+class Rendered(NamedTuple):
+    """A history for one request."""
+
+    messages: list[ApiMessage]
+    """In the form of the Messages API; parts are shared, callers do not change them."""
+    prefix: str
+    """The digest of all that the request shows, to be kept with its step."""
+
+
+class _Bound(NamedTuple):
+    """What a finished turn shows behind one prefix."""
+
+    before: str
+    segments: list[Segment]
+    after: str
 
 
 @dataclass(slots=True)
 class _Turn:
     content: Content
     step: int = 0
+    prefixes: dict[int, str] = field(default_factory=dict)
+    """By step: the prefix that its thinking is bound to. Logs of old versions have none."""
     answer: Answer = field(default_factory=Answer)
     container: str | None = None
-    final: list[ApiMessage] | None = None
-    """Its messages, once it is done: they change only where `_refuse` says."""
+    final: list[Segment] | None = None
+    """What it shows once it is done. It changes only where `History` leaves something out."""
+    bound: _Bound | None = None
+    """The last rendering of `final`: most requests have the same prefix as the one before."""
     is_text_only: bool = False
     """Its attachments are left out."""
+    is_refused: bool = False
+    """The model refused it, or it was too long: it is not shown again."""
+
+    def segments(self, *, before_step: int) -> list[Segment]:
+        """What the turn shows: all of it once it is done, else what was before that step."""
+        return self._segments(before_step=before_step) if self.final is None else self.final
+
+    def finish(self, *, is_refused: bool) -> None:
+        self.is_refused |= is_refused
+        self.final = [] if self.is_refused else self._segments(before_step=None)
+        self.answer = Answer()
+
+    def leave_out_attachments(self) -> None:
+        self.is_text_only, self.bound = True, None
+        if self.final is not None:
+            self.final = [
+                segment._replace(content=without_attachments(segment.content))
+                for segment in self.final
+            ]
+
+    def leave_out_thinking(self) -> None:
+        self.bound = None
+        self.answer.leave_out_thinking()
+        if self.final is not None:
+            self.final = [
+                segment._replace(content=without_thinking(segment.content))
+                for segment in self.final
+            ]
+
+    def _segments(self, *, before_step: int | None) -> list[Segment]:
+        content = self.content
+        if not isinstance(content, str):
+            # The API refuses blank text.
+            content = [b for b in content if not isinstance(b, TextBlock) or b.text.strip()]
+        message = Segment("user", 0, api_content(content))
+        segments = [message, *self.answer.segments(before_step=before_step)]
+        if not self.is_text_only:
+            return segments
+        return [each._replace(content=without_attachments(each.content)) for each in segments]
 
 
 class History:
@@ -61,7 +136,7 @@ class History:
         self._apply(item)
 
     def _apply(self, entry: Entry) -> None:
-        event = entry.event
+        event, private = entry.event, entry.private or {}
         if isinstance(event, Message):
             self._turns[event.turn] = _Turn(event.content)
             return
@@ -77,6 +152,10 @@ class History:
                 self._untried.append(turn)
             case Step():
                 turn.step = event.step
+                if "prefix" in private:
+                    turn.prefixes[event.step] = private["prefix"]
+                if private.get("drops_thinking"):
+                    self._leave_out_thinking()
             case ToolStart():
                 _block(turn, event.block).tool = event
             case BlockStop():
@@ -91,24 +170,24 @@ class History:
             case Usage():
                 # The model has begun to answer: it took what it was shown.
                 self._untried.clear()
-                turn.container = (entry.private or {}).get("container") or turn.container
-            case Error() if event.code in _REFUSALS:
-                self._refuse()
+                turn.container = private.get("container") or turn.container
+            case Error():
+                self._refuse(turn, event.code, private.get("cause"))
             case Done():
-                refused = event.stop_reason == StopReason.REFUSAL
-                turn.final = [] if refused else _messages(turn, ended=True)
-                turn.answer = Answer()
+                turn.finish(is_refused=event.stop_reason == StopReason.REFUSAL)
 
-    def _refuse(self) -> None:
-        """The model refused the request: what is new in it may be the cause, for ever after.
+    def _refuse(self, turn: _Turn, code: str, cause: str | None) -> None:
+        """The request was refused. What would be refused for ever is not shown again."""
+        if code == Code.CONTEXT_TOO_LONG:
+            turn.is_refused = True
+        elif cause == "attachments":
+            for untried in self._untried:
+                untried.leave_out_attachments()
+            self._untried.clear()
 
-        Texts cannot be. Attachments can, by their size or content, and are left out from now on.
-        """
-        for turn in self._untried:
-            turn.is_text_only = True
-            if turn.final is not None:
-                turn.final = [without_attachments(message) for message in turn.final]
-        self._untried.clear()
+    def _leave_out_thinking(self) -> None:
+        for turn in self._turns.values():
+            turn.leave_out_thinking()
 
     def _retract(self, from_turn: str) -> None:
         names = list(self._turns)
@@ -123,16 +202,70 @@ class History:
         used = (turn.container for turn in reversed(self._started.values()) if turn.container)
         return next(used, None)
 
-    def messages(self) -> list[ApiMessage]:
-        """The messages of all turns started, not void and not refused, in the Messages API's form.
+    def tool_names(self, *, step: int) -> list[str]:
+        """The tools that the messages before that step name, in the order of their first call."""
+        return list(
+            dict.fromkeys(
+                block["name"]
+                for turn in self._started.values()
+                for segment in turn.segments(before_step=step)
+                if isinstance(segment.content, list)
+                for block in segment.content
+                if block["type"] == "tool_use"
+            )
+        )
 
-        Of a turn that runs these are for the step that has begun: what it has said already is of an
-        attempt that failed. Parts are shared between calls: callers do not change them.
+    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
+        """The messages of all turns started, not void and not refused, behind `head`.
+
+        `head` is what a request shows before its messages: system prompt and tools. Of the turn
+        that runs, the messages are those before `step`: what that step has said already is of an
+        attempt that failed. `drops_thinking`: show none at all.
         """
+        prefix = _digest("", head)
         messages: list[ApiMessage] = []
         for turn in self._started.values():
-            messages += _messages(turn, ended=False) if turn.final is None else turn.final
-        return messages
+            bound = turn.bound
+            if bound is None or bound.before != prefix or drops_thinking:
+                segments = turn.segments(before_step=step)
+                bound = _bind(turn, segments, prefix, drops_thinking=drops_thinking)
+                if turn.final is not None and not drops_thinking:
+                    turn.bound = bound
+            prefix = bound.after
+            for segment in bound.segments:
+                _append(messages, segment)
+        return Rendered(messages, prefix)
+
+
+def _bind(turn: _Turn, segments: list[Segment], prefix: str, *, drops_thinking: bool) -> _Bound:
+    """The turn's segments behind this prefix, without the thinking that belongs to another."""
+    before, kept = prefix, []
+    for segment in segments:
+        content = segment.content
+        if segment.role == "assistant":
+            thought_behind = turn.prefixes.get(segment.step, prefix)
+            if drops_thinking or thought_behind != prefix:
+                content = without_thinking(content)
+        if content:
+            kept.append(segment._replace(content=content))
+            prefix = _digest(prefix, (segment.role, content))
+    return _Bound(before, kept, prefix)
+
+
+def _append(messages: list[ApiMessage], segment: Segment) -> None:
+    content = segment.content
+    if messages and messages[-1]["role"] == segment.role == "assistant":
+        before = messages[-1]["content"]
+        # The step before ended in `pause_turn`: this one goes on with the same message.
+        assert isinstance(before, list)
+        assert isinstance(content, list), "the model's messages are made of blocks"
+        messages[-1] = {"role": "assistant", "content": [*before, *content]}
+    else:
+        messages.append({"role": segment.role, "content": content})
+
+
+def _digest(prefix: str, shown: object) -> str:
+    return hashlib.blake2b(to_json((prefix, shown)), digest_size=12).hexdigest()
 
 
 def _block(turn: _Turn, number: int) -> BlockParts:
@@ -140,14 +273,3 @@ def _block(turn: _Turn, number: int) -> BlockParts:
     if block is None:
         block = turn.answer.blocks[number] = BlockParts(turn.step)
     return block
-
-
-def _messages(turn: _Turn, *, ended: bool) -> list[ApiMessage]:
-    content = turn.content
-    if not isinstance(content, str):
-        # The API refuses blank text.
-        content = [b for b in content if not isinstance(b, TextBlock) or b.text.strip()]
-    answer = turn.answer.messages(before_step=None if ended else turn.step)
-    message: ApiMessage = {"role": "user", "content": api_content(content)}
-    messages = [message, *answer]
-    return [without_attachments(m) for m in messages] if turn.is_text_only else messages

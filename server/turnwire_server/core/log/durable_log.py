@@ -137,6 +137,10 @@ class DurableLog:
             self._waiting.append((seq, future))
         return future
 
+    def all_durable(self) -> asyncio.Future[None]:
+        """Done once all that is appended now is durable; see `durable`."""
+        return self.durable(self.memory.head)
+
     # The committer's side
 
     def _note(self) -> None:
@@ -252,7 +256,7 @@ class DurableLog:
 
     async def hang_up(self) -> None:
         """The process goes down: store what waits, then end the streams."""
-        await self.durable(self.memory.head)
+        await self.all_durable()
         for follower in self._followers:
             follower.is_ended = True
             follower.wake()

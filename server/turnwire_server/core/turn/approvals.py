@@ -1,6 +1,7 @@
 """Approvals: tool calls that wait until somebody allows or denies them. The first answer wins."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ _MAX_ANSWER_BYTES = 256 * 1024
 @dataclass(slots=True, frozen=True)
 class _Question:
     tool_name: str
-    decision: asyncio.Future[DecideBody]
+    act: Callable[[DecideBody], None]
+    is_settled: asyncio.Future[None]
 
 
 class Approvals:
@@ -33,12 +35,22 @@ class Approvals:
         self._timeout_seconds = timeout_seconds
         self._questions: dict[str, _Question] = {}
 
-    async def ask(self, tool_id: str, tool_name: str, input: dict[str, Any]) -> DecideBody:
-        """Wait for a decision; if nobody decides in time, the answer is `deny`."""
+    async def ask(
+        self,
+        tool_id: str,
+        tool_name: str,
+        input: dict[str, Any],
+        act: Callable[[DecideBody], None],
+    ) -> None:
+        """Wait for a decision; if nobody decides in time, it is `deny`.
+
+        `act` writes what follows from it, in the same step: decision and consequence are stored by
+        one commit, and neither is there without the other.
+        """
         timeout = self._timeout_seconds
         loop = asyncio.get_running_loop()
-        decision: asyncio.Future[DecideBody] = loop.create_future()
-        self._questions[tool_id] = _Question(tool_name, decision)
+        is_settled: asyncio.Future[None] = loop.create_future()
+        self._questions[tool_id] = _Question(tool_name, act, is_settled)
         self._writer.write(
             ToolApproval(
                 **self._writer.place(),
@@ -52,7 +64,7 @@ class Approvals:
         # come between a decision and the task's waking up: the call would be decided twice.
         timer = loop.call_later(timeout, self._expire, tool_id)
         try:
-            return await decision
+            await is_settled
         finally:
             timer.cancel()
 
@@ -60,12 +72,13 @@ class Approvals:
         """Take somebody's decision.
 
         Raises:
-            Rejected: no such call waits, it is decided already, or the edited input is not valid.
+            Rejected: no such call waits, it is decided already, the edited input is not valid, or
+                the store cannot take the decision.
         """
         question = self._questions.get(decide.tool_id)
         if question is None:
             raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: this call waits for no decision")
-        if question.decision.done():
+        if question.is_settled.done():
             raise Rejected(Code.ALREADY_DECIDED, "tool_id: this call is decided already")
         if decide.input is not None:
             if decide.decision == "deny":
@@ -74,16 +87,17 @@ class Approvals:
             problem = self._toolset.problem(question.tool_name, decide.input)
             if problem is not None:
                 raise Rejected(Code.BAD_COMMAND, f"input: {problem}")
+        self._writer.check_store()
         self._settle(question, decide)
 
     def _expire(self, tool_id: str) -> None:
         question = self._questions[tool_id]
-        if not question.decision.done():
+        if not question.is_settled.done():
             reason = "nobody answered in time"
             self._settle(question, DecideBody(tool_id=tool_id, decision="deny", reason=reason))
 
     def _settle(self, question: _Question, decide: DecideBody) -> None:
-        question.decision.set_result(decide)
+        question.is_settled.set_result(None)
         self._writer.write(
             ToolDecision(
                 **self._writer.place(),
@@ -93,6 +107,7 @@ class Approvals:
                 reason=decide.reason,
             )
         )
+        question.act(decide)
 
 
 def check_size(field: str, value: object) -> None:

@@ -5,8 +5,10 @@ Every complete call gets exactly one result, whatever happens to its turn.
 
 import asyncio
 import math
+import re
+import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,6 +41,8 @@ __all__ = ["ToolCalls", "unfinished_result"]
 
 _PROGRESS_INTERVAL_SECONDS = 0.1
 _PROGRESS_CHARS = 1000
+_API_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+"""What the Messages API takes as the id of a call (https://docs.claude.com/en/api/messages)."""
 _NOTE_CHARS = 10_000
 
 _UNFINISHED: dict[str, str] = {
@@ -69,14 +73,22 @@ class ClientToolError(Exception):
 class _Call:
     block: int
     tool_id: str
+    """Its id in the log. It is the model's own unless that is taken, or none the API takes back."""
     name: str
     runs_on: RunsOn
-    started: float
     pieces: list[str] = field(default_factory=list)
     is_complete: bool = False
     has_result: bool = False
+    input: dict[str, Any] = field(default_factory=dict)
+    """What it runs with, once that is known."""
+    note: str | None = None
+    """Set where the input is not the model's own."""
+    began: float | None = None
+    """When it began to run (monotonic seconds)."""
     output: asyncio.Future[ToolOutputBody] | None = None
     """Set while a client runs it, and done once it has answered."""
+    is_taken: asyncio.Future[bool] | None = None
+    """Set once a client has answered: done when the call has its result; whether it is that one."""
     reported: float = float("-inf")
     """When it last reported progress."""
 
@@ -111,47 +123,63 @@ class ToolCalls:
         self._approvals = Approvals(writer, self._toolset, timeout_seconds=approval_timeout_seconds)
         self._context = context
         """(tool_id, report) → what the tool is told of its call."""
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[int, _Call] = {}
+        """By block: a model may give one id to several calls."""
 
     @property
     def specifications(self) -> list[ToolSpecification]:
         """The tools of this turn, in the form of the Messages API."""
         return self._toolset.specifications()
 
+    @property
+    def are_waiting(self) -> bool:
+        """Whether the model wants something to run here or in a client."""
+        return any(call.is_complete for call in self._unanswered())
+
     def announce(self, part: ToolPart, block: int) -> None:
         """The model named a tool."""
         runs_on = part.runs_on if part.runs_on == "provider" else self._toolset.runs_on(part.name)
-        call = _Call(block, part.tool_id, part.name, runs_on, started=time.monotonic())
-        self._calls[part.tool_id] = call
+        tool_id = part.tool_id
+        if runs_on != "provider" and (
+            _API_ID.fullmatch(tool_id) is None or self._writer.has_call(tool_id)
+        ):
+            # Gateways count from 0 in every answer, or send none. Results, decisions and the
+            # history go by the id, so the call gets one of its own.
+            tool_id = f"toolu_{secrets.token_hex(12)}"
+        self._calls[block] = _Call(block, tool_id, part.name, runs_on)
         self._writer.write(
             ToolStart(
                 **self._writer.place(),
                 block=block,
-                tool_id=part.tool_id,
+                tool_id=tool_id,
                 tool_name=part.name,
                 runs_on=runs_on,
             )
         )
 
-    def append_input(self, part: ToolInputPart) -> None:
-        """A piece of a call's input."""
-        if call := self._calls.get(part.tool_id):
-            call.pieces.append(part.partial_json)
+    def append_input(self, part: ToolInputPart, block: int) -> str:
+        """A piece of a call's input; gives the call's id in the log."""
+        call = self._calls.get(block)
+        if call is None:
+            return part.tool_id
+        call.pieces.append(part.partial_json)
+        return call.tool_id
 
     def complete(self, block: int) -> None:
         """The block is complete; if it is a call, so is its input."""
-        for call in self._calls.values():
-            if call.block == block:
-                call.is_complete = True
+        if call := self._calls.get(block):
+            call.is_complete = True
 
     def provide(self, part: ToolResultPart) -> None:
         """The provider ran its own tool."""
-        if call := self._calls.get(part.tool_id):
-            self._result(call, Outcome(part.text, is_error=part.is_error))
+        for call in reversed(self._calls.values()):
+            if call.tool_id == part.tool_id:
+                self._result(call, Outcome(part.text, is_error=part.is_error))
+                return
 
     def rewind(self, block: int) -> None:
         """The calls from `block` on are void."""
-        self._calls = {id: call for id, call in self._calls.items() if call.block < block}
+        self._calls = {number: call for number, call in self._calls.items() if number < block}
 
     def end(self, stop_reason: str) -> None:
         """The turn ends: what is unfinished gets an error result."""
@@ -159,48 +187,70 @@ class ToolCalls:
             if call.is_complete:
                 self._result(call, Outcome(unfinished_result(stop_reason), is_error=True))
 
+    def _unanswered(self) -> Iterator[_Call]:
+        for call in self._calls.values():
+            if not call.has_result and call.runs_on != "provider":
+                yield call
+
     async def run(self) -> None:
         """Run all calls that wait, at once, and return when each has its result."""
-        waiting = [
-            call
-            for call in self._calls.values()
-            if call.is_complete and not call.has_result and call.runs_on != "provider"
-        ]
         async with asyncio.TaskGroup() as group:
-            for call in waiting:
+            for call in [call for call in self._unanswered() if call.is_complete]:
                 group.create_task(self._run(call), name=f"tool {call.name}")
 
     async def _run(self, call: _Call) -> None:
         input = parse_input("".join(call.pieces))
-        call.started = time.monotonic()
         problem = self._toolset.problem(call.name, input)
         if problem is not None or input is None:
             self._result(call, Outcome(problem or "", is_error=True))
             return
-        note = None
+        call.input = input
         if self._toolset.needs_approval(call.name, input):
-            decision = await self._approvals.ask(call.tool_id, call.name, input)
-            if decision.decision == "deny":
-                why = f": {decision.reason}" if decision.reason else "."
-                self._result(call, Outcome(f"The user did not allow this call{why}", is_error=True))
+            act = partial(self._act_on, call)
+            await self._approvals.ask(call.tool_id, call.name, input, act)
+            if call.has_result:
                 return
-            if decision.input is not None and decision.input != input:
-                input = decision.input
-                note = _note(input)
+        else:
+            self._execute(call)
+        try:
+            # Nothing acts before it is written: after a crash the log says what may have run.
+            await self._writer.stored()
+        except Rejected:
+            return  # The log is gone: the turn ends, and nothing of it can be told any more.
+        call.began = time.monotonic()
+        context = self._context(call.tool_id, self._reporter(call))
+        answer = None if call.output is None else partial(_client_answer, call.output)
+        outcome = await self._toolset.run(call.name, call.input, context, answer=answer)
+        if call.note is not None:
+            outcome = _with_note(outcome, call.note)
+        self._result(call, outcome, by_client=call.is_taken is not None)
+
+    def _act_on(self, call: _Call, decide: DecideBody) -> None:
+        """Somebody has decided: run it, or tell the model that it must not."""
+        if decide.decision == "deny":
+            why = f": {decide.reason}" if decide.reason else "."
+            self._result(call, Outcome(f"The user did not allow this call{why}", is_error=True))
+            return
+        if decide.input is not None and decide.input != call.input:
+            call.input, call.note = decide.input, _note(decide.input)
+        self._execute(call)
+
+    def _execute(self, call: _Call) -> None:
+        """Write that the call runs. It does once this is durable."""
+        runner = None
+        if call.runs_on == "client":
+            runner = self._runner
+            call.output = asyncio.get_running_loop().create_future()
         self._writer.write(
             ToolExecuting(
                 **self._writer.place(),
                 tool_id=call.tool_id,
                 tool_name=call.name,
-                input=input,
+                input=call.input,
                 runs_on=call.runs_on,
-                runner=self._runner if call.runs_on == "client" else None,
+                runner=runner,
             )
         )
-        context = self._context(call.tool_id, self._reporter(call))
-        answer = partial(self._client_output, call) if call.runs_on == "client" else None
-        outcome = await self._toolset.run(call.name, input, context, answer=answer)
-        self._result(call, outcome if note is None else _with_note(outcome, note))
 
     # What comes from outside while the turn runs
 
@@ -213,29 +263,24 @@ class ToolCalls:
         self._find(decide.tool_id)
         self._approvals.decide(decide)
 
-    async def _client_output(self, call: _Call) -> str | list[dict[str, Any]]:
-        """Wait for what the client answers."""
-        call.output = asyncio.get_running_loop().create_future()
-        output = await call.output
-        blocks = output.content
-        content = blocks if isinstance(blocks, str) else [block.model_dump() for block in blocks]
-        if output.is_error:
-            raise ClientToolError(content)
-        # An empty list would be taken for a value and shown as JSON.
-        return content or ""
-
-    def take_output(self, output: ToolOutputBody) -> None:
+    def take_output(self, output: ToolOutputBody) -> asyncio.Future[bool]:
         """The client that runs a call gives its result, once.
 
+        Done once the call has its result, in the log but perhaps not durable yet: True where it is
+        this one, False where the turn was ended first.
+
         Raises:
-            Rejected: no such call waits, another client runs it, it was answered, or this is too
-                large.
+            Rejected: no such call waits, another client runs it, it was answered, this is too
+                large, or the store cannot take it.
         """
         call = self._of_runner(output.tool_id, output.runner)
         if call.output is None or call.output.done() or call.has_result:
             raise Rejected(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
         check_size("content", output.content)
+        self._writer.check_store()
         call.output.set_result(output)
+        call.is_taken = asyncio.get_running_loop().create_future()
+        return call.is_taken
 
     def take_progress(self, progress: ProgressBody) -> None:
         """The client that runs a call reports.
@@ -259,10 +304,10 @@ class ToolCalls:
                 call.output.set_result(body)
 
     def _find(self, tool_id: str) -> _Call:
-        call = self._calls.get(tool_id)
-        if call is None:
-            raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: no such call in the running turn")
-        return call
+        for call in self._calls.values():
+            if call.tool_id == tool_id:
+                return call
+        raise Rejected(Code.UNKNOWN_TOOL_CALL, "tool_id: no such call in the running turn")
 
     def _of_runner(self, tool_id: str, runner: str) -> _Call:
         call = self._find(tool_id)
@@ -296,7 +341,7 @@ class ToolCalls:
             )
         )
 
-    def _result(self, call: _Call, outcome: Outcome) -> None:
+    def _result(self, call: _Call, outcome: Outcome, *, by_client: bool = False) -> None:
         if call.has_result:
             return
         call.has_result = True
@@ -306,9 +351,27 @@ class ToolCalls:
                 tool_id=call.tool_id,
                 content=outcome.content,
                 is_error=outcome.is_error,
-                duration_ms=round((time.monotonic() - call.started) * 1000),
+                duration_ms=_milliseconds_since(call.began),
             )
         )
+        if call.is_taken is not None and not call.is_taken.done():
+            call.is_taken.set_result(by_client)
+
+
+async def _client_answer(output: asyncio.Future[ToolOutputBody]) -> str | list[dict[str, Any]]:
+    """Wait for what the client answers."""
+    given = await output
+    blocks = given.content
+    content = blocks if isinstance(blocks, str) else [block.model_dump() for block in blocks]
+    if given.is_error:
+        raise ClientToolError(content)
+    # An empty list would be taken for a value and shown as JSON.
+    return content or ""
+
+
+def _milliseconds_since(began: float | None) -> int:
+    """How long a call ran; 0 if it never did, however long somebody thought about it."""
+    return 0 if began is None else round((time.monotonic() - began) * 1000)
 
 
 def _note(input: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Protocol
 
 from turnwire_protocol import (
     BlockStop,
@@ -30,6 +30,7 @@ from turnwire_protocol import (
     Usage,
 )
 from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.history.history import Rendered
 from turnwire_server.core.log.items import DeltaType, Place, Private
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.options import Options, Policy
@@ -48,6 +49,7 @@ from turnwire_server.model.port import (
     ToolInputPart,
     ToolPart,
     ToolResultPart,
+    ToolSpecification,
     UsagePart,
 )
 from turnwire_server.tools.port import ToolContext
@@ -56,6 +58,14 @@ from turnwire_server.tools.toolset import Toolset
 __all__ = ["ConversationLog", "Services", "Turn", "TurnState"]
 
 logger = logging.getLogger("turnwire.turn")
+
+_CUT_OFF = frozenset(
+    {StopReason.MAX_TOKENS, StopReason.REFUSAL, StopReason.MODEL_CONTEXT_WINDOW_EXCEEDED}
+)
+"""After these a call is not run, complete or not: the answer did not come to its end."""
+_GOING_ON = ("tool_use", "pause_turn")
+"""Reasons after which the model expects to be called again."""
+_ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
 class TurnState(Enum):
@@ -84,8 +94,20 @@ class ConversationLog(Protocol):
     ) -> None:
         """Append a delta."""
 
-    def messages(self) -> list[ApiMessage]:
-        """The history for the model, up to now."""
+    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
+        """The history for the model, up to that step of the running turn; see `History.render`."""
+
+    def tool_names(self, *, step: int) -> list[str]:
+        """The tools that this history names."""
+
+    def all_durable(self) -> asyncio.Future[None]:
+        """See `TurnWriter.stored`."""
+
+    def check_store(self) -> None:
+        """See `TurnWriter.check_store`."""
+
+    def has_call(self, tool_id: str) -> bool:
+        """See `TurnWriter.has_call`."""
 
     def container(self) -> str | None:
         """The provider's container, if the conversation has one."""
@@ -141,6 +163,8 @@ class Turn:
         """Its tool calls: decisions and outputs from outside go there."""
         self._step = 0
         self._attempt = 0
+        self._prefix = ""
+        """Of the last request; see `core.history`."""
         self._next_block = 0
         self._rewind_to: int | None = None
         self._created = time.monotonic()
@@ -243,47 +267,83 @@ class Turn:
         if self.state is not TurnState.DONE:
             self._log.write(event, private)
 
+    def stored(self) -> asyncio.Future[None]:
+        """See `TurnWriter.stored`."""
+        return self._log.all_durable()
+
+    def check_store(self) -> None:
+        """See `TurnWriter.check_store`."""
+        self._log.check_store()
+
+    def has_call(self, tool_id: str) -> bool:
+        """See `TurnWriter.has_call`."""
+        return self._log.has_call(tool_id)
+
     # The agent loop
 
     async def _loop(self) -> str:
         policy = self._services.policy
         while True:
             self._step += 1
+            first_block = self._next_block
             reason = await self._call_model()
-            if reason == "tool_use":
-                if self._step >= policy.max_steps:
-                    return StopReason.MAX_STEPS
-                await self.calls.run()
-            elif reason == "pause_turn":
-                if self._step >= policy.max_steps:
-                    return StopReason.MAX_STEPS
-            else:
+            if reason in _CUT_OFF:
                 return reason
+            if reason in _GOING_ON and self._next_block == first_block:
+                # Here and not as a failed attempt: asked again, it would answer the same.
+                raise ModelError(Code.INTERNAL, "the model's answer was empty")
+            # Some gateways say `end_turn` where the model wants a tool, or name no tool and say
+            # `tool_use`: what the answer holds decides.
+            runs_tools = self.calls.are_waiting
+            if not runs_tools and not (reason == "pause_turn" and self._has_said_something()):
+                return StopReason.END_TURN if reason in _GOING_ON else reason
+            if self._step >= policy.max_steps:
+                return StopReason.MAX_STEPS
+            if runs_tools:
+                await self.calls.run()
+
+    def _has_said_something(self) -> bool:
+        """Whether another step would ask the model anything else than this one did."""
+        return self._render(self._step + 1).prefix != self._prefix
 
     async def _call_model(self) -> str:
         """One step: attempts until one succeeds or there is no sense in another."""
         policy = self._services.policy
         first_block = self._next_block
         self._attempt = 0
+        drops_thinking = False
+        """Set once the provider has refused the thinking of the history."""
         while True:
             self._attempt += 1
             self._meter.begin(self.model)
+            # Before its step is written, which keeps what the request shows.
+            rendered = self._render(self._step, drops_thinking=drops_thinking)
+            self._prefix = rendered.prefix
+            private: Private = {"prefix": rendered.prefix}
+            if drops_thinking:
+                private["drops_thinking"] = True
             step = Step(**self.place(), step=self._step, attempt=self._attempt, model=self.model)
-            self.write(step)
+            self.write(step, private)
             try:
-                return await self._answer(first_block)
+                return await self._answer(rendered.messages, first_block)
             except ModelError as error:
                 self._meter.fail()
+                asks_again = error.cause == "thinking" and not drops_thinking
+                drops_thinking |= asks_again
                 if error.code is Code.OVERLOADED and policy.fallback_model is not None:
                     self.model = policy.fallback_model
-                if not error.retryable or self._attempt > policy.retries:
+                if not asks_again and (not error.retryable or self._attempt > policy.retries):
                     raise
-                delay = delay_seconds(
-                    self._attempt,
-                    base_seconds=policy.base_delay,
-                    cap_seconds=policy.max_delay,
-                    chance=self._services.chance(),
-                    retry_after_seconds=error.retry_after_seconds,
+                delay = (
+                    0.0
+                    if asks_again
+                    else delay_seconds(
+                        self._attempt,
+                        base_seconds=policy.base_delay,
+                        cap_seconds=policy.max_delay,
+                        chance=self._services.chance(),
+                        retry_after_seconds=error.retry_after_seconds,
+                    )
                 )
                 self.write(
                     Retry(
@@ -299,15 +359,31 @@ class Turn:
                 self._rewind_to = first_block
             await asyncio.sleep(delay)
 
-    async def _answer(self, first_block: int) -> str:
+    def _render(self, step: int, *, drops_thinking: bool = False) -> Rendered:
+        """The history as a request of that step shows it, behind system prompt and tools."""
+        head = (self._options.system, self._tools(step))
+        return self._log.render(head, step=step, drops_thinking=drops_thinking)
+
+    def _tools(self, step: int) -> list[ToolSpecification]:
+        """What the turn offers. If that is nothing, the tools that the history names.
+
+        Providers refuse a request whose messages hold calls while it defines no tools.
+        """
+        return self.calls.specifications or [
+            {"name": name, "description": "Not available now.", "input_schema": _ANY_OBJECT}
+            for name in self._log.tool_names(step=step)
+        ]
+
+    async def _answer(self, messages: list[ApiMessage], first_block: int) -> str:
         options = self._options
         request = ModelRequest(
             model=self.model,
-            messages=await self._services.blobs.resolve(self._log.messages()),
+            messages=await self._services.blobs.resolve(messages),
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
-            tools=self.calls.specifications,
+            tools=self._tools(self._step),
+            may_call_tools=bool(self.calls.specifications),
             container=self._log.container(),
         )
         async with self._services.model.stream(request) as stream:
@@ -338,8 +414,8 @@ class Turn:
             case ThinkingPart():
                 self._delta(Thinking, block, part.text)
             case ToolInputPart():
-                self.calls.append_input(part)
-                self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
+                tool_id = self.calls.append_input(part, block)
+                self._delta(ToolInput, block, part.partial_json, tool_id=tool_id)
             case ToolPart():
                 self.calls.announce(part, block)
             case ToolResultPart():

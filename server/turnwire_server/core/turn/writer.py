@@ -1,5 +1,6 @@
 """What the parts of a turn write to: the turn's own events, in the log of its conversation."""
 
+import asyncio
 from typing import Protocol
 
 from turnwire_protocol import Event
@@ -19,3 +20,20 @@ class TurnWriter(Protocol):
 
     def write(self, event: Event, private: Private | None = None) -> None:
         """Append an event; `private` is stored with it and never sent."""
+
+    def stored(self) -> asyncio.Future[None]:
+        """Done once all that was written so far is durable: only then may anything act on it.
+
+        Raises (when awaited):
+            Rejected: the log is gone, and with it the turn.
+        """
+
+    def check_store(self) -> None:
+        """See `DurableLog.check_store`: to be called before something is written for a client.
+
+        Raises:
+            Rejected: the store fails or hangs now.
+        """
+
+    def has_call(self, tool_id: str) -> bool:
+        """Whether a call of the conversation has had this id."""
