@@ -189,7 +189,8 @@ class Turn:
         self.state = TurnState.DONE
         if self._timer is not None:
             self._timer.cancel()
-        # From within the task itself there is nothing to stop.
+        # This closes the upstream: the task leaves `async with model.stream(…)`, or whatever else
+        # it waits in. Where the task itself ends the turn there is nothing to stop.
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         first = None if self._first_delta is None else self._first_delta - self._created
@@ -215,7 +216,7 @@ class Turn:
         return self._options.runner if self._options.client_tools else None
 
     def drop(self) -> None:
-        """Its message never came to be; neither did it."""
+        """Forget a turn whose message was withdrawn: it writes nothing, not even `done`."""
         self.state = TurnState.DONE
 
     async def _run(self) -> None:
@@ -224,7 +225,7 @@ class Turn:
         except ModelError as error:
             self.end(StopReason.FAILED, error)
         except asyncio.CancelledError:
-            # Whoever cancelled the task has ended the turn, or the process is going down.
+            # `end` cancels the task only after `done`. Otherwise the process is going down.
             self.end(StopReason.INTERRUPTED)
             raise
         except Exception:
@@ -261,7 +262,7 @@ class Turn:
                 return reason
 
     async def _call_model(self) -> str:
-        """One step: attempts until one succeeds or there is no sense in another."""
+        """One step: attempts until one succeeds, or another one makes no sense."""
         policy = self._services.policy
         first_block = self._next_block
         self._attempt = 0
@@ -271,7 +272,7 @@ class Turn:
             step = Step(**self.place(), step=self._step, attempt=self._attempt, model=self.model)
             self.write(step)
             try:
-                return await self._answer(first_block)
+                return await self._attempt_step(first_block)
             except ModelError as error:
                 self._meter.fail()
                 if error.code is Code.OVERLOADED and policy.fallback_model is not None:
@@ -299,7 +300,8 @@ class Turn:
                 self._rewind_to = first_block
             await asyncio.sleep(delay)
 
-    async def _answer(self, first_block: int) -> str:
+    async def _attempt_step(self, first_block: int) -> str:
+        """One attempt: write the answer as it comes; returns its stop reason."""
         options = self._options
         request = ModelRequest(
             model=self.model,
@@ -315,17 +317,17 @@ class Turn:
                 for part in parts:
                     self._take(part, first_block)
                     if part.__class__ is Stop:
-                        # The answer is whole: how the response ends after it must not void it.
+                        # The answer is complete: an error after its end must not void it.
                         return part.reason
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
     def _take(self, part: Part, first_block: int) -> None:
-        """Write what the next part of the answer says. The path of every token."""
+        """Write the event of the next part of the answer. The path of every token."""
         if isinstance(part, UsagePart):
             self._count(part)
             return
         if self._rewind_to is not None:
-            # Only now: until the new attempt speaks, what the failed one said stays visible.
+            # Not before: the text of the failed attempt stays visible until the new one speaks.
             self._rewind(self._rewind_to)
         if isinstance(part, Stop):
             return
@@ -334,12 +336,12 @@ class Turn:
             self._next_block = block + 1
         match part:
             case TextPart():
-                self._delta(Token, block, part.text)
+                self._write_delta(Token, block, part.text)
             case ThinkingPart():
-                self._delta(Thinking, block, part.text)
+                self._write_delta(Thinking, block, part.text)
             case ToolInputPart():
                 self.calls.append_input(part)
-                self._delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
+                self._write_delta(ToolInput, block, part.partial_json, tool_id=part.tool_id)
             case ToolPart():
                 self.calls.announce(part, block)
             case ToolResultPart():
@@ -353,7 +355,9 @@ class Turn:
         self._next_block, self._rewind_to = block, None
         self.calls.rewind(block)
 
-    def _delta(self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None) -> None:
+    def _write_delta(
+        self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
         if self.state is not TurnState.DONE:
             if self._first_delta is None:
                 self._first_delta = time.monotonic()
