@@ -126,8 +126,8 @@ async def _serve(given: dict[str, Any], settings: Settings) -> None:
 
 
 def _spare_the_collector() -> None:
-    """Look for garbage less often, and never through what the program itself consists of: with
-    hundreds of turns one look at everything holds up every token for a quarter of a second."""
+    """Collect garbage less often, and never look at the program's own objects again: with hundreds
+    of turns, one full collection delays every token by a quarter of a second."""
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
 

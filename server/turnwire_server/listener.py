@@ -55,12 +55,12 @@ class HardenedHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take it; then wait for the rest of the headers, or no more."""
+        """Take the data; then begin or end the wait for the rest of the headers."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing."""
+        """Stop waiting."""
         super().connection_lost(exc)
         self._relax()
 
@@ -93,7 +93,7 @@ def bind(host: str, port: int) -> socket.socket:
         OSError: the address is in use or not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol named, asyncio turns Nagle's algorithm off, which would hold back tokens.
+    # asyncio turns off Nagle's algorithm, which would delay tokens, only if the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,7 +110,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 class DrainingServer(uvicorn.Server):
     """uvicorn that drains before it stops: it closes sockets before the app's lifespan ends, so the
-    app would be told too late. The second signal exits at once; the log is made for that."""
+    app would learn of it too late. The second signal exits at once: the log survives that."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]] | None) -> None:
         super().__init__(config)

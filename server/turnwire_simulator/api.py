@@ -1,4 +1,4 @@
-"""The simulated Claude API over HTTP; knows neither how to judge nor what to say."""
+"""The simulated Claude API over HTTP; what it accepts and answers is decided elsewhere."""
 
 import asyncio
 import json
@@ -107,7 +107,7 @@ class Simulator:
         self._program.extend(items)
 
     def answer_with(self, answer: Callable[[ApiObject], Answer | Fault]) -> None:
-        """Whatever is not programmed is answered by this function of a request's body."""
+        """Answers requests for which nothing is programmed by this function of their bodies."""
         self._answer = answer
 
     @property
@@ -152,7 +152,7 @@ class Simulator:
 
     async def _admit(self, request: web.Request) -> ApiObject:
         try:
-            body = _parsed(await request.read())
+            body = _parse(await request.read())
         except web.HTTPRequestEntityTooLarge as error:
             message = "Request exceeds the maximum size"
             raise Rejected(message, status=413, type=TYPES[413]) from error
@@ -214,7 +214,7 @@ class Simulator:
         return _refusal(Fault(status, kind, reason), request_id)
 
     async def _perform(self, answer: Answer, body: ApiObject, stage: SilentStage) -> Ending:
-        """Plays the answer and counts what becomes of it."""
+        """Plays the answer and counts how it ended."""
         transport = stage.transport
         ending = Ending.BROKEN
         self._counts.begin()
@@ -262,7 +262,7 @@ class Simulator:
         )
 
 
-def _parsed(data: bytes) -> object:
+def _parse(data: bytes) -> object:
     body: object = json.loads(data)
     if b"\\ud" in data.lower():
         # Half a surrogate pair is a Python string but not text: the API calls it bad JSON.

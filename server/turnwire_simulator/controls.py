@@ -1,4 +1,4 @@
-"""What may stand between the events of an answer to disturb or direct it; knows no HTTP."""
+"""Controls: they stand between the events of an answer and delay or disturb it; know no HTTP."""
 
 import asyncio
 from dataclasses import dataclass

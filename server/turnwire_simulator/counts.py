@@ -1,4 +1,4 @@
-"""Counts what became of the streams and wakes whoever waits for a change; knows no HTTP."""
+"""Counts how streams ended, and wakes those who wait for a change; knows no HTTP."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ __all__ = ["Counts", "Ending"]
 
 
 class Ending(Enum):
-    """What became of an answer that was begun."""
+    """How an answer that had begun came to its end."""
 
     FINISHED = "sent up to and including message_stop"
     ABORTED = "closed by the client before that"

@@ -1,7 +1,7 @@
 """Answers when nothing is programmed: shows Markdown, thinking, tools and refusals; pure.
 
-What it does hangs on the user's words: the name of an offered tool, words of its description, or
-"tool" call it; "long" makes the answer long; "refuse" is refused.
+The user's words decide: the name of an offered tool, words of its description, or "tool" call it;
+"long" makes the answer long; "refuse" is refused.
 """
 
 import re
@@ -38,8 +38,8 @@ def demo_answer(body: ApiObject) -> Answer:
     if calls:
         names = " and ".join(f"`{call.name}`" for call in calls)
         return _within(body, *items, Text(f"Let me use {names}."), *calls, stop_reason="tool_use")
-    said = "\n".join([*_attached(body), question.strip()]).strip()
-    text = MARKDOWN.format(quote=said.replace("\n", "\n> ") or "…")
+    quoted = "\n".join([*_attachments(body), question.strip()]).strip()
+    text = MARKDOWN.format(quote=quoted.replace("\n", "\n> ") or "…")
     if "long" in _lower_words(question):
         text += "".join(LONG_SECTION.format(number=number + 1) for number in range(LONG_SECTIONS))
     return _within(body, *items, Text(text))
@@ -81,7 +81,7 @@ def _last_words(body: ApiObject) -> str:
     return "\n".join(block["text"] for block in _last_blocks(body) if block["type"] == "text")
 
 
-def _attached(body: ApiObject) -> list[str]:
+def _attachments(body: ApiObject) -> list[str]:
     """What the user attached, by its kind."""
     kinds = (block["type"] for block in _last_blocks(body))
     return [f"[{kind}]" for kind in kinds if kind in ("image", "document")]
@@ -91,7 +91,7 @@ def _lower_words(text: str) -> set[str]:
     return set(re.findall(r"[a-z0-9]+", text.lower()))
 
 
-def _telling(text: str) -> set[str]:
+def _telling_words(text: str) -> set[str]:
     """The words that tell what a tool is for; of a text with none, all of them."""
     found = _lower_words(text)
     return {word for word in found if not _COMMON.fullmatch(word)} or found
@@ -104,8 +104,8 @@ def _calls(body: ApiObject, question: str) -> list[ToolUse]:
     if not tools or choice == "none":
         return []
     said = _lower_words(question)
-    named = [tool for tool in tools if _telling(tool["name"]) & said]
-    hits = [len(_telling(tool.get("description") or "") & said) for tool in tools]
+    named = [tool for tool in tools if _telling_words(tool["name"]) & said]
+    hits = [len(_telling_words(tool.get("description") or "") & said) for tool in tools]
     described = [tool for tool, count in zip(tools, hits, strict=True) if count == max(hits) > 0]
     if choice == "tool":
         named = [tool for tool in tools if tool["name"] == body["tool_choice"]["name"]]
@@ -144,9 +144,9 @@ def _example(schema: Any, question: str) -> Any:
         case "array":
             return [_example(schema.get("items", {}), question)]
         case "integer":
-            return _bounded(schema, int(float(numbers[0])) if numbers else 1)
+            return _clamp(schema, int(float(numbers[0])) if numbers else 1)
         case "number":
-            return _bounded(schema, float(numbers[0]) if numbers else 1.0)
+            return _clamp(schema, float(numbers[0]) if numbers else 1.0)
         case "boolean":
             return True
         case "null":
@@ -158,7 +158,7 @@ def _has_example(schema: Any) -> bool:
     return isinstance(schema, dict) and bool(schema.get("examples"))
 
 
-def _bounded(schema: ApiObject, value: float) -> Any:
+def _clamp(schema: ApiObject, value: float) -> Any:
     return min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
 
 
@@ -185,11 +185,11 @@ def _report(body: ApiObject, results: list[ApiObject]) -> str:
     for result in results:
         verb = "failed" if result.get("is_error") else "said"
         content = result.get("content") or "nothing"
-        lines.append(f"- **{names[result['tool_use_id']]}** {verb}: {_shown(content)}\n")
+        lines.append(f"- **{names[result['tool_use_id']]}** {verb}: {_to_text(content)}\n")
     return RESULTS.format(lines="".join(lines))
 
 
-def _shown(content: str | list[ApiObject]) -> str:
+def _to_text(content: str | list[ApiObject]) -> str:
     if isinstance(content, list):
         # The bytes of an image are nothing to read.
         parts = (block.get("text") or f"[{block['type']}]" for block in content)

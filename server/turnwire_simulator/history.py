@@ -23,7 +23,7 @@ class Placed(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """What one side says until the other speaks; `path` is its first message."""
+    """Consecutive messages of one role, as one; `path` is that of the first."""
 
     path: str
     role: str
@@ -37,7 +37,7 @@ class Joined(NamedTuple):
 def judge_messages(messages: list[ApiObject]) -> None:
     """Raises `Rejected` unless the API would take these messages."""
     expect(bool(messages), "messages", "at least one message is required")
-    joined = _joined(messages)
+    joined = _join(messages)
     expect(joined[0].role == "user", "messages", "first message must use the `user` role")
     _judge_ids(joined)
     for message, following in zip(joined, [*joined[1:], None], strict=True):
@@ -58,7 +58,7 @@ def judge_messages(messages: list[ApiObject]) -> None:
                 _judge_results(message, following)
 
 
-def _joined(messages: list[ApiObject]) -> list[Joined]:
+def _join(messages: list[ApiObject]) -> list[Joined]:
     joined: list[Joined] = []
     for number, message in enumerate(messages):
         path = f"messages.{number}"
@@ -85,7 +85,7 @@ def _joined(messages: list[ApiObject]) -> list[Joined]:
             joined.append(Joined(path, role, placed))
     results = [place for place in joined[0].placed if place.block["type"] == "tool_result"]
     if results:
-        _unexpected(results[0])
+        _reject_unexpected(results[0])
     return joined
 
 
@@ -106,7 +106,7 @@ def _judge_results(assistant: Joined, user: Joined) -> None:
             continue
         tool_id = place.block["tool_use_id"]
         if tool_id not in calls:
-            _unexpected(place)
+            _reject_unexpected(place)
         once = f"each tool_use must have a single result. Found multiple results with id: {tool_id}"
         expect(tool_id not in answered, place.path, once)
         if number == len(answered):
@@ -138,7 +138,7 @@ def _judge_provider_calls(message: Joined, *, is_paused: bool) -> None:
         )
 
 
-def _unexpected(place: Placed) -> None:
+def _reject_unexpected(place: Placed) -> None:
     tool_id = place.block["tool_use_id"]
     raise Rejected(
         f"{place.path}: unexpected `tool_use_id` found in `tool_result` blocks: {tool_id}. Each "

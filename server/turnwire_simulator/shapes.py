@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from turnwire_simulator.blocks import ApiObject
 from turnwire_simulator.errors import Rejected
-from turnwire_simulator.signature import sealed, signed
+from turnwire_simulator.signature import is_sealed, is_signed
 
 __all__ = ["expect", "is_count", "is_result", "judge_block", "judge_text"]
 
@@ -84,10 +84,10 @@ def judge_block(block: Any, role: str, path: str) -> None:
     _judge_fields(block, path, shape)
     match kind:
         case "thinking":
-            fits = signed(block["thinking"], block["signature"])
+            fits = is_signed(block["thinking"], block["signature"])
             expect(fits, path, "Invalid `signature` in `thinking` block")
         case "redacted_thinking":
-            expect(sealed(block["data"]), path, "Invalid `data` in `redacted_thinking` block")
+            expect(is_sealed(block["data"]), path, "Invalid `data` in `redacted_thinking` block")
         case "tool_use":
             fits = _ID.fullmatch(block["id"]) is not None
             expect(fits, f"{path}.tool_use.id", f"String should match pattern '^{_ID.pattern}$'")

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import secrets
 
-__all__ = ["MARK", "seal", "sealed", "sign", "signed"]
+__all__ = ["MARK", "is_sealed", "is_signed", "seal", "sign"]
 
 # Not a secret: it only has to be the same in every process, so that a conversation outlives one.
 KEY = b"turnwire simulator"
@@ -20,7 +20,7 @@ def sign(text: str) -> str:
     return base64.b64encode(_digest(b"thinking", text.encode())).decode()
 
 
-def signed(text: str, signature: str) -> bool:
+def is_signed(text: str, signature: str) -> bool:
     """Whether `sign` made this signature for exactly this text, bound to something or not."""
     plain = signature.partition(MARK)[0]
     return hmac.compare_digest(sign(text).encode(), plain.encode())
@@ -32,7 +32,7 @@ def seal() -> str:
     return base64.b64encode(content + _digest(b"redacted", content)).decode()
 
 
-def sealed(data: str) -> bool:
+def is_sealed(data: str) -> bool:
     """Whether `seal` made this data."""
     try:
         raw = base64.b64decode(data, validate=True)

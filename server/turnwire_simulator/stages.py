@@ -1,4 +1,4 @@
-"""Where answers are played: a streaming HTTP response, or nowhere; knows not what is sent."""
+"""Where answers are played: a streaming HTTP response, or nowhere. Knows no answers."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a conversation should be after some commands: a small model, written from DESIGN §3.1."""
+"""What a conversation should be after some commands: a small model, written from PROTOCOL.md."""
 
 from dataclasses import dataclass, field
 from enum import Enum, auto

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.faults.log_readers import log_of
 from tests.faults.server import KillableServer, killable
 from tests.kit.oracle import check_log, check_reader
 from turnwire import Backoff, Reply, Turn, TurnFailed, connect
@@ -96,24 +97,6 @@ class Load:
             seen.append(event)
 
 
-async def whole_log(url: str, conversation: str) -> list[Event]:
-    """All events of a conversation in which nothing runs."""
-    events: list[Event] = []
-    async with connect(url) as wire:
-        async for event in wire.conversation(conversation).follow():
-            assert not isinstance(event, Reset)
-            events.append(event)
-            if event.type == "done" and is_last(events):
-                break
-    return events
-
-
-def is_last(events: list[Event]) -> bool:
-    """Whether every message so far has its done."""
-    types = [event.type for event in events]
-    return types.count("message") == types.count("done")
-
-
 async def test_killed_at_random_moments_under_load_nothing_shown_is_lost(tmp_path: Path) -> None:
     chance = random.Random(20)
     async with (
@@ -138,7 +121,7 @@ async def test_killed_at_random_moments_under_load_nothing_shown_is_lost(tmp_pat
             await _kill(server, chance)
             load.is_over = True
         for conversation, seen in load.seen.items():
-            log = await whole_log(server.url, conversation)
+            log = await log_of(server.url.removeprefix("http://"), conversation)
             check_log(log)
             for events in seen:
                 check_reader(events, log)

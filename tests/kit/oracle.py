@@ -1,38 +1,67 @@
-"""The invariants of DESIGN §3.2 as assertions over what was seen: the oracle of fault tests."""
+"""The guarantees of PROTOCOL.md as assertions over what was seen: the oracle of the fault tests.
+
+A log and its readers show 1 to 4 and 6. For 5 and 7 one must know what the model sent and how often
+it was asked: tests/faults/test_stateful.py compares both after every rule. 8 takes another message:
+the tests of how turns end send it (`goes_on` in tests/server/test_stop.py).
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from turnwire_protocol import Done, Event, Message, Start, fold, merge, span_of
 
-__all__ = ["check_log", "check_reader"]
+__all__ = ["GUARANTEES", "check_log", "check_reader"]
+
+GUARANTEES = {
+    1: "One end",
+    2: "No gap",
+    3: "Merging changes nothing",
+    4: "One conversation",
+    5: "What the model sent",
+    6: "Log before deliver",
+    7: "Once",
+    8: "It goes on",
+}
+"""Their names, as in PROTOCOL.md "Guarantees"."""
+
+
+def broken(number: int, what: str) -> str:
+    """The message of a failed check: which guarantee, and how."""
+    return f"guarantee {number}, {GUARANTEES[number]!r}: {what}"
 
 
 def check_log(events: Sequence[Event]) -> None:
-    """A whole log, in which nothing runs any more."""
+    """Guarantees 1, 2 and 3 of a whole log, in which nothing runs any more."""
     seq = 0
     messages, starts, dones = Counter[str](), Counter[str](), Counter[str]()
     for event in events:
-        assert event.seq - span_of(event) == seq, "2: contiguous"
+        assert event.seq - span_of(event) == seq, broken(2, f"{event.type} does not follow {seq}")
         seq = event.seq
-        assert not dones[event.turn], f"1: {event.type} of {event.turn} follows its done"
+        assert not dones[event.turn], broken(1, f"{event.type} of {event.turn} follows its done")
         messages[event.turn] += isinstance(event, Message)
         starts[event.turn] += isinstance(event, Start)
         dones[event.turn] += isinstance(event, Done)
-    assert set(messages.values()) <= {1}
-    assert dones == messages, "1: exactly one done for each message"
-    assert set(starts.values()) <= {0, 1}, "1: at most one start"
-    assert fold(merge(events)).to_dict() == fold(events).to_dict(), "3: merging changes nothing"
+    assert set(messages.values()) <= {1}, broken(1, "a turn has another number of messages")
+    assert dones == messages, broken(1, "a message has another number of dones")
+    assert set(starts.values()) <= {0, 1}, broken(1, "a turn starts twice")
+    assert fold(merge(events)).to_dict() == fold(events).to_dict(), broken(3, "the folds differ")
 
 
 def check_reader(seen: Sequence[Event], log: Sequence[Event], *, after: int = 0) -> None:
-    """One reader's events against the log they were read from: no gap, nothing taken back."""
+    """Guarantees 2, 4 and 6 of one reader's events, against the log they were read from.
+
+    Where the reader stopped inside an event that the log has merged, the folds are not compared.
+    """
     cursor = after
     for event in seen:
-        assert event.seq - span_of(event) == cursor, "2: contiguous"
+        assert event.seq - span_of(event) == cursor, broken(
+            2, f"{event.type} is not after {cursor}"
+        )
         cursor = event.seq
+    end = log[-1].seq if log else 0
+    assert cursor <= max(end, after), broken(6, f"{cursor} was seen, and the log ends at {end}")
     if after == 0 and seen:
-        upto = seen[-1].seq
-        exact = [event for event in log if event.seq <= upto]
-        if exact and exact[-1].seq == upto:
-            assert fold(seen).to_dict() == fold(exact).to_dict(), "4 and 6: the same conversation"
+        exact = [event for event in log if event.seq <= cursor]
+        if exact and exact[-1].seq == cursor:
+            same = fold(seen).to_dict() == fold(exact).to_dict()
+            assert same, broken(4, "the reader's fold is not the log's (6, if it was taken back)")

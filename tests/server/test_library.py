@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from turnwire_server import SettingsError, Turnwire
+from turnwire_server.settings import SettingOptions, Settings
 from turnwire_server.store.memory import MemoryStore
 from turnwire_simulator import Simulator
 
@@ -155,3 +156,8 @@ async def test_a_wrong_setting_is_refused_by_its_name(
         turnwire_over(simulator, **settings)
     assert named in str(refused.value)
     assert "short" not in str(refused.value).replace("shorter", "")
+
+
+def test_every_setting_is_a_keyword_that_editors_know() -> None:
+    # `tools` is a parameter of its own there: it takes functions too.
+    assert {*SettingOptions.__annotations__, "tools"} == set(Settings.model_fields)

@@ -61,9 +61,9 @@ class Blobs:
         if media_type not in MEDIA_TYPES:
             known = ", ".join(sorted(MEDIA_TYPES))
             raise Rejected(Code.BAD_COMMAND, f"Content-Type: one of {known} is required")
-        if not _is(media_type, data):
+        if not _has_signature_of(media_type, data):
             raise Rejected(Code.BAD_COMMAND, f"body: it does not begin as {media_type} does")
-        # Hashing so much would hold up everybody's tokens.
+        # Hashing this much on the loop would delay the tokens of all streams.
         id = await asyncio.to_thread(_id, owner, data)
         blob = Blob(id, owner, media_type, data)
         try:
@@ -153,7 +153,7 @@ class Blobs:
                 media_type, data = encoded.media_type, encoded.base64
                 found[id] = {"type": "base64", "media_type": media_type, "data": data}
         return [
-            {"role": message["role"], "content": _resolved(message["content"], found)}
+            {"role": message["role"], "content": _resolve(message["content"], found)}
             for message in messages
         ]
 
@@ -167,7 +167,7 @@ class Blobs:
             return None
         text = base64.b64encode(blob.data).decode()
         encoded = _Encoded(blob.owner, blob.media_type, len(blob.data), text)
-        # Somebody else may have encoded it while this one was read.
+        # Another call may have encoded it while this one was reading.
         if id not in self._encoded:
             self._encoded[id] = encoded
             self._encoded_bytes += len(text)
@@ -183,7 +183,7 @@ def _id(owner: str, data: bytes) -> str:
     return f"b_{of_both[:32]}"
 
 
-def _is(media_type: str, data: bytes) -> bool:
+def _has_signature_of(media_type: str, data: bytes) -> bool:
     if media_type == "image/webp":  # https://developers.google.com/speed/webp/docs/riff_container
         return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     return data.startswith(_MAGIC[media_type])
@@ -198,18 +198,18 @@ def _sources(content: str | list[ApiBlock]) -> Iterator[dict[str, Any]]:
             yield block["source"]
 
 
-def _resolved(
+def _resolve(
     content: str | list[ApiBlock], found: dict[str, dict[str, Any]]
 ) -> str | list[ApiBlock]:
     """The content with the bytes that were found."""
     if isinstance(content, str):
         return content
-    return [_resolved_block(block, found) for block in content]
+    return [_resolve_block(block, found) for block in content]
 
 
-def _resolved_block(block: ApiBlock, found: dict[str, dict[str, Any]]) -> ApiBlock:
+def _resolve_block(block: ApiBlock, found: dict[str, dict[str, Any]]) -> ApiBlock:
     if block["type"] == "tool_result":
-        return {**block, "content": _resolved(block["content"], found)}
+        return {**block, "content": _resolve(block["content"], found)}
     if not _is_reference(block):
         return block
     source = found.get(block["source"]["blob"])

@@ -1,6 +1,6 @@
-"""Presence: whom a running turn needs to be there, and what becomes of it when they are gone.
+"""Presence: the readers and the runner that a running turn needs, and its end when they are gone.
 
-Whoever is back within the grace time has not been away.
+A client that comes back within the grace time counts as never gone.
 """
 
 import asyncio
@@ -22,12 +22,15 @@ class Presence:
         self._runner = _Absence(self._abandon, grace_seconds)
 
     def look(self, turn: Turn | None, log: DurableLog) -> None:
-        """How it stands now; to be called whenever it may have changed."""
+        """Re-evaluate who is missing.
+
+        Call after every change of the followers, the running turn, or its client-tool calls.
+        """
         self._turn = turn
         unread = turn is not None and turn.cancel_on_detach and not log.has_followers
         self._readers.note(is_absent=unread)
         runner = None if turn is None else turn.runner
-        # Whoever does not say who they are may be the runner.
+        # A follower that gives no `runner` may be the one.
         left = runner is not None and not log.runners & {None, runner}
         self._runner.note(is_absent=left)
 
@@ -41,7 +44,7 @@ class Presence:
 
 
 class _Absence:
-    """One timer at most, from the moment they went."""
+    """A grace period: one timer at most, which begins with the absence."""
 
     def __init__(self, give_up: Callable[[], None], grace_seconds: float) -> None:
         self._give_up = give_up

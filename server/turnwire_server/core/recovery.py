@@ -1,4 +1,4 @@
-"""Recovery: what a log lacks when its process died. A pure fold over the log's items."""
+"""Recovery: the events that a log lacks because its process died. A pure fold over its items."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ __all__ = ["Recovery"]
 
 @dataclass(slots=True)
 class _Trace:
-    """What must be known of an unfinished turn to end it."""
+    """What `missing` needs to know of an unfinished turn."""
 
     began: str
     last: str
@@ -111,6 +111,6 @@ class Recovery:
 
 
 def _milliseconds(began: str, last: str) -> int:
-    # The clock of the wall may have been set back between the two.
+    # The wall clock may have been set back in between.
     between = datetime.fromisoformat(last) - datetime.fromisoformat(began)
     return max(round(between.total_seconds() * 1000), 0)

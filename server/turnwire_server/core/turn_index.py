@@ -70,7 +70,7 @@ class TurnIndex:
             self._unfinished -= 1
 
     def forget(self, turn: str) -> None:
-        """The turn's message never came to be: its commit failed."""
+        """Remove a turn whose message was withdrawn, because its commit failed."""
         record = self._turns.pop(turn)
         self._unfinished -= 1
         if record.key is not None:
@@ -122,9 +122,9 @@ class TurnIndex:
 
 def fingerprint_of(send: SendBody) -> str:
     """Tells whether a repeated key comes with the same message."""
-    # Where it goes and who waits for it are not what it says.
-    said = set(SendBody.model_fields) - {"conversation", "on_detach", "runner"}
-    body = send.model_dump_json(include=said, exclude_none=True)
+    # These may differ in a repetition: PROTOCOL.md "Keys".
+    compared = set(SendBody.model_fields) - {"conversation", "on_detach", "runner"}
+    body = send.model_dump_json(include=compared, exclude_none=True)
     return hashlib.sha256(body.encode()).hexdigest()[:32]
 
 

@@ -42,7 +42,7 @@ class SqliteStore:
         """Held as long, so that dropping the writer never closes the file and its log."""
         self._tail = Tail()
         self._is_tail_known = True
-        """False where a commit failed and may have happened all the same."""
+        """False after a failed commit that may have taken effect."""
         self._writer: sqlite3.Connection | None = None
         """None also between a failure and the next write."""
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
@@ -54,11 +54,11 @@ class SqliteStore:
         Raises:
             SettingsError: in use by another process, too new, not a database, not writable.
         """
-        await _on(self._writing, self._open)
+        await _run_on(self._writing, self._open)
 
     async def close(self) -> None:
         """Fold the write-ahead log into the file, and let another process have it."""
-        await _on(self._writing, self._close)
+        await _run_on(self._writing, self._close)
         self._writing.shutdown(wait=False)
 
     async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
@@ -70,7 +70,7 @@ class SqliteStore:
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: deleted meanwhile, and begun anew."""
-        await _on(self._writing, lambda: self._append(batches))
+        await _run_on(self._writing, lambda: self._append(batches))
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`."""
@@ -87,7 +87,7 @@ class SqliteStore:
         Raises:
             ValueError: what `join` returned does not cover the same seqs; nothing was changed.
         """
-        await _on(self._writing, lambda: self._compact(conversation, join, after))
+        await _run_on(self._writing, lambda: self._compact(conversation, join, after))
 
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
@@ -95,18 +95,18 @@ class SqliteStore:
             await self._write(_nothing)
         seqs = self._tail.seqs()
         head = await self._read(statements.read_head, conversation)
-        return None if head is None else _ahead(head, seqs)
+        return None if head is None else _with_seq_of_tail(head, seqs)
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """See `Store.list_heads`."""
         seqs = self._tail.seqs()
         heads = await self._read(statements.list_heads, owner, limit, before)
-        return [_ahead(head, seqs) for head in heads]
+        return [_with_seq_of_tail(head, seqs) for head in heads]
 
     async def list_open(self) -> list[Head]:
         """See `Store.list_open`."""
         seqs = self._tail.seqs()
-        return [_ahead(head, seqs) for head in await self._read(statements.list_open)]
+        return [_with_seq_of_tail(head, seqs) for head in await self._read(statements.list_open)]
 
     async def rename(self, conversation: str, title: str) -> None:
         """See `Store.rename`."""
@@ -114,7 +114,7 @@ class SqliteStore:
 
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
-        await _on(self._writing, lambda: self._delete(conversation))
+        await _run_on(self._writing, lambda: self._delete(conversation))
 
     async def put_blob(self, blob: Blob) -> None:
         """See `Store.put_blob`. Appends wait for it, for as long as its bytes take to the disk."""
@@ -130,7 +130,7 @@ class SqliteStore:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        return await _on(self._writing, lambda: self._commit(work, *args, **kwargs))
+        return await _run_on(self._writing, lambda: self._commit(work, *args, **kwargs))
 
     async def _read(
         self,
@@ -146,7 +146,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 raise StoreError(f"{self._path} cannot be read now: {error}") from error
 
-        return await _on(self._reading, read)
+        return await _run_on(self._reading, read)
 
     # On the writer's thread
 
@@ -157,7 +157,7 @@ class SqliteStore:
         old: list[str] = []
 
         def append(writer: sqlite3.Connection) -> list[Batch]:
-            # Turns that take long must not keep the rows of all others from being forgotten.
+            # The rows of a long turn must not keep those of all other turns in the tail.
             old.extend(self._tail.oldest(beyond=self._max_tail_rows, rows=len(batches)))
             if old:
                 statements.place(writer, old, self._tail)
@@ -212,7 +212,7 @@ class SqliteStore:
         return result
 
     def _look_again(self) -> None:
-        """What became of the commit? On the reader's connection, which no failure has touched."""
+        """Read the tail after a commit in doubt, on the reader's connection, which did not fail."""
         self._is_tail_known = False
         if self._reader is not None:
             with suppress(sqlite3.Error):
@@ -223,7 +223,7 @@ class SqliteStore:
         try:
             self._path = self._path.resolve()  # One lock, whichever link leads to the file.
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._path)
+            self._lock = _lock_file(self._path)
             if self._path.is_dir():
                 raise SettingsError("it is a folder. Choose a file with --db")
             self._writer = self._connect()
@@ -285,7 +285,7 @@ class SqliteStore:
             writer.close()  # Which rolls back.
 
 
-async def _on(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+async def _run_on(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
     try:
         future = asyncio.get_running_loop().run_in_executor(executor, call)
     except RuntimeError as error:
@@ -294,15 +294,15 @@ async def _on(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
 
 
 def _nothing(writer: sqlite3.Connection) -> None:
-    """What is done to learn what became of the commit before."""
+    """A write of nothing: before it, `_commit` finds out what became of the last one."""
 
 
-def _ahead(head: Head, seqs: dict[tuple[str, str], int]) -> Head:
-    """The head as the tail, looked at before, had it."""
+def _with_seq_of_tail(head: Head, seqs: dict[tuple[str, str], int]) -> Head:
+    """The head, brought forward to the seq that the tail (read before it) has."""
     return replace(head, seq=max(head.seq, seqs.get((head.conversation, head.epoch), 0)))
 
 
-def _locked(path: Path) -> int:
+def _lock_file(path: Path) -> int:
     """A descriptor that holds the file's lock until it is closed, by `kill -9` at the latest.
 
     The lock has a file of its own, because closing any descriptor of the database would drop

@@ -132,7 +132,7 @@ def compact(
     unplaced = tail.rows(conversation)
     earlier = [row for row in unplaced if row.last_seq <= after]
     old = placed + unplaced[len(earlier) :]
-    new = _joined(conversation, old, join)
+    new = _join_rows(conversation, old, join)
     before, now = set(placed), {*earlier, *new}
     # What is compact already stays where it is.
     connection.executemany(
@@ -144,7 +144,7 @@ def compact(
         [(conversation, *row) for row in (*earlier, *new) if row not in before],
     )
     if unplaced:
-        _placed(connection, {conversation: unplaced[-1].last_seq}, tail)
+        _mark_placed(connection, {conversation: unplaced[-1].last_seq}, tail)
 
 
 def place(connection: sqlite3.Connection, conversations: list[str], tail: Tail) -> None:
@@ -156,10 +156,10 @@ def place(connection: sqlite3.Connection, conversations: list[str], tail: Tail) 
             "INSERT INTO batches VALUES (?, ?, ?, ?)", [(conversation, *row) for row in rows]
         )
         heads[conversation] = rows[-1].last_seq
-    _placed(connection, heads, tail)
+    _mark_placed(connection, heads, tail)
 
 
-def _placed(connection: sqlite3.Connection, heads: dict[str, int], tail: Tail) -> None:
+def _mark_placed(connection: sqlite3.Connection, heads: dict[str, int], tail: Tail) -> None:
     connection.executemany(
         "UPDATE conversations SET seq = ? WHERE id = ?", [(seq, id) for id, seq in heads.items()]
     )
@@ -167,7 +167,7 @@ def _placed(connection: sqlite3.Connection, heads: dict[str, int], tail: Tail) -
     connection.execute("DELETE FROM tail WHERE id < ?", (tail.live_from(without=heads),))
 
 
-def _joined(
+def _join_rows(
     conversation: str, old: list[Row], join: Callable[[list[bytes]], list[Row]]
 ) -> list[Row]:
     """The rows joined, or as they are where that would not make them fewer."""
@@ -223,7 +223,7 @@ def read_tail(connection: sqlite3.Connection) -> Tail:
 def read(
     connection: sqlite3.Connection, conversation: str, after: int, max_bytes: int
 ) -> list[Row]:
-    """See `Store.read`; what the tail has is not among them."""
+    """See `Store.read`; without the rows of the tail."""
     # From the last row that begins at or before the first seq wanted.
     query = """SELECT first_seq, last_seq, body FROM batches
         WHERE conversation = ?1 AND last_seq > ?2 AND first_seq >= coalesce(

@@ -1,13 +1,14 @@
-"""The rows committed last, which have no place of their own in the file yet, as memory knows them.
+"""The tail: rows that were committed lately and are not at their place in the file yet.
 
-A row at its conversation's place costs a page of the file, and with hundreds of conversations that
-write at once a commit costs hundreds. So a commit puts its rows one after the other into one table,
-`tail`, whatever they belong to; when a turn has ended, compaction brings its rows to their place,
-joined. What compaction has not come to is placed as it is once it lies far back.
+A row at its conversation's place costs a page of the file: with hundreds of conversations that
+write at once, a commit would cost hundreds of pages. So a commit appends its rows, whichever
+conversations they belong to, to one table, `tail`. When a turn has ended, compaction joins its rows
+and brings them to their place. Rows that lie far back without that are brought there as they are.
 
-Written on the store's writing thread, and only after the commit that makes it true: rows are added
-once they are stored, and removed once they stand elsewhere. Whoever looks here first and into the
-file second misses nothing, and may meet a row twice.
+This is memory's copy of that table. It changes on the store's writing thread, and only after the
+commit that makes it true: rows are added once they are stored, and removed once they are at their
+place. A reader that looks here first and into the file second misses nothing, and may see a row
+twice.
 """
 
 from collections.abc import Container, Iterable
@@ -35,13 +36,13 @@ class Unsettled:
 
 
 class Tail:
-    """All of it. Its methods may be called on any thread; `add` and `settle` on the writing one."""
+    """All rows of the tail. Reading is safe on any thread; `add` and `settle` are the writer's."""
 
     def __init__(self) -> None:
         self.next_id = 1
         """The id of the next row of the table."""
         self._unsettled: dict[str, Unsettled] = {}
-        """Those that began to write first come first."""
+        """By conversation, in the order in which they began to write."""
 
     def add(self, conversation: str, epoch: str, row: Row, *, is_open: bool) -> None:
         """The row is stored, with the id `next_id`."""
@@ -55,7 +56,7 @@ class Tail:
         self.next_id += 1
 
     def settle(self, conversation: str) -> None:
-        """Its rows stand at their place, or nowhere any more."""
+        """Forget its rows: they are at their place now, or deleted."""
         self._unsettled.pop(conversation, None)
 
     def get(self, conversation: str) -> Unsettled | None:
@@ -89,7 +90,7 @@ class Tail:
 
 
 def follow_on(rows: list[Row], later: Iterable[Row], *, after: int, max_bytes: int) -> list[Row]:
-    """`rows`, up to `max_bytes` from the file, and what of the tail's rows goes on from them."""
+    """`rows` of the file, then those of the tail that continue them, up to about `max_bytes`."""
     size = sum(len(row.body) for row in rows)
     reached = rows[-1].last_seq if rows else after
     for row in later:

@@ -1,4 +1,4 @@
-"""What a tool returned or raised, made into content for the model; knows no tool and no run."""
+"""Content for the model, made of what a tool returned or raised; knows no tool and no call."""
 
 from typing import Any, Protocol
 

@@ -125,9 +125,9 @@ class _Server:
         """The connection, while there is one."""
         self._problem = "it has not answered yet"
         self._in_doubt = asyncio.Event()
-        """Something happened after which the tools may be others, or the server gone."""
+        """Set when the tools may have changed, or the server may be gone."""
         self._listed: list[McpTool] | None = None
-        # The order of the servers is that of the file, whoever comes first: prompts stay cacheable.
+        # Tools come in the file's order, whichever server connects first: prompts stay cacheable.
         toolset.offer(name, ())
 
     async def run(self) -> None:
@@ -137,11 +137,11 @@ class _Server:
             since = anyio.current_time()
             problem = "the connection is lost"
             try:
-                await self._stay()
+                await self._stay_connected()
             except Exception as error:
                 # Boundary: transports fail with errors of many packages, and groups of them.
-                problem = self._told(error)
-            # One that dies young over and over is not started again at once.
+                problem = self._describe(error)
+            # A server that dies soon after its start, again and again, is not restarted at once.
             is_young = anyio.current_time() - since < self._max_delay_seconds
             attempt = attempt + 1 if is_young else 1
             delay = delay_seconds(
@@ -156,13 +156,13 @@ class _Server:
             self.was_tried.set()
             await anyio.sleep(delay)
 
-    async def _stay(self) -> None:
+    async def _stay_connected(self) -> None:
         """One connection, from its beginning to its end, which is an exception."""
-        client = Client(self._transport(), message_handler=self._hear, cache=None)
+        client = Client(self._transport(), message_handler=self._receive, cache=None)
         try:
             with anyio.fail_after(_ANSWER_SECONDS) as limit:
                 async with client, anyio.create_task_group() as group:
-                    await self._look(client)
+                    await self._refresh_tools(client)
                     limit.deadline = math.inf
                     self._client, self._problem = client, "the connection is lost"
                     self.was_tried.set()
@@ -172,12 +172,12 @@ class _Server:
                             await self._in_doubt.wait()
                         self._in_doubt.clear()
                         with anyio.fail_after(_ANSWER_SECONDS):
-                            await self._look(client)
+                            await self._refresh_tools(client)
         finally:
             self._client = None
 
-    async def _look(self, client: Client) -> None:
-        """Offer the tools it has now; one that cannot say is gone."""
+    async def _refresh_tools(self, client: Client) -> None:
+        """Offer the tools it has now. Raises where it cannot list them: it counts as gone."""
         listed: list[McpTool] = []
         cursor: str | None = None
         for _ in range(_MAX_PAGES):
@@ -193,7 +193,7 @@ class _Server:
             self._toolset.offer(self.name, [self._tool(tool) for tool in listed])
 
     async def _listen(self, client: Client) -> None:
-        """Ask to be told of changes, where the protocol's version has that; see `_hear`."""
+        """Ask to be told of changes, where the protocol's version has that; see `_receive`."""
         try:
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
@@ -203,7 +203,7 @@ class _Server:
         except (MCPError, SubscriptionLost, TimeoutError):
             self._in_doubt.set()
 
-    async def _hear(self, message: object) -> None:
+    async def _receive(self, message: object) -> None:
         if isinstance(message, ToolListChangedNotification):
             self._in_doubt.set()
 
@@ -242,7 +242,7 @@ class _Server:
                     f"The connection to the MCP server {self.name} was lost during the call. "
                     "It may have taken effect, or not."
                 ) from error
-            raise ToolError(f"The MCP server {self.name} says: {self._told(error)}") from error
+            raise ToolError(f"The MCP server {self.name} says: {self._describe(error)}") from error
         content = [_readable(block) for block in result.content]
         return result.model_copy(update={"content": content})
 
@@ -254,15 +254,15 @@ class _Server:
         parameters = StdioServerParameters.model_validate(self._config.model_dump())
         return _over_stdio(parameters, on_end=self._in_doubt.set)
 
-    def _told(self, error: BaseException) -> str:
-        """What went wrong, in a line for people, without the secrets of the configuration."""
+    def _describe(self, error: BaseException) -> str:
+        """The error in one line for people, without the secrets of the configuration."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if isinstance(error, TimeoutError):
             return f"it did not answer within {_ANSWER_SECONDS:g} seconds"
         # The rest of an `OSError` is what the file or address is called.
-        said = error.strerror if isinstance(error, OSError) else None
-        text = said or str(error) or type(error).__name__
+        reason = error.strerror if isinstance(error, OSError) else None
+        text = reason or str(error) or type(error).__name__
         # The longest first: one may be a part of another. Some errors show values as `repr` does.
         for secret in sorted(self._config.secrets(), key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
@@ -284,8 +284,8 @@ async def _over_http(config: HttpServer) -> AsyncIterator[Any]:
 async def _over_stdio(
     parameters: StdioServerParameters, *, on_end: Callable[[], None]
 ) -> AsyncIterator[Any]:
-    # By default the package takes what `sys.stderr` was when it was imported, which may have been
-    # replaced for a while by something that is no file.
+    # The package's default is the `sys.stderr` of its import, which at that moment may have been
+    # something other than a file.
     errors = cast(TextIO, sys.__stderr__)
     async with stdio_client(parameters, errlog=errors) as (messages, write):
         yield _Watched(messages, on_end), write

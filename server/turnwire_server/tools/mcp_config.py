@@ -16,7 +16,7 @@ __all__ = ["HttpServer", "ServerConfig", "StdioServer", "read_mcp_config"]
 
 
 class _Entry(BaseModel):
-    """What other programs keep in the file besides is none of our business."""
+    """What all servers have. Fields that only other programs know are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -60,7 +60,8 @@ def read_mcp_config(path: str) -> dict[str, ServerConfig]:
     """The servers of the file, by name, without the disabled ones.
 
     Raises:
-        SettingsError: there is no such file, or it is not of this form; says where, never what.
+        SettingsError: there is no such file, or it has another form. The message names the place,
+            and never a value: it may be a secret.
     """
     try:
         content = from_json(Path(path).read_bytes())

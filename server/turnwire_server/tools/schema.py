@@ -1,7 +1,7 @@
 """JSON Schemas of tools, and the check of an input against one; knows no tool.
 
 A client's schema is foreign, and is applied on the event loop: it fetches nothing, its regular
-expressions run in linear time (https://docs.rs/regex), and it is given up after so many steps.
+expressions run in linear time (https://docs.rs/regex), and a check ends after `_MAX_STEPS`.
 """
 
 from collections.abc import Callable, Iterable
@@ -68,7 +68,7 @@ def _has_pattern_properties(schema: Any) -> bool:
 
 @lru_cache
 def _matcher(pattern: str) -> SchemaValidator | None:
-    """None: it has what cannot be matched in linear time, look-around say."""
+    """None: the pattern (look-around, for example) cannot be matched in linear time."""
     try:
         schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
         return SchemaValidator(schema)
@@ -80,12 +80,12 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterab
     if not validator.is_type(instance, "string"):
         return
     matcher = _matcher(pattern)
-    # One that cannot be judged here is the client's to judge.
+    # A pattern that cannot be matched here is left to the client.
     if matcher is not None and not matcher.isinstance_python(instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _counted(check: Check) -> Check:
+def _with_limit(check: Check) -> Check:
     def counted(
         validator: Any, value: Any, instance: Any, schema: Any
     ) -> Iterable[ValidationError] | None:
@@ -100,5 +100,5 @@ def _counted(check: Check) -> Check:
 
 _KEYWORDS: dict[str, Check] = {**Draft202012Validator.VALIDATORS, "pattern": _pattern}
 _ForeignValidator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {name: _counted(check) for name, check in _KEYWORDS.items()}
+    Draft202012Validator, {name: _with_limit(check) for name, check in _KEYWORDS.items()}
 )

@@ -53,7 +53,7 @@ class Access:
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
     def check_host(self, connection: HTTPConnection) -> None:
-        """Refuse what does not come from this machine, where nobody is asked who they are.
+        """Without an authenticator, refuse what does not come from this machine.
 
         Checking `Host` as well stops DNS rebinding: a foreign page's own name that resolves to us.
 
@@ -64,9 +64,9 @@ class Access:
             return
         peer = connection.client.host if connection.client else ""
         if any(name in connection.headers for name in _FORWARDED):
-            raise _denied("forwarded requests are not served without a token: set TURNWIRE_TOKEN")
+            raise _denial("forwarded requests are not served without a token: set TURNWIRE_TOKEN")
         if not (is_loopback(peer) and is_loopback(_host(connection))):
-            raise _denied("only this machine is served without a token: set TURNWIRE_TOKEN")
+            raise _denial("only this machine is served without a token: set TURNWIRE_TOKEN")
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse web pages of other origins.
@@ -80,9 +80,9 @@ class Access:
         origin = connection.headers.get("origin")
         if origin is not None:
             if not self.is_own(connection, origin) and not self.is_allowed(origin):
-                raise _denied("this origin is not allowed: see allow_origins")
+                raise _denial("this origin is not allowed: see allow_origins")
         elif connection.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            raise _denied("requests from other sites are not served: see allow_origins")
+            raise _denial("requests from other sites are not served: see allow_origins")
 
     def is_allowed(self, origin: str) -> bool:
         """Whether a foreign origin is on the operator's list."""
@@ -94,14 +94,14 @@ class Access:
         return bool(netloc) and netloc == connection.headers.get("host", "").lower()
 
     async def principal(self, connection: HTTPConnection) -> str | None:
-        """Who asks, or None if they did not say who they are."""
+        """The principal, or None: no valid credentials came with the headers."""
         if self._authenticate is None:
             return LOCAL
         found = self._authenticate(connection)
         return await found if inspect.isawaitable(found) else found
 
     async def principal_of_token(self, connection: HTTPConnection, token: str) -> str | None:
-        """Who asks, by a token that came after the headers (`hello`)."""
+        """The principal, by a token that came after the headers (`hello`), or None."""
         headers = [pair for pair in connection.scope["headers"] if pair[0] != b"authorization"]
         bearer = (b"authorization", b"Bearer " + token.encode())
         scope = {**connection.scope, "headers": [*headers, bearer]}
@@ -113,5 +113,5 @@ def _host(connection: HTTPConnection) -> str:
     return urlsplit(f"//{host}").hostname or ""
 
 
-def _denied(message: str) -> Rejected:
+def _denial(message: str) -> Rejected:
     return Rejected(Code.PERMISSION_DENIED, message)

@@ -1,4 +1,4 @@
-"""Images and documents over HTTP: put them in once, read them by id; knows no conversation."""
+"""Images and documents over HTTP: uploaded once, read by id; knows no conversation."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ _BODY = {"requestBody": {"required": True, "content": _BINARY}}
 _READ_DOCS: dict[int | str, dict[str, Any]] = {200: {"content": _BINARY}}
 
 _HEADERS = {
-    # What an id stands for never changes; whose it is was asked with this credential.
+    # The bytes of an id never change; who may read them depends on the credentials.
     "Cache-Control": "private, max-age=31536000, immutable",
     "Vary": "Authorization",
-    # Foreign bytes: opened as a page of their own they may run nothing and reach nobody.
+    # Foreign bytes: opened as a page of their own, they may run and load nothing.
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
@@ -52,7 +52,7 @@ def blobs_router(blobs: Blobs, access: Access, *, max_bytes: int) -> APIRouter:
 
     @router.get("/blobs/{blob}", responses=_READ_DOCS, response_class=Response)
     async def read(request: Request, blob: str) -> Response:
-        """The bytes, for whoever put them in."""
+        """The bytes, for the principal who uploaded them."""
         found = await blobs.get(principal_of(request), blob)
         headers = dict(_HEADERS)
         if found.media_type == "application/pdf":

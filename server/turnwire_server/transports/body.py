@@ -50,19 +50,19 @@ async def read_bounded(request: Request, *, max_bytes: int) -> bytes:
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """What `openapi_extra` says of an endpoint that takes `model` by `body_of`."""
     schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}}
+    content = {"application/json": {"schema": _inline(schema, schema.get("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
     # An endpoint cannot add to the components of the app it is included in.
     if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in schema]
+        return [_inline(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(part, definitions) for name, part in schema.items() if name != "$defs"}
+        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inline(part, definitions) for name, part in schema.items() if name != "$defs"}
 
 
 def _is_json(content_type: str) -> bool:

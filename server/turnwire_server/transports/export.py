@@ -20,13 +20,13 @@ def _block(block: Block) -> str:
     if block.type == "text":
         return block.text.strip()
     if block.type == "thinking":
-        return _folded("Thinking", block.text.strip())
+        return _details("Thinking", block.text.strip())
     if block.tool is None:
         return ""
     result = block.tool.result
-    shown = "" if result is None else f"\n\n{_fenced(text_of(result.content))}"
+    shown = "" if result is None else f"\n\n{_fence(text_of(result.content))}"
     failed = " (failed)" if result is not None and result.is_error else ""
-    return _folded(f"Tool: {block.tool.tool_name}{failed}", _fenced(block.text) + shown)
+    return _details(f"Tool: {block.tool.tool_name}{failed}", _fence(block.text) + shown)
 
 
 def _end(turn: FoldedTurn) -> list[str]:
@@ -37,11 +37,11 @@ def _end(turn: FoldedTurn) -> list[str]:
     return [f"*Ended: {turn.done.stop_reason}*"]
 
 
-def _folded(summary: str, text: str) -> str:
+def _details(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _fenced(text: str) -> str:
+def _fence(text: str) -> str:
     # A fence longer than any in the text (CommonMark §4.5).
     fence = "```"
     while fence in text:

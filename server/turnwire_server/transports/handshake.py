@@ -1,4 +1,4 @@
-"""The way into a WebSocket: refusal or accept, who it is, and its place among their sockets."""
+"""The WebSocket handshake: refuse or accept, find the principal, count its open sockets."""
 
 import asyncio
 from collections import Counter
@@ -35,7 +35,7 @@ class Places:
 
     @contextmanager
     def taken(self, principal: str) -> Iterator[None]:
-        """One more of this principal, as long as the context lasts.
+        """Count one more socket of the principal, for as long as the context lasts.
 
         Raises:
             Closing: there are too many.
@@ -54,7 +54,7 @@ class Places:
 async def shake_hands(
     socket: WebSocket, access: Access, *, hello_timeout_seconds: float
 ) -> str | None:
-    """Accept the socket and find out who it is; None if it was refused before.
+    """Accept the socket and return its principal; None if it was refused before the upgrade.
 
     Raises:
         Closing: a wrong subprotocol, or no valid `hello` in time.

@@ -66,7 +66,7 @@ def error_response(
 
 
 def principal_of(request: Request) -> str:
-    """Who asks; every guarded endpoint has it."""
+    """The principal of a request to a guarded endpoint."""
     principal: str = request.state.turnwire_principal
     return principal
 
@@ -98,7 +98,7 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                     response = error_response(Code.BAD_COMMAND, _problem(error))
                 except ProtocolError as error:
                     response = error_response(Code.BAD_COMMAND, str(error))
-                _allow(access, request, response)
+                _add_cors_headers(access, request, response)
                 return response
 
             return guard
@@ -117,11 +117,11 @@ def preflight(access: Access, request: Request) -> Response:
         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
     )
     response.headers["Access-Control-Max-Age"] = "600"
-    _allow(access, request, response)
+    _add_cors_headers(access, request, response)
     return response
 
 
-def _allow(access: Access, request: Request, response: Response) -> None:
+def _add_cors_headers(access: Access, request: Request, response: Response) -> None:
     origin = request.headers.get("origin")
     if origin is not None and access.is_allowed(origin):
         response.headers["Access-Control-Allow-Origin"] = origin

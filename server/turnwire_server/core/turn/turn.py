@@ -213,7 +213,8 @@ class Turn:
         self.state = TurnState.DONE
         if self._timer is not None:
             self._timer.cancel()
-        # From within the task itself there is nothing to stop.
+        # This closes the upstream: the task leaves `async with model.stream(…)`, or whatever else
+        # it waits in. Where the task itself ends the turn there is nothing to stop.
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         first = None if self._first_delta is None else self._first_delta - self._created
@@ -239,7 +240,7 @@ class Turn:
         return self._options.runner if self._options.client_tools else None
 
     def drop(self) -> None:
-        """Its message never came to be; neither did it."""
+        """Forget a turn whose message was withdrawn: it writes nothing, not even `done`."""
         self.state = TurnState.DONE
 
     async def _run(self) -> None:
@@ -248,7 +249,7 @@ class Turn:
         except ModelError as error:
             self.end(StopReason.FAILED, error)
         except asyncio.CancelledError:
-            # Whoever cancelled the task has ended the turn, or the process is going down.
+            # `end` cancels the task only after `done`. Otherwise the process is going down.
             self.end(StopReason.INTERRUPTED)
             raise
         except Exception:
@@ -307,7 +308,7 @@ class Turn:
         return self._render(self._step + 1).prefix != self._prefix
 
     async def _call_model(self) -> str:
-        """One step: attempts until one succeeds or there is no sense in another."""
+        """One step: attempts until one succeeds, or another one makes no sense."""
         policy = self._services.policy
         first_block = self._next_block
         self._attempt = 0
@@ -325,7 +326,7 @@ class Turn:
             step = Step(**self.place(), step=self._step, attempt=self._attempt, model=self.model)
             self.write(step, private)
             try:
-                return await self._answer(rendered.messages, first_block)
+                return await self._attempt_step(rendered.messages, first_block)
             except ModelError as error:
                 self._meter.fail()
                 asks_again = error.cause == "thinking" and not drops_thinking
@@ -374,7 +375,8 @@ class Turn:
             for name in self._log.tool_names(step=step)
         ]
 
-    async def _answer(self, messages: list[ApiMessage], first_block: int) -> str:
+    async def _attempt_step(self, messages: list[ApiMessage], first_block: int) -> str:
+        """One attempt: write the answer as it comes; returns its stop reason."""
         options = self._options
         request = ModelRequest(
             model=self.model,
@@ -391,17 +393,17 @@ class Turn:
                 for part in parts:
                     self._take(part, first_block)
                     if part.__class__ is Stop:
-                        # The answer is whole: how the response ends after it must not void it.
+                        # The answer is complete: an error after its end must not void it.
                         return part.reason
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
     def _take(self, part: Part, first_block: int) -> None:
-        """Write what the next part of the answer says. The path of every token."""
+        """Write the event of the next part of the answer. The path of every token."""
         if isinstance(part, UsagePart):
             self._count(part)
             return
         if self._rewind_to is not None:
-            # Only now: until the new attempt speaks, what the failed one said stays visible.
+            # Not before: the text of the failed attempt stays visible until the new one speaks.
             self._rewind(self._rewind_to)
         if isinstance(part, Stop):
             return
@@ -410,12 +412,12 @@ class Turn:
             self._next_block = block + 1
         match part:
             case TextPart():
-                self._delta(Token, block, part.text)
+                self._write_delta(Token, block, part.text)
             case ThinkingPart():
-                self._delta(Thinking, block, part.text)
+                self._write_delta(Thinking, block, part.text)
             case ToolInputPart():
                 tool_id = self.calls.append_input(part, block)
-                self._delta(ToolInput, block, part.partial_json, tool_id=tool_id)
+                self._write_delta(ToolInput, block, part.partial_json, tool_id=tool_id)
             case ToolPart():
                 self.calls.announce(part, block)
             case ToolResultPart():
@@ -429,7 +431,9 @@ class Turn:
         self._next_block, self._rewind_to = block, None
         self.calls.rewind(block)
 
-    def _delta(self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None) -> None:
+    def _write_delta(
+        self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
         if self.state is not TurnState.DONE:
             if self._first_delta is None:
                 self._first_delta = time.monotonic()

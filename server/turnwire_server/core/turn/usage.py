@@ -22,7 +22,7 @@ class Price(BaseModel):
     cache_creation: float = 0.0
 
     def of(self, usage: TotalUsage) -> float:
-        """What so many tokens cost, in US dollars."""
+        """The cost of these tokens, in US dollars."""
         return (
             usage.input_tokens * self.input
             + usage.output_tokens * self.output
@@ -69,11 +69,11 @@ class UsageMeter:
         self._attempts[-1].counts = counts
 
     def stream(self, chars: int) -> None:
-        """So many more characters were streamed, for the case that the final counts never come."""
+        """Count streamed characters: the estimate, in case the final counts never come."""
         self._attempts[-1].chars += chars
 
     def fail(self) -> None:
-        """The attempt failed; if the model had counted nothing of it, there was nothing to pay."""
+        """The attempt failed. One for which no counts had come is left out: it cost nothing."""
         if self._attempts[-1].counts is None:
             self._attempts.pop()
 
