@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TurnLog } from "../../client/turnwire_browser/static/turnlog.js";
+import { TurnLog } from "../../client/turnwire_browser/static/turnwire/turnlog.js";
 import { answer, merged } from "./scripted.mjs";
 
 const start = () => ({ index: 0, offset: 0, span: 0 });

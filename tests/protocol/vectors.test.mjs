@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
-import { Cursor, Verdict } from "../../client/turnwire_browser/static/cursor.js";
-import { blameOf, mayReconnect } from "../../client/turnwire_browser/static/errors.js";
-import { Fold } from "../../client/turnwire_browser/static/fold.js";
+import { Cursor, Verdict } from "../../client/turnwire_browser/static/turnwire/cursor.js";
+import { blameOf, mayReconnect } from "../../client/turnwire_browser/static/turnwire/errors.js";
+import { FoldedConversation } from "../../client/turnwire_browser/static/turnwire/fold.js";
 
 const folder = new URL("../../protocol/vectors/", import.meta.url);
 
@@ -37,7 +37,7 @@ const runners = {
 };
 
 function folded(events) {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   for (const event of events) fold.apply(event);
   return { seq: fold.seq, turns: fold.turns };
 }
