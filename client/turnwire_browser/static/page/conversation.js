@@ -141,7 +141,7 @@ export class OpenConversation {
 
   /**
    * @param {Content} content
-   * @param {import("../turnwire/messages.js").SendOptions} options
+   * @param {import("../turnwire/turnwire.js").SendOptions} options
    */
   async #send(content, options) {
     const offered = this.#offered;

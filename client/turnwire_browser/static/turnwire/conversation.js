@@ -10,9 +10,16 @@ import { randomId } from "./random.js";
 import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
 
-/** @import { Ack, CancelOutcome, Closed, Content, Event, Reset, SendOptions } from "./messages.js" */
+/** @import { Ack, CancelOutcome, Closed, Content, Event, Reset, Send } from "./messages.js" */
 /** @import { FoldedTurn } from "./fold.js" */
 /** @import { Port } from "./turnwire.js" */
+
+/**
+ * What a send can say besides its content; the options of the turn only as far as the server lets clients choose.
+ * `client_tools` are answered with `toolOutput`, besides the tools of the wire. The same `key` twice is one send, and
+ * gives its turn; random unless given.
+ * @typedef {Partial<Omit<Send, "type" | "id" | "content" | "conversation" | "runner">>} SendOptions
+ */
 
 /**
  * `state`: `new`, it has no id yet; `loading`, what was there when it was subscribed is not all applied yet; `live`,

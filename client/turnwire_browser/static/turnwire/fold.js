@@ -3,7 +3,11 @@
 // The forms are those of PROTOCOL.md "The fold", which the conformance vectors compare. Nothing that was
 // handed out ever changes: an event makes a new turn and new blocks only where it changes them.
 
-/** @import { Content, Counts, Event, RunsOn, ToolCallEvent } from "./messages.js" */
+/** @import { Content, Event, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
+/** @import { ToolProgressEvent, ToolResultEvent, ToolStartEvent, TotalUsage } from "./messages.js" */
+
+/** @typedef {Required<Omit<TotalUsage, "estimated">>} Counts of tokens */
+/** @typedef {ToolApprovalEvent | ToolDecisionEvent | ToolExecutingEvent | ToolProgressEvent | ToolResultEvent} ToolCallEvent */
 
 /**
  * A content block of the answer. Those of a tool call have the fields of `tool_…`; `partial_json` is its
@@ -196,7 +200,7 @@ function append(turn, number, type, piece) {
 
 /**
  * @param {Readonly<FoldedTurn>} turn
- * @param {import("./messages.js").ToolStartEvent} event
+ * @param {ToolStartEvent} event
  * @returns {FoldedTurn}
  */
 function announce(turn, { block: number, tool_id, tool_name, runs_on }) {

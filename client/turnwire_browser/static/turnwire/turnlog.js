@@ -1,6 +1,8 @@
 // The events of one turn, merged, and cursors over them; knows neither connection nor fold.
 
-/** @import { DeltaEvent, Event } from "./messages.js" */
+/** @import { Event, ThinkingEvent, TokenEvent, ToolInputEvent } from "./messages.js" */
+
+/** @typedef {ThinkingEvent | TokenEvent | ToolInputEvent} DeltaEvent neighbours of one block merge */
 
 /** @typedef {{index: number, offset: number, span: number}} Position of one reader: entry, and how much of its text and span it has had */
 

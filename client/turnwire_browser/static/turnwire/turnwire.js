@@ -14,13 +14,13 @@ import { Runner } from "./runner.js";
 
 export { Conversation, TurnwireError };
 /** @typedef {import("./conversation.js").ConversationSnapshot} ConversationSnapshot */
+/** @typedef {import("./conversation.js").SendOptions} SendOptions */
 /** @typedef {import("./turn.js").Turn} Turn */
 /** @typedef {import("./turn.js").Reply} Reply */
 /** @typedef {import("./fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("./fold.js").Block} Block */
 /** @typedef {ConnectionSnapshot} WireSnapshot */
 /** @typedef {import("./messages.js").Event} Event */
-/** @typedef {import("./messages.js").SendOptions} SendOptions */
 /** @typedef {import("./messages.js").Content} Content */
 /** @typedef {import("./messages.js").ContentBlock} ContentBlock */
 /** @typedef {import("./runner.js").ToolContext} ToolContext */
