@@ -68,6 +68,19 @@ test("deltas of another block or type begin a new entry", () => {
   assert.deepEqual(drain(log), events);
 });
 
+test("deltas with an event of another turn between stay two, after a replay too", () => {
+  const token = (seq, text, more) => ({ type: "token", conversation: "c", turn: "t", seq, block: 0, text, ...more });
+  const log = new TurnLog();
+  const position = start();
+  log.append(token(1, "a"));
+  log.append(token(3, "b"));
+  assert.deepEqual(drain(log, position), [token(1, "a"), token(3, "b")]);
+  log.clear();
+  log.append(token(1, "a"));
+  log.append(token(4, "bc", { span: 2 }));
+  assert.deepEqual(drain(log, position), [token(4, "c")]);
+});
+
 test("a long text is whole, however it is read", () => {
   const log = new TurnLog();
   const position = start();
