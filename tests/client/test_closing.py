@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.scripted import AT_ONCE, ScriptedServer
+from tests.kit.scripted_server import AT_ONCE, ScriptedServer
 from turnwire import ConnectionLost, State, connect
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "close.json"

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.client.scripted import ScriptedServer
+from tests.kit.scripted_server import ScriptedServer
 from turnwire import BadAddress, CannotConnect, ConnectionRefused, State, connect
 from turnwire.connection import socket_address
 

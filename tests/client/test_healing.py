@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted import (
+from tests.kit.scripted_server import (
     AT_ONCE,
     CONVERSATION,
     EPOCH,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.client.scripted import (
+from tests.kit.scripted_server import (
     AT,
     AT_ONCE,
     CONVERSATION,

@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from tests.client.scripted import AT, CONVERSATION, answer
+from tests.kit.scripted_server import AT, CONVERSATION, answer
 from turnwire.terminal.display import Display
 from turnwire_protocol import parse_event
 
