@@ -10,15 +10,15 @@ from turnwire.errors import (
     BadPosition,
     BadServer,
     CannotConnect,
-    Closed,
     ConnectionLost,
+    ConnectionRefused,
     ConversationClosed,
-    Refused,
     Rejected,
     RemoteError,
     TurnFailed,
     TurnwireError,
     UsageError,
+    WireClosed,
 )
 from turnwire.reply import Reply
 from turnwire.session import State
@@ -67,8 +67,8 @@ __all__ = [
     "BlockStop",
     "CannotConnect",
     "ClientTool",
-    "Closed",
     "ConnectionLost",
+    "ConnectionRefused",
     "ContentBlock",
     "Conversation",
     "ConversationClosed",
@@ -78,7 +78,6 @@ __all__ = [
     "Event",
     "ImageBlock",
     "Message",
-    "Refused",
     "Rejected",
     "RemoteError",
     "Reply",
@@ -108,6 +107,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "Wire",
+    "WireClosed",
     "__version__",
     "connect",
 ]

@@ -12,7 +12,14 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from turnwire.connection import LOOPBACK, SOCKET_PATH
-from turnwire.errors import BadArgument, BadServer, CannotConnect, Refused, Rejected, rejected
+from turnwire.errors import (
+    BadArgument,
+    BadServer,
+    CannotConnect,
+    ConnectionRefused,
+    Rejected,
+    rejected,
+)
 from turnwire_protocol import Attachment, Reject
 
 __all__ = ["Blobs"]
@@ -111,10 +118,10 @@ class Blobs:
             raise BadArgument("the media type or the token cannot be a header") from error
 
 
-def _refusal(url: str, error: HTTPError) -> Rejected | Refused:
+def _refusal(url: str, error: HTTPError) -> Rejected | ConnectionRefused:
     """What the service says is wrong, or, where it was not the service, the status."""
     try:
         told = from_json(error.read(MAX_ANSWER_BYTES))
         return rejected(Reject.model_validate(told["error"]))
     except (ValueError, TypeError, KeyError, OSError, HTTPException):
-        return Refused(url, str(error.reason), status=error.code)
+        return ConnectionRefused(url, str(error.reason), status=error.code)

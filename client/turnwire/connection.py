@@ -18,7 +18,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from turnwire.errors import BadAddress, BadServer, CannotConnect, ConnectionLost, Refused
+from turnwire.errors import BadAddress, BadServer, CannotConnect, ConnectionLost, ConnectionRefused
 from turnwire_protocol import (
     CloseCode,
     Event,
@@ -84,7 +84,7 @@ class Connection:
 
         Raises:
             CannotConnect: nobody answered in time, or not in turnwire.v1.
-            Refused: by an HTTP status or a close code.
+            ConnectionRefused: by an HTTP status or a close code.
             BadServer: the first frame is not turnwire.v1.
         """
         # A proxy from the environment cannot reach this machine's own loopback.
@@ -112,7 +112,7 @@ class Connection:
             status = error.response.status_code
             body = bytes(error.response.body or b"")[:200].decode(errors="replace").strip()
             reason = body or error.response.reason_phrase
-            raise Refused(address, reason, status=status) from error
+            raise ConnectionRefused(address, reason, status=status) from error
         except TimeoutError as error:
             raise CannotConnect(address, f"no answer in {timeout_seconds:g} seconds") from error
         except InvalidURI as error:
@@ -136,12 +136,12 @@ class Connection:
                 reason = loss.reason or "closed before the welcome"
                 if may_reconnect(loss.close_code):
                     raise CannotConnect(address, reason) from closed
-                raise Refused(address, reason, status=loss.close_code) from closed
+                raise ConnectionRefused(address, reason, status=loss.close_code) from closed
             match message:
                 case Welcome():
                     self._welcome = message
                 case Reject():
-                    raise Refused(address, message.message, status=CloseCode.UNAUTHORIZED)
+                    raise ConnectionRefused(address, message.message, status=CloseCode.UNAUTHORIZED)
 
     @property
     def welcome(self) -> Welcome:

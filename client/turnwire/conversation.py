@@ -93,7 +93,7 @@ class Conversation:
             Rejected: the server does not take it (`busy`, `too_many`, `invalid_request`, …).
             BadArgument: an argument no server would accept.
             BadPosition: `key` is that of an old message, before where this is followed from.
-            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         options: dict[str, object] = {
             "content": content if isinstance(content, str) else list(content),
@@ -146,7 +146,7 @@ class Conversation:
         Raises:
             Rejected: the server does not know it.
             BadArgument: neither is given, or there is no conversation yet.
-            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         if self._id is None or (turn is None and key is None):
             raise BadArgument("cancel: a turn or a key, of a conversation that exists")
@@ -171,7 +171,7 @@ class Conversation:
             Rejected: somebody was faster (`already_decided`; also where a lost connection hid that
                 it was we), it waits no more (`unknown_tool_call`), or `input` does not fit.
             BadArgument: an argument no server would accept, or there is no conversation yet.
-            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         await self._answer(
             Decide,
@@ -187,7 +187,7 @@ class Conversation:
         Raises:
             Rejected: it has a result (`already_decided`), or waits no more (`unknown_tool_call`).
             BadArgument: an argument no server would accept, or there is no conversation yet.
-            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         await self._answer(
             ToolOutput, tool_id=tool_id, runner=self.runner, content=content, is_error=is_error
@@ -226,7 +226,7 @@ class Conversation:
             BadPosition: this program follows the conversation already, and holds nothing as
                 early, or as finely cut, as `after`.
             BadArgument: there is no conversation yet.
-            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         replica = self._replica_from(after, epoch)
         seq, epoch_count = after, replica.epoch_count

@@ -5,10 +5,10 @@ TurnwireError
 │   ├── BadAddress               the URL names no service
 │   ├── BadArgument              a value no server would accept; nothing was sent
 │   ├── BadPosition              the conversation cannot be read from there in this program
-│   └── Closed                   the wire is not open: before or after its `async with`
+│   └── WireClosed               the wire is not open: before or after its `async with`
 └── RemoteError                  the server, or the way to it
     ├── CannotConnect            nobody answered in time, or not in turnwire.v1
-    │   └── Refused              somebody answered: no
+    │   └── ConnectionRefused    somebody answered: no
     ├── ConnectionLost           the connection is gone and is not coming back
     ├── BadServer                what the server sent is not turnwire.v1
     ├── Rejected                 a command took no effect
@@ -16,12 +16,8 @@ TurnwireError
     └── TurnFailed               the turn ended without an answer
 """
 
-from typing import TYPE_CHECKING
-
+from turnwire.reply import Reply
 from turnwire_protocol import Reject
-
-if TYPE_CHECKING:
-    from turnwire.reply import Reply
 
 __all__ = [
     "BadAddress",
@@ -29,15 +25,15 @@ __all__ = [
     "BadPosition",
     "BadServer",
     "CannotConnect",
-    "Closed",
     "ConnectionLost",
+    "ConnectionRefused",
     "ConversationClosed",
-    "Refused",
     "Rejected",
     "RemoteError",
     "TurnFailed",
     "TurnwireError",
     "UsageError",
+    "WireClosed",
     "rejected",
 ]
 
@@ -62,7 +58,7 @@ class BadPosition(UsageError):
     """The conversation cannot be read from there: this program does not hold it so finely."""
 
 
-class Closed(UsageError):
+class WireClosed(UsageError):
     """The wire is not open: it was used outside its `async with`, or left while something ran."""
 
 
@@ -82,7 +78,7 @@ class CannotConnect(RemoteError):
         return f"cannot connect to {self.address}: {self.reason}"
 
 
-class Refused(CannotConnect):
+class ConnectionRefused(CannotConnect):
     """Somebody answered no: `status` is that of HTTP, or the WebSocket close code."""
 
     def __init__(self, address: str, reason: str, *, status: int) -> None:
@@ -146,7 +142,7 @@ class TurnFailed(_Coded):
         *,
         retryable: bool,
         retry_after_seconds: float | None = None,
-        reply: "Reply | None" = None,
+        reply: Reply | None = None,
     ) -> None:
         super().__init__(
             code, message, retryable=retryable, retry_after_seconds=retry_after_seconds

@@ -10,7 +10,7 @@ from turnwire.backoff import Backoff
 from turnwire.bell import Bell
 from turnwire.errors import TurnFailed, TurnwireError
 from turnwire.log import Log
-from turnwire.reply import Reply, conclude
+from turnwire.reply import Reply
 from turnwire_protocol import (
     Ack,
     Code,
@@ -18,7 +18,9 @@ from turnwire_protocol import (
     Done,
     Event,
     FoldedConversation,
+    FoldedTurn,
     Reset,
+    StopReason,
     Verdict,
 )
 
@@ -89,7 +91,7 @@ class Replica:
         if self.failure is not None:
             future.set_result(self.failure)
         elif folded and folded.done:
-            future.set_result(conclude(folded, folded.done))
+            future.set_result(_conclude(folded, folded.done))
         else:
             self._running[turn] = future
         return future
@@ -142,7 +144,7 @@ class Replica:
         self.log.append(event)
         self.state.apply(event)
         if isinstance(event, Done) and (running := self._running.pop(event.turn, None)):
-            running.set_result(conclude(self.state.turns[event.turn], event))
+            running.set_result(_conclude(self.state.turns[event.turn], event))
         self._miss_lost_turns()
         self.bell.ring()
         return verdict
@@ -184,3 +186,24 @@ class Replica:
         for turn in turns:
             self._running.pop(turn).set_result(failure)
         self.bell.ring()
+
+
+def _conclude(turn: FoldedTurn, done: Done) -> Reply | TurnFailed:
+    """How the turn ended: with a reply, or, for `failed` and `interrupted`, a failure with it."""
+    reply = Reply(turn.text, tuple(turn.blocks), done.usage, done.stop_reason, turn.turn)
+    if done.stop_reason == StopReason.INTERRUPTED:
+        return TurnFailed(
+            StopReason.INTERRUPTED, "the server stopped meanwhile", retryable=True, reply=reply
+        )
+    if done.stop_reason != StopReason.FAILED:
+        return reply
+    error = turn.error
+    if error is None:
+        return TurnFailed(StopReason.FAILED, "", retryable=False, reply=reply)
+    return TurnFailed(
+        error.code,
+        error.message,
+        retryable=error.retryable,
+        retry_after_seconds=error.retry_after_seconds,
+        reply=reply,
+    )

@@ -1,11 +1,10 @@
-"""The answer of a finished turn, assembled from its fold; pure, knows no connection."""
+"""The answer of a finished turn; pure data."""
 
 from dataclasses import dataclass
 
-from turnwire.errors import TurnFailed
-from turnwire_protocol import Block, Done, FoldedTurn, StopReason, TotalUsage
+from turnwire_protocol import Block, TotalUsage
 
-__all__ = ["Reply", "conclude"]
+__all__ = ["Reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +21,3 @@ class Reply:
     usage: TotalUsage
     stop_reason: str
     turn: str
-
-
-def conclude(turn: FoldedTurn, done: Done) -> Reply | TurnFailed:
-    """How the turn ended: with a reply, or, for `failed` and `interrupted`, a failure with it."""
-    reply = Reply(turn.text, tuple(turn.blocks), done.usage, done.stop_reason, turn.turn)
-    if done.stop_reason == StopReason.INTERRUPTED:
-        return TurnFailed(
-            StopReason.INTERRUPTED, "the server stopped meanwhile", retryable=True, reply=reply
-        )
-    if done.stop_reason != StopReason.FAILED:
-        return reply
-    error = turn.error
-    if error is None:
-        return TurnFailed(StopReason.FAILED, "", retryable=False, reply=reply)
-    return TurnFailed(
-        error.code,
-        error.message,
-        retryable=error.retryable,
-        retry_after_seconds=error.retry_after_seconds,
-        reply=reply,
-    )

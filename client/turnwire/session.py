@@ -14,19 +14,19 @@ from turnwire.errors import (
     BadArgument,
     BadServer,
     CannotConnect,
-    Closed,
     ConnectionLost,
+    ConnectionRefused,
     ConversationClosed,
-    Refused,
     Rejected,
     TurnwireError,
+    WireClosed,
     rejected,
 )
 from turnwire.replica import Replica, Subscription
 from turnwire_protocol import (
     Ack,
     Cancel,
-    CloseCode,
+    Closed,
     Code,
     Decide,
     Done,
@@ -44,16 +44,13 @@ from turnwire_protocol import (
     Verdict,
     Welcome,
     encode,
+    fails_unacknowledged,
     may_reconnect,
 )
-from turnwire_protocol import Closed as SubscriptionClosed
 
 __all__ = ["Session", "State"]
 
 logger = logging.getLogger("turnwire")
-
-SUSPECT_CODES = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.TOO_LARGE})
-"""Closings that an unacknowledged command may have caused: it is not repeated after them."""
 
 Lasting = Send | Cancel | Decide | ToolOutput
 """Commands that are repeated over connections until they have a reply."""
@@ -107,7 +104,7 @@ class Session:
         self._ids = count(1)
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._failure: TurnwireError = Closed("the wire is not open yet: use `async with`")
+        self._failure: TurnwireError = WireClosed("the wire is not open yet: use `async with`")
         self._pending: dict[str, _Pending] = {}
         self._asked: dict[str, Replica] = {}
         self._replicas: WeakValueDictionary[str, Replica] = WeakValueDictionary()
@@ -127,11 +124,11 @@ class Session:
         self._keeper = asyncio.create_task(self._keep(connection), name="turnwire-reader")
 
     async def close(self) -> None:
-        """Leave; whoever still waits gets `Closed`."""
+        """Leave; whoever still waits gets `WireClosed`."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        self._end(Closed("the wire was left"))
+        self._end(WireClosed("the wire was left"))
 
     @property
     def max_blob_bytes(self) -> int | None:
@@ -152,7 +149,8 @@ class Session:
         Raises:
             Rejected: the server says no.
             BadArgument: it is larger than the server takes.
-            ConnectionLost, Refused, BadServer, Closed: it cannot be known whether it took effect.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: it cannot be known whether it
+                took effect.
         """
         if self.state in (State.NEW, State.CLOSED):
             raise self._failure
@@ -229,7 +227,7 @@ class Session:
                 loss = await self._read(connection)
                 if not self._heal or not may_reconnect(loss.close_code):
                     raise loss
-                if loss.close_code in SUSPECT_CODES:
+                if fails_unacknowledged(loss.close_code):
                     self._fail_pending(loss)
                 connection = await self._reconnect(loss)
                 self._begin(connection)
@@ -272,7 +270,7 @@ class Session:
             await asyncio.sleep(delay_seconds)
             try:
                 return await self._connect()
-            except Refused as refused:
+            except ConnectionRefused as refused:
                 if refused.status in (401, 403) or (
                     refused.status >= 1000 and not may_reconnect(refused.status)
                 ):
@@ -305,7 +303,7 @@ class Session:
             case Reset():
                 if replica := self._replicas.get(message.conversation):
                     replica.start_over(message)
-            case SubscriptionClosed():
+            case Closed():
                 self._take_closed(message)
             case GoingAway():
                 self._reconnect_after_seconds = message.reconnect_after_seconds
@@ -353,7 +351,7 @@ class Session:
             del self._pending[reject.id]
             _settle(pending.outcome, rejected(reject))
 
-    def _take_closed(self, closed: SubscriptionClosed) -> None:
+    def _take_closed(self, closed: Closed) -> None:
         replica = self._replicas.get(closed.conversation)
         if replica and replica.subscription is Subscription.LIVE:
             self._lose_subscription(

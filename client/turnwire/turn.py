@@ -52,7 +52,7 @@ class Turn:
 
         Raises:
             Rejected: the server does not know the turn (any more).
-            ConnectionLost, Refused, BadServer, Closed: the connection ended for good.
+            ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         return await self._cancel()
 
@@ -61,7 +61,8 @@ class Turn:
 
         Raises:
             TurnFailed: it ended as `failed` or `interrupted`; `.reply` holds what had come.
-            ConversationClosed, ConnectionLost, Refused, BadServer, Closed: its end will not come.
+            ConversationClosed, ConnectionLost, ConnectionRefused, BadServer, WireClosed: its end
+                will not come.
         """
         return self._reply().__await__()
 
@@ -78,7 +79,8 @@ class Turn:
         A failed turn ends with its `error` and `done` like any other.
 
         Raises:
-            ConversationClosed, ConnectionLost, Refused, BadServer, Closed: its end will not come.
+            ConversationClosed, ConnectionLost, ConnectionRefused, BadServer, WireClosed: its end
+                will not come.
             TurnFailed: the server lost the turn in a reset (`unknown_turn`).
         """
         return self._events()
@@ -93,7 +95,8 @@ class Turn:
 
         Raises:
             TurnFailed: after the last text, if the turn failed.
-            ConversationClosed, ConnectionLost, Refused, BadServer, Closed: its end will not come.
+            ConversationClosed, ConnectionLost, ConnectionRefused, BadServer, WireClosed: its end
+                will not come.
         """
         return self._texts()
 

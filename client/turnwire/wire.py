@@ -88,7 +88,7 @@ class Wire:
             BadArgument: the file cannot be read, it is larger than the server takes, or of no
                 known media type.
             Rejected: the server does not take it.
-            CannotConnect, Refused, BadServer: it cannot be asked.
+            CannotConnect, ConnectionRefused, BadServer: it cannot be asked.
         """
         return await self._blobs.upload(
             source, media_type=media_type, name=name, max_bytes=self._session.max_blob_bytes
@@ -99,7 +99,7 @@ class Wire:
 
         Raises:
             Rejected: there is no such blob (`not_found`).
-            CannotConnect, Refused, BadServer: it cannot be asked.
+            CannotConnect, ConnectionRefused, BadServer: it cannot be asked.
         """
         return await self._blobs.download(block)
 
@@ -138,7 +138,7 @@ def connect(
     Raises:
         BadAddress: at once, if `url` names no service.
         CannotConnect: on entering, if the first connection cannot be made in time.
-        Refused: on entering, if the server says no (a wrong token: 401 or 4501).
+        ConnectionRefused: on entering, if the server says no (a wrong token: 401 or 4501).
     """
     address = socket_address(url)
     session = Session(

@@ -97,18 +97,28 @@ class SendBody(_Strict):
     model_config = ConfigDict(json_schema_extra={"dependentRequired": {"client_tools": ["runner"]}})
 
     content: Content
-    key: Key | None = None
-    conversation: Name | None = None
+    key: Key | None = Field(default=None, description="the same key twice is one send")
+    conversation: Name | None = Field(default=None, description="absent: a new one")
     model: Name | None = None
     system: str | None = None
     max_tokens: Count | None = Field(default=None, ge=1)
     thinking: ThinkingOption | None = None
-    tools: list[Name] | None = None
-    client_tools: list[ClientTool] | None = None
-    runner: Name | None = None
-    if_busy: Literal["reject", "queue", "interrupt"] = "reject"
-    retract: Name | None = None
-    on_detach: Literal["continue", "cancel"] | None = None
+    tools: list[Name] | None = Field(
+        default=None, description="names of the server's tools to offer; absent: all"
+    )
+    client_tools: list[ClientTool] | None = Field(
+        default=None, description="tools that run in this client"
+    )
+    runner: Name | None = Field(default=None, description="this client's own random id")
+    if_busy: Literal["reject", "queue", "interrupt"] = Field(
+        default="reject", description="what to do while a turn runs or waits"
+    )
+    retract: Name | None = Field(
+        default=None, description="a turn: it and all after it become void first"
+    )
+    on_detach: Literal["continue", "cancel"] | None = Field(
+        default=None, description="what becomes of the turn when nobody follows any more"
+    )
 
     @field_validator("content")
     @classmethod

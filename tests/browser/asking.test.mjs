@@ -11,7 +11,7 @@ import {
   refusalOf,
   verdict,
 } from "../../client/turnwire_browser/static/page/asking.js";
-import { TurnwireError } from "../../client/turnwire_browser/static/turnwire.js";
+import { TurnwireError } from "../../client/turnwire_browser/static/turnwire/turnwire.js";
 
 const OURS = "r_1";
 const waiting = { state: "waiting", tool_name: "erase", input: { path: "a" }, partial_json: '{"path":"a"}' };

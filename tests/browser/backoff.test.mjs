@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Backoff } from "../../client/turnwire_browser/static/backoff.js";
+import { Backoff } from "../../client/turnwire_browser/static/turnwire/backoff.js";
 
 test("the bound doubles up to 15 seconds, and begins again after a reset", () => {
   const backoff = new Backoff(() => 1);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { connect } from "../../client/turnwire_browser/static/turnwire.js";
+import { connect } from "../../client/turnwire_browser/static/turnwire/turnwire.js";
 import { idle, scripted, settled } from "./scripted.mjs";
 
 const state = (wire) => wire.getSnapshot().state;

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Fold } from "../../client/turnwire_browser/static/fold.js";
+import { FoldedConversation } from "../../client/turnwire_browser/static/turnwire/fold.js";
 import { answer } from "./scripted.mjs";
 
 const token = (seq, turn, block, text) => ({ type: "token", conversation: "c_1", seq, turn, block, text });
 
 test("an untouched turn keeps its identity", () => {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   answer().forEach((event) => fold.apply(event));
   const [first] = fold.turns;
   answer({ turn: "t_2", first: 8 }).forEach((event) => fold.apply(event));
@@ -18,7 +18,7 @@ test("an untouched turn keeps its identity", () => {
 });
 
 test("an untouched block keeps its identity, and what was handed out never changes", () => {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   fold.apply(token(1, "t_1", 0, "a"));
   fold.apply(token(2, "t_1", 1, "b"));
   const turns = fold.turns;
@@ -30,7 +30,7 @@ test("an untouched block keeps its identity, and what was handed out never chang
 });
 
 test("an event that changes nothing keeps the array", () => {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   answer().forEach((event) => fold.apply(event));
   const { turns } = fold;
   fold.apply({ type: "sparkle", conversation: "c_1", seq: 8, turn: "t_1" });
@@ -39,13 +39,13 @@ test("an event that changes nothing keeps the array", () => {
 });
 
 test("the array is the same until something changes", () => {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   fold.apply(token(1, "t_1", 0, "a"));
   assert.equal(fold.turns, fold.turns);
 });
 
 test("a token touches neither the other turns nor the text of the other blocks", () => {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   for (let turn = 0; turn < 50; turn += 1) {
     answer({ turn: `t_${turn}`, first: turn * 7 + 1 }).forEach((event) => fold.apply(event));
   }

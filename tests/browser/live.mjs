@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 
-import { connect } from "../../client/turnwire_browser/static/turnwire.js";
+import { connect } from "../../client/turnwire_browser/static/turnwire/turnwire.js";
 
 const [service] = process.argv.slice(2);
 const { hostname, port } = new URL(service);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { connect } from "../../client/turnwire_browser/static/turnwire.js";
+import { connect } from "../../client/turnwire_browser/static/turnwire/turnwire.js";
 
 const [service] = process.argv.slice(2);
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { element, made } from "./dom.mjs";
 
-const { createStream, render } = await import("../../client/turnwire_browser/static/markdown.js");
+const { createStream, render } = await import("../../client/turnwire_browser/static/markdown/markdown.js");
 
 /** @param {string} text */
 function html(text) {

@@ -3,7 +3,7 @@
 import { element } from "./dom.mjs";
 import { readFileSync } from "node:fs";
 
-const { render } = await import("../../client/turnwire_browser/static/markdown.js");
+const { render } = await import("../../client/turnwire_browser/static/markdown/markdown.js");
 
 /** @type {string[]} */
 const texts = JSON.parse(readFileSync(0, "utf8"));

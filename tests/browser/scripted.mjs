@@ -1,6 +1,6 @@
 // A server written by hand for the tests of turnwire.js: sockets without a network, timers without a clock.
 
-import { connect } from "../../client/turnwire_browser/static/turnwire.js";
+import { connect } from "../../client/turnwire_browser/static/turnwire/turnwire.js";
 
 /** Timers that go off when the test says so. */
 export class Timers {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TurnLog } from "../../client/turnwire_browser/static/turnlog.js";
+import { TurnLog } from "../../client/turnwire_browser/static/turnwire/turnlog.js";
 import { answer, merged } from "./scripted.mjs";
 
 const start = () => ({ index: 0, offset: 0, span: 0 });
@@ -66,6 +66,19 @@ test("deltas of another block or type begin a new entry", () => {
   const log = new TurnLog();
   for (const event of events) log.append(event);
   assert.deepEqual(drain(log), events);
+});
+
+test("deltas with an event of another turn between stay two, after a replay too", () => {
+  const token = (seq, text, more) => ({ type: "token", conversation: "c", turn: "t", seq, block: 0, text, ...more });
+  const log = new TurnLog();
+  const position = start();
+  log.append(token(1, "a"));
+  log.append(token(3, "b"));
+  assert.deepEqual(drain(log, position), [token(1, "a"), token(3, "b")]);
+  log.clear();
+  log.append(token(1, "a"));
+  log.append(token(4, "bc", { span: 2 }));
+  assert.deepEqual(drain(log, position), [token(4, "c")]);
 });
 
 test("a long text is whole, however it is read", () => {

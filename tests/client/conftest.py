@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tests.client.scripted import ScriptedServer
+from tests.kit.scripted_server import ScriptedServer
 
 TEST_TIMEOUT_SECONDS = 10
 

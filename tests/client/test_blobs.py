@@ -13,9 +13,9 @@ from turnwire import (
     BadArgument,
     BadServer,
     CannotConnect,
+    ConnectionRefused,
     DocumentBlock,
     ImageBlock,
-    Refused,
     Rejected,
     TextBlock,
     connect,
@@ -118,7 +118,7 @@ async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 async def test_what_is_no_turnwire_is_not_believed_nor_followed() -> None:
     async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as server:
         wire = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "secret")
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ConnectionRefused) as refused:
             await wire.upload(PNG, media_type="image/png")
         image = ImageBlock(blob=f"b_{'0' * 32}", media_type="image/png", bytes=len(PNG))
         with pytest.raises(BadServer):

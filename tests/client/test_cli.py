@@ -9,7 +9,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 
-from tests.client.scripted import AT, Peer, ScriptedServer, answer, done
+from tests.kit.scripted_server import AT, Peer, ScriptedServer, answer, done
 
 PROGRAM = "from turnwire.cli import main; main()"
 

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from tests.client.scripted import ScriptedServer
-from turnwire import BadAddress, CannotConnect, Refused, State, connect
+from tests.kit.scripted_server import ScriptedServer
+from turnwire import BadAddress, CannotConnect, ConnectionRefused, State, connect
 from turnwire.connection import socket_address
 
 
@@ -45,7 +45,7 @@ async def test_nobody_there_cannot_be_connected_to() -> None:
 @pytest.mark.parametrize("status", [401, 403, 503])
 async def test_a_refusal_tells_the_status(server: ScriptedServer, status: int) -> None:
     server.refuse = status
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ConnectionRefused) as caught:
         async with connect(server.url):
             pass
     assert (caught.value.status, caught.value.reason) == (status, "no")
@@ -78,7 +78,7 @@ async def test_a_wrong_token_is_refused_by_close_code() -> None:
             await peer.ws.close(4501, "who are you?")
 
         rejecting = asyncio.create_task(reject())
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ConnectionRefused) as caught:
             async with connect(server.url, "wrong"):
                 pass
         await rejecting

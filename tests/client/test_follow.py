@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.client.scripted import CONVERSATION, EPOCH, Frame, Peer, ScriptedServer, answer
+from tests.kit.scripted_server import CONVERSATION, EPOCH, Frame, Peer, ScriptedServer, answer
 from turnwire import BadPosition, Event, Reset, Token, connect
 from turnwire_protocol import parse_event
 

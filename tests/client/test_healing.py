@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted import (
+from tests.kit.scripted_server import (
     AT_ONCE,
     CONVERSATION,
     EPOCH,
@@ -207,41 +207,6 @@ async def test_a_turn_that_a_reset_lost_fails(server: ScriptedServer) -> None:
         with pytest.raises(TurnFailed):
             await reading
     assert caught.value.code == "unknown_turn"
-
-
-@pytest.mark.parametrize("code", [1001, 1011, 1012, 4408, 4429])
-async def test_a_close_that_allows_it_is_healed(server: ScriptedServer, code: int) -> None:
-    async with connect(server.url, backoff=AT_ONCE) as wire:
-        sending = asyncio.create_task(wire.conversation().send("Hi"))
-        peer = await server.peer()
-        first = await peer.receive("send")
-        await peer.ws.close(code)
-        peer = await server.peer()
-        assert await peer.receive("send") == first
-        await peer.ack_send(first)
-        await sending
-        assert wire.state is State.OPEN
-
-
-@pytest.mark.parametrize("code", [1002, 1007, 1009])
-async def test_a_close_that_a_command_may_have_caused_fails_it_and_heals(
-    server: ScriptedServer, code: int
-) -> None:
-    async with connect(server.url, backoff=AT_ONCE) as wire:
-        chat = wire.conversation()
-        sending = asyncio.create_task(chat.send("Hi"))
-        peer = await server.peer()
-        await peer.receive("send")
-        await peer.ws.close(code)
-        with pytest.raises(ConnectionLost) as caught:
-            await sending
-        peer = await server.peer()
-        sending = asyncio.create_task(chat.send("Again"))
-        command = await peer.receive("send")
-        assert command["content"] == "Again"
-        await peer.ack_send(command)
-        await sending
-    assert caught.value.close_code == code
 
 
 async def test_without_heal_the_first_loss_ends_everything(server: ScriptedServer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.client.relay import Relay
-from tests.client.scripted import AT_ONCE, collect
+from tests.kit.scripted_server import AT_ONCE, collect
 from tests.kit.service import serving, turnwire_over
 from turnwire import Event, Rejected, Token, TurnFailed, connect
 from turnwire_protocol import span_of

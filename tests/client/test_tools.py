@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.client.relay import Relay
-from tests.client.scripted import AT, AT_ONCE, CONVERSATION, Peer, ScriptedServer, answer
+from tests.kit.scripted_server import AT, AT_ONCE, CONVERSATION, Peer, ScriptedServer, answer
 from tests.kit.service import serving, turnwire_over
 from turnwire import (
     BadArgument,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.client.scripted import (
+from tests.kit.scripted_server import (
     AT,
     AT_ONCE,
     CONVERSATION,
@@ -17,12 +17,12 @@ from tests.client.scripted import (
 from turnwire import (
     BadArgument,
     BadServer,
-    Closed,
     ConnectionLost,
     Done,
     Rejected,
     Token,
     TurnFailed,
+    WireClosed,
     connect,
 )
 from turnwire_protocol import Event, TotalUsage, parse_event
@@ -283,11 +283,11 @@ async def test_leaving_the_wire_ends_what_waits(server: ScriptedServer) -> None:
         waiting = asyncio.ensure_future(asyncio.gather(turn, return_exceptions=True))
         unacked = asyncio.create_task(chat.send("More"))
         await peer.receive("send")
-    assert [type(ended) for ended in await waiting] == [Closed]
+    assert [type(ended) for ended in await waiting] == [WireClosed]
     for late in (unacked, chat.send("Again")):
-        with pytest.raises(Closed):
+        with pytest.raises(WireClosed):
             await late
-    with pytest.raises(Closed):
+    with pytest.raises(WireClosed):
         await collect(events, [])
     await peer.gone()
     assert peer.ws.close_code == 1000
@@ -326,7 +326,7 @@ async def test_a_bad_argument_is_found_before_it_is_sent(server: ScriptedServer)
 
 
 async def test_outside_its_block_the_wire_is_closed(server: ScriptedServer) -> None:
-    with pytest.raises(Closed):
+    with pytest.raises(WireClosed):
         await connect(server.url).conversation().send("Hi")
 
 

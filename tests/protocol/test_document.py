@@ -2,19 +2,16 @@
 
 import json
 import re
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
 
+from tests.protocol.transcripts import DOCUMENT, TRANSCRIPTS, Transcript
 from turnwire_protocol import UnknownEvent, parse_command, parse_event, parse_reply, span_of
 from turnwire_protocol.commands import COMMAND_TYPES
 from turnwire_protocol.replies import REPLY_TYPES
 
-DOCUMENT = (Path(__file__).parents[2] / "protocol" / "PROTOCOL.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```json\n(.*?)\n```$", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
-TRANSCRIPTS = re.findall(
-    r"^### ([^\n]+)\n\n```transcript\n(.*?)\n```$", DOCUMENT, flags=re.MULTILINE | re.DOTALL
-)
 
 
 def check(text: str) -> str:
@@ -37,19 +34,18 @@ def test_an_example_is_the_message_of_its_heading(text: str) -> None:
     assert re.findall(r"^### (\w+)$", above, flags=re.MULTILINE)[-1] == kind
 
 
-@pytest.mark.parametrize("lines", [pytest.param(text, id=name) for name, text in TRANSCRIPTS])
-def test_a_transcript_is_numbered_and_each_line_a_message(lines: str) -> None:
-    seq = 0
-    said = [line for line in lines.splitlines() if not line.startswith("# ")]
-    for number, line in enumerate(said, start=1):
-        match = re.fullmatch(rf"{number} ([→←]) (\{{.*\}})", line)
-        assert match, line
-        kind = check(match[2])
-        assert (match[1] == "→") == (kind in COMMAND_TYPES)
-        if kind not in COMMAND_TYPES | REPLY_TYPES:
-            event = parse_event(json.loads(match[2]))
-            assert event.seq - span_of(event) >= seq, line
-            seq = event.seq
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)
+def test_a_transcript_is_numbered_and_each_line_a_message(transcript: Transcript) -> None:
+    for number, line in enumerate(transcript.lines, start=1):
+        assert line.number == number
+        check(json.dumps(line.message))
+        assert line.is_from_client == (line.type in COMMAND_TYPES)
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)
+def test_the_events_of_a_transcript_follow_one_another(transcript: Transcript) -> None:
+    for before, after in pairwise(transcript.events):
+        assert after.seq - span_of(after) == before.seq
 
 
 def test_the_transcripts_are_found() -> None:

@@ -1,18 +1,23 @@
-// The conformance vectors that a browser client implements: fold, cursor and closing (protocol/vectors).
+// The conformance vectors that a browser client implements: fold, merge, cursor and closing (protocol/vectors).
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
-import { Cursor, Verdict } from "../../client/turnwire_browser/static/cursor.js";
-import { blameOf, mayReconnect } from "../../client/turnwire_browser/static/errors.js";
-import { Fold } from "../../client/turnwire_browser/static/fold.js";
+import { Cursor, Verdict } from "../../client/turnwire_browser/static/turnwire/cursor.js";
+import { blameOf, mayReconnect } from "../../client/turnwire_browser/static/turnwire/errors.js";
+import { FoldedConversation } from "../../client/turnwire_browser/static/turnwire/fold.js";
+import { TurnLog } from "../../client/turnwire_browser/static/turnwire/turnlog.js";
 
 const folder = new URL("../../protocol/vectors/", import.meta.url);
 
 const runners = {
   fold({ events, expected }) {
     assert.deepEqual(folded(events), expected);
+  },
+  merge({ events, merged }) {
+    assert.deepEqual(read(events), merged);
+    assert.deepEqual(folded(read(events)), folded(events));
   },
   cursor({ start, events, verdicts, end, expected }) {
     const cursor = new Cursor();
@@ -36,8 +41,19 @@ const runners = {
   },
 };
 
+/** What a reader of the turns' logs gets who comes when all is there; in the order of the conversation's log. */
+function read(events) {
+  const logs = new Map();
+  for (const event of events) {
+    const log = logs.get(event.turn) ?? new TurnLog();
+    log.append(event);
+    logs.set(event.turn, log);
+  }
+  return [...logs.values()].flatMap((log) => log.events).sort((one, other) => one.seq - other.seq);
+}
+
 function folded(events) {
-  const fold = new Fold();
+  const fold = new FoldedConversation();
   for (const event of events) fold.apply(event);
   return { seq: fold.seq, turns: fold.turns };
 }

@@ -4,12 +4,12 @@ import { questionOf, verdict } from "./asking.js";
 import { setText } from "./element.js";
 import { ending, explain, retryCause } from "./words.js";
 
-/** @typedef {import("../fold.js").Turn} Turn */
-/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
 
 export class Announcer {
   #turn = "";
-  /** @type {Turn["state"] | "retrying"} */
+  /** @type {FoldedTurn["state"] | "retrying"} */
   #state = "done";
   /** Ends that are no news: where a turn was taken back, the one before it is the newest again. */
   #told = new Set();
@@ -35,7 +35,7 @@ export class Announcer {
   /**
    * Announce what has become of the turn that runs, or ran last, since the last call.
    *
-   * @param {Turn | undefined} turn
+   * @param {FoldedTurn | undefined} turn
    * @param {boolean} live whether what is new happens now; the past is not announced
    * @param {Block} [asking] the call in it that waits for the user
    */
@@ -46,7 +46,7 @@ export class Announcer {
   }
 
   /**
-   * @param {Turn} turn
+   * @param {FoldedTurn} turn
    * @param {Block | undefined} asking
    */
   #updateAsked(turn, asking) {
@@ -59,7 +59,7 @@ export class Announcer {
   }
 
   /**
-   * @param {Turn} turn
+   * @param {FoldedTurn} turn
    * @param {boolean} live
    */
   #updateState(turn, live) {
@@ -84,7 +84,7 @@ function demand(asking) {
   return `Claude asks: ${questionOf(asking)?.question ?? asking.tool_name}`;
 }
 
-/** @param {Turn} turn */
+/** @param {FoldedTurn} turn */
 function outcome({ error, done }) {
   if (error) {
     const { title, remedy } = explain(error.code, error.message);

@@ -8,7 +8,7 @@ import { isEnter, takesEscape } from "./keys.js";
 import { recall, remember } from "./storage.js";
 import { timeLeft } from "./words.js";
 
-/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
 
 /**
  * @typedef {(

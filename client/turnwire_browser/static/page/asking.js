@@ -1,10 +1,10 @@
 /** What a tool call asks of the people who follow it, and how their answer is taken; knows no view. */
 
-import { TurnwireError } from "../turnwire.js";
+import { TurnwireError } from "../turnwire/turnwire.js";
 import { ASK_USER, isHandled } from "./tools.js";
 
-/** @typedef {import("../fold.js").Block} Block */
-/** @typedef {import("../fold.js").Turn} Turn */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 
 /**
  * What a call waits for: a `decision` of anybody, an `answer` in this tab, or one `elsewhere`;
@@ -24,7 +24,7 @@ export function asks({ state, decision, runs_on, runner: whose, tool_name = "" }
 /**
  * The first call of a turn that waits for the user here.
  *
- * @param {Turn | undefined} turn
+ * @param {FoldedTurn | undefined} turn
  * @param {string} runner this tab's
  */
 export function firstAsked(turn, runner) {

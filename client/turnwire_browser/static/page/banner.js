@@ -4,7 +4,7 @@ import { element } from "./element.js";
 import { Countdown } from "./frame.js";
 import { explain } from "./words.js";
 
-/** @typedef {import("../turnwire.js").WireSnapshot} WireSnapshot */
+/** @typedef {import("../turnwire/turnwire.js").WireSnapshot} WireSnapshot */
 
 export class Banner {
   /** @type {WireSnapshot | undefined} */

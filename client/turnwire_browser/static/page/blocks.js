@@ -1,11 +1,11 @@
 /** Views of an answer's text and thinking; they grow with the block and know no turn. */
 
-import { createStream } from "../markdown.js";
+import { createStream } from "../markdown/markdown.js";
 import { decorate } from "./copy.js";
 import { element, setText } from "./element.js";
 import { duration } from "./words.js";
 
-/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
 
 /** Markdown that grows: only what is new is handed on, however often the block is looked at. */
 class GrowingMarkdown {

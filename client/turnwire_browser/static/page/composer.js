@@ -6,7 +6,7 @@ import { isComposing, isEnter } from "./keys.js";
 import { recall, remember } from "./storage.js";
 import { ACCEPT, Tray } from "./tray.js";
 
-/** @typedef {import("../messages.js").Content} Content */
+/** @typedef {import("../turnwire/messages.js").Content} Content */
 
 /** @typedef {"idle" | "answering" | "stopping"} Activity */
 

@@ -1,7 +1,7 @@
 /** What a message or a result consists of: text, and images and documents by reference; pure. */
 
-/** @typedef {import("../messages.js").Content} Content */
-/** @typedef {import("../messages.js").AttachmentBlock} Attachment */
+/** @typedef {import("../turnwire/messages.js").Content} Content */
+/** @typedef {import("../turnwire/messages.js").AttachmentBlock} Attachment */
 
 /**
  * The text of it.

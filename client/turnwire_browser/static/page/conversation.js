@@ -1,6 +1,6 @@
 /** The conversation on the screen: what it shows of its log, what it sends, what it stops. */
 
-import { TurnwireError } from "../turnwire.js";
+import { TurnwireError } from "../turnwire/turnwire.js";
 import { firstAsked } from "./asking.js";
 import { headline, plain } from "./content.js";
 import { oncePerFrame } from "./frame.js";
@@ -12,10 +12,10 @@ import { firstWords } from "./words.js";
 
 /** @typedef {import("./composer.js").IfBusy} IfBusy */
 
-/** @typedef {import("../turnwire.js").Wire} Wire */
-/** @typedef {import("../turnwire.js").Conversation} Chat */
-/** @typedef {import("../fold.js").Turn} Turn */
-/** @typedef {import("../messages.js").Content} Content */
+/** @typedef {import("../turnwire/turnwire.js").Wire} Wire */
+/** @typedef {import("../turnwire/turnwire.js").Conversation} Chat */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("../turnwire/messages.js").Content} Content */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
 /**
@@ -141,7 +141,7 @@ export class OpenConversation {
 
   /**
    * @param {Content} content
-   * @param {import("../messages.js").SendOptions} options
+   * @param {import("../turnwire/turnwire.js").SendOptions} options
    */
   async #send(content, options) {
     const offered = this.#offered;
@@ -180,10 +180,10 @@ export class OpenConversation {
     this.draw();
   }
 
-  /** @returns {Turn | undefined} */
+  /** @returns {FoldedTurn | undefined} */
   #unfinished() {
     const { turns } = this.#chat.getSnapshot();
-    const isOf = (/** @type {Turn["state"]} */ wanted) =>
+    const isOf = (/** @type {FoldedTurn["state"]} */ wanted) =>
       turns.find(({ state }) => state === wanted);
     return isOf("running") ?? isOf("queued");
   }
@@ -227,7 +227,7 @@ export class OpenConversation {
 /**
  * The turns without those that a message on its way is to replace: it looks done at once.
  *
- * @param {readonly Turn[]} turns
+ * @param {readonly FoldedTurn[]} turns
  * @param {readonly Letter[]} letters
  */
 function withoutReplaced(turns, letters) {
@@ -239,8 +239,8 @@ function withoutReplaced(turns, letters) {
 /**
  * A turn of a conversation that is followed no more: nothing in it moves.
  *
- * @param {Turn} turn
- * @returns {Turn}
+ * @param {FoldedTurn} turn
+ * @returns {FoldedTurn}
  */
 function cutOff(turn) {
   return turn.state === "done" ? turn : { ...turn, state: "done", retry: undefined };
@@ -249,7 +249,7 @@ function cutOff(turn) {
 /**
  * The turn to tell of: the one that runs, else the last one that did.
  *
- * @param {readonly Turn[]} turns
+ * @param {readonly FoldedTurn[]} turns
  */
 function current(turns) {
   return (

@@ -4,12 +4,12 @@ import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
 import { cost, counted, duration, ending, explain } from "./words.js";
 
-/** @typedef {import("../fold.js").Turn} Turn */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 
 /**
  * The parts for a turn as it is now.
  *
- * @param {Turn} turn
+ * @param {FoldedTurn} turn
  * @param {() => void} regenerate
  * @returns {HTMLElement[]}
  */
@@ -39,8 +39,8 @@ export function footOf(turn, regenerate) {
 }
 
 /**
- * @param {Turn} turn
- * @param {NonNullable<Turn["error"]>} error
+ * @param {FoldedTurn} turn
+ * @param {NonNullable<FoldedTurn["error"]>} error
  */
 function failure(turn, error) {
   const { title, remedy } = explain(error.code, error.message);
@@ -53,7 +53,7 @@ function failure(turn, error) {
   return callout;
 }
 
-/** @param {Turn} turn */
+/** @param {FoldedTurn} turn */
 function usageLine({ usage, done }) {
   const line = element("p", { class: "usage" });
   /** @param {string} text @param {string} [meaning] */

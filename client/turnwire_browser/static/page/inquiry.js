@@ -6,7 +6,7 @@ import { inputView } from "./input.js";
 import { isEnter, takesEscape } from "./keys.js";
 import { recall, remember } from "./storage.js";
 
-/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
 
 /**
  * @typedef {(toolId: string, content: string, isError: boolean) => Promise<void>} Answer

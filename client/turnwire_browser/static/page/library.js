@@ -1,6 +1,6 @@
 /** The user's conversations as the service keeps them: list, rename, delete, export; knows no view. */
 
-import { TurnwireError } from "../turnwire.js";
+import { TurnwireError } from "../turnwire/turnwire.js";
 
 /**
  * @typedef {object} Head A conversation without what was said in it.

@@ -1,10 +1,10 @@
 /** Messages that the log does not show yet, kept over a reload; knows no connection and no page. */
 
-import { randomId } from "../random.js";
+import { randomId } from "../turnwire/random.js";
 import { recall, remember } from "./storage.js";
 
-/** @typedef {import("../messages.js").Content} Content */
-/** @typedef {Pick<import("../messages.js").SendOptions, "if_busy" | "retract">} SendOptions */
+/** @typedef {import("../turnwire/messages.js").Content} Content */
+/** @typedef {Pick<import("../turnwire/turnwire.js").SendOptions, "if_busy" | "retract">} SendOptions */
 
 /**
  * @typedef {object} Letter A message on its way; a change makes a new one.

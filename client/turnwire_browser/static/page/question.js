@@ -5,19 +5,19 @@ import { attachmentsOf, contentOf, plain } from "./content.js";
 import { Editor } from "./editor.js";
 import { element, icon, setText } from "./element.js";
 
-/** @typedef {import("../fold.js").Turn} Turn */
-/** @typedef {import("../messages.js").Content} Content */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("../turnwire/messages.js").Content} Content */
 
 /**
  * @typedef {object} TurnActions What a reader can do with a turn.
- * @property {(turn: Turn) => void} regenerate ask it again
- * @property {(turn: Turn, content: Content) => void} edit ask this in its place
- * @property {(turn: Turn) => void} remove take it back, while it waits
+ * @property {(turn: FoldedTurn) => void} regenerate ask it again
+ * @property {(turn: FoldedTurn, content: Content) => void} edit ask this in its place
+ * @property {(turn: FoldedTurn) => void} remove take it back, while it waits
  */
 
 export class QuestionView {
   #actions;
-  /** @type {Turn | undefined} */
+  /** @type {FoldedTurn | undefined} */
   #turn;
   /** @type {Editor | undefined} */
   #editor;
@@ -58,7 +58,7 @@ export class QuestionView {
     );
   }
 
-  /** @param {Turn} turn */
+  /** @param {FoldedTurn} turn */
   update(turn) {
     const last = this.#turn;
     this.#turn = turn;

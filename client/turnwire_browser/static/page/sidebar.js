@@ -1,6 +1,6 @@
 /** The side bar: the user's conversations, newest first, more of them as one scrolls. */
 
-import { TurnwireError } from "../turnwire.js";
+import { TurnwireError } from "../turnwire/turnwire.js";
 import { element } from "./element.js";
 import { EntryView } from "./entry.js";
 

@@ -9,7 +9,7 @@ import { ProgressView } from "./progress.js";
 import { ResultView } from "./result.js";
 import { duration } from "./words.js";
 
-/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
 
 /**
  * @typedef {object} CallActions What a reader can do with a call.

@@ -1,6 +1,6 @@
 /** The tools this page offers to Claude: a question to the user, and what only a browser knows. */
 
-/** @typedef {import("../turnwire.js").Wire} Wire */
+/** @typedef {import("../turnwire/turnwire.js").Wire} Wire */
 
 /** It has no handler: the page shows a form, and what the user answers is the result. */
 export const ASK_USER = "ask_user";
@@ -15,7 +15,7 @@ export function isHandled(name) {
   return name === BROWSER_INFO;
 }
 
-/** @type {import("../messages.js").ClientTool} */
+/** @type {import("../turnwire/messages.js").ClientTool} */
 export const QUESTION = {
   name: ASK_USER,
   description:

@@ -6,8 +6,8 @@ import { element, setText } from "./element.js";
 import { TurnView } from "./turn.js";
 import { explain } from "./words.js";
 
-/** @typedef {import("../fold.js").Turn} Turn */
-/** @typedef {import("../messages.js").Content} Content */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("../turnwire/messages.js").Content} Content */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
 /**
@@ -20,9 +20,9 @@ import { explain } from "./words.js";
 /** @typedef {LetterActions & import("./turn.js").TurnActions} Actions */
 
 export class Transcript {
-  /** @type {readonly Turn[]} */
+  /** @type {readonly FoldedTurn[]} */
   #turns = [];
-  /** @type {readonly Turn[]} The same in the order in which they are shown. */
+  /** @type {readonly FoldedTurn[]} The same in the order in which they are shown. */
   #arranged = [];
   /** @type {readonly Letter[]} */
   #letters = [];
@@ -45,7 +45,7 @@ export class Transcript {
   }
 
   /**
-   * @param {readonly Turn[]} turns
+   * @param {readonly FoldedTurn[]} turns
    * @param {readonly Letter[]} letters
    * @param {boolean} live whether what is new happens now
    */
@@ -101,7 +101,7 @@ export class Transcript {
   }
 
   /**
-   * @param {readonly Turn[]} turns
+   * @param {readonly FoldedTurn[]} turns
    * @param {boolean} live
    */
   #updateTurns(turns, live) {
@@ -173,13 +173,13 @@ export class Transcript {
  * that interrupted has begun before others that were sent earlier; of turns that are old when they
  * are first seen, only the order of their messages is known.
  *
- * @param {readonly Turn[]} turns
- * @param {readonly Turn[]} before how they were arranged until now
+ * @param {readonly FoldedTurn[]} turns
+ * @param {readonly FoldedTurn[]} before how they were arranged until now
  */
 function arranged(turns, before) {
   const begun = new Map(turns.filter(({ state }) => state !== "queued").map((turn) => [turn.turn, turn]));
   const known = before.filter(({ turn, state }) => state !== "queued" && begun.has(turn));
   const order = new Set([...known.map(({ turn }) => turn), ...begun.keys()]);
   const waiting = turns.filter(({ state }) => state === "queued");
-  return [...[...order].map((id) => /** @type {Turn} */ (begun.get(id))), ...waiting];
+  return [...[...order].map((id) => /** @type {FoldedTurn} */ (begun.get(id))), ...waiting];
 }

@@ -8,13 +8,13 @@ import { QuestionView } from "./question.js";
 import { ToolView } from "./tool.js";
 import { retryCause } from "./words.js";
 
-/** @typedef {import("../fold.js").Turn} Turn */
-/** @typedef {import("../fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("../turnwire/fold.js").Block} Block */
 /** @typedef {{ block: Block, view: TextView | ThinkingView | ToolView }} Shown */
 /** @typedef {import("./question.js").TurnActions & import("./tool.js").CallActions} TurnActions */
 
 export class TurnView {
-  /** @type {Turn | undefined} */
+  /** @type {FoldedTurn | undefined} */
   #turn;
   /** @type {Shown[]} */
   #shown = [];
@@ -39,7 +39,7 @@ export class TurnView {
   }
 
   /**
-   * @param {Turn} turn
+   * @param {FoldedTurn} turn
    * @param {boolean} live whether what is new in it happens now
    */
   update(turn, live) {
@@ -67,7 +67,7 @@ export class TurnView {
   }
 
   /**
-   * @param {Turn} turn
+   * @param {FoldedTurn} turn
    * @param {boolean} live
    */
   #updateBlocks(turn, live) {
@@ -97,7 +97,7 @@ export class TurnView {
     }
   }
 
-  /** @param {Turn["retry"]} retry */
+  /** @param {FoldedTurn["retry"]} retry */
   #updateRetry(retry) {
     this.countdown.stop();
     this.retry.hidden = !retry;
@@ -133,7 +133,7 @@ function isSame(one, other) {
 /**
  * Whether a turn is under way with nothing on the screen that moves.
  *
- * @param {Turn} turn
+ * @param {FoldedTurn} turn
  */
 function isQuiet(turn) {
   if (turn.state === "done" || turn.retry) return false;

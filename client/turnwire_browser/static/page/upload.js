@@ -1,6 +1,6 @@
 /** A file on its way to the service, as an entry of the tray: it uploads, is ready, or has failed. */
 
-import { TurnwireError } from "../turnwire.js";
+import { TurnwireError } from "../turnwire/turnwire.js";
 import { nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
 import { fileSize } from "./words.js";
@@ -9,7 +9,7 @@ import { fileSize } from "./words.js";
 
 /**
  * @typedef {object} Depot Where files go.
- * @property {import("../turnwire.js").Wire["upload"]} upload
+ * @property {import("../turnwire/turnwire.js").Wire["upload"]} upload
  * @property {() => number | undefined} maxBytes of one file, as far as the service has said
  * @property {import("./files.js").Files} files
  */

@@ -16,7 +16,7 @@ import { TurnwireError, errorOf } from "./errors.js";
 /** @typedef {{text: string, isSend: boolean, sent: boolean, isRepeated: boolean} & Expecting} Waiting */
 
 /** Sends in the order given; after a reconnect, what has no reply yet once more, in that order. */
-export class Commands {
+export class PendingCommands {
   /** @type {Map<string, Waiting>} */
   #waiting = new Map();
   #nextId = 1;

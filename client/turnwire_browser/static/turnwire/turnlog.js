@@ -1,6 +1,8 @@
 // The events of one turn, merged, and cursors over them; knows neither connection nor fold.
 
-/** @import { DeltaEvent, Event } from "./messages.js" */
+/** @import { Event, ThinkingEvent, TokenEvent, ToolInputEvent } from "./messages.js" */
+
+/** @typedef {ThinkingEvent | TokenEvent | ToolInputEvent} DeltaEvent neighbours of one block merge */
 
 /** @typedef {{index: number, offset: number, span: number}} Position of one reader: entry, and how much of its text and span it has had */
 
@@ -84,10 +86,12 @@ class Entry {
     else this.span = 1;
   }
 
-  /** @param {Event} event */
+  /** Whether the event merges with this (PROTOCOL.md "Merging", but for the bound, which is of frames). @param {Event} event */
   continuedBy(event) {
     const last = this.event;
-    return isDelta(last) && last.type === event.type && last.block === event.block;
+    if (!isDelta(last) || !isDelta(event) || last.type !== event.type || last.block !== event.block) return false;
+    // Events of other turns may stand between: then the two are no neighbours in the conversation's log.
+    return event.seq - (event.span ?? 1) === last.seq;
   }
 
   /** @param {DeltaEvent} event */

@@ -4,8 +4,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from tests.client.scripted import AT, CONVERSATION, answer
-from turnwire.display import Display
+from tests.kit.scripted_server import AT, CONVERSATION, answer
+from turnwire.terminal.display import Display
 from turnwire_protocol import parse_event
 
 

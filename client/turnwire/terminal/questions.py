@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from turnwire.conversation import Conversation
-from turnwire.display import printable
 from turnwire.errors import BadArgument, Rejected
-from turnwire.keyboard import read_line
+from turnwire.terminal.display import printable
+from turnwire.terminal.keyboard import read_line
 from turnwire_protocol import (
     Code,
     Event,

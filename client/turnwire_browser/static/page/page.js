@@ -1,22 +1,22 @@
 /** The chat page: one connection, one conversation on the screen, the one its address names. */
 
-import { addressed, setAddress, takeToken } from "./page/address.js";
-import { Announcer } from "./page/announcer.js";
-import { Banner } from "./page/banner.js";
-import { Bottom } from "./page/bottom.js";
-import { Composer } from "./page/composer.js";
-import { OpenConversation } from "./page/conversation.js";
-import { Drawer } from "./page/drawer.js";
-import { takeDrops } from "./page/drop.js";
-import { byId, icon, setText } from "./page/element.js";
-import { Files } from "./page/files.js";
-import { oncePerFrame } from "./page/frame.js";
-import { Library } from "./page/library.js";
-import { Sidebar } from "./page/sidebar.js";
-import { recall, remember } from "./page/storage.js";
-import { offerTools } from "./page/tools.js";
-import { firstWords } from "./page/words.js";
-import { connect } from "./turnwire.js";
+import { addressed, setAddress, takeToken } from "./address.js";
+import { Announcer } from "./announcer.js";
+import { Banner } from "./banner.js";
+import { Bottom } from "./bottom.js";
+import { Composer } from "./composer.js";
+import { OpenConversation } from "./conversation.js";
+import { Drawer } from "./drawer.js";
+import { takeDrops } from "./drop.js";
+import { byId, icon, setText } from "./element.js";
+import { Files } from "./files.js";
+import { oncePerFrame } from "./frame.js";
+import { Library } from "./library.js";
+import { Sidebar } from "./sidebar.js";
+import { recall, remember } from "./storage.js";
+import { offerTools } from "./tools.js";
+import { firstWords } from "./words.js";
+import { connect } from "../turnwire/turnwire.js";
 
 const newChat = byId("new-chat", HTMLAnchorElement);
 const title = byId("title", HTMLElement);

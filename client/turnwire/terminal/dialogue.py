@@ -1,119 +1,47 @@
-"""`turnwire chat`: talk to a server from a terminal; knows the client only, not the server."""
+"""A conversation on the terminal: prompt, answer, stop; knows the client only, not the server."""
 
 import asyncio
 import contextlib
 import shlex
-import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from os.path import expanduser
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import click
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.text import Text
 
 from turnwire.conversation import Conversation
-from turnwire.display import Display, printable
-from turnwire.errors import CannotConnect, Refused, Rejected, TurnFailed, TurnwireError
-from turnwire.keyboard import read_line
-from turnwire.questions import Questions
+from turnwire.errors import (
+    CannotConnect,
+    ConnectionRefused,
+    Rejected,
+    TurnFailed,
+    TurnwireError,
+)
 from turnwire.session import State
+from turnwire.terminal.display import Display, printable
+from turnwire.terminal.keyboard import read_line
+from turnwire.terminal.questions import Questions
 from turnwire.turn import Turn
-from turnwire.wire import Wire, connect
+from turnwire.wire import Wire
 from turnwire_protocol import (
     ClientTool,
     Code,
     ContentBlock,
     TextBlock,
     ToolApproval,
-    first_problem,
     text_of,
 )
 
-__all__ = ["chat"]
+__all__ = ["Dialogue", "explain"]
 
 Result = TypeVar("Result")
 
 
-@click.command()
-@click.option(
-    "--url",
-    default="http://127.0.0.1:8000",
-    show_default=True,
-    envvar="TURNWIRE_URL",
-    help="Where the service is.",
-)
-@click.option(
-    "--token", envvar="TURNWIRE_TOKEN", help="What the service wants, if it does. [TURNWIRE_TOKEN]"
-)
-@click.option("--conversation", metavar="ID", help="Go on with this conversation (c_…).")
-@click.option(
-    "--client-tools",
-    type=click.File("rb"),
-    help="Tools that you answer yourself: a JSON list of {name, description, input_schema}.",
-)
-@click.option(
-    "--attach",
-    "files",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="An image or a PDF that goes with the first message.",
-)
-@click.argument("message", nargs=-1)
-def chat(
-    url: str,
-    token: str | None,
-    conversation: str | None,
-    client_tools: BinaryIO | None,
-    files: tuple[Path, ...],
-    message: tuple[str, ...],
-) -> None:
-    """Chat in the terminal.
-
-    With MESSAGE, or with text on standard input, answers once and exits; otherwise prompts.
-    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave, and "/attach FILE" has an image
-    or a PDF go with the next message. Tool calls that need somebody's approval are asked about
-    here, unless input or output is no terminal.
-    """
-    offers = [] if client_tools is None else _offers(client_tools.read())
-    text = " ".join(message)
-    if not text and not sys.stdin.isatty():
-        text = sys.stdin.read()
-        if not text.strip():
-            raise click.UsageError("nothing to send: no MESSAGE, and standard input is empty")
-    try:
-        succeeded = asyncio.run(_chat(url, token, conversation, text, offers, files))
-    except TurnwireError as error:
-        raise click.ClickException(_explain(error)) from error
-    sys.exit(0 if succeeded else 1)
-
-
-def _offers(text: bytes) -> list[ClientTool]:
-    try:
-        return TypeAdapter(list[ClientTool]).validate_json(text)
-    except ValidationError as error:
-        raise click.BadParameter(first_problem(error), param_hint="--client-tools") from error
-
-
-async def _chat(
-    url: str,
-    token: str | None,
-    conversation: str | None,
-    text: str,
-    offers: list[ClientTool],
-    files: tuple[Path, ...],
-) -> bool:
-    async with connect(url, token) as wire:
-        attachments = [await wire.upload(file) for file in files]
-        terminal = _Terminal(wire, wire.conversation(conversation), offers, attachments)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, terminal.interrupt)
-        return await terminal.answer(text) if text else await terminal.converse()
-
-
-class _Terminal:
+class Dialogue:
     """One conversation on the terminal."""
 
     def __init__(
@@ -196,7 +124,7 @@ class _Terminal:
             partial = error.reply.text if isinstance(error, TurnFailed) and error.reply else ""
             if partial and not self._console.is_terminal:
                 click.echo(partial)
-            click.echo(f"Error: {_explain(error)}", err=True)
+            click.echo(f"Error: {explain(error)}", err=True)
             if error.code == Code.UNKNOWN_CONVERSATION and self._console.is_terminal:
                 click.echo("The next message begins a new one.", err=True)
                 self._conversation = self._wire.conversation()
@@ -210,7 +138,7 @@ class _Terminal:
         except ValueError as error:
             click.echo(f"Error: {error}", err=True)
         except TurnwireError as error:
-            click.echo(f"Error: {_explain(error)}", err=True)
+            click.echo(f"Error: {explain(error)}", err=True)
         names = printable(text_of(self._attachments)).replace("\n\n", " ") or "nothing"
         self._console.print(Text(f"With the next message: {names}", "dim"))
 
@@ -241,17 +169,18 @@ class _Terminal:
         return "stopping" if self._stopping else ""
 
 
-def _files(line: str) -> list[Path]:
-    # As a shell would have it: terminals quote what is dropped on them.
-    return [Path(expanduser(path)) for path in shlex.split(line)[1:]]
-
-
-def _explain(error: TurnwireError) -> str:
+def explain(error: TurnwireError) -> str:
+    """What went wrong, for the user, with what to do about it where that is known."""
     text = printable(str(error))
     match error:
-        case Refused(status=401 | 403 | 4501):
+        case ConnectionRefused(status=401 | 403 | 4501):
             return f"{text}\nGive the service's token with --token or TURNWIRE_TOKEN."
-        case CannotConnect() if not isinstance(error, Refused):
+        case CannotConnect() if not isinstance(error, ConnectionRefused):
             return f"{text}\nIs it running? Start it with: turnwire serve"
         case _:
             return text
+
+
+def _files(line: str) -> list[Path]:
+    # As a shell would have it: terminals quote what is dropped on them.
+    return [Path(expanduser(path)) for path in shlex.split(line)[1:]]

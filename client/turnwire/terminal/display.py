@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from turnwire.paragraphs import Paragraphs
+from turnwire.terminal.paragraphs import Paragraphs
 from turnwire_protocol import (
     BlockStop,
     Done,

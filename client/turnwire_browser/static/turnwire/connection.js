@@ -9,7 +9,7 @@ const PROTOCOL = "turnwire.v1";
 const OPEN_SECONDS = 10;
 const STABLE_SECONDS = 10;
 
-/** The id of the commands this file sends by itself; those of `Commands` are numbers. */
+/** The id of the commands this file sends by itself; those of `PendingCommands` are numbers. */
 const HELLO = "hello";
 const PING = "ping";
 

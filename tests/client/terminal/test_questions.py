@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted import AT, CONVERSATION, Frame, Peer, ScriptedServer, answer, done
 from tests.client.test_cli import Screen, ended, start
+from tests.kit.scripted_server import AT, CONVERSATION, Frame, Peer, ScriptedServer, answer, done
 
 ASK = {"name": "ask", "description": "Ask the user.", "input_schema": {"type": "object"}}
 

@@ -3,7 +3,7 @@
 import { randomId } from "./random.js";
 
 /** @import { TurnwireError } from "./errors.js" */
-/** @import { Block, Turn } from "./fold.js" */
+/** @import { Block, FoldedTurn } from "./fold.js" */
 /** @import { ClientTool, Content, ContentBlock } from "./messages.js" */
 
 /**
@@ -89,8 +89,8 @@ export class Runner {
    * Run what waits for this wire. Only when the conversation is complete as far as the server has it: otherwise the
    * result of a call may still be coming.
    * @param {Caller} chat
-   * @param {ReadonlyArray<Readonly<Turn>>} turns
-   * @param {(turn: Readonly<Turn>) => boolean} isLost whether a program of our id that is no more may have begun its calls
+   * @param {ReadonlyArray<Readonly<FoldedTurn>>} turns
+   * @param {(turn: Readonly<FoldedTurn>) => boolean} isLost whether a program of our id that is no more may have begun its calls
    */
   look(chat, turns, isLost) {
     for (const turn of turns) {
@@ -106,7 +106,7 @@ export class Runner {
     }
   }
 
-  /** Whether a call is to run here, or runs. @param {ReadonlyArray<Readonly<Turn>>} turns */
+  /** Whether a call is to run here, or runs. @param {ReadonlyArray<Readonly<FoldedTurn>>} turns */
   hasCalls(turns) {
     const isOurs = (/** @type {Block} */ { state, runner }) => state === "executing" && runner === this.id;
     return turns.some(({ state, blocks }) => state === "running" && blocks.some(isOurs));

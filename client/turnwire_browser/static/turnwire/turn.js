@@ -4,17 +4,17 @@ import { TurnwireError, errorOf } from "./errors.js";
 import { foldTurn, queued } from "./fold.js";
 
 /** @import { CancelOutcome, Event } from "./messages.js" */
-/** @import { Turn as TurnForm } from "./fold.js" */
+/** @import { FoldedTurn } from "./fold.js" */
 /** @import { TurnLog } from "./turnlog.js" */
 
 /**
  * The answer: `text` is its text blocks joined, `turn` the whole turn in the fold's form.
  * @typedef {object} Reply
  * @property {string} text
- * @property {TurnForm["blocks"]} blocks
- * @property {TurnForm["usage"]} usage
+ * @property {FoldedTurn["blocks"]} blocks
+ * @property {FoldedTurn["usage"]} usage
  * @property {string} stopReason
- * @property {Readonly<TurnForm>} turn
+ * @property {Readonly<FoldedTurn>} turn
  */
 
 /**

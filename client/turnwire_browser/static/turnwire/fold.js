@@ -3,7 +3,11 @@
 // The forms are those of PROTOCOL.md "The fold", which the conformance vectors compare. Nothing that was
 // handed out ever changes: an event makes a new turn and new blocks only where it changes them.
 
-/** @import { Content, Counts, Event, RunsOn, ToolCallEvent } from "./messages.js" */
+/** @import { Content, Event, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
+/** @import { ToolProgressEvent, ToolResultEvent, ToolStartEvent, TotalUsage } from "./messages.js" */
+
+/** @typedef {Required<Omit<TotalUsage, "estimated">>} Counts of tokens */
+/** @typedef {ToolApprovalEvent | ToolDecisionEvent | ToolExecutingEvent | ToolProgressEvent | ToolResultEvent} ToolCallEvent */
 
 /**
  * A content block of the answer. Those of a tool call have the fields of `tool_…`; `partial_json` is its
@@ -29,7 +33,7 @@
 
 /**
  * One user message and everything done to answer it; `usage` is the total once done, until then the attempt's.
- * @typedef {object} Turn
+ * @typedef {object} FoldedTurn
  * @property {string} turn
  * @property {"queued" | "running" | "done"} state
  * @property {ReadonlyArray<Readonly<Block>>} blocks
@@ -46,11 +50,11 @@
  */
 
 /** All turns that are not void, in the order of their messages, up to `seq`. */
-export class Fold {
+export class FoldedConversation {
   seq = 0;
-  /** @type {Map<string, Readonly<Turn>>} */
+  /** @type {Map<string, Readonly<FoldedTurn>>} */
   #turns = new Map();
-  /** @type {ReadonlyArray<Readonly<Turn>> | undefined} made when asked for: a long history copies no array per event */
+  /** @type {ReadonlyArray<Readonly<FoldedTurn>> | undefined} made when asked for: a long history copies no array per event */
   #array;
 
   /** The turns; the same array until one of them changes. */
@@ -103,22 +107,22 @@ export class Fold {
   }
 }
 
-/** @param {string} turn @returns {Turn} a turn of which nothing is known yet */
+/** @param {string} turn @returns {FoldedTurn} a turn of which nothing is known yet */
 export function queued(turn) {
   return { turn, state: "queued", blocks: [] };
 }
 
 /**
  * The turn after its next event; the same object if that changes nothing.
- * @param {Readonly<Turn>} turn
+ * @param {Readonly<FoldedTurn>} turn
  * @param {Event} event of this turn; `retract` and unknown types change nothing
- * @returns {Readonly<Turn>}
+ * @returns {Readonly<FoldedTurn>}
  */
 export function foldTurn(turn, event) {
   return next(turn, event) ?? turn;
 }
 
-/** @param {Readonly<Turn>} turn @param {Event} event @returns {Readonly<Turn> | undefined} undefined: no event of a turn */
+/** @param {Readonly<FoldedTurn>} turn @param {Event} event @returns {Readonly<FoldedTurn> | undefined} undefined: no event of a turn */
 function next(turn, event) {
   switch (event.type) {
     case "token":
@@ -173,11 +177,11 @@ function next(turn, event) {
 }
 
 /**
- * @param {Readonly<Turn>} turn
+ * @param {Readonly<FoldedTurn>} turn
  * @param {number} number
  * @param {Block["type"]} type of the block, should this be its first piece
  * @param {string} piece
- * @returns {Turn}
+ * @returns {FoldedTurn}
  */
 function append(turn, number, type, piece) {
   const blocks = [...turn.blocks];
@@ -195,9 +199,9 @@ function append(turn, number, type, piece) {
 }
 
 /**
- * @param {Readonly<Turn>} turn
- * @param {import("./messages.js").ToolStartEvent} event
- * @returns {Turn}
+ * @param {Readonly<FoldedTurn>} turn
+ * @param {ToolStartEvent} event
+ * @returns {FoldedTurn}
  */
 function announce(turn, { block: number, tool_id, tool_name, runs_on }) {
   const blocks = [...turn.blocks];
@@ -244,10 +248,10 @@ function call(block, event) {
 }
 
 /**
- * @param {Readonly<Turn>} turn
+ * @param {Readonly<FoldedTurn>} turn
  * @param {(block: Readonly<Block>) => boolean} matches
  * @param {(block: Readonly<Block>) => Partial<Block>} by
- * @returns {Readonly<Turn>} the same turn, if no block matches
+ * @returns {Readonly<FoldedTurn>} the same turn, if no block matches
  */
 function change(turn, matches, by) {
   if (!turn.blocks.some(matches)) return turn;

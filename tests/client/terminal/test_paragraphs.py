@@ -2,7 +2,7 @@
 
 import pytest
 
-from turnwire.paragraphs import Paragraphs
+from turnwire.terminal.paragraphs import Paragraphs
 
 DOCUMENTS = {
     "paragraphs": ["One.\nStill one.\n\n", "Two.\n\n", "Three"],

@@ -4,15 +4,22 @@ import { Answers } from "./answers.js";
 import { Backoff } from "./backoff.js";
 import { Cursor, Verdict } from "./cursor.js";
 import { TurnwireError, nothingSent } from "./errors.js";
-import { Fold } from "./fold.js";
+import { FoldedConversation } from "./fold.js";
 import { Observable } from "./observable.js";
 import { randomId } from "./random.js";
 import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
 
-/** @import { Ack, CancelOutcome, Closed, Content, Event, Reset, SendOptions } from "./messages.js" */
-/** @import { Turn as TurnForm } from "./fold.js" */
+/** @import { Ack, CancelOutcome, Closed, Content, Event, Reset, Send } from "./messages.js" */
+/** @import { FoldedTurn } from "./fold.js" */
 /** @import { Port } from "./turnwire.js" */
+
+/**
+ * What a send can say besides its content; the options of the turn only as far as the server lets clients choose.
+ * `client_tools` are answered with `toolOutput`, besides the tools of the wire. The same `key` twice is one send, and
+ * gives its turn; random unless given.
+ * @typedef {Partial<Omit<Send, "type" | "id" | "content" | "conversation" | "runner">>} SendOptions
+ */
 
 /**
  * `state`: `new`, it has no id yet; `loading`, what was there when it was subscribed is not all applied yet; `live`,
@@ -20,7 +27,7 @@ import { Turns } from "./turns.js";
  * @typedef {object} ConversationSnapshot
  * @property {string | undefined} id
  * @property {number} seq of the last event applied
- * @property {ReadonlyArray<Readonly<TurnForm>>} turns an untouched turn, or block in it, keeps its identity
+ * @property {ReadonlyArray<Readonly<FoldedTurn>>} turns an untouched turn, or block in it, keeps its identity
  * @property {"new" | "loading" | "live" | "closed"} state
  * @property {{code: string, message: string}} [error]
  */
@@ -43,7 +50,7 @@ export class Conversation {
   #retries;
   #observable = new Observable();
   #cursor = new Cursor();
-  #fold = new Fold();
+  #fold = new FoldedConversation();
   #turns = new Turns();
   /** Of sends whose key was made here: nobody else can have sent those. @type {Set<string>} */
   #keys = new Set();
@@ -322,7 +329,7 @@ export class Conversation {
   #drop(epoch) {
     this.#cursor = new Cursor();
     this.#cursor.epoch = epoch;
-    this.#fold = new Fold();
+    this.#fold = new FoldedConversation();
     this.#turns.clear();
     this.#become("loading");
   }

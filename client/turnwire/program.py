@@ -1,4 +1,4 @@
-"""The commands of the `turnwire` program, found as entry points and loaded when they are asked for.
+"""The `turnwire` program as click has it: its commands are entry points, loaded when asked for.
 
 Nothing here knows a command by name: the server brings `serve`, the simulator `simulate`.
 """
@@ -8,12 +8,12 @@ from typing import NoReturn
 
 import click
 
-__all__ = ["GROUP", "commands"]
+__all__ = ["program"]
 
 GROUP = "turnwire.commands"
 
 
-def commands(remedy: str) -> click.Group:
+def program(remedy: str) -> click.Group:
     """The group of all installed commands; `remedy` is what to run where a module is missing."""
     group = _LazyGroup(
         name="turnwire", help="Realtime chat with Claude: serve it, try it, talk to it."

@@ -1,0 +1,239 @@
+// Turnwire's browser client: connect, follow conversations, ask, stop. Without dependencies; speaks turnwire.v1.
+
+import { Blobs } from "./blobs.js";
+import { PendingCommands } from "./pending.js";
+import { Connection, State } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { TurnwireError, blameOf } from "./errors.js";
+import { Observable } from "./observable.js";
+import { Runner } from "./runner.js";
+
+/** @import { ConnectionSnapshot, Timers, WebSocketClass } from "./connection.js" */
+/** @import { AttachmentBlock } from "./messages.js" */
+/** @import { Tool } from "./runner.js" */
+
+export { Conversation, TurnwireError };
+/** @typedef {import("./conversation.js").ConversationSnapshot} ConversationSnapshot */
+/** @typedef {import("./conversation.js").SendOptions} SendOptions */
+/** @typedef {import("./turn.js").Turn} Turn */
+/** @typedef {import("./turn.js").Reply} Reply */
+/** @typedef {import("./fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("./fold.js").Block} Block */
+/** @typedef {ConnectionSnapshot} WireSnapshot */
+/** @typedef {import("./messages.js").Event} Event */
+/** @typedef {import("./messages.js").Content} Content */
+/** @typedef {import("./messages.js").ContentBlock} ContentBlock */
+/** @typedef {import("./runner.js").ToolContext} ToolContext */
+
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string} [token] for a service that wants one
+ * @property {string} [runner] the `runner` of a wire that is no more, whose place this one takes: kept over a reload, say. No
+ *   two wires may have it at a time: a page hands it over when it is hidden, because a duplicated tab copies its storage
+ * @property {WebSocketClass} [WebSocket] where the platform has none; the platform's unless given
+ * @property {Timers} [timers] for tests
+ * @property {() => number} [random] uniform in [0, 1); for tests
+ */
+
+/**
+ * Connect to a Turnwire service. Returns at once; the connection is made, and made again when lost, in the background.
+ * @param {string | URL} url of the service, ws(s):// or http(s)://, or relative to the page; `/v1/ws` is added unless it is there
+ * @param {ConnectOptions} [options]
+ * @returns {Wire}
+ * @throws {TypeError | DOMException} no such URL
+ */
+export function connect(url, options = {}) {
+  return new Wire(socketUrl(url), options);
+}
+
+/**
+ * The wire, as its conversations see it.
+ * @typedef {object} Port
+ * @property {PendingCommands["request"]} request
+ * @property {PendingCommands["ask"]} ask
+ * @property {PendingCommands["post"]} post
+ * @property {() => boolean} isOpen
+ * @property {() => TurnwireError | undefined} ended why there will be no connection any more
+ * @property {(id: string, conversation: Conversation) => void} adopt throws TurnwireError: another has that id
+ * @property {Runner} runner
+ * @property {Timers} timers
+ * @property {() => number} random
+ */
+
+/** One connection, and the conversations followed over it. Made by `connect`. */
+export class Wire {
+  /** @type {Map<string, Conversation>} */
+  #conversations = new Map();
+  #observable = new Observable();
+  #connection;
+  #pending;
+  #runner;
+  #blobs;
+  /** @type {Port} */
+  #port;
+
+  /**
+   * @param {string} url ws:// or wss://
+   * @param {ConnectOptions} options
+   */
+  constructor(url, { token, runner, WebSocket = globalThis.WebSocket, timers = platformTimers, random = Math.random }) {
+    this.#runner = new Runner(runner, () => timers.now());
+    const blobs = url.replace(/^ws/, "http").replace(/\/ws(\?.*)?$/, "/blobs");
+    this.#blobs = new Blobs(blobs, token, () => this.getSnapshot().welcome?.limits.max_blob_bytes);
+    this.#pending = new PendingCommands((text) => this.#connection.transmit(text));
+    this.#connection = new Connection(url, { token, WebSocket, timers, random }, {
+      opened: ({ limits }) => {
+        this.#pending.opened(limits.max_frame_bytes);
+        // Subscriptions first, so that a repeated send does not subscribe its conversation from elsewhere.
+        this.#each((chat) => chat.opened());
+        this.#pending.resume();
+      },
+      received: (message) => this.#received(message),
+      lost: (closeCode) => {
+        this.#each((chat) => chat.lost());
+        this.#pending.lost(blameOf(closeCode));
+      },
+      ended: (error) => {
+        this.#runner.close();
+        this.#each((chat) => chat.ended(error));
+        this.#pending.end(error);
+      },
+      changed: () => this.#observable.changed(),
+    });
+    this.#port = {
+      request: this.#pending.request.bind(this.#pending),
+      ask: this.#pending.ask.bind(this.#pending),
+      post: this.#pending.post.bind(this.#pending),
+      isOpen: () => this.#connection.snapshot.state === State.OPEN,
+      ended: () => this.#pending.ended,
+      adopt: (id, chat) => this.#adopt(id, chat),
+      runner: this.#runner,
+      timers,
+      random,
+    };
+  }
+
+  /**
+   * Hear of changes of the connection.
+   * @param {() => void} listener
+   * @returns {() => void} ends it
+   */
+  subscribe(listener) {
+    return this.#observable.subscribe(listener);
+  }
+
+  /** @returns {Readonly<ConnectionSnapshot>} immutable; its identity changes only on change */
+  getSnapshot() {
+    return this.#connection.snapshot;
+  }
+
+  /** Try now, instead of when the back-off says. */
+  reconnect() {
+    this.#connection.reconnect();
+  }
+
+  /** For good. What still waits fails with the code `closed`; running turns run on in the server. */
+  close() {
+    this.#connection.close();
+  }
+
+  /**
+   * A conversation; the same id gives the same object. Followed as soon as somebody listens to it or sends in it.
+   * @param {string} [id] absent: a new one, made by its first send
+   * @returns {Conversation}
+   */
+  conversation(id) {
+    const known = id === undefined ? undefined : this.#conversations.get(id);
+    if (known) return known;
+    const chat = new Conversation(id, this.#port);
+    if (id !== undefined) this.#conversations.set(id, chat);
+    return chat;
+  }
+
+  /** How a `tool_executing` names this wire, random. */
+  get runner() {
+    return this.#runner.id;
+  }
+
+  /**
+   * Let the model call a function of this program: every send from now on offers it. A call runs here only, and once,
+   * whatever becomes of the connection meanwhile.
+   * @param {Tool} tool
+   * @throws {TypeError} it cannot be one, or there is one of this name
+   */
+  tool(tool) {
+    this.#runner.add(tool);
+  }
+
+  /**
+   * Put in an image or a PDF, for the content of a message or of a tool's result.
+   * @param {Blob} blob its `type` is `image/png`, `image/jpeg`, `image/gif`, `image/webp` or `application/pdf`
+   * @param {{name?: string, signal?: AbortSignal}} [options] `name`: what the user calls it
+   * @returns {Promise<AttachmentBlock>}
+   * @throws {TurnwireError | DOMException} `too_large`, `bad_command`, `network_error`, …; or aborted by the signal
+   */
+  upload(blob, options = {}) {
+    return this.#blobs.upload(blob, options);
+  }
+
+  /**
+   * The bytes of an image or document.
+   * @param {Pick<AttachmentBlock, "blob">} block
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Blob>}
+   * @throws {TurnwireError | DOMException} `not_found`, `network_error`, …; or aborted by the signal
+   */
+  download(block, options = {}) {
+    return this.#blobs.download(block, options);
+  }
+
+  /** @param {any} message */
+  #received(message) {
+    switch (message.type) {
+      case "ack":
+      case "reject":
+        return this.#pending.settle(message);
+      case "going_away":
+        this.#pending.drain();
+        return this.#connection.bePatient(message.reconnect_after_seconds);
+      case "reset":
+        return this.#conversations.get(message.conversation)?.reset(message);
+      case "closed":
+        return this.#conversations.get(message.conversation)?.closed(message);
+      default:
+        // Events, of later versions too, have a seq; anything else that is unknown is ignored.
+        if (typeof message.seq === "number") {
+          this.#conversations.get(message.conversation)?.received(message);
+        }
+    }
+  }
+
+  /** @param {string} id @param {Conversation} chat that was new until now */
+  #adopt(id, chat) {
+    if (this.#conversations.has(id)) {
+      throw new TurnwireError("key_reused", `That key belongs to ${id}, which another object follows.`);
+    }
+    this.#conversations.set(id, chat);
+  }
+
+  /** @param {(chat: Conversation) => void} tell */
+  #each(tell) {
+    for (const chat of [...this.#conversations.values()]) tell(chat);
+  }
+}
+
+/** @type {Timers} */
+const platformTimers = {
+  setTimeout: (callback, milliseconds) => setTimeout(callback, milliseconds),
+  clearTimeout: (handle) => clearTimeout(handle),
+  now: () => Date.now(),
+};
+
+/** @param {string | URL} url */
+function socketUrl(url) {
+  const address = new URL(url, globalThis.document?.baseURI);
+  address.protocol = address.protocol.replace(/^http/, "ws");
+  address.hash = "";
+  if (!address.pathname.endsWith("/v1/ws")) address.pathname = address.pathname.replace(/\/*$/, "/v1/ws");
+  return address.href;
+}
