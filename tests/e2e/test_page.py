@@ -148,6 +148,7 @@ async def test_a_retry_keeps_the_text_until_the_next_attempt_replaces_it(
     await expect(tab.answers).to_have_text("first try")
     line.hold(lambda message: message["type"] == "step" and message["attempt"] == 3)
     gate.open()
+    await expect(tab.page.locator(".retry")).to_be_visible()
     await expect(tab.page.locator(".retry")).to_contain_text("Claude is busy, trying again")
     await expect(tab.answers).to_have_text("first try")
     line.let_go()
