@@ -1,8 +1,7 @@
 """Chromium, the service in a process of its own, and the simulator that answers it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,19 +9,32 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.chromium import ARGUMENTS, require_chromium
-from tests.e2e.service import serving
-from tests.kit.service import serving as serving_here
-from tests.kit.service import turnwire_over
+from tests.e2e.stage import Stage
+from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.service import serving, turnwire_over
 from turnwire_simulator import Simulator
 
 __all__: list[str] = []
 
-TOOLS = Path(__file__).with_name("tools.py")
-
 OpenTab = Callable[..., Awaitable["Tab"]]
 Serve = Callable[..., Awaitable[str]]
 
-expect.set_options(timeout=30_000)
+# What playwright calls a timeout is in milliseconds.
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+HAS_FAILED = pytest.StashKey[bool]()
+"""Whether a test has failed since the stage was built."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notes a failure, for the next test."""
+    report = yield
+    if report.failed:
+        item.session.stash[HAS_FAILED] = True
+    return report
 
 
 class Tab:
@@ -58,7 +70,7 @@ class Tab:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium, started anew for each file: one that has run for long may stop drawing frames."""
+    """Chromium, one for each file; every test has a profile of its own in it."""
     path = require_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -67,20 +79,32 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def simulator() -> AsyncIterator[Simulator]:
+async def stage_of_session(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """Where `stage` comes from."""
+    stage = Stage(tmp_path_factory)
+    yield stage
+    await stage.clear()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(request: pytest.FixtureRequest, stage_of_session: Stage) -> Stage:
+    """What the tests share, with nothing on it from a test that failed."""
+    if request.session.stash.get(HAS_FAILED, False):
+        request.session.stash[HAS_FAILED] = False
+        await stage_of_session.clear()
+    return stage_of_session
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def simulator(stage: Stage) -> Simulator:
     """What answers in place of Claude, to all tests: count from where a test begins."""
-    async with Simulator() as simulator:
-        yield simulator
+    return await stage.simulator()
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def address(
-    simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[str]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def address(stage: Stage) -> str:
     """The address of the service; every test has its own conversations in it."""
-    folder = tmp_path_factory.mktemp("service")
-    async with serving(simulator.url, folder, "--tools", str(TOOLS)) as address:
-        yield address
+    return await stage.address()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -90,9 +114,9 @@ async def serve(simulator: Simulator) -> AsyncIterator[Serve]:
 
         async def serve(*tools: object, **settings: Any) -> str:
             turnwire = turnwire_over(
-                simulator, **{"tools": tools, "detach_grace": 30.0, **settings}
+                simulator, **{"tools": tools, "detach_grace": PATIENCE_SECONDS, **settings}
             )
-            return f"http://{await stack.enter_async_context(serving_here(turnwire))}/"
+            return f"http://{await stack.enter_async_context(serving(turnwire))}/"
 
         yield serve
 
@@ -101,6 +125,7 @@ async def serve(simulator: Simulator) -> AsyncIterator[Serve]:
 async def open_tab(browser: Browser) -> AsyncIterator[OpenTab]:
     """Opens tabs of one browser profile; afterwards none of them may have had a problem."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
     tabs: list[Tab] = []
 

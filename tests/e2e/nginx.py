@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.patience import patience
+
 __all__ = ["Nginx", "proxied"]
 
 _CONFIGURATION = Path(__file__).parents[2] / "server" / "deploy" / "nginx.conf"
-_PATIENCE_SECONDS = 20
 
 _FRAME = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
@@ -39,7 +40,7 @@ class Nginx:
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         self._process = await asyncio.create_subprocess_exec(*self._command)
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with patience():
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self._port)

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.kit.patience import patience
+
 __all__ = ["serving"]
 
-_START_SECONDS = 30
 _COMMAND = Path(sys.executable).with_name("turnwire")
 
 
@@ -49,7 +50,7 @@ async def serving(model_url: str | None, folder: Path, *flags: str) -> AsyncIter
             stderr=stderr,
         )
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with patience():
                 address = await _address(process)
             yield address
         finally:

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab
+from tests.e2e.line import Line
 from tests.e2e.service import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -15,14 +16,18 @@ async def test_ordinary_sentences_lead_to_every_kind_of_tool(
     open_tab: OpenTab, tmp_path: Path
 ) -> None:
     async with serving(None, tmp_path) as address:
-        tab = await open_tab(address)
+        tab = await open_tab("about:blank")
+        line = await Line.of(tab.page)
+        await tab.page.goto(address)
         await tab.ask("Hello, what can you do?")
         for sentence in ("send an email", "what time is it here?", "ask me something"):
             await expect(tab.answers.last).to_contain_text(sentence)
         await expect(tab.page.locator(".usage")).to_have_count(1)
 
+        line.hold(lambda message: message["type"] == "tool_result")
         await tab.ask("How is the weather in Paris?")
         await expect(tab.page.get_by_role("progressbar")).to_be_visible()
+        line.let_go()
         await expect(tab.answers.last).to_contain_text("weather said")
 
         await tab.ask("Please send an email")

@@ -9,13 +9,12 @@ from playwright.async_api import expect
 from pydantic_core import from_json
 
 from tests.e2e.conftest import OpenTab
+from tests.kit.patience import patience
 from turnwire import connect
 from turnwire_protocol import fold, parse_event
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-PATIENCE_SECONDS = 30
 
 
 async def test_a_python_client_curl_and_a_tab_watch_one_conversation_and_see_the_same(
@@ -27,7 +26,7 @@ async def test_a_python_client_curl_and_a_tab_watch_one_conversation_and_see_the
     assert curl is not None
     gate = Gate()
     simulator.program(Answer(Text(["One log, ", gate, "many readers."])))
-    async with asyncio.timeout(PATIENCE_SECONDS), connect(address) as wire:
+    async with patience(), connect(address) as wire:
         chat = wire.conversation()
         turn = await chat.send("Who reads?")
         url = f"{address}/v1/conversations/{chat.id}/events"

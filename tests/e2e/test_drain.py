@@ -1,17 +1,15 @@
 """SIGTERM: nothing new, what runs may finish, what does not is told so. Real processes."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.server import KillableServer, killable
+from tests.kit.patience import patience
 from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
-
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
@@ -34,8 +32,8 @@ async def test_a_running_turn_finishes_and_nothing_new_begins(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
-        killable(simulator.url, tmp_path / "chat.db", "--drain-grace", "20") as server,
+        patience(),
+        killable(simulator.url, tmp_path / "chat.db", "--drain-grace", "600") as server,
     ):
         await server.start()
         address = server.url.removeprefix("http://")
@@ -56,7 +54,7 @@ async def test_after_the_grace_time_what_runs_is_interrupted_and_its_text_stays(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
         killable(simulator.url, tmp_path / "chat.db", "--drain-grace", "0.1") as server,
     ):
         await server.start()
@@ -78,7 +76,7 @@ async def test_a_second_signal_ends_it_at_once_and_recovery_does_the_rest(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
         killable(simulator.url, tmp_path / "chat.db", "--drain-grace", "600") as server,
     ):
         await server.start()

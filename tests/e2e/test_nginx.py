@@ -1,19 +1,18 @@
 """Through a real nginx: WebSocket, unbuffered server-sent events, and a reconnect."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.nginx import Nginx, proxied
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import listening
 from turnwire import Backoff, connect
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 TOKEN = "a-shared-token"
-PATIENCE_SECONDS = 20
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ async def nginx(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Nginx]:
 
 async def test_a_chat_over_websocket(nginx: Nginx, simulator: Simulator) -> None:
     simulator.program(Answer(Text("through the proxy")))
-    async with asyncio.timeout(PATIENCE_SECONDS), connect(nginx.url, token=TOKEN) as wire:
+    async with patience(), connect(nginx.url, token=TOKEN) as wire:
         reply = await (await wire.conversation().send("hello"))
     assert reply.text == "through the proxy"
 
@@ -63,7 +62,7 @@ async def test_a_client_heals_when_the_proxy_restarts(nginx: Nginx, simulator: S
     simulator.program(Answer(Text(["one ", gate, "two"])))
     quick = Backoff(base_seconds=0.01, cap_seconds=0.05)
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
         connect(nginx.url, token=TOKEN, backoff=quick) as wire,
     ):
         turn = await wire.conversation().send("hello")

@@ -9,7 +9,10 @@ import pytest
 from playwright.async_api import WebSocketRoute, expect
 
 from tests.e2e.conftest import OpenTab, Tab
+from tests.e2e.line import Line
+from tests.e2e.recorder import Recorder
 from tests.e2e.service import serving
+from tests.kit.patience import patience
 from turnwire_simulator import Answer, Cut, Fault, Gate, Simulator, Text, Thinking, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -62,7 +65,7 @@ async def test_stop_keeps_what_was_shown_closes_the_stream_and_the_next_message_
     await tab.stop_button.click()
     await expect(tab.page.locator(".mark")).to_have_text("Stopped")
     await expect(tab.answers).to_have_text("Once upon")
-    async with asyncio.timeout(10):
+    async with patience():
         await simulator.wait(lambda: simulator.aborted_streams == aborted + 1)
     await tab.ask("And now?")
     await expect(tab.answers.nth(1)).to_have_text("Second.")
@@ -133,16 +136,22 @@ async def test_a_failed_answer_keeps_its_text_and_says_what_to_do(
 
 
 async def test_a_retry_keeps_the_text_until_the_next_attempt_replaces_it(
-    tab: Tab, simulator: Simulator
+    address: str, open_tab: OpenTab, simulator: Simulator
 ) -> None:
+    tab = await open_tab("about:blank")
+    line = await Line.of(tab.page)
+    await tab.page.goto(address)
     gate = Gate()
-    simulator.program(Answer(Text(["first try ", gate, Cut()])), Fault(529, retry_after=2))
+    simulator.program(Answer(Text(["first try ", gate, Cut()])), Fault(529))
     simulator.program(Answer(Text("second try")))
     await tab.ask("Hello")
     await expect(tab.answers).to_have_text("first try")
+    line.hold(lambda message: message["type"] == "step" and message["attempt"] == 3)
     gate.open()
-    await expect(tab.page.locator(".retry")).to_contain_text("Claude is busy, trying again in")
+    await expect(tab.page.locator(".retry")).to_be_visible()
+    await expect(tab.page.locator(".retry")).to_contain_text("Claude is busy, trying again")
     await expect(tab.answers).to_have_text("first try")
+    line.let_go()
     await expect(tab.answers).to_have_text("second try")
     await expect(tab.page.locator(".retry")).to_be_hidden()
 
@@ -165,7 +174,7 @@ async def test_an_attempt_that_is_drawn_in_one_frame_with_its_rewind_replaces_th
     await expect(tab.answers).to_have_text("first try")
     await tab.page.evaluate(HOLD_FRAMES)
     gate.open()
-    async with asyncio.timeout(10):
+    async with patience():
         await has_ended.wait()
     await tab.page.evaluate("drawFrames()")
     await expect(tab.answers).to_have_text("second, and better")
@@ -222,11 +231,12 @@ async def test_a_message_sent_without_a_connection_waits_and_is_answered_when_it
     simulator.program(Answer(Text(["one ", gate, "two"])), Answer(Text("There you are.")))
     await tab.ask("Count")
     await expect(tab.answers).to_have_text("one")
-    is_up = False
+    # As a server that restarts does it, and with so long a wait that only the press ends it: the
+    # page's own first wait is at most half a second, and takes the button away with it.
+    sockets[0].send(json.dumps({"type": "going_away", "reconnect_after_seconds": 86_400}))
     await sockets[0].close(code=1012)
     await expect(tab.banner).to_contain_text("Reconnecting…")
     gate.open()
-    is_up = True
     await tab.page.get_by_role("button", name="Retry now").click()
     await expect(tab.answers).to_have_text("one two")
     await expect(tab.banner).to_be_hidden()
@@ -330,12 +340,14 @@ async def test_the_reader_who_scrolls_up_is_left_there_and_can_jump_back(
 async def test_copy_gives_the_markdown_source(tab: Tab, simulator: Simulator) -> None:
     simulator.program(Answer(Text("Some **bold**\n\n```py\nx = 1\n```\n")))
     await tab.ask("Code?")
+    said = await Recorder.of(tab.page, ".meta .copy")
     await tab.page.get_by_role("button", name="Copy answer").click()
-    await expect(tab.page.locator(".meta .copy")).to_have_text("Copied")
+    await said.until("Copied")
     read = "navigator.clipboard.readText()"
     assert await tab.page.evaluate(read) == "Some **bold**\n\n```py\nx = 1\n```\n"
+    said = await Recorder.of(tab.page, ".code-bar .copy")
     await tab.page.get_by_role("button", name="Copy code").click()
-    await expect(tab.page.locator(".code-bar .copy")).to_have_text("Copied")
+    await said.until("Copied")
     assert await tab.page.evaluate(read) == "x = 1\n"
 
 

@@ -1,0 +1,18 @@
+"""How long a test waits for what has to come; it says nothing about how fast that should be.
+
+A wait that gives up too early makes a slow machine look like a fault, and one that gives up late
+costs time only where something is broken. So there is one generous bound for every wait, and one
+factor for a machine on which even that is too short: `TURNWIRE_TEST_PATIENCE=3 pytest`.
+"""
+
+import asyncio
+import os
+
+__all__ = ["PATIENCE_SECONDS", "patience"]
+
+PATIENCE_SECONDS = 60.0 * float(os.environ.get("TURNWIRE_TEST_PATIENCE", "1"))
+
+
+def patience() -> asyncio.Timeout:
+    """Bounds what is awaited in a block: `async with patience(): ...`."""
+    return asyncio.timeout(PATIENCE_SECONDS)
