@@ -85,7 +85,9 @@ def test_no_source_cites_a_document_that_is_not_in_the_repository() -> None:
     wrong: dict[str, set[str]] = {}
     for path in FILES:
         # By name (NOTES.md), or by section: the name in capitals, then the section's sign.
-        if path.startswith(("protocol/", "server/", "tests/")) and path.endswith((".py", ".mjs")):
+        if path.startswith(("client/", "protocol/", "server/", "tests/")) and path.endswith(
+            (".py", ".mjs")
+        ):
             text = (ROOT / path).read_text("utf-8")
             cited = set(re.findall(r"\b[A-Z_]+\.md\b", text))
             cited |= {f"{name}.md" for name in re.findall(r"\b([A-Z]{4,}) \u00a7", text)}

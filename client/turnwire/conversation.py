@@ -80,7 +80,7 @@ class Conversation:
         on_detach: Literal["continue", "cancel"] | None = None,
         key: str | None = None,
     ) -> Turn:
-        """Send a message; returns once the server has stored it (DESIGN §3.1 `send`).
+        """Send a message; returns once the server has stored it (PROTOCOL.md `send`).
 
         A lost connection is healed and the same `key` sent again: one effect, however often.
         Cancelling the call leaves open whether the message was taken.

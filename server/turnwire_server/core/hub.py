@@ -168,7 +168,10 @@ class Hub:
 
     async def list_heads(self, principal: str, *, limit: int, before: str | None) -> list[Head]:
         """The principal's conversations, newest first."""
-        return await self._asked(self._store.list_heads(principal, limit=limit, before=before))
+        return await self._asked(
+            self._store.list_heads(principal, limit=limit, before=before),
+            within_seconds=_ANSWER_SECONDS,
+        )
 
     async def head(self, principal: str, conversation: str) -> Head:
         """What is known of the conversation without reading it.
@@ -176,7 +179,7 @@ class Hub:
         Raises:
             Rejected: unknown conversation.
         """
-        head = await self._asked(self._store.head(conversation))
+        head = await self._asked(self._store.head(conversation), within_seconds=_ANSWER_SECONDS)
         if head is None or head.owner != principal:
             raise _unknown()
         return head
@@ -279,10 +282,13 @@ class Hub:
         for id in idle[: _MAX_OPEN // 10]:
             del self._open[id]
 
-    async def _asked(self, answer: Awaitable[T]) -> T:
-        """What the store answers; its trouble refuses the command, and so does its silence."""
+    async def _asked(self, answer: Awaitable[T], *, within_seconds: float | None = None) -> T:
+        """What the store answers; its trouble refuses the command.
+
+        `within_seconds`: so does its silence, where a question has no effect and a short answer.
+        """
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(within_seconds):
                 found = await answer
         except StoreError as error:
             raise Rejected.because_of_the_store() from error

@@ -37,7 +37,8 @@ def shared_token(token: str) -> Authenticate:
 
     def authenticate(connection: HTTPConnection) -> str | None:
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        known = hmac.compare_digest(given.strip().encode(), token.encode())
+        # Header values are bytes: Starlette reads them as Latin-1, clients mostly write UTF-8.
+        known = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
         return "token" if known and scheme.lower() == "bearer" else None
 
     return authenticate

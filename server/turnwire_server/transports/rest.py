@@ -243,7 +243,8 @@ async def _answer(follower: Follower, turn: str) -> Response:
                         return _finished(follower.conversation, folded.turns[turn])
     finally:
         follower.close()
-    raise Rejected(Code.UNKNOWN_CONVERSATION, "the conversation was deleted")
+    code = Code.DRAINING if follower.closed is None else Code(follower.closed.code)
+    raise Rejected(code, "the conversation ended before the answer did")
 
 
 def _finished(conversation: str, turn: FoldedTurn) -> JSONResponse:

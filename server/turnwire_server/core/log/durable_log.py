@@ -113,6 +113,8 @@ class DurableLog:
         for seq, future in self._waiting:
             if seq > after and not future.done():
                 future.set_exception(refused)
+                # Who waited may be gone: then nobody asks, and asyncio would complain of that.
+                future.exception()
         self._waiting = [(seq, future) for seq, future in self._waiting if seq <= after]
 
     def check_store(self) -> None:
@@ -256,6 +258,8 @@ class DurableLog:
 
     async def hang_up(self) -> None:
         """The process goes down: store what waits, then end the streams."""
+        if self.is_closed:
+            return
         await self.all_durable()
         for follower in self._followers:
             follower.is_ended = True
