@@ -58,6 +58,8 @@ class Simulator:
         """Base URL, known once the simulator has been entered."""
         self.requests: list[ApiObject] = []
         """Parsed bodies in order of arrival, those of refused requests too; the newest 1000."""
+        self.rejections: list[str] = []
+        """Why requests were refused that the API would not take; programmed faults are not here."""
         self._host = host
         self._port = port
         self._api_key = api_key
@@ -106,6 +108,10 @@ class Simulator:
         """Appends answers, faults, or functions from a request's body to one, to the program."""
         self._program.extend(items)
 
+    def take_back(self) -> None:
+        """Forgets what is programmed and was not asked for."""
+        self._program.clear()
+
     def answer_with(self, answer: Callable[[ApiObject], Answer | Fault]) -> None:
         """Answers requests for which nothing is programmed by this function of their bodies."""
         self._answer = answer
@@ -140,6 +146,7 @@ class Simulator:
             body = await self._admit(request)
             item = self._next(body)
         except Rejected as rejected:
+            self.rejections.append(str(rejected))
             item = Fault(rejected.status, rejected.type, rejected.message)
         if isinstance(item, Fault):
             logger.info("%s: %d %s", request_id, item.status, item.message)
