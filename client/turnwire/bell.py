@@ -1,4 +1,4 @@
-"""A bell that wakes whoever waits at the moment; carries nothing, remembers nothing."""
+"""A bell that wakes everyone who waits at the moment; it carries no value and keeps no state."""
 
 import asyncio
 

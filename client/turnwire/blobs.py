@@ -100,7 +100,7 @@ class Blobs:
         return data
 
     async def _ask(self, request: Request, *, max_bytes: int) -> bytes:
-        # A thread cannot be stopped: whoever is cancelled leaves it to its time limit.
+        # A thread cannot be stopped: after a cancellation it runs on until its own time-out.
         return await asyncio.to_thread(self._open, request, max_bytes)
 
     def _open(self, request: Request, max_bytes: int) -> bytes:

@@ -40,12 +40,12 @@ class Conversation:
         runner: Runner,
         conversation: str | None,
         *,
-        born: Callable[["Conversation"], None],
+        on_born: Callable[["Conversation"], None],
     ) -> None:
         self._session = session
         self._runner = runner
         self._id = conversation
-        self._born = born
+        self._on_born = on_born
         self._birth = asyncio.Lock()
         self._replica: Replica | None = None
 
@@ -56,7 +56,7 @@ class Conversation:
 
     @property
     def epoch(self) -> str | None:
-        """Which log `state.seq` counts in; to be kept with it by whoever goes on from there."""
+        """Which log `state.seq` counts in; a program that resumes later must keep both."""
         return self._replica.cursor.epoch if self._replica else None
 
     @property
@@ -169,7 +169,7 @@ class Conversation:
 
         Raises:
             Rejected: somebody was faster (`already_decided`; also where a lost connection hid that
-                it was we), it waits no more (`unknown_tool_call`), or `input` does not fit.
+                it was we), it no longer waits (`unknown_tool_call`), or `input` does not fit.
             BadArgument: an argument no server would accept, or there is no conversation yet.
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
@@ -185,7 +185,7 @@ class Conversation:
         """Answer a call of one of `client_tools`.
 
         Raises:
-            Rejected: it has a result (`already_decided`), or waits no more (`unknown_tool_call`).
+            Rejected: it has a result (`already_decided`), or no longer waits (`unknown_tool_call`).
             BadArgument: an argument no server would accept, or there is no conversation yet.
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
@@ -280,7 +280,7 @@ class Conversation:
         replica = self._replica_of(ack.conversation)
         if self._id is None:
             self._id = ack.conversation
-            self._born(self)
+            self._on_born(self)
         if ack.seq <= replica.log.floor and ack.epoch == replica.cursor.epoch:
             raise BadPosition(f"this turn is at {ack.seq}, followed is from {replica.log.floor}")
         turn_id = ack.turn

@@ -28,7 +28,7 @@ __all__ = ["Replica", "Subscription"]
 
 
 class Subscription(Enum):
-    """Whether the server sends us the conversation's events, on the connection of now."""
+    """Whether the server sends us the conversation's events on the present connection."""
 
     NONE = auto()
     """It does not, or we said we do not want them any more: what still comes is dropped."""
@@ -42,7 +42,7 @@ class Replica:
     """One conversation as far as it has been received.
 
     `epoch_count` counts the logs it has been a copy of: it changes with a reset, which voids the
-    seqs that readers hold. `followers` and `sending` count who wants it, besides running turns.
+    seqs that readers hold. `followers` and `sending` count its users, besides the running turns.
     `backoff` spaces the repeats of a subscription that the server refuses or ends.
     """
 
@@ -104,7 +104,7 @@ class Replica:
         """No events come any more: the connection broke, or `unsubscribe` goes out."""
         self.subscription, self.asked = Subscription.NONE, None
 
-    def subscribed(self, ack: Ack) -> None:
+    def confirm_subscription(self, ack: Ack) -> None:
         """The subscription asked for last stands, from `ack.after`."""
         after = self.cursor.seq if ack.after is None else ack.after
         other_log = self.cursor.epoch is not None and ack.epoch != self.cursor.epoch
@@ -120,7 +120,7 @@ class Replica:
         self.cursor.epoch = ack.epoch
         self.subscription, self.asked = Subscription.LIVE, None
         self._complete_at = ack.head or 0
-        self._miss_lost_turns()
+        self._fail_lost_turns()
 
     def attach(self, ack: Ack) -> bool:
         """A send was acked, which subscribes unless we were; False: something lies between our
@@ -145,7 +145,7 @@ class Replica:
         self.state.apply(event)
         if isinstance(event, Done) and (running := self._running.pop(event.turn, None)):
             running.set_result(_conclude(self.state.turns[event.turn], event))
-        self._miss_lost_turns()
+        self._fail_lost_turns()
         self.bell.ring()
         return verdict
 
@@ -170,7 +170,7 @@ class Replica:
         self.detach()
         self._finish_all(list(self._running), failure)
 
-    def _miss_lost_turns(self) -> None:
+    def _fail_lost_turns(self) -> None:
         # After a reset the replay may lack a turn that ran then (the server lost its store): its
         # `done` will never come, so the end of the replay is where its wait ends. Turns acked
         # since are not suspect: their messages come after that end.

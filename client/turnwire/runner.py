@@ -36,8 +36,8 @@ OVER = frozenset({Code.ALREADY_DECIDED, Code.UNKNOWN_TOOL_CALL, Code.UNKNOWN_CON
 class Runner:
     """The tools of one wire, and the calls of them that run.
 
-    `id` names this program to the server for as long as the wire lives: a call goes to whoever
-    offered the tool, and nobody else runs it.
+    `id` names this program to the server for as long as the wire lives: a call goes to the
+    program that offered the tool, and no other program runs it.
     """
 
     def __init__(self, session: Session) -> None:
@@ -126,7 +126,7 @@ class Runner:
         except (BadArgument, Rejected) as error:
             if isinstance(error, Rejected) and error.code in OVER:
                 raise
-            # Better than to let the model wait for what cannot come.
+            # An error result is better than letting the model wait for a result that cannot come.
             await self._output(call, f"The result could not be sent: {error}", is_error=True)
 
     async def _output(self, call: ToolExecuting, content: Content, *, is_error: bool) -> None:
@@ -158,7 +158,7 @@ class Runner:
                     tool_id=call.tool_id,
                     runner=self.id,
                     message=_sendable(str(message)[:MAX_MESSAGE_CHARACTERS]),
-                    fraction=_bounded(fraction),
+                    fraction=_bound(fraction),
                 )
             )
 
@@ -173,8 +173,8 @@ def _sendable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _bounded(fraction: float | None) -> float | None:
-    # Tools are foreign code: it may be no number, or out of range.
+def _bound(fraction: float | None) -> float | None:
+    # Tools are foreign code: `fraction` may be out of range, or not a number.
     if not isinstance(fraction, int | float) or not math.isfinite(fraction):
         return None
     return min(max(float(fraction), 0.0), 1.0)

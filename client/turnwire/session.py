@@ -124,7 +124,7 @@ class Session:
         self._keeper = asyncio.create_task(self._keep(connection), name="turnwire-reader")
 
     async def close(self) -> None:
-        """Leave; whoever still waits gets `WireClosed`."""
+        """Leave; calls that still wait raise `WireClosed`."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
@@ -167,7 +167,7 @@ class Session:
             self._pending.pop(command.id, None)
 
     def post(self, command: Progress) -> None:
-        """Say something now that is not worth saying later, nor a look at its reply."""
+        """Send a command at once or never; its reply is ignored."""
         if self._connection:
             self._connection.post(command)
 
@@ -182,7 +182,7 @@ class Session:
     def new_replica(
         self, conversation: str, *, after: int = 0, epoch: str | None = None
     ) -> Replica:
-        """A copy that begins after `after`; it replaces one that nobody wants."""
+        """A copy that begins after `after`; it replaces one that is not in use."""
         replica = Replica(conversation, backoff=replace(self._backoff), after=after, epoch=epoch)
         self._replicas[conversation] = replica
         if self.state in (State.NEW, State.CLOSED):
@@ -190,7 +190,7 @@ class Session:
         return replica
 
     def retain(self, replica: Replica) -> None:
-        """Something wants the replica fed over reconnects; undone by `release`."""
+        """Keep the replica fed over reconnects; undone by `release`."""
         self._active.add(replica)
 
     def subscribe(self, replica: Replica) -> None:
@@ -211,7 +211,7 @@ class Session:
             self._connection.post(command)
 
     def release(self, replica: Replica) -> None:
-        """Stop following if nobody wants it any more: servers bound subscriptions."""
+        """Stop following if it is no longer in use: servers bound the number of subscriptions."""
         if replica.is_wanted:
             return
         self._active.discard(replica)
@@ -328,7 +328,7 @@ class Session:
     def _take_ack(self, ack: Ack) -> None:
         if replica := self._asked.pop(ack.id, None):
             replica.backoff.opened(asyncio.get_running_loop().time())
-            replica.subscribed(ack)
+            replica.confirm_subscription(ack)
             self._watcher(replica, None)
             self.release(replica)
         elif pending := self._pending.pop(ack.id, None):
@@ -385,7 +385,7 @@ class Session:
 
 
 def _settle(outcome: asyncio.Future[Ack], value: Ack | TurnwireError) -> None:
-    # Done already: whoever waited was cancelled.
+    # It is done already if the caller was cancelled.
     if outcome.done():
         return
     if isinstance(value, TurnwireError):

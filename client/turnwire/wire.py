@@ -39,7 +39,7 @@ class Wire:
         known = None if id is None else self._conversations.get(id)
         if known is not None:
             return known
-        conversation = Conversation(self._session, self._runner, id, born=self._born)
+        conversation = Conversation(self._session, self._runner, id, on_born=self._remember)
         if id is not None:
             self._conversations[id] = conversation
         return conversation
@@ -103,7 +103,7 @@ class Wire:
         """
         return await self._blobs.download(block)
 
-    def _born(self, conversation: Conversation) -> None:
+    def _remember(self, conversation: Conversation) -> None:
         if conversation.id is not None:
             self._conversations.setdefault(conversation.id, conversation)
 

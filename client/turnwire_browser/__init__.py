@@ -1,4 +1,4 @@
-"""Where the browser's files are; knows nothing of how they are served."""
+"""The folder of the browser's files; knows nothing of how they are served."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { attachmentsOf, contentOf, headline, plain } from "../../client/turnwire_browser/static/page/content.js";
 import { Files } from "../../client/turnwire_browser/static/page/files.js";
-import { shown } from "../../client/turnwire_browser/static/page/input.js";
+import { formOf } from "../../client/turnwire_browser/static/page/input.js";
 import { readable } from "../../client/turnwire_browser/static/page/result.js";
 import { fileSize, timeLeft } from "../../client/turnwire_browser/static/page/words.js";
 
@@ -37,13 +37,13 @@ test("JSON is made readable, and nothing else is touched", () => {
 });
 
 test("an input's values are shown as text where they are, else as JSON", () => {
-  assert.deepEqual(shown("a\nb"), { text: "a\nb", isJson: false });
-  assert.deepEqual(shown(["a", 5, null]), { text: "a\n5\nnull", isJson: false });
-  assert.deepEqual(shown(["a\nb"]), { text: '[\n  "a\\nb"\n]', isJson: true });
-  assert.deepEqual(shown([{ a: 1 }]), { text: '[\n  {\n    "a": 1\n  }\n]', isJson: true });
-  assert.deepEqual(shown({}), { text: "{}", isJson: true });
-  for (const empty of ["", []]) assert.deepEqual(shown(empty), { text: "(empty)", isJson: false });
-  assert.deepEqual(shown(null), { text: "null", isJson: false });
+  assert.deepEqual(formOf("a\nb"), { text: "a\nb", isJson: false });
+  assert.deepEqual(formOf(["a", 5, null]), { text: "a\n5\nnull", isJson: false });
+  assert.deepEqual(formOf(["a\nb"]), { text: '[\n  "a\\nb"\n]', isJson: true });
+  assert.deepEqual(formOf([{ a: 1 }]), { text: '[\n  {\n    "a": 1\n  }\n]', isJson: true });
+  assert.deepEqual(formOf({}), { text: "{}", isJson: true });
+  for (const empty of ["", []]) assert.deepEqual(formOf(empty), { text: "(empty)", isJson: false });
+  assert.deepEqual(formOf(null), { text: "null", isJson: false });
 });
 
 test("sizes and times in words", () => {

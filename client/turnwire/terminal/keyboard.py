@@ -1,4 +1,4 @@
-"""Lines from the keyboard without blocking the loop; knows nothing of what is done with them."""
+"""Lines from the keyboard without blocking the loop; knows nothing of their use."""
 
 import asyncio
 import os

@@ -42,7 +42,7 @@ class Paragraphs:
         return finished
 
     def close(self) -> str:
-        """No more comes: returns what is open."""
+        """End of the text: return what is still open."""
         rest, self.open = self.open, ""
         self._scanned, self._fence, self._blank_at = 0, "", None
         return rest

@@ -69,9 +69,9 @@ class Questions:
 
         self._hold(True)
         task = self._open[tool_id] = asyncio.create_task(ask(), name=f"question {tool_id}")
-        task.add_done_callback(lambda task: self._over(tool_id, task))
+        task.add_done_callback(lambda task: self._finish(tool_id, task))
 
-    def _over(self, tool_id: str, task: asyncio.Task[None]) -> None:
+    def _finish(self, tool_id: str, task: asyncio.Task[None]) -> None:
         # Allowed, a call may become a question of its own under the same id.
         if self._open.get(tool_id) is task:
             del self._open[tool_id]
@@ -98,7 +98,7 @@ class Questions:
                     answer = {"allow": True, "input": edited}
                 case _:
                     continue
-            if await self._taken(self._conversation.decide(approval.tool_id, **answer)):
+            if await self._try(self._conversation.decide(approval.tool_id, **answer)):
                 return
 
     async def _answer(self, call: ToolExecuting) -> None:
@@ -107,11 +107,11 @@ class Questions:
             said = await self._line("Your answer: ")
             content = "The user gave no answer." if said is None else said
             output = self._conversation.tool_output(call.tool_id, content, is_error=said is None)
-            if await self._taken(output):
+            if await self._try(output):
                 return
 
-    async def _taken(self, answering: Awaitable[None]) -> bool:
-        """Whether there is nothing left to answer; otherwise the user is told why."""
+    async def _try(self, answering: Awaitable[None]) -> bool:
+        """Send an answer; False if it was refused, and the user may try again."""
         try:
             await answering
         except (BadArgument, Rejected) as error:

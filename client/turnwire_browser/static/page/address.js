@@ -11,15 +11,15 @@ import { recall, remember } from "./storage.js";
 export function takeToken() {
   const match = /^#\/?token=(.+)$/.exec(location.hash);
   if (match) {
-    remember("token", decoded(match[1]));
+    remember("token", decode(match[1]));
     history.replaceState(null, "", location.pathname + location.search);
   }
   return recall("token");
 }
 
 /** @returns {string | undefined} The id of the conversation in the address; none: a new chat. */
-export function addressed() {
-  const id = decoded(location.hash.slice(1));
+export function conversationInAddress() {
+  const id = decode(location.hash.slice(1));
   return /^c_[\w.~-]+$/.test(id) ? id : undefined;
 }
 
@@ -36,7 +36,7 @@ export function setAddress(id, how) {
 }
 
 /** @param {string} text */
-function decoded(text) {
+function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {

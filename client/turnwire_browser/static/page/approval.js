@@ -55,7 +55,7 @@ export class ApprovalView {
     else this.#edit();
   }
 
-  /** @param {boolean} [isOver] whether it waits no more: what was being written is of no use then */
+  /** @param {boolean} [isOver] whether it no longer waits: then the draft is discarded */
   remove(isOver) {
     if (isOver) remember(this.#draft, "");
     this.#countdown.stop();
@@ -81,7 +81,7 @@ export class ApprovalView {
     });
     field.value = recall(this.#draft) ?? before;
     const allow = () => {
-      const input = parsed(field.value);
+      const input = parse(field.value);
       field.setAttribute("aria-invalid", String(typeof input === "string"));
       if (typeof input === "string") this.#tell(input, field);
       else void this.#send("allow", { input });
@@ -175,7 +175,7 @@ export class ApprovalView {
  * @param {string} text
  * @returns {Record<string, unknown> | string} what is wrong with it
  */
-function parsed(text) {
+function parse(text) {
   try {
     const value = JSON.parse(text);
     const isObject = typeof value === "object" && value !== null && !Array.isArray(value);

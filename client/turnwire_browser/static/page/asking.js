@@ -48,7 +48,7 @@ export function questionOf({ tool_name, input }) {
 const OVER = new Set(["already_decided", "unknown_tool_call"]);
 
 /**
- * Why an answer was refused, in words; undefined: it was taken, or is needed no more.
+ * Why an answer was refused, in words; undefined: it was taken, or is no longer needed.
  *
  * @param {Promise<void>} answering
  * @returns {Promise<string | undefined>}

@@ -20,7 +20,7 @@ class GrowingMarkdown {
 
   /**
    * @param {string} text all of it so far
-   * @param {boolean} ended whether no more will come
+   * @param {boolean} ended whether the turn is done
    */
   update(text, ended) {
     // After a rewind another attempt's text may stand under the same number.

@@ -195,9 +195,9 @@ export class OpenConversation {
     this.#outbox.settle((key) => known.some((turn) => turn.key === key));
     const { letters } = this.#outbox;
     const kept = withoutReplaced(known, letters);
-    const turns = state === "closed" ? kept.map(cutOff) : kept;
+    const turns = state === "closed" ? kept.map(freeze) : kept;
     this.#transcript.update(turns, letters, this.#wasLive);
-    this.#transcript.say(saying(turns.length + letters.length > 0, state, error));
+    this.#transcript.say(noticeFor(turns.length + letters.length > 0, state, error));
     this.#transcript.sayGone(turns.length > 0 && error?.code === "unknown_conversation");
     const asking = firstAsked(current(turns), this.#runner);
     announcer.update(current(turns), this.#wasLive, asking);
@@ -237,12 +237,12 @@ function withoutReplaced(turns, letters) {
 }
 
 /**
- * A turn of a conversation that is followed no more: nothing in it moves.
+ * The turn as it stands when its conversation is no longer followed: nothing in it moves.
  *
  * @param {FoldedTurn} turn
  * @returns {FoldedTurn}
  */
-function cutOff(turn) {
+function freeze(turn) {
   return turn.state === "done" ? turn : { ...turn, state: "done", retry: undefined };
 }
 
@@ -265,7 +265,7 @@ function current(turns) {
  * @param {"new" | "loading" | "live" | "closed"} state
  * @param {{ code?: string, message?: string } | undefined} error
  */
-function saying(hasContent, state, error) {
+function noticeFor(hasContent, state, error) {
   if (hasContent) return "none";
   if (state === "closed" && error) return error;
   return state === "loading" ? "loading" : "greeting";

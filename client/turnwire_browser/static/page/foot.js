@@ -2,7 +2,7 @@
 
 import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
-import { cost, counted, duration, ending, explain } from "./words.js";
+import { cost, countOf, duration, ending, explain } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 
@@ -62,9 +62,9 @@ function usageLine({ usage, done }) {
     const cached = usage.cache_read_input_tokens ?? 0;
     const read = (usage.input_tokens ?? 0) + cached + (usage.cache_creation_input_tokens ?? 0);
     const about = usage.estimated ? "≈ " : "";
-    add(`${about}${counted(read)} in`, "Tokens Claude read");
-    if (cached > 0) add(`${counted(cached)} cached`, "of these, from its cache");
-    add(`${about}${counted(usage.output_tokens ?? 0)} out`, "Tokens Claude wrote");
+    add(`${about}${countOf(read)} in`, "Tokens Claude read");
+    if (cached > 0) add(`${countOf(cached)} cached`, "of these, from its cache");
+    add(`${about}${countOf(usage.output_tokens ?? 0)} out`, "Tokens Claude wrote");
   }
   if (done?.cost_usd !== undefined) add(cost(done.cost_usd));
   if (done) add(duration(done.duration_ms));

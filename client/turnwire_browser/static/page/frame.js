@@ -1,4 +1,4 @@
-/** Time on the page: drawing at most once per frame, and counting down; knows not what is drawn. */
+/** Time on the page: drawing at most once per frame, and counting down; knows nothing of what is drawn. */
 
 import { setText } from "./element.js";
 

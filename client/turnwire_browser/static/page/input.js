@@ -10,7 +10,7 @@ export function inputView(input) {
   const fields = Object.entries(input);
   if (fields.length === 0) return element("p", { class: "input-none" }, "Without input");
   const parts = fields.map(([name, value]) => {
-    const { text, isJson } = shown(value);
+    const { text, isJson } = formOf(value);
     const shape = isJson ? "input-json" : undefined;
     return element(
       "div",
@@ -27,7 +27,7 @@ export function inputView(input) {
  *
  * @param {unknown} value
  */
-export function shown(value) {
+export function formOf(value) {
   if (value === "" || isEmptyList(value)) return { text: "(empty)", isJson: false };
   if (isPlain(value)) return { text: String(value), isJson: false };
   if (Array.isArray(value) && value.every(isLine)) {

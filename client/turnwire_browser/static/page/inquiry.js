@@ -64,7 +64,7 @@ export class InquiryView {
     );
   }
 
-  /** @param {boolean} [isOver] whether it asks no more: what was being written is of no use then */
+  /** @param {boolean} [isOver] whether it no longer asks: then the draft is discarded */
   remove(isOver) {
     if (isOver) remember(this.#draft, "");
     this.element.remove();

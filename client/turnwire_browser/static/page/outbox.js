@@ -24,7 +24,7 @@ export class Outbox {
   /** @param {string} slot the conversation's id, or "new" */
   constructor(slot) {
     this.#slot = slot;
-    this.letters = parsed(recall(`outbox.${slot}`));
+    this.letters = parse(recall(`outbox.${slot}`));
   }
 
   /**
@@ -104,7 +104,7 @@ export class Outbox {
  * @param {string | undefined} text
  * @returns {readonly Letter[]}
  */
-function parsed(text) {
+function parse(text) {
   try {
     const letters = JSON.parse(text ?? "[]");
     return Array.isArray(letters) ? letters : [];

@@ -1,6 +1,6 @@
 /** The chat page: one connection, one conversation on the screen, the one its address names. */
 
-import { addressed, setAddress, takeToken } from "./address.js";
+import { conversationInAddress, setAddress, takeToken } from "./address.js";
 import { Announcer } from "./announcer.js";
 import { Banner } from "./banner.js";
 import { Bottom } from "./bottom.js";
@@ -78,7 +78,7 @@ wire.subscribe(() => {
 });
 drawBanner();
 
-let conversation = open(addressed());
+let conversation = open(conversationInAddress());
 newChat.prepend(icon("plus"));
 byId("jump", HTMLButtonElement).prepend(icon("down"));
 
@@ -99,7 +99,7 @@ byId("conversations", HTMLElement).addEventListener("click", ({ target }) => {
 
 addEventListener("popstate", () => {
   if (takeTokenAgain()) return;
-  if (addressed() !== conversation.id) turnTo(addressed());
+  if (conversationInAddress() !== conversation.id) turnTo(conversationInAddress());
 });
 
 /** Without a connection nobody would answer; the list is asked for again when there is one. */
@@ -138,14 +138,14 @@ function open(id) {
     announcer,
     files,
     named: (name) => {
-      if (addressed() === name) return;
+      if (conversationInAddress() === name) return;
       setAddress(name, "replace");
       composer.rename(name);
       sidebar.mark(name);
     },
     moved: refresh,
     titled: (words, isAsked) => {
-      words = firstWords(sidebar.title(addressed()) ?? words);
+      words = firstWords(sidebar.title(conversationInAddress()) ?? words);
       setText(title, words);
       const full = `${isAsked ? "● " : ""}${words ? `${words} – ` : ""}Turnwire`;
       if (document.title !== full) document.title = full;

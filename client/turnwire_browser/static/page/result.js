@@ -4,7 +4,7 @@ import { AttachmentsView } from "./attachment.js";
 import { attachmentsOf, plain } from "./content.js";
 import { element } from "./element.js";
 import { Folded } from "./folded.js";
-import { counted } from "./words.js";
+import { countOf } from "./words.js";
 
 /** @typedef {NonNullable<import("../turnwire/fold.js").Block["result"]>} Result */
 
@@ -44,7 +44,7 @@ function textView(text) {
   if (lines <= SHORT_LINES && text.length <= SHORT_CHARACTERS) {
     return element("pre", { class: "tool-text", dir: "auto" }, text || "(empty)");
   }
-  const size = lines > 1 ? `${lines} lines` : `${counted(text.length)} characters`;
+  const size = lines > 1 ? `${lines} lines` : `${countOf(text.length)} characters`;
   return new Folded(`Result, ${size}`, () => text).element;
 }
 

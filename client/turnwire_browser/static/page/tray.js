@@ -3,7 +3,7 @@
 import { setText } from "./element.js";
 import { recall, remember } from "./storage.js";
 import { Upload } from "./upload.js";
-import { counted } from "./words.js";
+import { countOf } from "./words.js";
 
 /** @typedef {import("./content.js").Attachment} Attachment */
 
@@ -50,7 +50,7 @@ export class Tray {
     this.#slot = slot;
     if (!this.#slots.has(slot)) {
       this.#slots.set(slot, []);
-      this.putBack(parsed(recall(`files.${slot}`)));
+      this.putBack(parse(recall(`files.${slot}`)));
     }
     this.#update();
   }
@@ -74,7 +74,7 @@ export class Tray {
     const taken = all.filter(({ type }) => TYPES.includes(type));
     const [other] = all.filter((file) => !taken.includes(file));
     const others = all.length - taken.length;
-    const what = others === 1 ? `${other?.name} cannot` : `${counted(others)} files cannot`;
+    const what = others === 1 ? `${other?.name} cannot` : `${countOf(others)} files cannot`;
     this.say(others > 0 ? `${what} be attached: only images (PNG, JPEG, GIF, WebP) and PDFs can.` : "");
     const uploads = taken.map((file) => this.#upload(file));
     this.#uploads.push(...uploads);
@@ -146,7 +146,7 @@ export class Tray {
  * @param {string | undefined} text
  * @returns {Attachment[]}
  */
-function parsed(text) {
+function parse(text) {
   try {
     const attachments = JSON.parse(text ?? "[]");
     return Array.isArray(attachments) ? attachments : [];

@@ -143,7 +143,7 @@ export function ending(stopReason, hasBegun) {
 }
 
 /** @param {number} count */
-export function counted(count) {
+export function countOf(count) {
   // Not `toLocaleString`: the first one takes the browser 10 ms, in the frame that ends an answer.
   return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }

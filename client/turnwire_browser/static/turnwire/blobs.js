@@ -15,7 +15,7 @@ export class Blobs {
   /**
    * @param {string} url of `/v1/blobs`
    * @param {string | undefined} token
-   * @param {() => number | undefined} maxBytes what the server takes, as far as it has said
+   * @param {() => number | undefined} maxBytes the largest blob the server takes; undefined: not known yet
    */
   constructor(url, token, maxBytes) {
     this.#url = url;
@@ -30,7 +30,7 @@ export class Blobs {
    */
   async upload(blob, { name, signal }) {
     const maxBytes = this.#maxBytes();
-    // A server that stops reading looks like a lost connection: better to say it here.
+    // A server that stops reading looks like a lost connection, so the size is checked here.
     if (maxBytes !== undefined && blob.size > maxBytes) {
       throw new TurnwireError("too_large", `It is larger than ${maxBytes} bytes.`);
     }

@@ -45,11 +45,11 @@ export const State = Object.freeze({
 
 /**
  * @typedef {object} Owner
- * @property {(welcome: Welcome) => void} opened
- * @property {(message: any) => void} received each message but `welcome`
- * @property {(closeCode: number) => void} lost another attempt follows
- * @property {(error: TurnwireError) => void} ended for good
- * @property {() => void} changed the snapshot has
+ * @property {(welcome: Welcome) => void} onOpen commands may flow
+ * @property {(message: any) => void} onMessage each message but `welcome`
+ * @property {(closeCode: number) => void} onLoss the connection is lost, another attempt follows
+ * @property {(error: TurnwireError) => void} onEnd there will be no further connection
+ * @property {() => void} onChange the snapshot has changed
  */
 
 /** @typedef {new (url: string, protocols: string[]) => WebSocket} WebSocketClass */
@@ -119,7 +119,7 @@ export class Connection {
     const { welcome } = this.snapshot;
     const told = error && { code: error.code, message: error.message };
     this.#show({ state: State.CLOSED, ...(welcome && { welcome }), ...(told && { error: told }) });
-    this.#owner.ended(error ?? new TurnwireError("closed", "This client has been closed."));
+    this.#owner.onEnd(error ?? new TurnwireError("closed", "This client has been closed."));
   }
 
   #open() {
@@ -152,19 +152,19 @@ export class Connection {
   #read(data) {
     const message = parse(data);
     if (message === undefined) return this.#lose(1006, "");
-    if (message.type === "welcome") this.#welcomed(message);
+    if (message.type === "welcome") this.#welcome(message);
     else if (message.type === "reject" && message.id === HELLO) {
       return this.close(new TurnwireError(message.code, message.message));
-    } else this.#owner.received(message);
+    } else this.#owner.onMessage(message);
     if (this.snapshot.state === State.OPEN) this.#next.set(this.#heartbeatSeconds, () => this.#probe());
   }
 
   /** @param {Welcome} welcome */
-  #welcomed(welcome) {
+  #welcome(welcome) {
     this.#heartbeatSeconds = welcome.heartbeat_seconds;
     this.#stable.set(STABLE_SECONDS, () => this.#backoff.reset());
     this.#show({ state: State.OPEN, welcome });
-    this.#owner.opened(welcome);
+    this.#owner.onOpen(welcome);
   }
 
   /** Is anyone there? Whatever comes is an answer. */
@@ -188,7 +188,7 @@ export class Connection {
     const retryAt = this.#timers.now() + seconds * 1000;
     this.#next.set(seconds, () => this.#open());
     this.#show({ state: lostState(), retryAt, ...(welcome && { welcome }) });
-    this.#owner.lost(closeCode);
+    this.#owner.onLoss(closeCode);
   }
 
   /** Forget the socket at once: on a dead link its closing handshake would take minutes. */
@@ -224,7 +224,7 @@ export class Connection {
   /** @param {ConnectionSnapshot} snapshot */
   #show(snapshot) {
     this.snapshot = snapshot;
-    this.#owner.changed();
+    this.#owner.onChange();
   }
 }
 

@@ -33,9 +33,9 @@ import { Turns } from "./turns.js";
  */
 
 const Link = Object.freeze({
-  /** Nobody wants it. */
+  /** Nobody listens to it or sends in it. */
   UNFOLLOWED: "unfollowed",
-  /** For a connection, or to try again. */
+  /** It is wanted, and waits for a connection or for the time to try again. */
   WAITING: "waiting",
   /** The ack of our subscribe is still to come. */
   SUBSCRIBING: "subscribing",
@@ -134,7 +134,7 @@ export class Conversation {
     const command = { ...options, ...offer, type: "send", content, key, conversation: this.#id };
     const turn = this.#port.ask(command, (ack, isRepeated) => {
       if (offer.client_tools) this.#turns.serve(ack.turn ?? "");
-      return this.#begun(ack, isRepeated);
+      return this.#begin(ack, isRepeated);
     });
     if (this.#id === undefined) {
       this.#creating = turn;
@@ -186,8 +186,8 @@ export class Conversation {
    * @param {{input?: Record<string, unknown>, reason?: string}} [more] with `allow`, the input to run with instead; with
    *   `deny`, why: for the model
    * @returns {Promise<void>}
-   * @throws {TurnwireError} `already_decided`: somebody was faster; `unknown_tool_call`: it waits no more; `bad_command`
-   *   or `too_large`: of the input, and the call waits on
+   * @throws {TurnwireError} `already_decided`: somebody was faster; `unknown_tool_call`: it no longer waits;
+   *   `bad_command` or `too_large`: the input was refused, and the call still waits
    */
   decide(toolId, decision, more = {}) {
     return this.#answers.decide(toolId, decision, more);
@@ -199,8 +199,8 @@ export class Conversation {
    * @param {Content} content
    * @param {{isError?: boolean}} [options]
    * @returns {Promise<void>}
-   * @throws {TurnwireError} `already_decided`: it has its result; `unknown_tool_call`: it waits no more; others: of the
-   *   content, and the call waits on
+   * @throws {TurnwireError} `already_decided`: it has its result; `unknown_tool_call`: it no longer waits; other codes:
+   *   the content was refused, and the call still waits
    */
   toolOutput(toolId, content, { isError = false } = {}) {
     return this.#answers.output(toolId, content, isError);
@@ -229,25 +229,25 @@ export class Conversation {
     this.#turns.fail(new TurnwireError("closed", "The conversation is no longer followed."));
   }
 
-  // What follows is for the wire.
+  // The methods below are called by the wire.
 
   /** Commands may flow on a new connection. */
-  opened() {
+  onOpen() {
     if (this.#link === Link.WAITING) this.#subscribe();
   }
 
   /** The connection is lost; another will come. */
-  lost() {
+  onLoss() {
     if (this.#link !== Link.UNFOLLOWED) this.#link = Link.WAITING;
   }
 
-  /** There will be no connection any more. @param {TurnwireError} error */
-  ended(error) {
+  /** There will be no further connection. @param {TurnwireError} error */
+  onEnd(error) {
     if (this.#error !== error) this.#close(error);
   }
 
   /** @param {Event & {span?: number}} event */
-  received(event) {
+  onEvent(event) {
     if (this.#link === Link.UNFOLLOWED) return;
     const verdict = this.#cursor.judge(event);
     if (verdict === Verdict.RESUBSCRIBE && this.#link === Link.SUBSCRIBED) this.#subscribe();
@@ -255,15 +255,15 @@ export class Conversation {
     this.#cursor.advance(event);
     this.#fold.apply(event);
     this.#turns.append(event);
-    if (event.type === "tool_result") this.#port.runner.settled(event.tool_id);
-    if (event.type === "done") this.#port.runner.ended(event.turn);
+    if (event.type === "tool_result") this.#port.runner.settle(event.tool_id);
+    if (event.type === "done") this.#port.runner.endTurn(event.turn);
     if (event.type === "tool_executing") this.#hasCalls = true;
-    this.#changed();
-    this.#arrive();
+    this.#notify();
+    this.#checkArrival();
   }
 
   /** @param {Reset} message */
-  reset({ epoch }) {
+  onReset({ epoch }) {
     if (this.#link === Link.UNFOLLOWED) return;
     // Its ack may have said so before.
     if (this.#cursor.epoch === epoch && this.#cursor.seq === 0) return;
@@ -273,9 +273,9 @@ export class Conversation {
   }
 
   /** @param {Closed} message */
-  closed({ code, retryable }) {
+  onClosed({ code, retryable }) {
     if (this.#link === Link.UNFOLLOWED) return;
-    this.#refused(new TurnwireError(code, "The conversation cannot be followed.", { retryable }));
+    this.#takeRefusal(new TurnwireError(code, "The conversation cannot be followed.", { retryable }));
   }
 
   /** Unsubscribe, if that is wanted and no call is to run here: the server gives up those whose runner has gone. */
@@ -283,14 +283,14 @@ export class Conversation {
     if (!this.#isLeaving || this.#turns.isServing || this.#port.runner.hasCalls(this.#fold.turns)) return;
     if (this.#port.isOpen()) this.#port.post({ type: "unsubscribe", conversation: this.#id });
     this.#link = Link.UNFOLLOWED;
-    this.#observable.changed();
+    this.#observable.notify();
   }
 
   #follow() {
     this.#isLeaving = false;
     if (this.#id === undefined || this.#link !== Link.UNFOLLOWED) return;
-    const ended = this.#port.ended();
-    if (ended) return this.ended(ended);
+    const failure = this.#port.failure();
+    if (failure) return this.onEnd(failure);
     this.#link = Link.WAITING;
     if (this.#state === "closed") this.#become("loading");
     if (this.#port.isOpen()) this.#subscribe();
@@ -305,27 +305,27 @@ export class Conversation {
     const { id: runner } = this.#port.runner;
     this.#port.request({ type: "subscribe", conversation: this.#id, after, epoch, runner }, {
       acked: (ack) => {
-        if (isCurrent()) this.#subscribed(ack, after);
+        if (isCurrent()) this.#takeSubscription(ack, after);
       },
       failed: (error) => {
         // Of a lost connection the wire tells by `lost`.
-        if (isCurrent()) this.#refused(error);
+        if (isCurrent()) this.#takeRefusal(error);
       },
     });
   }
 
   /** @param {Ack} ack @param {number} asked the seq we asked to go on after */
-  #subscribed({ epoch, after, head }, asked) {
+  #takeSubscription({ epoch, after, head }, asked) {
     this.#link = Link.SUBSCRIBED;
     this.#retries.reset();
     const isOther = this.#cursor.epoch !== undefined && this.#cursor.epoch !== epoch;
     if (isOther || (after ?? asked) < asked) this.#drop(epoch);
     this.#cursor.epoch = epoch;
     this.#head = head ?? 0;
-    this.#arrive();
+    this.#checkArrival();
   }
 
-  /** What we hold is not of this log, which is replayed from its start. @param {string | undefined} epoch */
+  /** Drop everything held: the server has another log, and replays it from its start. @param {string | undefined} epoch */
   #drop(epoch) {
     this.#cursor = new Cursor();
     this.#cursor.epoch = epoch;
@@ -334,25 +334,25 @@ export class Conversation {
     this.#become("loading");
   }
 
-  /** Has what was there at the ack been applied? */
-  #arrive() {
+  /** Go live once everything up to the head that the ack told has been applied. */
+  #checkArrival() {
     if (this.#head === undefined || this.#cursor.seq < this.#head) return;
     const isLoading = this.#state === "loading";
     if (isLoading) {
       this.#become("live");
       const error = new TurnwireError("unknown_turn", "The server does not have that turn any more.");
-      this.#turns.miss((turn) => this.#fold.has(turn), error);
+      this.#turns.failMissing((turn) => this.#fold.has(turn), error);
     }
     if (this.#hasCalls) {
       this.#hasCalls = false;
-      // What was there before this wire looked may have been begun by a page of its name that is no more.
-      this.#port.runner.look(this, this.#fold.turns, ({ key = "" }) => isLoading && !this.#keys.has(key));
+      // A call that is older than this wire's subscription may have been begun by the page that had its `runner` before.
+      this.#port.runner.runWaiting(this, this.#fold.turns, ({ key = "" }) => isLoading && !this.#keys.has(key));
     }
     this.#leave();
   }
 
   /** @param {TurnwireError} error of a subscribe, or the end of a subscription */
-  #refused(error) {
+  #takeRefusal(error) {
     if (!error.retryable) return this.#close(error);
     this.#link = Link.WAITING;
     const seconds = (error.retryAfterSeconds ?? 0) + this.#retries.next();
@@ -370,7 +370,7 @@ export class Conversation {
   }
 
   /** @param {Ack} ack of a send @param {boolean} isRepeated @returns {Turn} */
-  #begun(ack, isRepeated) {
+  #begin(ack, isRepeated) {
     const id = /** @type {string} */ (ack.turn);
     if (this.#id === undefined) this.#adopt(ack, isRepeated);
     // It may have been unfollowed meanwhile; a turn is wanted to its end.
@@ -390,18 +390,18 @@ export class Conversation {
     if (after > 0 || isRepeated) return this.#subscribe();
     this.#link = Link.SUBSCRIBED;
     this.#head = 0;
-    this.#arrive();
+    this.#checkArrival();
   }
 
   /** @param {ConversationSnapshot["state"]} state */
   #become(state) {
     this.#state = state;
     if (state !== "closed") this.#error = undefined;
-    this.#changed();
+    this.#notify();
   }
 
-  #changed() {
+  #notify() {
     this.#snapshot = undefined;
-    this.#observable.changed();
+    this.#observable.notify();
   }
 }

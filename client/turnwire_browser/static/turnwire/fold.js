@@ -81,7 +81,7 @@ export class FoldedConversation {
 
   /**
    * Change by the next event, which the caller has judged with its cursor.
-   * Events of a turn whose message was never seen (a tail) make the turn all the same.
+   * A turn whose message was never seen (only the end of the log is known) is made by its first event.
    * @param {Event} event
    */
   apply(event) {

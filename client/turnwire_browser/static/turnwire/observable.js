@@ -1,4 +1,4 @@
-// Something whose snapshot can be watched, as React's useSyncExternalStore wants it; knows nothing of its subject.
+// Something whose snapshot can be watched, in the form of React's useSyncExternalStore; knows nothing of its subject.
 
 /** Listeners hear once per batch of changes: at the end of the task that made them, in a microtask. */
 export class Observable {
@@ -36,8 +36,8 @@ export class Observable {
     });
   }
 
-  /** The snapshot has changed: the listeners will be told, once. */
-  changed() {
+  /** The snapshot has changed: call the listeners, once for all changes of this task. */
+  notify() {
     if (this.#pending) return;
     this.#pending = true;
     queueMicrotask(() => {

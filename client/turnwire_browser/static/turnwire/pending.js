@@ -24,8 +24,8 @@ export class PendingCommands {
   /** @type {number | undefined} undefined: not connected, everything waits */
   #maxFrameBytes;
   #draining = false;
-  /** @type {TurnwireError | undefined} why there will be no connection any more */
-  ended;
+  /** @type {TurnwireError | undefined} why there will be no further connection */
+  failure;
 
   /** @param {(text: string) => void} transmit */
   constructor(transmit) {
@@ -37,7 +37,7 @@ export class PendingCommands {
    * @param {Expecting} expecting
    */
   request(command, expecting) {
-    if (this.ended) return expecting.failed(this.ended);
+    if (this.failure) return expecting.failed(this.failure);
     const id = String(this.#nextId++);
     const text = JSON.stringify({ ...command, id }, wellFormed);
     const isSend = command.type === "send";
@@ -72,7 +72,7 @@ export class PendingCommands {
   }
 
   /** New commands may flow; what waits follows at `resume`. @param {number} maxFrameBytes */
-  opened(maxFrameBytes) {
+  open(maxFrameBytes) {
     this.#maxFrameBytes = maxFrameBytes;
     this.#draining = false;
   }
@@ -87,7 +87,7 @@ export class PendingCommands {
     this.#draining = true;
   }
 
-  /** @param {Ack | Reject} reply of whatever command; unknown ones are ignored */
+  /** @param {Ack | Reject} reply to any command; one to an unknown command is ignored */
   settle(reply) {
     const id = reply.id ?? "";
     const waiting = this.#waiting.get(id);
@@ -100,7 +100,7 @@ export class PendingCommands {
    * The connection is lost.
    * @param {TurnwireError | undefined} blame present: what was sent and not answered may be the cause, and fails with it
    */
-  lost(blame) {
+  lose(blame) {
     this.#maxFrameBytes = undefined;
     const lost = new TurnwireError("network_error", "The connection was lost.", { retryable: true });
     this.#drop((waiting) => waiting.sent && (blame ?? (waiting.repeats ? undefined : lost)));
@@ -110,9 +110,9 @@ export class PendingCommands {
     }
   }
 
-  /** There will be no connection any more. @param {TurnwireError} error */
+  /** There will be no further connection. @param {TurnwireError} error */
   end(error) {
-    this.ended = error;
+    this.failure = error;
     this.#drop(() => error);
   }
 

@@ -1,4 +1,4 @@
-// Ids that nobody can guess; knows not what for.
+// Random ids that cannot be guessed.
 
 /** 128 random bits. `crypto.randomUUID` is absent from pages that came over plain HTTP. */
 export function randomId() {

@@ -86,13 +86,13 @@ export class Runner {
   }
 
   /**
-   * Run what waits for this wire. Only when the conversation is complete as far as the server has it: otherwise the
-   * result of a call may still be coming.
+   * Run the calls that wait for this wire. Call it only when everything the server has of the conversation was applied:
+   * otherwise the result of a call may still be coming.
    * @param {Caller} chat
    * @param {ReadonlyArray<Readonly<FoldedTurn>>} turns
-   * @param {(turn: Readonly<FoldedTurn>) => boolean} isLost whether a program of our id that is no more may have begun its calls
+   * @param {(turn: Readonly<FoldedTurn>) => boolean} isLost whether an earlier program with our id, which has ended, may have begun its calls
    */
-  look(chat, turns, isLost) {
+  runWaiting(chat, turns, isLost) {
     for (const turn of turns) {
       if (turn.state !== "running") continue;
       for (const call of turn.blocks) {
@@ -113,24 +113,24 @@ export class Runner {
   }
 
   /** The call has its result. @param {string} toolId */
-  settled(toolId) {
+  settle(toolId) {
     this.#running.get(toolId)?.stop.abort();
     this.#running.delete(toolId);
     this.#reported.delete(toolId);
   }
 
   /** Nothing of the turn follows. @param {string} turn */
-  ended(turn) {
-    for (const [id, running] of [...this.#running]) if (running.turn === turn) this.settled(id);
+  endTurn(turn) {
+    for (const [id, running] of [...this.#running]) if (running.turn === turn) this.settle(id);
   }
 
-  /** There will be no connection any more. */
+  /** There will be no further connection. */
   close() {
-    for (const id of [...this.#running.keys()]) this.settled(id);
+    for (const id of [...this.#running.keys()]) this.settle(id);
   }
 
   /**
-   * What a `progress` says, or undefined: the call has just reported, and servers bound the commands of a connection.
+   * The fields of a `progress` command, or undefined if the call reported just before: servers bound the rate of commands.
    * @param {string} toolId
    * @param {string} message
    * @param {number} [fraction]
@@ -140,7 +140,7 @@ export class Runner {
     // Below 0: the clock was set back.
     if (since >= 0 && since < PROGRESS_MILLISECONDS) return undefined;
     this.#reported.set(toolId, this.#now());
-    // Tools are foreign code: it may be no number, or out of range.
+    // Tools are foreign code: `fraction` may be out of range, or not a number.
     const bounded = Number.isFinite(fraction) && { fraction: Math.min(Math.max(Number(fraction), 0), 1) };
     return { tool_id: toolId, runner: this.id, message: String(message).slice(0, 1000), ...bounded };
   }
@@ -184,7 +184,7 @@ export class Runner {
     } catch (thrown) {
       const error = /** @type {TurnwireError} */ (thrown);
       if (OVER.includes(error.code)) return;
-      // Better than to let the model wait for what cannot come.
+      // An error result is better than letting the model wait for a result that cannot come.
       const said = `The result could not be sent: ${error.message}`;
       await chat.toolOutput(toolId, said, { isError: true }).catch(() => {});
     }

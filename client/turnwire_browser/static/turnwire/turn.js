@@ -51,7 +51,7 @@ export class Turn {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever only iterates never looks at `done`: that is no unhandled rejection.
+    // A caller that only iterates never handles `done`: that must not count as an unhandled rejection.
     this.done.catch(() => {});
   }
 
@@ -71,14 +71,14 @@ export class Turn {
       } else if (this.#error) {
         throw this.#error;
       } else {
-        await this.#log.grown();
+        await this.#log.nextChange();
       }
     }
   }
 
   /**
-   * The answer's text as it comes. A `rewind` takes nothing back here: what follows is the new attempt's text. Whoever
-   * must tell takes the events, or the snapshot.
+   * The answer's text as it comes. A `rewind` takes nothing back here: what follows is the new attempt's text. To see
+   * a rewind, iterate the events or use the snapshot.
    * @returns {AsyncGenerator<string, void, void>}
    */
   get textStream() {

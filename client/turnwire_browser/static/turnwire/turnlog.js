@@ -9,8 +9,8 @@
 const CHUNK_CHARACTERS = 4096;
 
 /**
- * Neighbouring deltas of a block are one growing entry, so that what a slow reader, or nobody, reads takes no
- * more memory than the text. A position stays right when a replay from 0 makes the same log again after
+ * Neighbouring deltas of a block are one growing entry, so that what no reader has taken yet needs
+ * no more memory than its text. A position stays right when a replay from 0 makes the same log again after
  * `clear`, however the server cuts it: entries are merged to the full on each side.
  */
 export class TurnLog {
@@ -24,7 +24,7 @@ export class TurnLog {
   /** @param {Event} event the next one of this turn */
   append(event) {
     const last = this.#entries.at(-1);
-    if (last && last.continuedBy(event)) last.grow(/** @type {DeltaEvent} */ (event));
+    if (last && last.mergesWith(event)) last.grow(/** @type {DeltaEvent} */ (event));
     else this.#entries.push(new Entry(event));
     this.isDone ||= event.type === "done";
     this.wake();
@@ -44,7 +44,7 @@ export class TurnLog {
   /**
    * The next event for the reader at `position`, which moves on.
    * @param {Position} position
-   * @returns {Event | undefined} undefined: nothing more as yet
+   * @returns {Event | undefined} undefined: there is nothing more yet
    */
   next(position) {
     let entry = this.#entries[position.index];
@@ -61,7 +61,7 @@ export class TurnLog {
   }
 
   /** Resolves after the next `append` or `wake`. @returns {Promise<void>} */
-  grown() {
+  nextChange() {
     return new Promise((resolve) => void this.#waiting.add(resolve));
   }
 
@@ -87,7 +87,7 @@ class Entry {
   }
 
   /** Whether the event merges with this (PROTOCOL.md "Merging", but for the bound, which is of frames). @param {Event} event */
-  continuedBy(event) {
+  mergesWith(event) {
     const last = this.event;
     if (!isDelta(last) || !isDelta(event) || last.type !== event.type || last.block !== event.block) return false;
     // Events of other turns may stand between: then the two are no neighbours in the conversation's log.

@@ -52,11 +52,11 @@ export class Turns {
   }
 
   /**
-   * The replay is over: what it did not tell of will not come.
+   * The replay is over: turns that were not in it will not come.
    * @param {(turn: string) => boolean} isThere
    * @param {TurnwireError} error
    */
-  miss(isThere, error) {
+  failMissing(isThere, error) {
     for (const id of [...this.#served]) if (!isThere(id)) this.#served.delete(id);
     for (const [id, turn] of this.#running) {
       if (isThere(id) || this.#logs.get(id)?.isDone) continue;

@@ -28,8 +28,8 @@ export { Conversation, TurnwireError };
 /**
  * @typedef {object} ConnectOptions
  * @property {string} [token] for a service that wants one
- * @property {string} [runner] the `runner` of a wire that is no more, whose place this one takes: kept over a reload, say. No
- *   two wires may have it at a time: a page hands it over when it is hidden, because a duplicated tab copies its storage
+ * @property {string} [runner] the `runner` of an earlier wire that this one replaces, for example one kept over a reload.
+ *   Only one wire may use it at a time: a page stores it when it is hidden, because a duplicated tab copies its storage
  * @property {WebSocketClass} [WebSocket] where the platform has none; the platform's unless given
  * @property {Timers} [timers] for tests
  * @property {() => number} [random] uniform in [0, 1); for tests
@@ -47,13 +47,13 @@ export function connect(url, options = {}) {
 }
 
 /**
- * The wire, as its conversations see it.
+ * What a conversation needs of its wire.
  * @typedef {object} Port
  * @property {PendingCommands["request"]} request
  * @property {PendingCommands["ask"]} ask
  * @property {PendingCommands["post"]} post
  * @property {() => boolean} isOpen
- * @property {() => TurnwireError | undefined} ended why there will be no connection any more
+ * @property {() => TurnwireError | undefined} failure why there will be no further connection
  * @property {(id: string, conversation: Conversation) => void} adopt throws TurnwireError: another has that id
  * @property {Runner} runner
  * @property {Timers} timers
@@ -82,30 +82,30 @@ export class Wire {
     this.#blobs = new Blobs(blobs, token, () => this.getSnapshot().welcome?.limits.max_blob_bytes);
     this.#pending = new PendingCommands((text) => this.#connection.transmit(text));
     this.#connection = new Connection(url, { token, WebSocket, timers, random }, {
-      opened: ({ limits }) => {
-        this.#pending.opened(limits.max_frame_bytes);
+      onOpen: ({ limits }) => {
+        this.#pending.open(limits.max_frame_bytes);
         // Subscriptions first, so that a repeated send does not subscribe its conversation from elsewhere.
-        this.#each((chat) => chat.opened());
+        this.#each((chat) => chat.onOpen());
         this.#pending.resume();
       },
-      received: (message) => this.#received(message),
-      lost: (closeCode) => {
-        this.#each((chat) => chat.lost());
-        this.#pending.lost(blameOf(closeCode));
+      onMessage: (message) => this.#receive(message),
+      onLoss: (closeCode) => {
+        this.#each((chat) => chat.onLoss());
+        this.#pending.lose(blameOf(closeCode));
       },
-      ended: (error) => {
+      onEnd: (error) => {
         this.#runner.close();
-        this.#each((chat) => chat.ended(error));
+        this.#each((chat) => chat.onEnd(error));
         this.#pending.end(error);
       },
-      changed: () => this.#observable.changed(),
+      onChange: () => this.#observable.notify(),
     });
     this.#port = {
       request: this.#pending.request.bind(this.#pending),
       ask: this.#pending.ask.bind(this.#pending),
       post: this.#pending.post.bind(this.#pending),
       isOpen: () => this.#connection.snapshot.state === State.OPEN,
-      ended: () => this.#pending.ended,
+      failure: () => this.#pending.failure,
       adopt: (id, chat) => this.#adopt(id, chat),
       runner: this.#runner,
       timers,
@@ -132,7 +132,7 @@ export class Wire {
     this.#connection.reconnect();
   }
 
-  /** For good. What still waits fails with the code `closed`; running turns run on in the server. */
+  /** Close for good. What still waits fails with the code `closed`; running turns run on in the server. */
   close() {
     this.#connection.close();
   }
@@ -188,7 +188,7 @@ export class Wire {
   }
 
   /** @param {any} message */
-  #received(message) {
+  #receive(message) {
     switch (message.type) {
       case "ack":
       case "reject":
@@ -197,13 +197,13 @@ export class Wire {
         this.#pending.drain();
         return this.#connection.bePatient(message.reconnect_after_seconds);
       case "reset":
-        return this.#conversations.get(message.conversation)?.reset(message);
+        return this.#conversations.get(message.conversation)?.onReset(message);
       case "closed":
-        return this.#conversations.get(message.conversation)?.closed(message);
+        return this.#conversations.get(message.conversation)?.onClosed(message);
       default:
         // Events, of later versions too, have a seq; anything else that is unknown is ignored.
         if (typeof message.seq === "number") {
-          this.#conversations.get(message.conversation)?.received(message);
+          this.#conversations.get(message.conversation)?.onEvent(message);
         }
     }
   }
