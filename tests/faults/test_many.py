@@ -10,8 +10,8 @@ import pytest
 from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.faults.core import ANNA, Reader, core_on
 from tests.faults.log_readers import log_of
+from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import wired

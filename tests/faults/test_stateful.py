@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.faults.core import ANNA, Reader, core_on
 from tests.faults.model import GATES, ExpectedConversation, ExpectedTurn, Place
+from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
 from turnwire_protocol import (
     Ack,

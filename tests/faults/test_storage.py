@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.core import ANNA, Reader, core_on
 from tests.faults.log_readers import log_of, over_sse, over_websocket
 from tests.faults.server import KillableServer, killable
+from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking

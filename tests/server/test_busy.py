@@ -332,6 +332,24 @@ async def test_another_reader_follows_a_retract(simulator: Simulator) -> None:
         assert [*other.fold(conversation).turns] == [again["turn"]]
 
 
+async def test_who_follows_from_the_ack_of_an_edit_is_told_what_it_retracted(
+    simulator: Simulator,
+) -> None:
+    simulator.program(words("1"), words("2"))
+    async with (
+        serving(turnwire_over(simulator)) as address,
+        wired(address) as wire,
+        wired(address) as other,
+    ):
+        done = await ended(wire, "first")
+        fields = {"conversation": done["conversation"], "retract": done["turn"]}
+        ack = await other.ask("send", content="edit", **fields)
+        assert (ack["after"], ack["seq"]) == (done["seq"], done["seq"] + 2)
+        await other.until("done", turn=ack["turn"])
+        assert [event.type for event in other.events[:2]] == ["retract", "message"]
+        assert [*other.fold(done["conversation"]).turns] == [ack["turn"]]
+
+
 async def test_a_retract_is_remembered_after_a_restart_and_so_is_its_key(
     simulator: Simulator, tmp_path: Path
 ) -> None:

@@ -19,7 +19,8 @@ from turnwire_server.store.port import Blob, Store
 
 __all__ = ["MEDIA_TYPES", "Blobs"]
 
-_MAX_ENCODED_BYTES = 64 * 1024 * 1024
+_KEEP_BYTES = 64 * 1024 * 1024
+"""Of encoded attachments, for the next calls of the model."""
 _MAX_REQUEST_BYTES = 22 * 1024 * 1024
 """Of all attachments in one request: the API takes 32 MB, in which they are base64."""
 
@@ -43,11 +44,12 @@ class _Encoded:
 class Blobs:
     """All blobs of this process's store. Somebody else's looks like an unknown one."""
 
-    def __init__(self, store: Store, *, max_bytes: int) -> None:
+    def __init__(self, store: Store, *, max_bytes: int, keep_bytes: int = _KEEP_BYTES) -> None:
         self._store = store
         self._max_bytes = max_bytes
+        self._keep_bytes = keep_bytes
         self._encoded: OrderedDict[str, _Encoded] = OrderedDict()
-        """The last ones used."""
+        """The last ones used, together `keep_bytes` at most."""
         self._encoded_bytes = 0
 
     async def put(self, owner: str, data: bytes, media_type: str) -> Blob:
@@ -171,7 +173,7 @@ class Blobs:
         if id not in self._encoded:
             self._encoded[id] = encoded
             self._encoded_bytes += len(text)
-        while self._encoded_bytes > _MAX_ENCODED_BYTES:
+        while self._encoded_bytes > self._keep_bytes:
             _, oldest = self._encoded.popitem(last=False)
             self._encoded_bytes -= len(oldest.base64)
         return encoded

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MAX_OPEN = 1000
+"""Conversations; beyond, idle ones are let go."""
 _HANG_UP_SECONDS = 2.0
 _COMPACTION_DELAY_SECONDS = 1.0
 _ANSWER_SECONDS = 10.0
@@ -39,13 +41,24 @@ _ANSWER_SECONDS = 10.0
 class Hub:
     """All conversations of this process. Somebody else's looks like an unknown one."""
 
-    def __init__(self, store: Store, services: Services, limits: ServiceLimits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        services: Services,
+        limits: ServiceLimits,
+        *,
+        max_open: int = _MAX_OPEN,
+    ) -> None:
         self._store = store
         self._services = services
         self._limits = limits
+        self._max_open = max_open
         self._committer = Committer(store)
         self._open: dict[str, asyncio.Task[Conversation]] = {}
-        self._deleting: set[str] = set()
+        self._entering: Counter[str] = Counter()
+        """Conversations that somebody waits for, to use them: how many do."""
+        self._deleting: dict[str, asyncio.Event] = {}
+        """Set once the conversation is gone, or could not be deleted."""
         self._quiet = asyncio.Event()
         self._finished: dict[str, int] = {}
         """Conversations whose rows after a seq may be compacted."""
@@ -195,11 +208,12 @@ class Hub:
         self._open.pop(conversation, None)
         self._finished.pop(conversation, None)
         # Whoever asks meanwhile must not open what is about to go.
-        self._deleting.add(conversation)
+        over = self._deleting[conversation] = asyncio.Event()
         try:
             await self._asked(self._store.delete(conversation))
         finally:
-            self._deleting.discard(conversation)
+            del self._deleting[conversation]
+            over.set()
 
     async def rename(self, principal: str, conversation: str, title: str) -> None:
         """Give the conversation another title.
@@ -220,17 +234,19 @@ class Hub:
         ]
 
     async def _find(self, principal: str, id: str) -> Conversation:
-        if id in self._deleting:
-            raise _unknown()
-        task = self._opened(id)
-        if task is None:
-            await self.head(principal, id)
-            task = self._opening(id, principal)
-        conversation = await self._asked(asyncio.shield(task))
-        # An id that was derived from a key, whose send was refused, has no log.
-        if conversation.owner != principal or conversation.is_empty:
-            raise _unknown()
-        return conversation
+        while id not in self._deleting:
+            if self._opened(id) is None:
+                await self.head(principal, id)
+                if id in self._deleting:
+                    break
+            conversation = await self._enter(id, principal)
+            if conversation is None:
+                continue
+            # An id that was derived from a key, whose send was refused, has no log.
+            if conversation.owner != principal or conversation.is_empty:
+                break
+            return conversation
+        raise _unknown()
 
     async def _create(self, principal: str, key: str | None) -> Conversation:
         """A new conversation; with a key its id derives from it, so that a repetition finds it."""
@@ -239,7 +255,29 @@ class Hub:
         else:
             digest = hashlib.sha256(f"{principal}\0{key}".encode()).hexdigest()
             id = f"c_{digest[:24]}"
-        return await self._asked(asyncio.shield(self._opening(id, principal)))
+        while True:
+            # What is about to go must not be opened; once it is gone, its key begins another one.
+            while (deleting := self._deleting.get(id)) is not None:
+                await deleting.wait()
+            conversation = await self._enter(id, principal)
+            if conversation is not None:
+                return conversation
+
+    async def _enter(self, id: str, principal: str) -> Conversation | None:
+        """The conversation, opened if need be; None if it has been deleted or lost meanwhile.
+
+        Between its opening and the moment at which who waited for it goes on, others have their
+        turn. It must not be evicted then: who took it would read and write beside all others.
+        """
+        task = self._opening(id, principal)
+        self._entering[id] += 1
+        try:
+            conversation = await self._asked(asyncio.shield(task))
+        finally:
+            self._entering[id] -= 1
+            if not self._entering[id]:
+                del self._entering[id]
+        return conversation if self._opened(id) is task else None
 
     def _opening(self, id: str, principal: str) -> asyncio.Task[Conversation]:
         """Single-flight: whoever comes while it opens waits for the same."""
@@ -248,6 +286,8 @@ class Hub:
             self._evict()
             task = asyncio.create_task(self._load(id, principal), name=f"open {id}")
             self._open[id] = task
+            # One that fails is let go of at once: its id may have been made up for it.
+            task.add_done_callback(lambda task: self._opened(id))
         return task
 
     def _opened(self, id: str) -> asyncio.Task[Conversation] | None:
@@ -275,11 +315,12 @@ class Hub:
         return conversation
 
     def _evict(self) -> None:
-        """Let go of the oldest idle ones; their logs are in the store."""
-        if len(self._open) < _MAX_OPEN:
+        """Let go of the oldest idle ones, a tenth at once; their logs are in the store."""
+        if len(self._open) < self._max_open:
             return
-        idle = [live.conversation for live in self._live() if live.is_idle]
-        for id in idle[: _MAX_OPEN // 10]:
+        live = [one for one in self._live() if one.conversation not in self._entering]
+        idle = [one.conversation for one in live if one.is_idle]
+        for id in idle[: max(self._max_open // 10, 1)]:
             del self._open[id]
 
     async def _asked(self, answer: Awaitable[T], *, within_seconds: float | None = None) -> T:

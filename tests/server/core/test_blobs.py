@@ -1,5 +1,7 @@
 """Blobs without a service: what becomes of the references in a history."""
 
+import asyncio
+
 import pytest
 
 from turnwire_protocol import Code
@@ -53,9 +55,9 @@ async def test_more_than_a_request_takes_fails_before_anything_is_read() -> None
 
 async def test_a_blob_is_read_once_until_others_have_taken_its_place() -> None:
     store = CountingStore()
-    blobs = Blobs(store, max_bytes=MIB)
+    blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
     for name in ("b_1", "b_2", "b_3"):
-        await store.put_blob(Blob(name, "ann", "image/png", bytes(20 * MIB)))
+        await store.put_blob(Blob(name, "ann", "image/png", bytes(300)))  # 400 in base64.
     for name in ("b_1", "b_1", "b_2", "b_1"):
         await blobs.resolve([message(name)])
     assert store.reads == 2
@@ -64,3 +66,40 @@ async def test_a_blob_is_read_once_until_others_have_taken_its_place() -> None:
     assert store.reads == 3
     await blobs.resolve([message("b_2")])
     assert store.reads == 4
+
+
+class MeetingStore(CountingStore):
+    """The first two who read have both begun before either is answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._meeting = asyncio.Barrier(2)
+
+    async def get_blob(self, id: str) -> Blob | None:
+        """Counts, and waits for the other one."""
+        blob = await super().get_blob(id)
+        if self.reads <= 2:
+            await self._meeting.wait()
+        return blob
+
+
+async def test_a_blob_that_two_read_at_once_takes_its_place_once() -> None:
+    store = MeetingStore()
+    blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
+    for name in ("b_1", "b_2"):
+        await store.put_blob(Blob(name, "ann", "image/png", bytes(300)))  # 400 in base64.
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(blobs.resolve([message("b_1")]) for _ in range(2)))
+    for name in ("b_2", "b_1", "b_2"):
+        await blobs.resolve([message(name)])
+    assert store.reads == 3, "b_1 twice at once, then b_2: both fit"
+
+
+async def test_a_blob_larger_than_what_is_kept_is_read_each_time() -> None:
+    store = CountingStore()
+    blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
+    for name, size in (("b_1", 300), ("b_2", 3000)):
+        await store.put_blob(Blob(name, "ann", "image/png", bytes(size)))
+    for name in ("b_2", "b_2", "b_1", "b_1"):
+        await blobs.resolve([message(name)])
+    assert store.reads == 3

@@ -29,6 +29,7 @@ from turnwire_server.timestamp import timestamp
 __all__ = ["DurableLog", "Owner"]
 
 _KEEP_BYTES = 256 * 1024
+"""Of text that no turn needs any more, in memory, for readers who are a little behind."""
 _LOAD_BYTES = 1024 * 1024
 _KEEP_FRAMES = 8
 """Places in a log of which the encoding is kept: readers who come back stand anywhere."""
@@ -54,7 +55,16 @@ class Owner(Protocol):
 class DurableLog:
     """One conversation's log, made durable and shown to its readers."""
 
-    def __init__(self, fence: Fence, store: Store, committer: Committer, owner: Owner) -> None:
+    def __init__(
+        self,
+        fence: Fence,
+        store: Store,
+        committer: Committer,
+        owner: Owner,
+        *,
+        keep_bytes: int = _KEEP_BYTES,
+        keep_frames: int = _KEEP_FRAMES,
+    ) -> None:
         self.conversation = fence.conversation
         self.memory = MemoryLog(fence.conversation)
         self.epoch = fence.epoch
@@ -64,6 +74,8 @@ class DurableLog:
         self._store = store
         self._committer = committer
         self._owner = owner
+        self._keep_bytes = keep_bytes
+        self._keep_frames = keep_frames
         self._released = 0
         self._withdrawn: int | None = None
         """Lowest seq withdrawn since the last good commit. The failed commit may have stored
@@ -186,7 +198,7 @@ class DurableLog:
         for follower in self._followers:
             follower.wake()
         if self._released >= upto:
-            self.memory.trim(_KEEP_BYTES)
+            self.memory.trim(self._keep_bytes)
 
     def reconcile(self, head: int) -> None:
         """See `Source.reconcile`: what is there and was not taken back is stored."""
@@ -283,7 +295,7 @@ class DurableLog:
         key = (after, memory.durable)
         frames = self._frames.get(key)
         if frames is None:
-            if len(self._frames) >= _KEEP_FRAMES:
+            if len(self._frames) >= self._keep_frames:
                 self._frames.clear()
             items = memory.read(after, memory.durable, max_bytes=max_bytes)
             frames = self._frames[key] = _encode(items)

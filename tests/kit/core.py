@@ -1,36 +1,84 @@
 """The core of a service, without transports and in the test's own process, and a reader of it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 from pydantic_core import from_json
 
 from turnwire_protocol import Event, parse_event
 from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.follower import Follower, Frame
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.model.port import Model
+from turnwire_server.model.port import BlockEnd, Model, ModelRequest, Part, Stop, TextPart
+from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.tools.toolset import Toolset
 
-__all__ = ["ANNA", "Reader", "core_on"]
+__all__ = ["ANNA", "HeldModel", "Reader", "conversing", "core_on", "services_over"]
 
 ANNA = "anna"
 
 
-def core_on(store: Store, model: Model, *, max_queued: int = 8) -> Hub:
-    """A core that is not started yet."""
-    policy = Policy(model="claude-sonnet-5-5", max_queued=max_queued, detach_grace=0.0)
-    services = Services(
+class HeldModel:
+    """A model that answers "Hello", to each request once it is released."""
+
+    def __init__(self) -> None:
+        self.requests: list[ModelRequest] = []
+        self.asked = asyncio.Event()
+        self.released = asyncio.Event()
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
+        """See `Model.stream`."""
+        self.requests.append(request)
+        self.asked.set()
+        yield self._answer()
+
+    async def _answer(self) -> AsyncIterator[list[Part]]:
+        await self.released.wait()
+        yield [TextPart(0, "Hello"), BlockEnd(0, None), Stop("end_turn")]
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+def services_over(store: Store, model: Model, **policy: Any) -> Services:
+    """What turns share, without tools and without a grace time for readers who go."""
+    return Services(
         model=model,
         toolset=Toolset([], timeout_seconds=10),
-        policy=policy,
+        policy=Policy(**{"detach_grace": 0.0, **policy}),
         blobs=Blobs(store, max_bytes=1024),
     )
-    return Hub(store, services, ServiceLimits())
+
+
+def core_on(store: Store, model: Model, *, max_queued: int = 8, max_open: int = 1000) -> Hub:
+    """A core that is not started yet."""
+    services = services_over(store, model, max_queued=max_queued)
+    return Hub(store, services, ServiceLimits(), max_open=max_open)
+
+
+@asynccontextmanager
+async def conversing(model: Model, **policy: Any) -> AsyncIterator[Conversation]:
+    """A new conversation by itself, without a hub."""
+    store = MemoryStore()
+    committer = Committer(store)
+    committer.start()
+    yield Conversation(
+        await store.claim("c_1", ANNA, "e_1"),
+        store=store,
+        committer=committer,
+        services=services_over(store, model, **policy),
+        on_done=lambda conversation, after: None,
+    )
+    await committer.close()
 
 
 class Reader:

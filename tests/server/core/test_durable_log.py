@@ -1,0 +1,82 @@
+"""The durable log: what it keeps in memory of what is stored."""
+
+import asyncio
+
+from turnwire_protocol import Token
+from turnwire_server.core.log.committer import Committer
+from turnwire_server.core.log.durable_log import DurableLog
+from turnwire_server.store.memory import MemoryStore
+
+
+class Idle:
+    """The owner of a log in which nothing runs."""
+
+    is_open = False
+
+    def on_wait(self, *, has_failed: bool) -> None:
+        raise AssertionError("the store works")
+
+    def on_lost(self) -> None:
+        raise AssertionError("nobody else writes here")
+
+    def on_followers(self) -> None:
+        """Nobody is missed."""
+
+
+async def log_of(
+    tokens: int, *, keep_bytes: int = 1000, keep_frames: int = 8, is_released: bool = True
+) -> DurableLog:
+    """A log with so many durable deltas of a kilobyte, each in a block of its own."""
+    store = MemoryStore()
+    committer = Committer(store)
+    log = DurableLog(
+        await store.claim("c_1", "ann", "e_1"),
+        store,
+        committer,
+        Idle(),
+        keep_bytes=keep_bytes,
+        keep_frames=keep_frames,
+    )
+    for block in range(tokens):
+        log.append_delta(Token, "t_1", block, "x" * 1000, tool_id=None)
+    if is_released:
+        log.release()
+    committer.start()
+    async with asyncio.timeout(10):
+        await log.durable(tokens)
+        await committer.close()
+    return log
+
+
+async def test_readers_at_the_same_place_share_one_encoding() -> None:
+    log = await log_of(4, keep_bytes=10_000)
+    assert await log.frames(1, max_bytes=10_000) is await log.frames(1, max_bytes=10_000)
+
+
+async def test_the_encoding_is_kept_for_so_many_places_and_no_more() -> None:
+    log = await log_of(4, keep_bytes=10_000, keep_frames=2)
+    first = await log.frames(1, max_bytes=10_000)
+    for after in (2, 3):
+        await log.frames(after, max_bytes=10_000)
+    again = await log.frames(1, max_bytes=10_000)
+    assert again is not first
+    assert again == first
+
+
+async def test_what_no_turn_needs_any_more_is_kept_in_memory_only_up_to_a_bound() -> None:
+    log = await log_of(8, keep_bytes=3000)
+    assert (log.memory.floor, log.memory.head) == (5, 8)
+
+
+async def test_what_the_running_turn_still_needs_stays_in_memory() -> None:
+    log = await log_of(8, keep_bytes=3000, is_released=False)
+    assert log.memory.floor == 0
+
+
+async def test_a_reader_far_behind_reads_on_from_the_store_into_what_is_in_memory() -> None:
+    log = await log_of(8, keep_bytes=3000)
+    follower = log.follow(0, None, lambda: None, None)
+    seqs: list[int] = []
+    while frames := await follower.read(max_bytes=2000):
+        seqs += (frame.seq for frame in frames)
+    assert seqs == [*range(1, 9)]

@@ -1,0 +1,338 @@
+"""The hub: which conversations are open, and what becomes of those who ask while that changes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from tests.kit.core import ANNA, HeldModel, Reader, core_on
+from turnwire_protocol import Ack, Code, Done, Event, Message, SendBody, StopReason
+from turnwire_server.core.hub import Hub
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.errors import Rejected, StoreError
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Batch, Fence, Head
+
+PATIENCE_SECONDS = 20
+STEPS = range(8)
+"""Steps of the event loop by which one comes later: some fall into the moment that is meant."""
+
+
+class Hold:
+    """An operation of the store that waits until it is released."""
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        self.asked = asyncio.Event()
+        self.released = asyncio.Event()
+
+
+class WatchedStore(MemoryStore):
+    """Counts how often each conversation was opened; holds or fails what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims = Counter[str]()
+        self.fails = False
+        self._holds: list[Hold] = []
+
+    def hold(self, operation: str) -> Hold:
+        """The next of these operations waits."""
+        self._holds.append(Hold(operation))
+        return self._holds[-1]
+
+    def release(self) -> None:
+        """Nothing waits any more."""
+        for hold in self._holds:
+            hold.released.set()
+
+    async def _pass(self, operation: str) -> None:
+        for hold in self._holds:
+            if hold.operation == operation and not hold.asked.is_set():
+                hold.asked.set()
+                await hold.released.wait()
+                return
+
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+        self.claims[conversation] += 1
+        await self._pass("claim")
+        if self.fails:
+            raise StoreError("the disk is gone")
+        return await super().claim(conversation, owner, epoch)
+
+    async def head(self, conversation: str) -> Head | None:
+        head = await super().head(conversation)
+        await self._pass("head")
+        return head
+
+    async def append(self, batches: list[Batch]) -> None:
+        await self._pass("append")
+        await super().append(batches)
+
+    async def delete(self, conversation: str) -> None:
+        await self._pass("delete")
+        await super().delete(conversation)
+
+
+@asynccontextmanager
+async def running(
+    store: WatchedStore, model: HeldModel | None = None, *, max_open: int = 1000
+) -> AsyncIterator[Hub]:
+    """A core that runs; without a model of the test's own every message is answered at once."""
+    if model is None:
+        model = HeldModel()
+        model.released.set()
+    core = core_on(store, model, max_open=max_open)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await core.start()
+        try:
+            yield core
+        finally:
+            store.release()
+            await core.close()
+
+
+async def sent(core: Hub, content: str = "Hello", **fields: Any) -> Ack:
+    """The ack of a message that is durable."""
+    accepted = await core.send(ANNA, SendBody(content=content, **fields))
+    await accepted.durable
+    return accepted.ack
+
+
+async def ended(core: Hub, ack: Ack) -> Done:
+    """How that turn ended, once it has; nobody reads the conversation any more."""
+    reader = Reader()
+    await reader.connect(core, ack.conversation or "", ack.epoch or "")
+    await reader.until(lambda seen: done_of(seen, ack) != [])
+    reader.disconnect()
+    return done_of(reader.seen, ack)[0]
+
+
+def done_of(seen: Any, ack: Ack) -> list[Done]:
+    return [event for event in seen if isinstance(event, Done) and event.turn == ack.turn]
+
+
+async def answered(core: Hub, content: str = "Hello", **fields: Any) -> str:
+    """A conversation in which a message was answered, and which is idle now."""
+    ack = await sent(core, content, **fields)
+    await ended(core, ack)
+    return ack.conversation or ""
+
+
+async def follow(core: Hub, conversation: str, *, after: int = 0, steps: int = 0) -> Follower:
+    """A cursor over it, asked for so many steps of the event loop later."""
+    await stepped(steps)
+    follower, _ = await core.follow(ANNA, conversation, after=after, epoch=None, wake=lambda: None)
+    return follower
+
+
+async def stepped(steps: int) -> None:
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+
+# Eviction
+
+
+async def test_beyond_the_bound_the_oldest_idle_conversation_is_let_go() -> None:
+    store = WatchedStore()
+    async with running(store, max_open=2) as core:
+        first, second, third = [await answered(core) for _ in range(3)]
+        for conversation in (third, second, first):
+            await follow(core, conversation)
+    assert store.claims == {first: 2, second: 1, third: 1}
+
+
+async def test_a_conversation_in_which_a_turn_runs_is_not_let_go() -> None:
+    store, model = WatchedStore(), HeldModel()
+    async with running(store, model, max_open=1) as core:
+        ack = await sent(core)
+        await model.asked.wait()
+        await sent(core, "in another conversation")
+        with pytest.raises(Rejected) as refused:
+            await sent(core, "in the same", conversation=ack.conversation)
+        assert refused.value.code is Code.BUSY
+        model.released.set()
+        assert (await ended(core, ack)).stop_reason == StopReason.END_TURN
+
+
+async def test_a_conversation_that_somebody_reads_is_not_let_go() -> None:
+    async with running(WatchedStore(), max_open=1) as core:
+        conversation = await answered(core)
+        follower = await follow(core, conversation)
+        await answered(core, "in another conversation")
+        ack = await sent(core, "in the same", conversation=conversation)
+        assert follower.is_behind
+        seen: list[Event] = []
+        while events := await follower.events():
+            seen += events
+        assert ack.turn in [event.turn for event in seen if isinstance(event, Message)]
+
+
+async def test_a_conversation_whose_end_is_not_stored_yet_is_not_let_go() -> None:
+    store, model = WatchedStore(), HeldModel()
+    async with running(store, model, max_open=1) as core:
+        ack = await sent(core)
+        reader = Reader()
+        await reader.connect(core, ack.conversation or "", ack.epoch or "")
+        await reader.until(lambda seen: any(event.type == "step" for event in seen))
+        reader.disconnect()
+        end = store.hold("append")
+        model.released.set()
+        await end.asked.wait()
+        other = asyncio.create_task(sent(core, "in another conversation"))
+        await stepped(10)
+        again = await core.send(ANNA, SendBody(content="Again", conversation=ack.conversation))
+        end.released.set()
+        await asyncio.gather(again.durable, other)
+        assert (await ended(core, ack)).stop_reason == StopReason.END_TURN
+        assert store.claims[ack.conversation or ""] == 1
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_whoever_waited_for_one_that_is_let_go_at_once_reads_it_with_all_others(
+    steps: int,
+) -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        conversation, other = [await answered(core) for _ in range(2)]
+    async with running(store, max_open=1) as core:
+        follower, _ = await asyncio.gather(
+            follow(core, conversation), follow(core, other, steps=steps)
+        )
+        await follower.read()
+        assert not follower.is_behind
+        await sent(core, "Again", conversation=conversation)
+        assert follower.is_behind
+
+
+async def test_what_could_not_be_opened_takes_no_place() -> None:
+    store = WatchedStore()
+    async with running(store, max_open=3) as core:
+        conversation = await answered(core)
+        store.fails = True
+        for _ in range(3):
+            with pytest.raises(Rejected) as refused:
+                await sent(core, "in a new one")
+            assert refused.value.code is Code.STORAGE_UNAVAILABLE
+        await follow(core, conversation)
+        assert store.claims[conversation] == 1
+
+
+# Deletion
+
+
+async def test_while_it_is_deleted_nobody_opens_it() -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        conversation = await answered(core)
+        deletion = store.hold("delete")
+        deleting = asyncio.create_task(core.delete(ANNA, conversation))
+        await deletion.asked.wait()
+        for asking in (
+            follow(core, conversation),
+            sent(core, "Again", conversation=conversation),
+            core.delete(ANNA, conversation),
+        ):
+            with pytest.raises(Rejected) as refused:
+                await asking
+            assert refused.value.code is Code.UNKNOWN_CONVERSATION
+        deletion.released.set()
+        await deleting
+        assert store.claims[conversation] == 1
+
+
+async def test_a_message_whose_key_names_what_is_deleted_waits_and_begins_it_anew() -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        old = await sent(core, key="k-1")
+        await ended(core, old)
+        deletion = store.hold("delete")
+        deleting = asyncio.create_task(core.delete(ANNA, old.conversation or ""))
+        await deletion.asked.wait()
+        sending = asyncio.create_task(sent(core, key="k-1"))
+        await stepped(10)
+        assert not sending.done()
+        deletion.released.set()
+        await deleting
+        new = await sending
+        assert (new.conversation, new.seq) == (old.conversation, 1)
+        assert (new.turn, new.epoch) != (old.turn, old.epoch)
+        assert (await ended(core, new)).stop_reason == StopReason.END_TURN
+
+
+@pytest.mark.parametrize("steps", STEPS)
+async def test_whoever_waits_for_its_opening_while_it_is_deleted_is_told_that_it_is_gone(
+    steps: int,
+) -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        conversation = await answered(core)
+    async with running(store) as core:
+        opening = store.hold("claim")
+        deleting = asyncio.create_task(core.delete(ANNA, conversation))
+        await opening.asked.wait()
+        asking = asyncio.create_task(follow(core, conversation, steps=steps))
+        opening.released.set()
+        await deleting
+        with suppress(Rejected):
+            assert (await asking).closed is not None
+
+
+async def test_what_was_there_when_asked_and_is_deleted_before_the_answer_is_not_opened() -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        conversation = await answered(core)
+    async with running(store) as core:
+        looking = store.hold("head")
+        asking = asyncio.create_task(follow(core, conversation))
+        await looking.asked.wait()
+        deletion = store.hold("delete")
+        deleting = asyncio.create_task(core.delete(ANNA, conversation))
+        await deletion.asked.wait()
+        looking.released.set()
+        with pytest.raises(Rejected) as refused:
+            await asking
+        assert refused.value.code is Code.UNKNOWN_CONVERSATION
+        deletion.released.set()
+        await deleting
+    assert store.claims[conversation] == 2, "for its message, and to be deleted"
+
+
+# Another process, and the end of this one
+
+
+async def test_a_log_that_was_lost_to_another_process_is_opened_anew_for_the_next_message() -> None:
+    store = WatchedStore()
+    async with running(store) as core, running(store) as other:
+        conversation = await answered(core, key="k-1")
+        await other.delete(ANNA, conversation)
+        theirs = await sent(other, key="k-1")
+        end = await ended(other, theirs)
+        with pytest.raises(Rejected) as refused:
+            await sent(core, "Again", conversation=conversation)
+        assert refused.value.code is Code.STORAGE_UNAVAILABLE
+        ours = await sent(core, "Again", conversation=conversation)
+        assert (ours.epoch, ours.after) == (theirs.epoch, end.seq)
+        assert (await ended(core, ours)).stop_reason == StopReason.END_TURN
+
+
+async def test_a_turn_of_a_conversation_opened_during_a_drain_runs_on_unread() -> None:
+    store, model = WatchedStore(), HeldModel()
+    async with running(store, model) as core:
+        await sent(core, "so that there is something to wait for")
+        opening = store.hold("claim")
+        sending = asyncio.create_task(sent(core, on_detach="cancel"))
+        await opening.asked.wait()
+        draining = asyncio.create_task(core.drain(PATIENCE_SECONDS))
+        await stepped(1)
+        assert core.is_draining
+        opening.released.set()
+        ack = await sending
+        await stepped(5)
+        model.released.set()
+        assert (await ended(core, ack)).stop_reason == StopReason.END_TURN
+        await draining
