@@ -1,9 +1,13 @@
 """`turnwire serve`: settings in, a running service out."""
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import logging
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator
 from typing import Any, get_origin
 
@@ -81,7 +85,7 @@ def _run(**flags: Any) -> None:
             )
         if settings.db is None:
             given["db"] = default_db()
-        asyncio.run(_serve(given, settings))
+        asyncio.run(_serve(given, settings, _End()))
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -103,7 +107,39 @@ def _value(name: str, value: Any) -> Any:
     return value
 
 
-async def _serve(given: dict[str, Any], settings: Settings) -> None:
+class _End:
+    """The end of the process, once the service has closed, whatever tools may have left behind.
+
+    What runs and what waits is stored by then, so there is nothing to lose. But Python waits for
+    what is left, and for ever: `asyncio.run` for every task, also for one that swallows its
+    cancellation, and for the threads of `asyncio.to_thread`; the interpreter for every thread that
+    is no daemon. None of these waits can be given a limit. And a daemon that wakes up while the
+    interpreter is taken down is unwound through the native code it is in, of pydantic say, which
+    aborts the process: its end would look like a crash.
+    """
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+        # Such functions run in reverse: this one after those that tools and libraries register.
+        atexit.register(self._skip_the_rest)
+
+    def within(self, seconds: float) -> None:
+        """The service has closed: end the process after this time, if it is still there."""
+        self._timer = threading.Timer(seconds, os._exit, [0])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _skip_the_rest(self) -> None:
+        ours = (threading.main_thread(), self._timer)
+        if self._timer is None or all(thread in ours for thread in threading.enumerate()):
+            return
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(0)
+
+
+async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
     async with _client() as client:
         tools = settings.tools or (demo_tools if client is not None else [])
         turnwire = Turnwire(client=client, **{**given, "tools": tools})
@@ -123,6 +159,7 @@ async def _serve(given: dict[str, Any], settings: Settings) -> None:
             click.echo(f"Open {address}/#/token=…  with the token you set.")
         _spare_the_collector()
         await server.serve(sockets=[listener])
+        end.within(_GRACE_SECONDS)
 
 
 def _spare_the_collector() -> None:

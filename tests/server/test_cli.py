@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from turnwire_server.cli import serve
-from turnwire_simulator import Simulator
+from turnwire_simulator import Answer, Simulator, ToolUse
 
 START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 PATIENCE_SECONDS = 30
@@ -191,3 +191,47 @@ def test_help_lists_every_flag_with_its_meaning() -> None:
     output = CliRunner().invoke(serve, ["--help"]).output
     for flag in ("--host", "--port", "--token", "--tools", "--model", "--allow-origins"):
         assert flag in output
+
+
+HANGING = {
+    "an async tool that swallows its cancellation": """
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass""",
+    "an async tool that waits for a thread": """
+        await asyncio.to_thread(time.sleep, 1e9)""",
+    "a sync tool": """
+        time.sleep(1e9)""",
+    "a sync tool with a thread that is no daemon": """
+        threading.Thread(target=time.sleep, args=(1e9,), daemon=False).start()
+        time.sleep(1e9)""",
+    "a sync tool that wakes up while the interpreter is taken down": """
+        thread = threading.Thread(target=time.sleep, args=(1e9,), daemon=True)
+        thread.start()
+        thread.join()""",
+}
+
+
+@pytest.mark.parametrize("body", HANGING.values(), ids=HANGING)
+async def test_a_tool_that_never_returns_does_not_hold_up_the_end(
+    tmp_path: Path, simulator: Simulator, body: str
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import asyncio, threading, time\n"
+        "from turnwire_server import ToolContext, tool\n\n"
+        f"@tool\n{'async ' if 'await' in body else ''}def hang(context: ToolContext) -> str:\n"
+        f'    """Hangs."""\n    if context.progress("begun") is None:{body}\n    return "?"\n'
+    )
+    simulator.program(Answer(ToolUse("hang", {}), stop_reason="tool_use"))
+    environment = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": simulator.url}
+    flags = ("--tools", "mine.py", "--drain-grace", "0.1")
+    async with served(tmp_path, *flags, **environment) as running:
+        async with wired(running.address) as wire:
+            await wire.ask("send", content="hi")
+            await wire.until("tool_progress")
+            running.process.terminate()
+            assert (await wire.until("done"))["stop_reason"] == "interrupted"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await running.process.wait() == 0

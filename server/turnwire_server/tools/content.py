@@ -8,10 +8,14 @@ from pydantic_core import to_json
 from turnwire_protocol import Attachment, Content, ContentBlock, TextBlock
 from turnwire_server.errors import Rejected
 
-__all__ = ["Shelf", "content_of", "said_by"]
+__all__ = ["Shelf", "Shown", "content_of", "said_by", "shown"]
 
 MAX_RESULT_CHARS = 50_000
 MAX_ATTACHMENTS = 20
+MAX_GROUPED = 5
+
+Shown = str | list[dict[str, Any]]
+"""Text, or blocks of the Messages API."""
 
 _REFERENCE: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 
@@ -34,30 +38,64 @@ class Shelf(Protocol):
         """
 
 
-async def content_of(value: Any, *, owner: str, shelf: Shelf | None) -> Content:
+def shown(value: Any) -> Shown:
     """Text as it is, a list of the Messages API's blocks as blocks, anything else as JSON.
+
+    It runs code of what it is given (generators, `__str__`): call it where the tool runs. Raises
+    whatever that does.
+    """
+    if isinstance(value, list) and value and all(_is_block(block) for block in value):
+        return value
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else to_json(value, fallback=str).decode()
+
+
+async def content_of(shown: Shown, *, owner: str, shelf: Shelf | None) -> Content:
+    """What the log holds of it.
 
     Long text is cut, with a note. Images and documents go to the shelf; what cannot be stored is
     named instead. Never raises for what a tool put into a block.
     """
-    if isinstance(value, list) and value and all(_is_block(block) for block in value):
-        return await _blocks(value, owner, shelf)
-    if value is None:
-        return ""
-    text = _sendable(value if isinstance(value, str) else to_json(value, fallback=str).decode())
+    if isinstance(shown, list):
+        return await _blocks(shown, owner, shelf)
+    text = _sendable(shown)
     if len(text) <= MAX_RESULT_CHARS:
         return text
     return f"{text[:MAX_RESULT_CHARS]}\n{_cut_note(len(text) - MAX_RESULT_CHARS)}"
 
 
 async def said_by(error: BaseException, *, owner: str, shelf: Shelf | None) -> Content:
-    """What an exception says; the SDK's `ToolError` carries content for the model."""
-    content = getattr(error, "content", None)
-    if isinstance(content, str | list) and content:
-        said = await content_of(content, owner=owner, shelf=shelf)
-        if said:  # The API refuses an error that is empty.
-            return said
-    return await content_of(f"{type(error).__name__}: {error}", owner=owner, shelf=shelf)
+    """What an exception says; the SDK's `ToolError` carries content for the model.
+
+    Never raises for what the exception does when it is asked.
+    """
+    said = await content_of(_brought(error), owner=owner, shelf=shelf)
+    # The API refuses an error that is empty.
+    return said or await content_of(_words(error), owner=owner, shelf=shelf)
+
+
+def _brought(error: BaseException) -> Shown:
+    """The content it brings for the model, or nothing."""
+    try:
+        content = getattr(error, "content", None)
+        return shown(content) if isinstance(content, str | list) and content else ""
+    except BaseException:
+        # Boundary: the exception is foreign code, and so is its content.
+        return ""
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        # Its own text says how many there are, not what they are.
+        words = [_words(inner) for inner in error.exceptions[:MAX_GROUPED]]
+        left = len(error.exceptions) - len(words)
+        return "; ".join([*words, f"and {left} more"] if left else words)
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:
+        # Boundary: as above.
+        return f"{type(error).__name__}, which cannot be printed"
 
 
 async def _blocks(blocks: list[dict[str, Any]], owner: str, shelf: Shelf | None) -> Content:
@@ -71,7 +109,8 @@ async def _blocks(blocks: list[dict[str, Any]], owner: str, shelf: Shelf | None)
                 try:
                     made.append(await _attachment(block, owner, shelf))
                     continue
-                except (ValueError, Rejected) as error:
+                except Exception as error:
+                    # Boundary: what stands in a block is a tool's.
                     problem = str(error) if isinstance(error, Rejected) else "it is malformed"
             made.append(TextBlock(text=f"[{block['type']} left out: {problem}]"))
             continue

@@ -49,6 +49,8 @@ _ANSWER_SECONDS = 60.0
 _CHECK_SECONDS = 60.0
 """How often a silent server is asked for its tools; that shows whether it is still there."""
 _READ_SECONDS = 300.0
+_CLOSE_SECONDS = 5.0
+"""How long a server may take to let go of us: longer than the package waits for a process."""
 _MAX_PAGES = 100
 _SHORTEST_SECRET = 4
 
@@ -93,7 +95,9 @@ class McpServers:
         if self._scope is not None and self._task is not None:
             # A plain cancellation would break into the package's shielded clean-up.
             self._scope.cancel()
-            await self._task
+            await asyncio.wait([self._task], timeout=_CLOSE_SECONDS)
+            if not self._task.done():
+                logger.warning("mcp servers: some do not let themselves be disconnected")
 
     async def _run(self, scope: anyio.CancelScope) -> None:
         with scope:

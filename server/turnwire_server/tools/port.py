@@ -1,14 +1,11 @@
 """What the core wants of a tool: its name, its schema, and how it runs. Knows no SDK."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = ["CONTEXT", "Approval", "Tool", "ToolContext"]
-
-logger = logging.getLogger(__name__)
 
 Approval = bool | Callable[[dict[str, Any]], bool]
 
@@ -45,20 +42,10 @@ class Tool:
     timeout_seconds: float | None = None
     """None: the server's default."""
     approval: Approval = False
-    """Whether somebody must allow a call: always, or as a function of its input says."""
+    """Whether somebody must allow a call: always, or as a function of its input says. It runs in a
+    thread; one that fails, or does not answer in time, counts as yes."""
 
     @property
     def runs_on(self) -> Literal["server", "client"]:
         """Where it runs."""
         return "client" if self.function is None else "server"
-
-    def needs_approval(self, input: dict[str, Any]) -> bool:
-        """Whether this call must be allowed. A policy that fails counts as yes."""
-        if not callable(self.approval):
-            return self.approval
-        try:
-            return bool(self.approval(input))
-        except Exception:
-            # Boundary: a policy is foreign code, and the safe answer is to ask.
-            logger.warning("the approval policy of %s failed", self.name, exc_info=True)
-            return True

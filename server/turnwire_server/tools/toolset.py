@@ -3,18 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import anyio.to_thread
-from anyio import CapacityLimiter
-
 from turnwire_protocol import Content
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.port import ToolSpecification
-from turnwire_server.tools.content import Shelf, content_of, said_by
+from turnwire_server.tools.content import Shelf, Shown, content_of, said_by, shown
+from turnwire_server.tools.foreign import Foreign, NotStarted, Raised, Returned, TimedOut
 from turnwire_server.tools.port import CONTEXT, Tool, ToolContext
 from turnwire_server.tools.schema import Schema, schema_problem
 
@@ -42,6 +39,7 @@ class Toolset:
         tools: Iterable[Tool] = (),
         *,
         timeout_seconds: float = 60.0,
+        policy_timeout_seconds: float = 10.0,
         max_threads: int = 32,
         shelf: Shelf | None = None,
     ) -> None:
@@ -50,7 +48,8 @@ class Toolset:
         self._own = list(tools)
         self._offers: dict[str, list[Tool]] = {}
         self._timeout_seconds = timeout_seconds
-        self._threads = CapacityLimiter(max_threads)
+        self._policy_timeout_seconds = policy_timeout_seconds
+        self._foreign = Foreign(max_threads=max_threads)
         self._shelf = shelf
         for tool in self._own:
             self._add(tool)
@@ -134,9 +133,22 @@ class Toolset:
             logger.warning("the schema of %s cannot be used: %s", name, type(broken).__name__)
             return f"The schema of the tool {name!r} cannot be used."
 
-    def needs_approval(self, name: str, input: dict[str, Any]) -> bool:
-        """Whether somebody must allow this call."""
-        return self._tools[name].needs_approval(input)
+    async def needs_approval(self, name: str, input: dict[str, Any]) -> bool:
+        """Whether somebody must allow this call. A policy that fails or hangs counts as yes."""
+        policy = self._tools[name].approval
+        if not callable(policy):
+            return policy
+        ended = await self._foreign.run_sync(
+            f"the approval policy of {name}",
+            lambda: bool(policy(input)),
+            timeout_seconds=self._policy_timeout_seconds,
+        )
+        if isinstance(ended, Returned):
+            return ended.value
+        # A policy is foreign code, and the safe answer is to ask.
+        error = ended.error if isinstance(ended, Raised) else None
+        _log_failure(f"the approval policy of {name}", error)
+        return True
 
     async def run(
         self,
@@ -150,37 +162,77 @@ class Toolset:
 
         `answer` gives what a client answers: for tools that run there.
 
-        A sync function cannot be stopped: on time-out or cancellation its thread is abandoned.
+        On time-out or cancellation a tool is told to stop; one that does not is abandoned.
         """
         tool = self._tools[name]
         timeout = tool.timeout_seconds or self._timeout_seconds
         CONTEXT.set(context)
-        limit = asyncio.timeout(timeout)
-        try:
-            async with limit:
-                value = await (self._call(tool, input) if answer is None else answer())
-            return Outcome(await content_of(value, owner=context.principal, shelf=self._shelf))
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-            # Nobody cancelled the call: something inside the tool was.
-            return Outcome("The tool was cancelled.", is_error=True)
-        except (Exception, SystemExit) as error:
-            # Boundary: a tool is foreign code. Its text is for the model, its traceback for us.
-            if limit.expired():
-                text = f"The tool did not finish within {timeout:g} seconds."
-                return Outcome(text, is_error=True)
-            # One that brings content for the model is no accident, and has no traceback.
-            is_meant = hasattr(error, "content")
-            logger.warning("tool %s failed", name, exc_info=not is_meant)
-            said = await said_by(error, owner=context.principal, shelf=self._shelf)
-            return Outcome(said, is_error=True)
+        if answer is None:
+            ended = await self._call(tool, input, timeout)
+        else:
+            ended = await _answered(answer, timeout)
+        match ended:
+            case Returned(value):
+                content = await content_of(value, owner=context.principal, shelf=self._shelf)
+                return Outcome(content)
+            case TimedOut():
+                return _failed(f"The tool did not finish within {timeout:g} seconds.")
+            case NotStarted():
+                logger.warning("tool %s was not started: too many calls have not ended", name)
+                return _failed(
+                    "The tool was not started: too many earlier calls have not come to an end. "
+                    f"It waited for at most {timeout:g} seconds."
+                )
+            case Raised(asyncio.CancelledError()):
+                # Nobody cancelled the call: something inside the tool was.
+                return _failed("The tool was cancelled.")
+            case Raised(error):
+                # Its text is for the model, its traceback for us.
+                _log_failure(f"tool {name}", error)
+                said = await said_by(error, owner=context.principal, shelf=self._shelf)
+                return Outcome(said, is_error=True)
 
-    async def _call(self, tool: Tool, input: dict[str, Any]) -> Any:
-        assert tool.function is not None, "a tool that runs in a client is answered there"
-        if tool.is_async:
-            return await tool.function(input)
-        run = copy_context().run
-        return await anyio.to_thread.run_sync(
-            run, tool.function, input, abandon_on_cancel=True, limiter=self._threads
+    async def _call(
+        self, tool: Tool, input: dict[str, Any], timeout_seconds: float
+    ) -> Returned[Shown] | Raised | TimedOut | NotStarted:
+        function = tool.function
+        assert function is not None, "a tool that runs in a client is answered there"
+        if not tool.is_async:
+            return await self._foreign.run_sync(
+                f"tool {tool.name}",
+                lambda: shown(function(input)),
+                timeout_seconds=timeout_seconds,
+            )
+
+        async def call() -> Shown:
+            return shown(await function(input))
+
+        return await self._foreign.run_async(
+            f"tool {tool.name}", call, timeout_seconds=timeout_seconds
         )
+
+
+async def _answered(
+    answer: Callable[[], Awaitable[Any]], timeout_seconds: float
+) -> Returned[Shown] | Raised | TimedOut:
+    """What a client says: our code, so it needs no task of its own."""
+    limit = asyncio.timeout(timeout_seconds)
+    try:
+        async with limit:
+            return Returned(shown(await answer()))
+    except Exception as error:
+        # Boundary: a client may say anything.
+        return TimedOut() if limit.expired() else Raised(error)
+
+
+def _failed(text: str) -> Outcome:
+    return Outcome(text, is_error=True)
+
+
+def _log_failure(what: str, error: BaseException | None) -> None:
+    try:
+        # One that brings content for the model is no accident, and has no traceback.
+        logger.warning("%s failed", what, exc_info=None if hasattr(error, "content") else error)
+    except BaseException:
+        # Boundary: to look at a foreign exception is to run its code.
+        logger.warning("%s failed with %s, which cannot be printed", what, type(error).__name__)

@@ -205,7 +205,7 @@ class ToolCalls:
             self._result(call, Outcome(problem or "", is_error=True))
             return
         call.input = input
-        if self._toolset.needs_approval(call.name, input):
+        if await self._toolset.needs_approval(call.name, input):
             act = partial(self._act_on, call)
             await self._approvals.ask(call.tool_id, call.name, input, act)
             if call.has_result:
