@@ -57,9 +57,7 @@ class Foreign:
     daemons, so that one that never returns does not keep the process from ending.
     """
 
-    def __init__(
-        self, *, max_threads: int, max_abandoned: int = 32, stop_seconds: float = 1.0
-    ) -> None:
+    def __init__(self, *, max_threads: int, max_abandoned: int, stop_seconds: float) -> None:
         self._slots = asyncio.Semaphore(max_threads)
         self._max_abandoned = max_abandoned
         self._stop_seconds = stop_seconds

@@ -29,7 +29,7 @@ class Outcome:
 
 
 class Toolset:
-    """Tools by name. Sync ones share `max_threads` threads, so that abandoned ones are bounded.
+    """Tools by name. Sync ones share `max_threads` threads; see `Foreign` for all the bounds.
 
     Images and documents that tools return go to the `shelf`; without one they are left out.
     """
@@ -40,7 +40,9 @@ class Toolset:
         *,
         timeout_seconds: float = 60.0,
         policy_timeout_seconds: float = 10.0,
+        stop_seconds: float = 1.0,
         max_threads: int = 32,
+        max_abandoned: int = 32,
         shelf: Shelf | None = None,
     ) -> None:
         self._tools: dict[str, Tool] = {}
@@ -49,7 +51,9 @@ class Toolset:
         self._offers: dict[str, list[Tool]] = {}
         self._timeout_seconds = timeout_seconds
         self._policy_timeout_seconds = policy_timeout_seconds
-        self._foreign = Foreign(max_threads=max_threads)
+        self._foreign = Foreign(
+            max_threads=max_threads, max_abandoned=max_abandoned, stop_seconds=stop_seconds
+        )
         self._shelf = shelf
         for tool in self._own:
             self._add(tool)

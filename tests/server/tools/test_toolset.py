@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ from anthropic.lib.tools import ToolError
 from turnwire_protocol import Attachment, Code, Content, ImageBlock, TextBlock
 from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.tools.define import as_tool, tool
-from turnwire_server.tools.port import Tool, ToolContext
+from turnwire_server.tools.port import Approval, Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
 CONTEXT = ToolContext("alice", "c_1", "t_1", "toolu_1", report=lambda message, fraction: None)
@@ -161,11 +162,44 @@ async def test_a_long_result_is_cut_and_says_so() -> None:
     assert outcome == Outcome("x" * 50_000 + "\n[cut here: 10 more characters]")
 
 
+class Panic(BaseException):
+    """As pyo3 raises when Rust code panics: no `Exception`."""
+
+
+class Unprintable(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise Panic
+
+
+class Unaskable(Exception):
+    """Whoever looks at its content gets another error."""
+
+    @property
+    def content(self) -> str:
+        """Cannot be had."""
+        raise Panic
+
+
 FAILURES: dict[str, tuple[BaseException, str]] = {
     "an exception": (ValueError("no such city"), "ValueError: no such city"),
     "its own time-out": (TimeoutError("upstream"), "TimeoutError: upstream"),
     "the SDK's error": (ToolError("Sold out."), "Sold out."),
     "an exit": (SystemExit(2), "SystemExit: 2"),
+    "an interrupt": (KeyboardInterrupt(), "KeyboardInterrupt: "),
+    "the end of a generator": (GeneratorExit("closed"), "GeneratorExit: closed"),
+    "a panic": (Panic("index out of bounds"), "Panic: index out of bounds"),
+    "a group": (
+        BaseExceptionGroup("two", [ValueError("a"), ExceptionGroup("", [KeyError("b")])]),
+        "ValueError: a; KeyError: 'b'",
+    ),
+    "a group of many": (
+        ExceptionGroup("many", [ValueError(str(number)) for number in range(7)]),
+        "ValueError: 0; ValueError: 1; ValueError: 2; ValueError: 3; ValueError: 4; and 2 more",
+    ),
+    "no text": (Unprintable(), "Unprintable, which cannot be printed"),
+    "no content": (Unaskable("gone"), "Unaskable: gone"),
     "bytes as content": (
         type("HttpError", (Exception,), {"content": b"\xff"})("gone"),
         "HttpError: gone",
@@ -176,10 +210,29 @@ FAILURES: dict[str, tuple[BaseException, str]] = {
 
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize(("error", "text"), FAILURES.values(), ids=FAILURES)
-async def test_what_a_tool_raises_is_an_error_result(
-    error: BaseException, text: str, is_async: bool
+async def test_what_a_tool_raises_is_an_error_result_and_a_line_in_the_log(
+    error: BaseException, text: str, is_async: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await run(raising(error, is_async=is_async)) == Outcome(text, is_error=True)
+    (line,) = caplog.messages
+    assert line.startswith("tool fail")
+
+
+def test_an_exit_in_a_tool_does_not_end_the_event_loop() -> None:
+    async def main() -> list[Outcome]:
+        fails = raising(SystemExit(3), is_async=True), raising(KeyboardInterrupt(), is_async=True)
+        return [await asyncio.create_task(run(fail)) for fail in fails]
+
+    assert [outcome.is_error for outcome in asyncio.run(main())] == [True, True]
+
+
+async def test_what_a_result_raises_when_it_is_shown_is_an_error_result() -> None:
+    class Unshowable:
+        def __str__(self) -> str:
+            raise Panic("no text")
+
+    outcome = await run(giving({"a": Unshowable()}))
+    assert (outcome.is_error, "no text" in str(outcome.content)) == (True, True)
 
 
 async def test_a_cancellation_inside_the_tool_is_an_error_result() -> None:
@@ -215,19 +268,151 @@ async def test_an_async_tool_over_its_time_is_cancelled() -> None:
     assert outcome == Outcome("The tool did not finish within 0.01 seconds.", is_error=True)
 
 
-async def test_a_sync_tool_over_its_time_is_abandoned() -> None:
-    release, ended = threading.Event(), threading.Event()
+async def stubbornly(release: asyncio.Event) -> None:
+    """Wait until it is released, whoever cancels."""
+    while not release.is_set():
+        with suppress(asyncio.CancelledError):
+            await release.wait()
 
-    def wait() -> str:
+
+async def test_an_async_tool_that_swallows_its_cancellation_is_abandoned(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> str:
         """Wait."""
-        release.wait(PATIENCE_SECONDS)
+        await stubbornly(release)
         ended.set()
         return "late"
 
-    outcome = await run(wait, timeout_seconds=0.01)
+    outcome = await run(wait, timeout_seconds=0.01, stop_seconds=0.01)
     assert outcome == Outcome("The tool did not finish within 0.01 seconds.", is_error=True)
+    assert caplog.messages == ["tool wait does not stop when it is cancelled: abandoned"]
     release.set()
-    assert await asyncio.to_thread(ended.wait, PATIENCE_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await ended.wait()
+
+
+async def test_cancelling_the_call_of_a_tool_that_swallows_it_ends_the_call() -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        """Wait."""
+        begun.set()
+        await stubbornly(release)
+
+    call = asyncio.create_task(run(wait, stop_seconds=0.01))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    release.set()
+
+
+async def test_a_tool_of_which_too_many_calls_go_on_is_not_started_but_others_are() -> None:
+    release = asyncio.Event()
+    begun = 0
+
+    async def wait() -> None:
+        """Wait."""
+        nonlocal begun
+        begun += 1
+        await stubbornly(release)
+
+    tools = Toolset(
+        map(as_tool, [wait, tool(name="other")(raising(ToolError("Other."), is_async=True))]),
+        timeout_seconds=0.01,
+        stop_seconds=0.01,
+        max_abandoned=2,
+    )
+    outcomes = [await tools.run("wait", {}, CONTEXT) for _ in range(3)]
+    other = await tools.run("other", {}, CONTEXT)
+    release.set()
+    assert begun == 2
+    assert all(outcome.is_error for outcome in outcomes)
+    assert "not started" in str(outcomes[2].content)
+    assert other == Outcome("Other.", is_error=True)
+
+
+class Blocking:
+    """A sync tool that returns once it is released."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.ended = threading.Semaphore(0)
+        self.begun = 0
+
+    def wait(self) -> str:
+        """Wait."""
+        self.begun += 1
+        self.release.wait(PATIENCE_SECONDS)
+        self.ended.release()
+        return "late"
+
+    async def until_ended(self) -> None:
+        """Release it, and wait until one call has ended."""
+        self.release.set()
+        assert await asyncio.to_thread(self.ended.acquire, timeout=PATIENCE_SECONDS)
+
+
+async def test_a_sync_tool_over_its_time_is_abandoned() -> None:
+    blocking = Blocking()
+    outcome = await run(blocking.wait, timeout_seconds=0.01)
+    assert outcome == Outcome("The tool did not finish within 0.01 seconds.", is_error=True)
+    await blocking.until_ended()
+
+
+async def test_abandoned_threads_count_until_their_tool_has_really_returned() -> None:
+    blocking = Blocking()
+    tools = Toolset(
+        map(as_tool, [blocking.wait, tool(name="give", timeout_seconds=9.0)(giving("Hi"))]),
+        timeout_seconds=0.05,
+        max_threads=2,
+    )
+    outcomes = [await tools.run("wait", {}, CONTEXT) for _ in range(4)]
+    assert blocking.begun == 2
+    assert ["not started" in str(outcome.content) for outcome in outcomes] == [False] * 2 + [
+        True
+    ] * 2
+    waiting = asyncio.create_task(tools.run("give", {}, CONTEXT))
+    await blocking.until_ended()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await waiting == Outcome("Hi")
+
+
+POLICIES: dict[str, tuple[Approval, bool]] = {
+    "always": (True, True),
+    "never": (False, False),
+    "says yes": (lambda input: True, True),
+    "says no": (lambda input: False, False),
+    "raises": (lambda input: bool(input["nothing"]), True),
+}
+
+
+@pytest.mark.parametrize(("policy", "needs"), POLICIES.values(), ids=POLICIES)
+async def test_whoever_is_in_doubt_asks(policy: Approval, needs: bool) -> None:
+    tools = toolset(tool(name="it", approval=policy)(giving("Hi")))
+    assert await tools.needs_approval("it", {}) is needs
+
+
+async def test_a_policy_that_panics_or_blocks_means_yes() -> None:
+    def panics(input: dict[str, Any]) -> bool:
+        raise Panic
+
+    blocking = Blocking()
+
+    def blocks(input: dict[str, Any]) -> bool:
+        return not blocking.wait()
+
+    makers = [
+        tool(name="panics", approval=panics)(giving("Hi")),
+        tool(name="blocks", approval=blocks)(giving("Hi")),
+    ]
+    tools = Toolset(makers, policy_timeout_seconds=0.05)
+    assert await tools.needs_approval("panics", {})
+    assert await tools.needs_approval("blocks", {})
+    await blocking.until_ended()
 
 
 @pytest.mark.parametrize("is_async", [True, False])
