@@ -7,15 +7,27 @@ SDK's own decorators are taken as they are. Knows nothing of turns or transports
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol, overload, runtime_checkable
+
+from pydantic import ValidationError
 
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.claude import derive_tool
 from turnwire_server.tools.port import CONTEXT, Approval, Tool, ToolContext
 
 __all__ = ["SdkTool", "as_tool", "tool"]
+
+_INJECTED = {
+    "BackgroundTask",
+    "Depends",
+    "HTTPConnection",
+    "Response",
+    "SecurityScopes",
+    "UploadFile",
+}
+"""Classes of FastAPI and Starlette; requests and WebSockets are `HTTPConnection`s."""
 
 
 @runtime_checkable
@@ -55,10 +67,14 @@ def tool(
     the function of its input says so. What it returns goes to the model: text as it is, other
     values as JSON. An exception becomes an error result with its text. Sync functions run in a
     thread.
+
+    Raises:
+        SettingsError: a parameter is one that only a web framework gives.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        sdk_tool = derive_tool(_without_context(function), name=name, description=description)
+        _refuse_injected(function)
+        sdk_tool = derive_tool(_prepared(function), name=name, description=description)
         made = _from_sdk(sdk_tool)
         return replace(made, timeout_seconds=timeout_seconds, approval=approval)
 
@@ -69,44 +85,77 @@ def as_tool(candidate: object) -> Tool:
     """A `Tool` from what users pass as one: a `Tool`, an SDK tool, a function.
 
     Raises:
-        SettingsError: it is none of these.
+        SettingsError: it is none of these, or has a parameter that only a web framework gives.
     """
     if isinstance(candidate, Tool):
         return candidate
     if isinstance(candidate, SdkTool):
+        if inspect.isroutine(function := getattr(candidate, "func", None)):
+            _refuse_injected(function)
         return _from_sdk(candidate)
     if inspect.isroutine(candidate):
         return tool(candidate)
     raise SettingsError(f"tools: {candidate!r:.80} is neither a tool nor a function")
 
 
+class _FailedInside(Exception):
+    """Carries a `ValidationError` of the function's own past the SDK, which would take it for one
+    of the arguments and say "Invalid arguments", although the function has run."""
+
+    def __init__(self, error: ValidationError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def _from_sdk(sdk_tool: SdkTool) -> Tool:
+    async def call_async(input: dict[str, Any]) -> Any:
+        try:
+            return await sdk_tool.call(input)
+        except _FailedInside as failed:
+            raise failed.error from None
+
+    def call(input: dict[str, Any]) -> Any:
+        try:
+            return sdk_tool.call(input)
+        except _FailedInside as failed:
+            raise failed.error from None
+
+    is_async = inspect.iscoroutinefunction(sdk_tool.call)
     return Tool(
         name=sdk_tool.name,
         description=sdk_tool.description,
         input_schema=dict(sdk_tool.input_schema),
-        function=sdk_tool.call,
-        is_async=inspect.iscoroutinefunction(sdk_tool.call),
+        function=call_async if is_async else call,
+        is_async=is_async,
     )
 
 
-def _without_context(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function without its `ToolContext` parameter, which is filled in at the call."""
+def _prepared(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as the SDK is to see it: without its `ToolContext` parameter, which is filled in
+    at the call, and with errors of its own told from those of its arguments."""
     hints = typing.get_type_hints(function, include_extras=True)
     names = [name for name, hint in hints.items() if hint is ToolContext and name != "return"]
-    if not names:
-        return function
+
+    def filled_in() -> dict[str, ToolContext]:
+        return dict.fromkeys(names, CONTEXT.get()) if names else {}
+
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def bound(*args: Any, **kwargs: Any) -> Any:
-            return await function(*args, **kwargs, **dict.fromkeys(names, CONTEXT.get()))
+        async def prepared(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await function(*args, **kwargs, **filled_in())
+            except ValidationError as error:
+                raise _FailedInside(error) from error
 
     else:
 
         @functools.wraps(function)
-        def bound(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs, **dict.fromkeys(names, CONTEXT.get()))
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs, **filled_in())
+            except ValidationError as error:
+                raise _FailedInside(error) from error
 
     signature = inspect.signature(function)
     kept = [
@@ -114,7 +163,39 @@ def _without_context(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, parameter in signature.parameters.items()
         if name not in names
     ]
-    bound.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    bound.__annotations__ = {name: hint for name, hint in hints.items() if name not in names}
-    del bound.__wrapped__
-    return bound
+    prepared.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    prepared.__annotations__ = {name: hint for name, hint in hints.items() if name not in names}
+    del prepared.__wrapped__
+    return prepared
+
+
+def _refuse_injected(function: Callable[..., Any]) -> None:
+    """Refuse a parameter that only a web framework gives: the model would be asked for it.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        for part in (parameter.default, *_parts(hints.get(name))):
+            if (kind := _injected(part)) is not None:
+                raise SettingsError(
+                    f"tools: the parameter {name!r} of {function.__name__!r} is a {kind}, which "
+                    "only a web framework gives, and none calls a tool. Make it in the function, "
+                    "or give it to one that makes the tool; who calls is in a ToolContext."
+                )
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """A type, and what it is composed of: `Annotated[A | None, x]` of A, None and x."""
+    yield hint
+    for part in typing.get_args(hint):
+        yield from _parts(part)
+
+
+def _injected(part: Any) -> str | None:
+    # By name: a service without FastAPI's part of us need not import it.
+    for kind in (part if isinstance(part, type) else type(part)).__mro__:
+        if kind.__name__ in _INJECTED and kind.__module__.startswith(("fastapi.", "starlette.")):
+            return kind.__name__
+    return None
