@@ -13,6 +13,7 @@ from turnwire_simulator.fault import TYPES
 from turnwire_simulator.history import judge_messages
 from turnwire_simulator.prompt_cache import blocks_of
 from turnwire_simulator.shapes import expect, is_count, judge_text
+from turnwire_simulator.tool_schema import judge_schema
 
 __all__ = ["judge"]
 
@@ -139,9 +140,7 @@ def _judge_tools(body: ApiObject) -> None:
         expect(fits, f"{path}.name", f"String should match pattern '^{_TOOL_NAME.pattern}$'")
         if is_custom:
             expect("input_schema" in tool, f"{path}.input_schema", "Field required")
-            schema = tool["input_schema"]
-            fits = isinstance(schema, dict) and schema.get("type") == "object"
-            expect(fits, f"{path}.input_schema.type", "Input should be 'object'")
+            judge_schema(tool["input_schema"], f"{path}.input_schema")
         expect(name not in names, "tools", "Tool names must be unique.")
         names.add(name)
     choice = body.get("tool_choice")

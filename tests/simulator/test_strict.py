@@ -17,6 +17,11 @@ SCHEMA: Json = {"type": "object"}
 TOOL: Json = {"name": "t", "input_schema": SCHEMA}
 
 
+def tool_of(properties: Json) -> Json:
+    """A tool with such parameters."""
+    return {"name": "t", "input_schema": {"type": "object", "properties": properties}}
+
+
 def user(*blocks: Json) -> Json:
     return {"role": "user", "content": list(blocks)}
 
@@ -80,6 +85,17 @@ ACCEPTED = {
     "adaptive": request(thinking={"type": "adaptive", "display": "summarized"}),
     "enabled": request(thinking={"type": "enabled", "budget_tokens": 1024, "display": "omitted"}),
     "disabled": request(thinking={"type": "disabled"}),
+    "property keys as they may be": request(
+        tools=[
+            tool_of(
+                {
+                    "a.b-c_1": {},
+                    "properties": {"anyOf": [{}]},
+                    "c": {"enum": [{"properties": {"?": 1}}]},
+                }
+            )
+        ]
+    ),
     "custom tool": request(tools=[{"name": "t-1", "input_schema": SCHEMA}]),
     "provider's tool": request(tools=[{"type": "web_search_20260209", "name": "web_search"}]),
     "system": request(system=[text("Be kind.")], metadata={"user_id": "u"}, stop_sequences=["x"]),
@@ -193,6 +209,26 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "tool name of 129": (
         request(tools=[{"name": "a" * 129, "input_schema": SCHEMA}]),
         "tools.0.custom.name: String should match",
+    ),
+    "anyOf at the top": (
+        request(tools=[{"name": "t", "input_schema": {**SCHEMA, "anyOf": [{}]}}]),
+        "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf",
+    ),
+    "property key with brackets": (
+        request(tools=[tool_of({"filter[id]": {}})]),
+        "tools.0.custom.input_schema.properties: Property keys should match pattern",
+    ),
+    "property key of 65": (
+        request(tools=[tool_of({"a" * 65: {}})]),
+        "tools.0.custom.input_schema.properties: Property keys should match pattern",
+    ),
+    "property key deep inside": (
+        request(tools=[tool_of({"a": {"items": {"properties": {"b c": {}}}}})]),
+        "tools.0.custom.input_schema.properties: Property keys should match pattern",
+    ),
+    "schema of an older draft": (
+        request(tools=[tool_of({"a": {"exclusiveMinimum": True}})]),
+        "tools.0.custom.input_schema: JSON schema is invalid.",
     ),
     "same tool twice": (
         request(tools=[{"name": "t", "input_schema": SCHEMA}] * 2),
