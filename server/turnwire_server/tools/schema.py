@@ -4,8 +4,11 @@ A client's schema is foreign, and is applied on the event loop: it fetches nothi
 expressions run in linear time (https://docs.rs/regex), and a check ends after `_MAX_STEPS`.
 """
 
-from collections.abc import Callable, Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,11 +19,28 @@ from pydantic_core import SchemaError as PatternError
 from pydantic_core import SchemaValidator, core_schema
 from referencing.jsonschema import EMPTY_REGISTRY
 
-__all__ = ["Schema", "schema_problem"]
+__all__ = ["Schema", "SchemaProblem", "schema_problem"]
 
 _PROBLEM_CHARS = 1000
 _MAX_STEPS = 30_000
 """Of one check; a step is a keyword applied to a value."""
+
+_PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+_MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_PARTS = (
+    "additionalProperties",
+    "contains",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+)
+"""The keywords of JSON Schema that hold schemas: by name, in a list, one."""
 
 Check = Callable[[Any, Any, Any, Any], Iterable[ValidationError] | None]
 
@@ -48,15 +68,67 @@ class Schema:
         return f"Invalid input at {error.json_path}: {error.message[:_PROBLEM_CHARS]}"
 
 
-def schema_problem(schema: dict[str, Any], *, is_foreign: bool = False) -> str | None:
-    """Why this is no JSON Schema of a tool's input; None if it is one."""
+@dataclass(slots=True, frozen=True)
+class SchemaProblem:
+    """A rule that a schema breaks, and where in it."""
+
+    path: tuple[str | int, ...]
+    rule: str
+
+    def at(self, root: str) -> str:
+        """In words; `root` is the path of the schema itself."""
+        return f"{'.'.join(map(str, (root, *self.path)))}: {self.rule}"
+
+
+def schema_problem(schema: dict[str, Any], *, is_foreign: bool = False) -> SchemaProblem | None:
+    """Why this is no JSON Schema of a tool's input, or none that the API takes; None if it is one.
+
+    The API refuses every request that lists such a tool, whether it is called or not. Its rules are
+    documented in part (https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools);
+    the others are those of its refusals (anthropics/claude-code#5973, twilio-labs/mcp#58,
+    AlexGladkov/claude-in-mobile#57).
+    """
     try:
         Draft202012Validator.check_schema(schema)
+        json.dumps(schema, allow_nan=False, ensure_ascii=False).encode()
     except SchemaError as error:
-        return error.message[:_PROBLEM_CHARS]
+        return SchemaProblem(tuple(error.absolute_path), error.message[:_PROBLEM_CHARS])
+    except RecursionError:
+        return SchemaProblem((), "is nested too deeply")
+    except (TypeError, ValueError) as error:
+        return SchemaProblem((), f"is not JSON: {error}"[:_PROBLEM_CHARS])
     if is_foreign and _has_pattern_properties(schema):
-        return "patternProperties cannot be used here"
-    return None if schema.get("type") == "object" else "its type must be object"
+        return SchemaProblem((), "patternProperties cannot be used here")
+    if schema.get("type") != "object":
+        return SchemaProblem((), "its type must be object")
+    for keyword in ("oneOf", "allOf", "anyOf"):
+        if keyword in schema:
+            return SchemaProblem((keyword,), "the API does not take this at the top level")
+    for path in _property_paths(schema):
+        if _PROPERTY_KEY.fullmatch(str(path[-1])) is None:
+            return SchemaProblem(
+                path, f"the API takes only property keys that match ^{_PROPERTY_KEY.pattern}$"
+            )
+    return None
+
+
+def _property_paths(schema: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
+    """Where a property is declared, at every level; one may itself be called `properties`."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
+    while waiting:
+        path, part = waiting.pop()
+        if not isinstance(part, dict):
+            continue
+        for keyword, value in part.items():
+            here = (*path, keyword)
+            if keyword in _MAPS and isinstance(value, dict):
+                waiting += [((*here, name), inner) for name, inner in value.items()]
+                if keyword == "properties":
+                    yield from ((*here, name) for name in value)
+            elif keyword in _LISTS and isinstance(value, list):
+                waiting += [((*here, index), inner) for index, inner in enumerate(value)]
+            elif keyword in _PARTS:
+                waiting.append((here, value))
 
 
 def _has_pattern_properties(schema: Any) -> bool:

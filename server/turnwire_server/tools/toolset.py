@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from turnwire_server.tools.schema import Schema, schema_problem
 __all__ = ["Outcome", "Toolset"]
 
 logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+"""https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools"""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,6 +53,8 @@ class Toolset:
         self._schemas: dict[str, Schema] = {}
         self._own = list(tools)
         self._offers: dict[str, list[Tool]] = {}
+        self._left_out: set[tuple[str, str]] = set()
+        """What is not offered now, and why; it was logged."""
         self._timeout_seconds = timeout_seconds
         self._policy_timeout_seconds = policy_timeout_seconds
         self._foreign = Foreign(
@@ -62,28 +68,32 @@ class Toolset:
         if tool.name in self._tools:
             raise SettingsError(f"tools: two are named {tool.name!r}")
         is_foreign = tool.runs_on == "client"
-        if problem := schema_problem(tool.input_schema, is_foreign=is_foreign):
-            raise SettingsError(f"tools: the schema of {tool.name!r}: {problem}")
+        if problem := _problem(tool, is_foreign=is_foreign):
+            raise SettingsError(f"tools: {tool.name!r}: {problem}")
         self._tools[tool.name] = tool
         self._schemas[tool.name] = Schema(tool.input_schema, is_foreign=is_foreign)
 
     def offer(self, source: str, tools: Iterable[Tool]) -> None:
         """What a source offers from now on, in place of what it offered before; after our own.
 
-        Turns that were begun keep what they have. A tool whose name is taken, or whose schema is
-        none, is left out and logged.
+        Turns that were begun keep what they have. A tool whose name is taken, or that the API would
+        refuse, is left out and logged, once.
         """
         self._offers[source] = list(tools)
         # New objects: subsets share the old ones.
         self._tools, self._schemas = {}, {}
         for tool in self._own:
             self._add(tool)
+        left_out: set[tuple[str, str]] = set()
         for source, offered in self._offers.items():
             for tool in offered:
                 try:
                     self._add(tool)
                 except SettingsError as error:
-                    logger.warning("left out what %s offers: %s", source, error)
+                    left_out.add((source, str(error)))
+        for source, problem in sorted(left_out - self._left_out):
+            logger.warning("left out what %s offers: %s", source, problem)
+        self._left_out = left_out
 
     def subset(self, names: Iterable[str]) -> "Toolset":
         """The tools so named and no others, sharing these threads."""
@@ -214,6 +224,16 @@ class Toolset:
         return await self._foreign.run_async(
             f"tool {tool.name}", call, timeout_seconds=timeout_seconds
         )
+
+
+def _problem(tool: Tool, *, is_foreign: bool) -> str | None:
+    """The rule of the API that the tool breaks; None if there is none."""
+    if not isinstance(tool.name, str) or _NAME.fullmatch(tool.name) is None:
+        return f"name: does not match ^{_NAME.pattern}$"
+    if not isinstance(tool.description, str):
+        return "description: is no text"
+    schema = schema_problem(tool.input_schema, is_foreign=is_foreign)
+    return None if schema is None else schema.at("input_schema")
 
 
 async def _answered(

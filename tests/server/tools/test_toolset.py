@@ -481,10 +481,27 @@ def test_two_tools_of_one_name_are_refused() -> None:
         toolset(count, count)
 
 
-def test_a_schema_that_is_none_is_refused() -> None:
-    broken = Tool("t", "d", {"type": "no such type"}, function=str, is_async=False)
-    with pytest.raises(SettingsError):
-        Toolset([broken])
+def made(name: str = "mine", description: Any = "d", **schema: Any) -> Tool:
+    """A tool of the operator's."""
+    return Tool(name, description, {"type": "object", **schema}, function=str, is_async=False)
+
+
+REFUSED: dict[str, tuple[Tool, str]] = {
+    "a schema that is none": (made(type="no such type"), "'mine': input_schema.type:"),
+    "anyOf": (made(anyOf=[{}]), "'mine': input_schema.anyOf:"),
+    "a key": (made(properties={"a b": {}}), "'mine': input_schema.properties.a b:"),
+    "a name with a dot": (made("my.tool"), "'my.tool': name:"),
+    "a long name": (made("a" * 129), "name:"),
+    "an empty name": (made(""), "'': name:"),
+    "no description": (made(description=None), "'mine': description:"),
+}
+
+
+@pytest.mark.parametrize(("tool", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_tool_that_the_api_would_refuse_is_an_error_at_start(tool: Tool, words: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Toolset([tool])
+    assert words in str(error.value)
 
 
 def offered(name: str) -> Tool:

@@ -122,4 +122,4 @@ def _check_client_tools(client_tools: list[ClientTool], tools: list[str]) -> Non
             raise Rejected(Code.BAD_COMMAND, f"{where}.name: there is a tool of this name already")
         taken.add(tool.name)
         if problem := schema_problem(tool.input_schema, is_foreign=True):
-            raise Rejected(Code.BAD_COMMAND, f"{where}.input_schema: {problem}")
+            raise Rejected(Code.BAD_COMMAND, problem.at(f"{where}.input_schema"))
