@@ -17,7 +17,7 @@ from turnwire_server.errors import ModelError, Rejected, StoreError
 from turnwire_server.model.port import ApiBlock, ApiMessage
 from turnwire_server.store.port import Blob, Store
 
-__all__ = ["MEDIA_TYPES", "Blobs"]
+__all__ = ["MEDIA_TYPES", "Blobs", "media_type_of"]
 
 _KEEP_BYTES = 64 * 1024 * 1024
 """Of encoded attachments, for the next calls of the model."""
@@ -118,13 +118,18 @@ class Blobs:
     async def keep(self, owner: str, data: str, media_type: str) -> Attachment:
         """Store what a tool made, given as base64.
 
+        Its type is that of its bytes, whatever the tool says: the API refuses a conversation with
+        an image that is called by another type, and every further send with it.
+
         Raises:
             ValueError: it is not base64.
             Rejected: see `put`.
         """
         if len(data) > self._max_bytes * 2:
             raise Rejected(Code.TOO_LARGE, f"at most {self._max_bytes} bytes")
-        blob = await self.put(owner, base64.b64decode(data, validate=True), media_type)
+        decoded = base64.b64decode(data, validate=True)
+        media_type = media_type_of(decoded) or media_type
+        blob = await self.put(owner, decoded, media_type)
         fields: dict[str, Any] = {
             "blob": blob.id,
             "media_type": media_type,
@@ -183,6 +188,11 @@ def _id(owner: str, data: bytes) -> str:
     of_data = hashlib.sha256(data).hexdigest()
     of_both = hashlib.sha256(f"{owner}\0{of_data}".encode()).hexdigest()
     return f"b_{of_both[:32]}"
+
+
+def media_type_of(data: bytes) -> str | None:
+    """The type that bytes begin as; None if it is none of ours."""
+    return next((media_type for media_type in MEDIA_TYPES if _has_signature_of(media_type, data)), None)
 
 
 def _has_signature_of(media_type: str, data: bytes) -> bool:

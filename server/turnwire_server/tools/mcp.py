@@ -5,6 +5,7 @@ restarts costs error results and log lines, never more.
 """
 
 import asyncio
+import base64
 import logging
 import math
 import random
@@ -12,29 +13,34 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any, TextIO, cast
 
 import anyio
 import httpx2
 from anthropic.lib.tools import ToolError
-from anthropic.lib.tools.mcp import UnsupportedMCPValueError, async_mcp_tool, mcp_content
-from mcp import Client, ClientSession, MCPError, StdioServerParameters, stdio_client
+from anthropic.lib.tools.mcp import UnsupportedMCPValueError, mcp_content
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+from mcp.shared.message import SessionMessage
 from mcp.types import (
     CONNECTION_CLOSED,
+    BlobResourceContents,
     CallToolResult,
     ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    JSONRPCResponse,
     ResourceLink,
-    TextContent,
     ToolListChangedNotification,
 )
 from mcp.types import Tool as McpTool
+from pydantic_core import to_json
 
+from turnwire_server.core.blobs import media_type_of
 from turnwire_server.core.turn.backoff import delay_seconds
-from turnwire_server.tools.define import as_tool
 from turnwire_server.tools.mcp_config import HttpServer, ServerConfig
+from turnwire_server.tools.mcp_results import mended
 from turnwire_server.tools.port import CONTEXT, Tool
 from turnwire_server.tools.toolset import Toolset
 
@@ -166,6 +172,9 @@ class _Server:
         try:
             with anyio.fail_after(_ANSWER_SECONDS) as limit:
                 async with client, anyio.create_task_group() as group:
+                    # The package would throw a result away that breaks the schema which the server
+                    # itself has given; but the call took place.
+                    client.session.validate_tool_result = _accept  # type: ignore[method-assign]
                     await self._refresh_tools(client)
                     limit.deadline = math.inf
                     self._client, self._problem = client, "the connection is lost"
@@ -214,15 +223,22 @@ class _Server:
     # Calls
 
     def _tool(self, listed: McpTool) -> Tool:
-        # The helper calls `call_tool` of what it is given, by name; it needs no session as such,
-        # and this object outlives connections.
-        made = as_tool(async_mcp_tool(listed, cast(ClientSession, self)))
+        async def call(input: dict[str, Any]) -> Any:
+            return _told_to_the_model(await self._call(listed.name, input))
+
         is_read_only = listed.annotations is not None and listed.annotations.read_only_hint is True
         # https://docs.claude.com/en/docs/agents-and-tools/tool-use: what names may consist of.
         name = re.sub(r"[^a-zA-Z0-9_-]", "_", f"{self.name}__{listed.name}")[:128]
-        return replace(made, name=name, approval=not is_read_only)
+        return Tool(
+            name=name,
+            description=listed.description or "",
+            input_schema=dict(listed.input_schema),
+            function=call,
+            is_async=True,
+            approval=not is_read_only,
+        )
 
-    async def call_tool(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
+    async def _call(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
         """Call a tool of this server, in the context of a `Toolset.run`.
 
         Raises:
@@ -238,7 +254,7 @@ class _Server:
             raise ToolError(f"The MCP server {self.name} cannot be reached: {self._problem}.")
         try:
             # Time is limited by the toolset.
-            result = await client.call_tool(name, arguments, progress_callback=report)
+            return await client.call_tool(name, arguments, progress_callback=report)
         except MCPError as error:
             self._in_doubt.set()
             if error.code == CONNECTION_CLOSED:
@@ -247,8 +263,13 @@ class _Server:
                     "It may have taken effect, or not."
                 ) from error
             raise ToolError(f"The MCP server {self.name} says: {self._describe(error)}") from error
-        content = [_readable(block) for block in result.content]
-        return result.model_copy(update={"content": content})
+        except Exception as error:
+            # Boundary: the package has many more errors, most of them about an answer.
+            logger.warning("mcp server %s: a call of %s failed", self.name, name, exc_info=True)
+            raise ToolError(
+                f"The answer of the MCP server {self.name} cannot be read: {self._describe(error)}. "
+                "The call may have taken effect."
+            ) from error
 
     # Transports
 
@@ -279,9 +300,9 @@ async def _over_http(config: HttpServer) -> AsyncIterator[Any]:
     timeout = httpx2.Timeout(30.0, read=_READ_SECONDS)
     async with (
         httpx2.AsyncClient(headers=config.headers, timeout=timeout) as http,
-        streamable_http_client(config.url, http_client=http) as streams,
+        streamable_http_client(config.url, http_client=http) as (messages, write),
     ):
-        yield streams
+        yield _Watched(messages), write
 
 
 @asynccontextmanager
@@ -296,25 +317,27 @@ async def _over_stdio(
 
 
 class _Watched:
-    """Messages of a server; tells when there will be no more, which the package's client does not.
+    """Messages of a server, mended before the package judges them.
+
+    It tells when there will be no more, which the package's client does not.
 
     A read stream in the sense of `mcp.client.Transport`.
     """
 
-    def __init__(self, messages: Any, on_end: Callable[[], None]) -> None:
+    def __init__(self, messages: Any, on_end: Callable[[], None] = lambda: None) -> None:
         self._messages = messages
         self._on_end = on_end
 
     async def receive(self) -> Any:
         """The next message."""
-        return await self._messages.receive()
+        return _mended(await self._messages.receive())
 
     def __aiter__(self) -> "_Watched":
         return self
 
     async def __anext__(self) -> Any:
         try:
-            return await self._messages.__anext__()
+            return _mended(await self._messages.__anext__())
         except StopAsyncIteration:
             self._on_end()
             raise
@@ -330,14 +353,52 @@ class _Watched:
         await self._messages.aclose()
 
 
-def _readable(block: ContentBlock) -> ContentBlock:
-    """The block, or a text in its place where the model could not be shown it.
+def _mended(message: Any) -> Any:
+    if isinstance(message, SessionMessage) and isinstance(message.message, JSONRPCResponse):
+        message.message.result = mended(message.message.result)
+    return message
 
-    The SDK's helper fails the whole call then, although it took place.
+
+async def _accept(name: str, result: CallToolResult) -> None:
+    """In place of `ClientSession.validate_tool_result`."""
+
+
+def _told_to_the_model(result: CallToolResult) -> Any:
+    """What it gave, as a tool returns it.
+
+    Raises:
+        ToolError: the server says that the call failed.
     """
+    content = [_readable(block) for block in result.content]
+    if result.is_error:
+        raise ToolError(content or "The tool failed and does not say why.")
+    if not content and result.structured_content is not None:
+        return to_json(result.structured_content).decode()
+    return content or ""
+
+
+def _readable(block: ContentBlock) -> Any:
+    """The block in the form of the Messages API, or a text where that has none for it."""
+    if isinstance(block, ImageContent) and (media_type := _sniffed(block.data)) is not None:
+        block = block.model_copy(update={"mime_type": media_type})
+    elif isinstance(block, EmbeddedResource) and isinstance(block.resource, BlobResourceContents):
+        media_type = _sniffed(block.resource.blob) or block.resource.mime_type
+        resource = block.resource.model_copy(update={"mime_type": media_type})
+        block = block.model_copy(update={"resource": resource})
     try:
-        mcp_content(block)
-    except UnsupportedMCPValueError:
-        what = f"{block.name}: {block.uri}" if isinstance(block, ResourceLink) else "not shown"
-        return TextContent(type="text", text=f"[{block.type}: {what}]")
-    return block
+        return mcp_content(block)
+    except (UnsupportedMCPValueError, ValueError):
+        what = "not shown"
+        if isinstance(block, ResourceLink):
+            what = f"{block.name}: {block.uri}"
+        elif isinstance(block, EmbeddedResource):
+            what = block.resource.uri
+        return {"type": "text", "text": f"[{block.type}: {what}]"}
+
+
+def _sniffed(data: str) -> str | None:
+    """The media type of bytes, of which the beginning is decoded."""
+    try:
+        return media_type_of(base64.b64decode(data[:64]))
+    except ValueError:
+        return None

@@ -1,10 +1,12 @@
 """An MCP server for tests, a process: `mcp_server.py stdio`, or `http PORT`, then options.
 
-`legacy` speaks the protocol as before 2026-07-28; over HTTP it takes the token `open sesame` only,
-and prints a line with its port once it listens.
+`legacy` speaks the protocol as before 2026-07-28; `odd` has tools that the Claude API refuses, and
+one whose results are not as the protocol wants them. Over HTTP it takes the token `open sesame`
+only, and prints a line with its port once it listens.
 """
 
 import asyncio
+import base64
 import os
 import socket
 import sys
@@ -79,6 +81,64 @@ def picture() -> Image:
     return Image(data=PIXEL, format="png")
 
 
+ODD_TOOLS = {
+    "any": {"type": "object", "anyOf": [{"required": ["a"]}]},
+    "brackets": {"type": "object", "properties": {"filter[id]": {"type": "string"}}},
+    "draft4": {
+        "type": "object",
+        "properties": {"n": {"type": "number", "exclusiveMinimum": True}},
+    },
+    "odd": {"type": "object", "properties": {"kind": {"type": "string"}}},
+}
+PNG = base64.b64encode(PIXEL).decode()
+ODD_RESULTS: dict[str, Any] = {
+    "another shape": {"content": [], "structuredContent": {"n": "three"}},
+    "no object": {"structuredContent": [1, 2]},
+    "one block": {"content": {"type": "text", "text": "one"}},
+    "bare text": {"content": ["bare"]},
+    "no text": {"content": [{"type": "text", "text": None}]},
+    "another type": {"content": [{"type": "video", "url": "http://example.com"}]},
+    "wrong notes": {"content": [{"type": "text", "text": "ok", "annotations": 7}], "_meta": 7},
+    "no type of the image": {"content": [{"type": "image", "data": PNG}]},
+    "wrong type of the image": {
+        "content": [{"type": "image", "data": PNG, "mimeType": "image/jpeg"}]
+    },
+    "wrong type of the resource": {
+        "content": [{"type": "resource", "resource": {"uri": "file:///a", "blob": PNG}}]
+    },
+    "bytes": {
+        "content": [
+            {
+                "type": "resource",
+                "resource": {"uri": "file:///a", "blob": "//8=", "mimeType": "text/plain"},
+            }
+        ]
+    },
+    "silent error": {"content": [], "isError": True},
+    "nothing": {"content": []},
+}
+
+
+async def be_odd(ctx: Any, call_next: Any) -> Any:
+    """Put odd tools into the list, and answer for them."""
+    if ctx.method == "tools/call" and ctx.params["name"] == "odd":
+        return {"resultType": "complete", **ODD_RESULTS[ctx.params["arguments"]["kind"]]}
+    result = await call_next(ctx)
+    if ctx.method == "tools/list":
+        output = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        result["tools"] += [
+            {
+                "name": name,
+                "description": "Odd.",
+                "inputSchema": schema,
+                "outputSchema": output,
+                "annotations": {"readOnlyHint": True},
+            }
+            for name, schema in ODD_TOOLS.items()
+        ]
+    return result
+
+
 async def refuse_discovery(ctx: Any, call_next: Any) -> Any:
     """As servers from before 2026-07-28 do."""
     if ctx.method == "server/discover":
@@ -123,6 +183,8 @@ def serve_http(port: int) -> None:
 if __name__ == "__main__":
     if is_legacy:
         server.middleware.append(refuse_discovery)
+    if "odd" in sys.argv:
+        server.middleware.append(be_odd)
     if sys.argv[1] == "http":
         serve_http(int(sys.argv[2]))
     elif is_legacy:

@@ -203,6 +203,75 @@ async def test_an_image_is_stored_and_referred_to(
     assert (block.media_type, result.is_error) == ("image/png", False)
 
 
+@pytest.mark.parametrize("kind", ["stdio", "http"])
+async def test_tools_that_the_api_refuses_are_left_out_and_every_turn_works(
+    simulator: Simulator, tmp_path: Path, lines: Lines, kind: str
+) -> None:
+    async with (
+        entry(kind, "odd") as server,
+        talking(simulator, mcp=config(tmp_path, it=server, other=over_stdio())) as wire,
+    ):
+        await lines.until("mcp server it: connected, 11 tools")
+        await lines.until("mcp server other: connected, 7 tools")
+        assert text_of(await result_of(wire, simulator, "it__add", a=2, b=3)) == "5"
+        # The list is made anew, and nothing is logged again.
+        await result_of(wire, simulator, "other__grow")
+        await lines.until("mcp server other: connected, 8 tools")
+        assert text_of(await result_of(wire, simulator, "it__add", a=2, b=3)) == "5"
+        offered = {tool["name"] for tool in simulator.requests[-1]["tools"]}
+    assert offered.isdisjoint({"it__any", "it__brackets", "it__draft4"})
+    assert {"it__add", "it__odd", "other__late_comer"} < offered
+    left_out = sorted(line for line in lines.lines if "left out" in line)
+    for line, (name, where) in zip(
+        left_out,
+        [
+            ("it__any", "input_schema.anyOf:"),
+            ("it__brackets", "input_schema.properties.filter[id]:"),
+            ("it__draft4", "input_schema.properties.n.exclusiveMinimum:"),
+        ],
+        strict=True,
+    ):
+        assert "left out what it offers" in line
+        assert (name in line, where in line) == (True, True)
+
+
+IMAGE = ["image/png"]
+GIVEN: dict[str, object] = {
+    "another shape": '{"n":"three"}',
+    "no object": "[1,2]",
+    "one block": "one",
+    "bare text": "bare",
+    "no text": '{"type":"text","text":null}',
+    "another type": '{"type":"video","url":"http://example.com"}',
+    "wrong notes": "ok",
+    "no type of the image": IMAGE,
+    "wrong type of the image": IMAGE,
+    "wrong type of the resource": IMAGE,
+    "bytes": "[resource: file:///a]",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("legacy",)])
+async def test_a_call_that_took_place_is_told_as_what_it_gave(
+    simulator: Simulator, tmp_path: Path, lines: Lines, options: tuple[str, ...]
+) -> None:
+    given: dict[str, object] = {}
+    async with (
+        entry("http", "odd", *options) as server,
+        talking(simulator, mcp=config(tmp_path, it=server)) as wire,
+    ):
+        await lines.until("connected")
+        for kind in GIVEN:
+            result = await result_of(wire, simulator, "it__odd", kind=kind)
+            images = [block for block in result.content if isinstance(block, ImageBlock)]
+            given[kind] = [image.media_type for image in images] or text_of(result)
+            assert not result.is_error, result
+        failed = await result_of(wire, simulator, "it__odd", kind="silent error")
+    assert given == GIVEN
+    assert (failed.is_error, "does not say why" in text_of(failed)) == (True, True)
+
+
 async def test_a_tool_of_the_operator_wins_over_one_of_the_same_name(
     simulator: Simulator, tmp_path: Path, lines: Lines
 ) -> None:
