@@ -192,7 +192,9 @@ def _id(owner: str, data: bytes) -> str:
 
 def media_type_of(data: bytes) -> str | None:
     """The type that bytes begin as; None if it is none of ours."""
-    return next((media_type for media_type in MEDIA_TYPES if _has_signature_of(media_type, data)), None)
+    return next(
+        (media_type for media_type in MEDIA_TYPES if _has_signature_of(media_type, data)), None
+    )
 
 
 def _has_signature_of(media_type: str, data: bytes) -> bool:

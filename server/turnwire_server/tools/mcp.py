@@ -5,7 +5,6 @@ restarts costs error results and log lines, never more.
 """
 
 import asyncio
-import base64
 import logging
 import math
 import random
@@ -25,11 +24,9 @@ from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.message import SessionMessage
 from mcp.types import (
     CONNECTION_CLOSED,
-    BlobResourceContents,
     CallToolResult,
     ContentBlock,
     EmbeddedResource,
-    ImageContent,
     JSONRPCResponse,
     ResourceLink,
     ToolListChangedNotification,
@@ -37,7 +34,6 @@ from mcp.types import (
 from mcp.types import Tool as McpTool
 from pydantic_core import to_json
 
-from turnwire_server.core.blobs import media_type_of
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.tools.mcp_config import HttpServer, ServerConfig
 from turnwire_server.tools.mcp_results import mended
@@ -224,7 +220,7 @@ class _Server:
 
     def _tool(self, listed: McpTool) -> Tool:
         async def call(input: dict[str, Any]) -> Any:
-            return _told_to_the_model(await self._call(listed.name, input))
+            return _as_returned(await self._call(listed.name, input))
 
         is_read_only = listed.annotations is not None and listed.annotations.read_only_hint is True
         # https://docs.claude.com/en/docs/agents-and-tools/tool-use: what names may consist of.
@@ -267,8 +263,8 @@ class _Server:
             # Boundary: the package has many more errors, most of them about an answer.
             logger.warning("mcp server %s: a call of %s failed", self.name, name, exc_info=True)
             raise ToolError(
-                f"The answer of the MCP server {self.name} cannot be read: {self._describe(error)}. "
-                "The call may have taken effect."
+                f"The MCP server {self.name} has answered, but it cannot be read: "
+                f"{self._describe(error)}. The call may have taken effect."
             ) from error
 
     # Transports
@@ -363,7 +359,7 @@ async def _accept(name: str, result: CallToolResult) -> None:
     """In place of `ClientSession.validate_tool_result`."""
 
 
-def _told_to_the_model(result: CallToolResult) -> Any:
+def _as_returned(result: CallToolResult) -> Any:
     """What it gave, as a tool returns it.
 
     Raises:
@@ -379,12 +375,6 @@ def _told_to_the_model(result: CallToolResult) -> Any:
 
 def _readable(block: ContentBlock) -> Any:
     """The block in the form of the Messages API, or a text where that has none for it."""
-    if isinstance(block, ImageContent) and (media_type := _sniffed(block.data)) is not None:
-        block = block.model_copy(update={"mime_type": media_type})
-    elif isinstance(block, EmbeddedResource) and isinstance(block.resource, BlobResourceContents):
-        media_type = _sniffed(block.resource.blob) or block.resource.mime_type
-        resource = block.resource.model_copy(update={"mime_type": media_type})
-        block = block.model_copy(update={"resource": resource})
     try:
         return mcp_content(block)
     except (UnsupportedMCPValueError, ValueError):
@@ -394,11 +384,3 @@ def _readable(block: ContentBlock) -> Any:
         elif isinstance(block, EmbeddedResource):
             what = block.resource.uri
         return {"type": "text", "text": f"[{block.type}: {what}]"}
-
-
-def _sniffed(data: str) -> str | None:
-    """The media type of bytes, of which the beginning is decoded."""
-    try:
-        return media_type_of(base64.b64decode(data[:64]))
-    except ValueError:
-        return None

@@ -2,12 +2,15 @@
 
 The mcp package checks a result only when the call has taken place, and then refuses all of it for
 one field: the model would be told of an error, and might call again. So what does not fit is said
-in text instead. Pure; imports no mcp.
+in text instead, and images and documents get the type of their bytes. Pure; imports no mcp.
 """
 
+import base64
 from typing import Any
 
 from pydantic_core import to_json
+
+from turnwire_server.core.blobs import media_type_of
 
 __all__ = ["mended"]
 
@@ -49,14 +52,13 @@ def _block(block: Any) -> dict[str, Any]:
         return {"type": "text", "text": block}
     if isinstance(block, dict):
         kind = block.get("type")
+        if kind == "image" and isinstance(data := block.get("data"), str):
+            block = {**block, "mimeType": _media_type(data) or block.get("mimeType") or "unknown"}
+        if kind == "resource" and (resource := _resource(block.get("resource"))) is not None:
+            return {"type": kind, "resource": resource}
         fields = _FIELDS.get(kind) if isinstance(kind, str) else None
         if fields is not None and all(isinstance(block.get(field), str) for field in fields):
             return {"type": kind, **{field: block[field] for field in fields}}
-        if kind == "resource" and (resource := _resource(block.get("resource"))) is not None:
-            return {"type": kind, "resource": resource}
-        if kind == "image" and isinstance(block.get("data"), str):
-            # Its bytes say what it is.
-            return {"type": kind, "data": block["data"], "mimeType": "application/octet-stream"}
     return {"type": "text", "text": to_json(block).decode()[:_MAX_CHARS]}
 
 
@@ -68,4 +70,14 @@ def _resource(resource: Any) -> dict[str, Any] | None:
         for field in ("uri", "mimeType", "text", "blob")
         if isinstance(resource.get(field), str)
     }
+    if (media_type := _media_type(kept.get("blob", ""))) is not None:
+        kept["mimeType"] = media_type
     return kept if kept.keys() & {"text", "blob"} else None
+
+
+def _media_type(data: str) -> str | None:
+    """The type of base64, of which the beginning is decoded; None if it is none of ours."""
+    try:
+        return media_type_of(base64.b64decode(data[:64]))
+    except ValueError:
+        return None

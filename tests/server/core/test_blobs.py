@@ -1,12 +1,13 @@
 """Blobs without a service: what becomes of the references in a history."""
 
 import asyncio
+import base64
 
 import pytest
 
 from turnwire_protocol import Code
 from turnwire_server.core.blobs import Blobs
-from turnwire_server.errors import ModelError
+from turnwire_server.errors import ModelError, Rejected
 from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Blob
@@ -103,3 +104,29 @@ async def test_a_blob_larger_than_what_is_kept_is_read_each_time() -> None:
     for name in ("b_2", "b_2", "b_1", "b_1"):
         await blobs.resolve([message(name)])
     assert store.reads == 3
+
+
+SIGNATURES: dict[str, tuple[bytes, str, str]] = {
+    "a PNG that is called JPEG": (b"\x89PNG\r\n\x1a\n.", "image/jpeg", "image/png"),
+    "a JPEG of no type": (b"\xff\xd8\xff .", "application/octet-stream", "image/jpeg"),
+    "a GIF": (b"GIF89a .", "image/gif", "image/gif"),
+    "a WebP that is called PNG": (b"RIFF\0\0\0\0WEBP .", "image/png", "image/webp"),
+    "a PDF that is called an image": (b"%PDF-1.7", "image/png", "application/pdf"),
+}
+
+
+@pytest.mark.parametrize(("data", "said", "media_type"), SIGNATURES.values(), ids=SIGNATURES)
+async def test_what_a_tool_made_has_the_type_of_its_bytes(
+    data: bytes, said: str, media_type: str
+) -> None:
+    blobs = Blobs(MemoryStore(), max_bytes=MIB)
+    attachment = await blobs.keep("ann", base64.b64encode(data).decode(), said)
+    assert attachment.media_type == media_type
+    assert attachment.type == ("document" if "pdf" in media_type else "image")
+    await blobs.check("ann", [attachment])
+
+
+async def test_what_has_no_signature_of_ours_is_not_kept() -> None:
+    blobs = Blobs(MemoryStore(), max_bytes=MIB)
+    with pytest.raises(Rejected):
+        await blobs.keep("ann", base64.b64encode(b"text").decode(), "image/png")
