@@ -132,12 +132,13 @@ async def test_an_input_against_the_schema_never_reaches_the_client(simulator: S
 
 
 @pytest.mark.parametrize(
-    "reference", ["#/$defs/nowhere", "#", "http://127.0.0.1:9/schema", "file:///etc/hostname"]
+    "reference",
+    ["#/$defs/nowhere", "#/properties/part", "http://127.0.0.1:9/schema", "file:///etc/hostname"],
 )
 async def test_a_schema_that_refers_elsewhere_fails_the_call_and_not_the_turn(
     simulator: Simulator, reference: str
 ) -> None:
-    schema = {"type": "object", "allOf": [{"$ref": reference}]}
+    schema = {"type": "object", "properties": {"part": {"allOf": [{"$ref": reference}]}}}
     offer: dict[str, Any] = {"client_tools": [{**TITLE, "input_schema": schema}], "runner": RUNNER}
     async with talking(simulator, calling(), OK) as wire:
         done = await ended(wire, **offer)
@@ -378,14 +379,16 @@ OFFERS = [
     pytest.param([{**TITLE, "name": "look"}], "client_tools.0.name", id="a server's name"),
     pytest.param([{**TITLE, "name": "no name"}], "client_tools.0.name", id="no name"),
     pytest.param(
-        [{**TITLE, "input_schema": {"type": "text"}}], "client_tools.0.input_schema", id="no schema"
+        [{**TITLE, "input_schema": {"type": "text"}}],
+        "client_tools.0.input_schema.type",
+        id="no schema",
     ),
     pytest.param(
         [{**TITLE, "input_schema": {"type": "array"}}], "client_tools.0.input_schema", id="a list"
     ),
     pytest.param(
         [{**TITLE, "input_schema": {"type": "object", "properties": {"a": {"pattern": "("}}}}],
-        "client_tools.0.input_schema",
+        "client_tools.0.input_schema.properties.a.pattern",
         id="no pattern",
     ),
 ]
