@@ -38,7 +38,7 @@ async def test_a_post_streams_the_events_of_its_turn_and_ends_after_its_done(
         sent = await sse.rest()
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["cache-control"] == "no-cache, no-transform"
     assert response.headers["x-accel-buffering"] == "no"
     assert [event.type for event in sent[:3]] == ["message", "start", "step"]
     assert sent[-1].type == "done"
@@ -262,3 +262,22 @@ async def test_who_waits_for_the_whole_answer_and_leaves_ends_the_turn_too(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await upstream_left(simulator)
+
+
+async def test_a_position_that_is_refused_begins_nothing(
+    address: str, http: httpx2.AsyncClient, simulator: Simulator
+) -> None:
+    simulator.program(Answer(HELLO))
+    async with chat(address, message="hi", key="k") as sse:
+        done = (await sse.rest())[-1]
+    asked = len(simulator.requests)
+    before = (await http.get("/v1/conversations")).json()
+    headers = {"Last-Event-ID": done.id}
+    refused = [
+        await http.post("/v1/chat", json={"message": "again"}, headers=headers),
+        await http.get("/v1/chat", params={"message": "x", "key": "other"}, headers=headers),
+        await http.post("/v1/chat", json={"message": "x", "key": "other"}, headers=headers),
+    ]
+    assert [response.status_code for response in refused] == [400, 400, 400]
+    assert (await http.get("/v1/conversations")).json() == before
+    assert len(simulator.requests) == asked

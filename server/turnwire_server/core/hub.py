@@ -125,7 +125,7 @@ class Hub:
             if send.conversation is not None:
                 conversation = await self._find(principal, send.conversation)
             else:
-                conversation = await self._create(principal, send.key)
+                conversation = await self._create(self.id_of(principal, send), principal)
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
@@ -141,6 +141,16 @@ class Hub:
         if conversation.is_busy:
             self._busy.setdefault(principal, set()).add(conversation)
         return accepted
+
+    def id_of(self, principal: str, send: SendBody) -> str:
+        """The conversation of a message. One that begins a conversation and has a key gets an id
+        that derives from it, so that a repetition finds it; without a key, a new one each time."""
+        if send.conversation is not None:
+            return send.conversation
+        if send.key is None:
+            return f"c_{secrets.token_hex(12)}"
+        digest = hashlib.sha256(f"{principal}\0{send.key}".encode()).hexdigest()
+        return f"c_{digest[:24]}"
 
     async def submit(self, principal: str, command: Command) -> Receipt:
         """Any command that is answered by a plain ack.
@@ -248,13 +258,8 @@ class Hub:
             return conversation
         raise _unknown()
 
-    async def _create(self, principal: str, key: str | None) -> Conversation:
-        """A new conversation; with a key its id derives from it, so that a repetition finds it."""
-        if key is None:
-            id = f"c_{secrets.token_hex(12)}"
-        else:
-            digest = hashlib.sha256(f"{principal}\0{key}".encode()).hexdigest()
-            id = f"c_{digest[:24]}"
+    async def _create(self, id: str, principal: str) -> Conversation:
+        """The conversation, begun if there is none."""
         while True:
             # What is about to go must not be opened; once it is gone, its key begins another one.
             while (deleting := self._deleting.get(id)) is not None:

@@ -78,8 +78,12 @@ def rest_router(
 
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
         cursor = None if last_event_id is None else parse_sse_id(last_event_id)
-        if cursor is not None and send.conversation not in (None, cursor[0]):
-            raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+        if cursor is not None:
+            # Before anything is begun: what is refused leaves no trace.
+            if send.key is None:
+                raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: goes with a key only")
+            if cursor[0] != hub.id_of(principal_of(request), send):
+                raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
         if send.on_detach is None:
             send = send.model_copy(update={"on_detach": "cancel"})
         accepted = await hub.send(principal_of(request), send)
@@ -89,9 +93,7 @@ def rest_router(
         if cursor is None:
             follower = accepted.follow(_nobody)
         else:
-            named, epoch, seq = cursor
-            if named != conversation:
-                raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
+            _, epoch, seq = cursor
             if (
                 accepted.done_seq is not None
                 and epoch == accepted.ack.epoch

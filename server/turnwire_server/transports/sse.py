@@ -11,7 +11,11 @@ from turnwire_server.core.log.follower import Follower
 
 __all__ = ["EventStream"]
 
-_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_HEADERS = {
+    # Proxies and middleware that compress would hold the stream to its end: `no-transform`.
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
 
 
 class EventStream(StreamingResponse):
