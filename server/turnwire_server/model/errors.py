@@ -119,7 +119,7 @@ _ATTACHMENTS = re.compile(
     r"media.?types?|base64)(?![a-z])"
 )
 _THINKING = re.compile(
-    r"(?i)bound to a different conversation|thinking`? blocks?.*(?:cannot be modified|bound|"
+    r"(?i)block is bound to an?\b|thinking`? blocks?.*(?:cannot be modified|bound|"
     r"signature)|signature.*thinking"
 )
 
