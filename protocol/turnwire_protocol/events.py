@@ -280,6 +280,9 @@ class Retry(_Dated):
     delay_seconds: float = Field(ge=0)
     code: str
     message: MadeText
+    request_id: MadeText | None = Field(
+        default=None, description="the provider's id of the failed request, for its support"
+    )
 
 
 class Rewind(_Dated):
@@ -304,6 +307,9 @@ class Error(_Dated):
     message: MadeText
     retryable: bool
     retry_after_seconds: float | None = Field(default=None, ge=0)
+    request_id: MadeText | None = Field(
+        default=None, description="the provider's id of the failed request, for its support"
+    )
 
 
 class TotalUsage(BaseModel):

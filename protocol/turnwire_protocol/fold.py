@@ -38,6 +38,9 @@ __all__ = ["Block", "FoldedConversation", "FoldedTurn", "ToolCall", "fold"]
 
 BlockType = Literal["text", "thinking", "tool"]
 ToolState = Literal["announced", "waiting", "executing", "done"]
+
+_RETRY = ("attempt", "delay_seconds", "code", "message", "request_id")
+_ERROR = ("code", "message", "retryable", "retry_after_seconds", "request_id")
 TurnState = Literal["queued", "running", "done"]
 
 
@@ -219,9 +222,8 @@ class FoldedTurn:
             attempt=self.attempt or None,
             blocks=[block.to_dict() for block in self.blocks],
             usage=counted and _fields(counted, *TotalUsage.model_fields),
-            retry=self.retry and _fields(self.retry, "attempt", "delay_seconds", "code", "message"),
-            error=self.error
-            and _fields(self.error, "code", "message", "retryable", "retry_after_seconds"),
+            retry=self.retry and _fields(self.retry, *_RETRY),
+            error=self.error and _fields(self.error, *_ERROR),
             done=self.done
             and _fields(self.done, "stop_reason", "steps", "duration_ms", "cost_usd"),
         )

@@ -64,7 +64,15 @@ class Turnwire:
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
         self.access = Access(authenticate, allow_origins=self.settings.allow_origins)
-        self._model = Claude(client, stall_timeout_seconds=self.settings.stall_timeout)
+        exposes = self.settings.expose_provider_errors
+        self._model = Claude(
+            client,
+            stall_timeout_seconds=self.settings.stall_timeout,
+            cache_ttl=self.settings.cache_ttl,
+            model_options=self.settings.model_options,
+            # Without an authenticator only this machine is served: they are one's own errors.
+            expose_errors=authenticate is None if exposes is None else exposes,
+        )
         store = store or _store(self.settings.db)
         self.blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
         toolset = Toolset(

@@ -9,14 +9,17 @@ TurnwireError
 └── SettingsError        the service cannot start like this; the message names the remedy
 """
 
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from turnwire_protocol import Code, is_retryable
 
 __all__ = [
+    "Cause",
     "CodedError",
     "Fenced",
     "ModelError",
+    "ProviderWords",
     "Rejected",
     "SettingsError",
     "StoreError",
@@ -51,11 +54,31 @@ class Rejected(CodedError):
         return cls(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
 
 
+Cause = Literal["attachments", "thinking", "too_long"]
+"""What of a request was refused: its attachments, its thinking blocks, or all it is together."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ProviderWords:
+    """What the provider said of a failure, bounded and without secrets: for the log, not for all.
+
+    `type` and `code` are its own names for it, whichever it has; `status` is that of HTTP.
+    """
+
+    status: int | None = None
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+
+
 class ModelError(CodedError):
     """An attempt at a model call failed.
 
-    `cause` names what in the request was refused, where the provider said it: `attachments`, or
-    `thinking` (a block that belongs to another conversation, as the provider sees it).
+    `message` is for clients. `retryable` is that of the code unless the provider or the answer so
+    far says otherwise; `max_retries` bounds the further attempts it is worth, None leaves that to
+    the policy. `cause` says what of the request was refused, where the provider names it.
+    `provider` is what the provider said.
     """
 
     def __init__(
@@ -64,10 +87,33 @@ class ModelError(CodedError):
         message: str,
         *,
         retry_after_seconds: float | None = None,
-        cause: Literal["attachments", "thinking"] | None = None,
+        retryable: bool | None = None,
+        max_retries: int | None = None,
+        cause: Cause | None = None,
+        provider: ProviderWords | None = None,
     ) -> None:
         super().__init__(code, message, retry_after_seconds=retry_after_seconds)
+        if retryable is not None:
+            self.retryable = retryable
+        self.max_retries = max_retries
         self.cause = cause
+        self.provider = provider
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request, for its support."""
+        return self.provider.request_id if self.provider else None
+
+    @property
+    def private(self) -> dict[str, Any] | None:
+        """The private fields of the `retry` or `error` event (PROTOCOL.md "Private fields")."""
+        told: dict[str, Any] = {}
+        if self.cause is not None:
+            told["cause"] = self.cause
+        if self.provider is not None:
+            words = asdict(self.provider)
+            told["provider"] = {name: word for name, word in words.items() if word is not None}
+        return told or None
 
 
 class StoreError(TurnwireError):

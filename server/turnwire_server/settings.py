@@ -16,6 +16,8 @@ from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.turn.options import ClientOption, Policy
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import SettingsError
+from turnwire_server.model.breakpoints import CacheTtl
+from turnwire_server.model.families import ModelOptions
 
 __all__ = ["SettingOptions", "Settings", "default_db", "load_settings"]
 
@@ -55,6 +57,11 @@ class Settings(BaseSettings, Policy):
     """Longest run of a tool, in seconds, unless the tool says otherwise."""
     stall_timeout: float = Field(default=60.0, gt=0)
     """Seconds without a byte from the model until the attempt fails."""
+    cache_ttl: CacheTtl = "5m"
+    """How long the provider keeps what it caches of a prompt: `5m` or, at a higher price, `1h`."""
+    expose_provider_errors: bool | None = None
+    """Whether clients are told a failure in the provider's own words; unless set, only where no
+    token and no authenticator is (then the clients are those who run it)."""
     drain_grace: float = Field(default=30.0, ge=0)
     """Seconds that running turns get to finish when the service is stopped."""
     limits: ServiceLimits = ServiceLimits()
@@ -75,6 +82,8 @@ class SettingOptions(TypedDict, total=False):
     mcp: str | None
     tool_timeout: float | None
     stall_timeout: float | None
+    cache_ttl: CacheTtl | None
+    expose_provider_errors: bool | None
     drain_grace: float | None
     limits: ServiceLimits | Mapping[str, float] | None
     model: str | None
@@ -83,6 +92,7 @@ class SettingOptions(TypedDict, total=False):
     system: str | None
     max_tokens: int | None
     thinking: ThinkingOption | Mapping[str, object] | None
+    model_options: Mapping[str, ModelOptions | Mapping[str, object]] | None
     client_options: Collection[ClientOption] | None
     max_steps: int | None
     max_queued: int | None

@@ -150,6 +150,8 @@ class Simulator:
             item = Fault(rejected.status, rejected.type, rejected.message)
         if isinstance(item, Fault):
             logger.info("%s: %d %s", request_id, item.status, item.message)
+            if item.is_endless:
+                return await self._endless(request, item, request_id)
             return _refusal(item, request_id)
         logger.info("%s: %s, %d messages", request_id, body["model"], len(body["messages"]))
         answer = self._filled_in(item, body)
@@ -205,6 +207,24 @@ class Simulator:
         }
         response = web.StreamResponse(headers=headers)
         await self._perform(answer, body, HttpStage(request, response))
+        return response
+
+    async def _endless(
+        self, request: web.Request, fault: Fault, request_id: str
+    ) -> web.StreamResponse:
+        """Sends the fault's body over and over until the client has had enough."""
+        headers = fault.headers(request_id)
+        response = web.StreamResponse(status=fault.status, headers=headers)
+        transport = SilentStage(request).transport
+        self._counts.begin()
+        self._open_transports.add(transport)
+        try:
+            await response.prepare(request)
+            while not self._closing:
+                await response.write(fault.content(request_id))
+        finally:
+            self._open_transports.discard(transport)
+            self._counts.end(Ending.ABORTED)
         return response
 
     async def _plain(
@@ -287,5 +307,6 @@ def _authenticate(request: web.Request, api_key: str | None) -> None:
 
 
 def _refusal(fault: Fault, request_id: str) -> web.Response:
-    body = fault.body(request_id)
-    return web.json_response(body, status=fault.status, headers=fault.headers(request_id))
+    return web.Response(
+        body=fault.content(request_id), status=fault.status, headers=fault.headers(request_id)
+    )

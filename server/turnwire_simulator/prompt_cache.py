@@ -1,17 +1,22 @@
 """Counts the tokens of a request and remembers prompt prefixes as the API's prompt cache does.
 
-A token is four characters of JSON. Source: https://docs.claude.com/en/docs/build-with-claude/prompt-caching
+A prefix is written at each breakpoint, and only there. Each breakpoint reads the longest prefix
+that was written before, among itself and the 19 blocks ahead of it. (The least length that the API
+caches is not kept to: tests are short.) A token is four characters of JSON.
+
+Source: https://docs.claude.com/en/docs/build-with-claude/prompt-caching
 """
 
 import hashlib
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from turnwire_simulator.blocks import ApiObject
 
 __all__ = ["PromptCache", "blocks_of"]
 
+LOOKBACK_BLOCKS = 20
 MAX_PREFIXES = 4096
 
 
@@ -31,37 +36,45 @@ class PromptCache:
         digest = hashlib.sha256(str(body["model"]).encode())
         characters = read = written = 0
         marked: list[bytes] = []
-        pending: list[tuple[bytes, int]] = []
-        for part, is_breakpoint in _parts(body):
+        written_for = {"5m": 0, "1h": 0}
+        window: deque[tuple[bytes, int]] = deque(maxlen=LOOKBACK_BLOCKS)
+        for part, ttl in _parts(body):
             text = json.dumps(part, ensure_ascii=False, sort_keys=True)
             digest.update(text.encode())
             characters += len(text)
-            pending.append((digest.digest(), characters))
-            if is_breakpoint:
-                # As in the API, a breakpoint also finds prefixes that ended before it.
-                read = max([read, *(end for key, end in pending if key in self._prefixes)])
+            window.append((digest.digest(), characters))
+            if ttl is not None:
+                found = [end for key, end in window if key in self._prefixes]
+                read = max([read, *found])
+                written_for[ttl] += characters - max(written, read)
                 written = characters
                 marked.append(digest.digest())
-                pending.clear()
         for key in marked:
             self._prefixes[key] = None
             self._prefixes.move_to_end(key)
         while len(self._prefixes) > MAX_PREFIXES:
             self._prefixes.popitem(last=False)
+        creation = {
+            f"ephemeral_{ttl}_input_tokens": max(0, count) // 4
+            for ttl, count in written_for.items()
+        }
         return {
             "input_tokens": max(1, (characters - written) // 4),
             "cache_creation_input_tokens": (written - read) // 4,
             "cache_read_input_tokens": read // 4,
+            "cache_creation": creation,
         }
 
 
-def _parts(body: ApiObject) -> Iterator[tuple[ApiObject, bool]]:
+def _parts(body: ApiObject) -> Iterator[tuple[ApiObject, str | None]]:
+    """Each block without its mark, and for how long its mark caches."""
     parts = list(body.get("tools") or ())
     parts += blocks_of(body.get("system") or [])
     for message in body["messages"]:
         parts += [{"role": message["role"], **block} for block in blocks_of(message["content"])]
     for number, part in enumerate(parts, 1):
         # A `cache_control` beside `messages` marks the last block.
-        automatic = number == len(parts) and body.get("cache_control") is not None
+        automatic = body.get("cache_control") if number == len(parts) else None
+        control = part.get("cache_control") or automatic
         bare = {name: value for name, value in part.items() if name != "cache_control"}
-        yield bare, automatic or part.get("cache_control") is not None
+        yield bare, None if control is None else control.get("ttl") or "5m"

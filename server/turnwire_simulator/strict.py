@@ -11,6 +11,7 @@ from turnwire_simulator.blocks import ApiObject
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.fault import TYPES
 from turnwire_simulator.history import judge_messages
+from turnwire_simulator.models import judge_for_model
 from turnwire_simulator.prompt_cache import blocks_of
 from turnwire_simulator.shapes import expect, is_count, judge_text
 from turnwire_simulator.tool_schema import judge_schema
@@ -89,6 +90,7 @@ def judge(body: ApiObject) -> None:
     if not body["model"].startswith("claude-"):
         raise Rejected(f"model: {body['model']}", status=404, type=TYPES[404])
     _judge_thinking(body)
+    judge_for_model(body)
     _judge_tools(body)
     _judge_system(body)
     judge_messages(body["messages"])

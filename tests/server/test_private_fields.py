@@ -43,7 +43,8 @@ async def test_what_is_stored_and_not_sent_is_what_the_protocol_says(simulator: 
         "start": {"options"},
         "block_stop": {"raw"},
         "step": {"prefix", "drops_thinking"},
-        "error": {"cause"},
+        "error": {"cause", "provider"},
+        "retry": {"cause", "provider"},
         "usage": {"container"},
     }
     # `raw` is stored as it is; a container is something that this answer does not use, and nothing

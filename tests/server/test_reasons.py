@@ -29,6 +29,8 @@ from turnwire_simulator import (
 from turnwire_simulator.controls import Control
 
 PATIENCE_SECONDS = 10
+SILENCE_SECONDS = 0.6
+"""Longer than a busy machine is silent, and no longer than a test may wait."""
 FALLBACK = "claude-simulated-haiku"
 HELLO = Answer(Text(["Hel", "lo"]))
 OK = Answer(Text("Ok."))
@@ -195,26 +197,60 @@ def delta(data: bytes) -> Raw:
     return Raw(b"event: content_block_delta\ndata: " + data + b"\n\n")
 
 
+GARBAGE: dict[str, Control] = {
+    "bytes that are no text": Raw(b"\xff\xfe\x00\n\n"),
+    "broken JSON": delta(b'{"type'),
+    "an event that is a list": delta(b"[1]"),
+}
 DISTURBANCES: dict[str, tuple[Control, str]] = {
     "stall": (Stall(), "timeout"),
-    "bytes that are no text": (Raw(b"\xff\xfe\x00\n\n"), "network_error"),
-    "broken JSON": (delta(b'{"type'), "network_error"),
     "api error": (ErrorEvent("api_error", "oops"), "internal"),
     "rate limit": (ErrorEvent("rate_limit_error", "slow down"), "rate_limit"),
 }
-INDEXES = range(len(HELLO.events()))
+UNSAID, UNFINISHED, EVENTS = 4, 7, len(HELLO.events())
+"""Before these events of HELLO nothing was said yet; it has not said yet why it stops."""
 
 
-@pytest.mark.parametrize("index", INDEXES)
+@pytest.mark.parametrize("index", range(UNFINISHED))
 @pytest.mark.parametrize(("control", "code"), DISTURBANCES.values(), ids=DISTURBANCES)
 async def test_a_disturbance_at_any_event_costs_one_attempt_and_repeats_nothing(
     simulator: Simulator, index: int, control: Control, code: str
 ) -> None:
-    async with talking(simulator, HELLO.at(index, control), HELLO, stall_timeout=0.15) as wire:
+    async with talking(
+        simulator, HELLO.at(index, control), HELLO, stall_timeout=SILENCE_SECONDS
+    ) as wire:
         done = await ended(wire)
         assert (done["stop_reason"], text_of(wire, done)) == ("end_turn", "Hello")
         assert [(retry.attempt, retry.code) for retry in of_type(wire, Retry)] == [(1, code)]
         assert attempts(wire) == [(1, 1, MODEL), (1, 2, MODEL)]
+        await goes_on(wire, simulator, done)
+
+
+@pytest.mark.parametrize("index", range(UNSAID))
+@pytest.mark.parametrize("control", GARBAGE.values(), ids=GARBAGE)
+async def test_garbage_before_anything_was_said_costs_one_attempt(
+    simulator: Simulator, index: int, control: Control
+) -> None:
+    async with talking(simulator, HELLO.at(index, control), HELLO) as wire:
+        done = await ended(wire)
+        assert (done["stop_reason"], text_of(wire, done)) == ("end_turn", "Hello")
+        assert [(retry.attempt, retry.code) for retry in of_type(wire, Retry)] == [
+            (1, "network_error")
+        ]
+
+
+@pytest.mark.parametrize("index", range(UNSAID, UNFINISHED))
+@pytest.mark.parametrize("control", GARBAGE.values(), ids=GARBAGE)
+async def test_garbage_after_some_text_is_not_worth_another_paid_attempt(
+    simulator: Simulator, index: int, control: Control
+) -> None:
+    async with talking(simulator, HELLO.at(index, control)) as wire:
+        done = await ended(wire)
+        said = "Hel" if index == UNSAID else "Hello"
+        assert (done["stop_reason"], text_of(wire, done)) == ("failed", said)
+        [error] = of_type(wire, Error)
+        assert (error.code, error.retryable) == ("network_error", False)
+        assert (of_type(wire, Retry), len(simulator.requests)) == ([], 1)
         await goes_on(wire, simulator, done)
 
 
@@ -235,7 +271,7 @@ async def test_a_second_step_that_always_fails_is_given_up_and_the_first_step_st
 ) -> None:
     failing = fault if isinstance(fault, Fault) else HELLO.at(4, fault)
     async with talking(
-        simulator, CALLING, *[failing] * 3, tools=[note], retries=2, stall_timeout=0.15
+        simulator, CALLING, *[failing] * 3, tools=[note], retries=2, stall_timeout=SILENCE_SECONDS
     ) as wire:
         done = await ended(wire)
         said = "Let me." if isinstance(fault, Fault) else "Let me.Hel"
@@ -248,7 +284,7 @@ async def test_a_second_step_that_always_fails_is_given_up_and_the_first_step_st
         await goes_on(wire, simulator, done)
 
 
-@pytest.mark.parametrize("index", range(len(CALLING.events())))
+@pytest.mark.parametrize("index", range(len(CALLING.events()) - 1))
 async def test_a_first_attempt_with_thinking_and_tools_that_breaks_anywhere_leaves_no_trace(
     simulator: Simulator, index: int
 ) -> None:
@@ -267,15 +303,16 @@ async def test_a_first_attempt_with_thinking_and_tools_that_breaks_anywhere_leav
         await goes_on(wire, simulator, done)
 
 
+@pytest.mark.parametrize("index", [UNFINISHED, EVENTS])
 @pytest.mark.parametrize(
     "control",
     [Cut(), ErrorEvent(), Raw(b"\xff\xfe\n\n"), delta(b'{"type'), Stall()],
     ids=["cut", "error event", "no text", "broken JSON", "stall"],
 )
-async def test_what_happens_after_the_end_of_an_answer_does_not_matter(
-    simulator: Simulator, control: Control
+async def test_what_happens_once_an_answer_has_said_why_it_stops_does_not_matter(
+    simulator: Simulator, index: int, control: Control
 ) -> None:
-    whole = HELLO.at(len(HELLO.events()), control)
+    whole = HELLO.at(index, control)
     async with talking(simulator, whole, stall_timeout=0.3) as wire:
         done = await ended(wire)
         assert (done["stop_reason"], text_of(wire, done)) == ("end_turn", "Hello")

@@ -134,6 +134,36 @@ async def test_a_growing_conversation_reads_what_the_last_request_wrote(
     assert second.usage.cache_creation_input_tokens
 
 
+@pytest.mark.parametrize(("blocks", "is_read"), [(19, True), (20, False)])
+async def test_the_cache_looks_back_twenty_blocks_from_a_breakpoint(
+    claude: AsyncAnthropic, blocks: int, is_read: bool
+) -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    hello: Json = {"type": "text", "text": "Hello " * 100}
+    more: list[Json] = [{"type": "text", "text": f"{n}"} for n in range(blocks)]
+
+    def user(*content: Json) -> Json:
+        return request({"role": "user", "content": list(content)})
+
+    first = await claude.messages.create(**user({**hello, **mark}))
+    beyond = await claude.messages.create(**user(hello, *more[:-1], {**more[-1], **mark}))
+    reached = await claude.messages.create(**user({**hello, **mark}, *more))
+
+    written = first.usage.cache_creation_input_tokens
+    assert beyond.usage.cache_read_input_tokens == (written if is_read else 0)
+    assert reached.usage.cache_read_input_tokens == written
+
+
+async def test_what_is_written_is_counted_by_its_lifetime(claude: AsyncAnthropic) -> None:
+    mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+
+    usage = (await ask(claude, system=[{"type": "text", "text": "x " * 500, **mark}])).usage
+
+    assert usage.cache_creation is not None
+    assert usage.cache_creation.ephemeral_1h_input_tokens == usage.cache_creation_input_tokens
+    assert usage.cache_creation.ephemeral_5m_input_tokens == 0
+
+
 async def test_models_are_listed(claude: AsyncAnthropic) -> None:
     names = [model.id async for model in claude.models.list()]
 

@@ -303,6 +303,34 @@ REFUSED: dict[str, tuple[Json, str]] = {
         request(user({**text("x"), "cache_control": {"type": "ephemeral", "ttl": "1d"}})),
         "messages.0.content.0.cache_control.ttl: ",
     ),
+    "adaptive thinking of a model that knows budgets": (
+        request(model="claude-haiku-4-5", thinking={"type": "adaptive"}),
+        "adaptive thinking is not supported on this model",
+    ),
+    "a budget for a model that is adaptive only": (
+        request(
+            model="claude-sonnet-5-5",
+            max_tokens=4000,
+            thinking={"type": "enabled", "budget_tokens": 2000},
+        ),
+        '"thinking.type.enabled" is not supported for this model.',
+    ),
+    "no thinking of a model that always thinks": (
+        request(model="claude-opus-5-5", thinking={"type": "disabled"}),
+        '"thinking.type.disabled" is not supported for this model.',
+    ),
+    "thinking of a model without": (
+        request(model="claude-3-5-haiku-latest", thinking={"type": "adaptive"}),
+        "thinking: ",
+    ),
+    "effort of a model without": (
+        request(model="claude-haiku-4-5", output_config={"effort": "low"}),
+        "This model does not support the effort parameter.",
+    ),
+    "an answer longer than the model gives": (
+        request(model="claude-haiku-4-5", max_tokens=64_001),
+        "max_tokens: 64001 > 64000",
+    ),
     "five breakpoints": (
         request(user(CACHED, CACHED, CACHED, CACHED), system=[CACHED]),
         "A maximum of 4 blocks with cache_control may be provided. Found 5.",

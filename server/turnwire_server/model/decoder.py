@@ -1,16 +1,19 @@
 """The Messages API's stream events, decoded into parts. Pure: dicts in, parts out; knows no SDK.
 
-Shapes: https://docs.claude.com/en/docs/build-with-claude/streaming. Block and delta types this file
-does not know are passed over for readers; a block that is known whole goes back to the model as it
-came, one that had an unknown delta does not (it cannot be rebuilt).
+Shapes: https://docs.claude.com/en/docs/build-with-claude/streaming. The measure of what is taken is
+the SDK's typed stream (`anthropic.lib.streaming`): what it reads is read here, to the same answer,
+whatever gateways leave out or say twice. Event, block and delta types this file does not know are
+passed over for readers; a block that is known whole goes back to the model as it came, one that had
+an unknown delta does not (it cannot be rebuilt).
 """
 
+import json
+import math
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from turnwire_protocol import Code
-from turnwire_server.errors import ModelError
+from turnwire_server.model.errors import Malformed
 from turnwire_server.model.port import (
     BlockEnd,
     Part,
@@ -27,129 +30,323 @@ from turnwire_server.model.port import (
 __all__ = ["Decoder"]
 
 _RESULT_TEXT_CHARS = 2000
+_NAME_CHARS = 256
+
+
+_SAYING: dict[str, tuple[str, type[TextPart | ThinkingPart]]] = {
+    "text": ("text_delta", TextPart),
+    "thinking": ("thinking_delta", ThinkingPart),
+}
+"""The blocks that say something, in a field of their own name: by which deltas, as which parts."""
+
+
+class _Block:
+    """A block that is open: `fields` are those of its start, changed by what deltas say."""
+
+    __slots__ = (
+        "delta",
+        "fields",
+        "half",
+        "has_input",
+        "is_broken",
+        "kind",
+        "number",
+        "part",
+        "tool_id",
+    )
+
+    def __init__(self, number: int, kind: str, fields: dict[str, Any]) -> None:
+        saying = _SAYING.get(kind)
+        self.delta = saying[0] if saying else None
+        self.part = saying[1] if saying else TextPart
+        self.number = number
+        self.kind = kind
+        self.fields = fields
+        self.tool_id = ""
+        self.has_input = False
+        self.is_broken = False
+        self.half = ""
+        """The first half of a surrogate pair, until the next delta brings the second."""
 
 
 class Decoder:
-    """Reduces the events of one response. Feed them in order; `stopped` tells a whole answer."""
+    """Reduces the events of one response. Feed them in order; `stopped` tells a whole answer.
+
+    Blocks are numbered as they begin, like in the SDK; the `index` of an event only tells which of
+    the open ones it means. (There are servers that give all blocks of an answer the same.)
+    """
 
     def __init__(self) -> None:
         self.stopped = False
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self._usage: dict[str, Any] = {}
+        self.spoken = False
+        """Whether anything of a block has come: another attempt would pay for it again."""
+        self.reason: str | None = None
+        """Why the model stopped, once it says so: then the answer is whole, come what may."""
+        self._open: dict[Any, _Block] = {}
+        self._begun: set[Any] = set()
+        self._count = 0
+        self._started = False
+        self._usage: dict[str, int] = {}
         self._container: str | None = None
-        self._broken: set[int] = set()
-        self._reason: str | None = None
 
     def feed(self, event: dict[str, Any]) -> list[Part]:
         """The parts that the next event brings, possibly none.
 
         Raises:
-            ModelError: the event is malformed where it must not be.
+            Malformed: it cannot be used, and not be passed over either.
         """
         try:
-            return self._feed(event)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ModelError(Code.NETWORK_ERROR, "the model's answer was malformed") from error
+            if event.get("type") != "content_block_delta":
+                return self._feed(event)
+            # The path of every token.
+            index, delta = event["index"], event["delta"]
+            block = self._open.get(index)
+            if block is not None and delta["type"] == block.delta and not block.half:
+                text = delta[block.kind]
+                if text.__class__ is str and text and (text.isascii() or _is_text(text)):
+                    self.spoken = True
+                    return [block.part(block.number, text)]
+            return self._delta(index, delta)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise Malformed from error
+
+    def finish(self) -> list[Part]:
+        """The parts that the end of the response brings, if the answer was whole without its end.
+
+        Servers leave `message_stop` out; `stopped` stays False where the reason is missing, too.
+        """
+        if self.stopped or self.reason is None:
+            return []
+        self.stopped = True
+        return [Stop(self.reason)]
 
     def _feed(self, event: dict[str, Any]) -> list[Part]:
-        match event["type"]:
-            case "content_block_delta":
-                return self._delta(event["index"], event["delta"])
+        match event.get("type"):
             case "content_block_start":
-                return self._start(event["index"], event["content_block"])
+                return self._start(event.get("index"), event["content_block"])
             case "content_block_stop":
-                return self._stop(event["index"])
+                # One that comes twice says nothing new.
+                block = self._open.pop(event.get("index"), None)
+                return [] if block is None else self._end(block)
             case "message_start":
-                return [self._count(event["message"].get("usage"), final=False)]
+                return self._begin(event.get("message"))
             case "message_delta":
-                delta = event["delta"]
-                self._reason = _string(delta.get("stop_reason") or self._reason or "")
-                self._container = (delta.get("container") or {}).get("id") or self._container
-                return [self._count(event.get("usage"), final=True)]
+                return self._finish(event.get("delta") or {}, event.get("usage"))
             case "message_stop":
-                self.stopped = True
-                return [Stop(self._reason or "end_turn")]
+                return self._stop()
             case _:
                 return []
 
-    def _start(self, index: int, block: dict[str, Any]) -> list[Part]:
-        self._blocks[_count(index)] = block = dict(block)
-        kind = block["type"]
+    def _begin(self, message: Any) -> list[Part]:
+        if self._started:
+            return []
+        self._started = True
+        usage = message.get("usage") if isinstance(message, dict) else None
+        return [self._counts(usage, final=False)]
+
+    def _finish(self, delta: dict[str, Any], usage: Any) -> list[Part]:
+        container = delta.get("container")
+        if isinstance(container, dict) and isinstance(container.get("id"), str):
+            self._container = _clean(container["id"])
+        parts: list[Part] = []
+        if reason := delta.get("stop_reason"):
+            self.reason = _name(reason)
+            # What is open now is complete: the model says that it has stopped.
+            parts = self._end_all()
+        return [*parts, self._counts(usage, final=True)]
+
+    def _stop(self) -> list[Part]:
+        if self.stopped:
+            return []
+        self.stopped = True
+        return [*self._end_all(), Stop(self.reason or "end_turn")]
+
+    def _start(self, index: Any, fields: dict[str, Any]) -> list[Part]:
+        before = self._open.pop(index, None)
+        parts = [] if before is None else self._end(before)
+        kind = fields["type"]
+        if not isinstance(kind, str):
+            raise TypeError("not a type of block")
+        block = _Block(self._count, kind, dict(fields))
+        self._open[index] = block
+        self._begun.add(index)
+        self._count += 1
         if kind.endswith("tool_use"):
             runs_on: RunsOn = "server" if kind == "tool_use" else "provider"
-            return [ToolPart(index, _string(block["id"]), _string(block["name"]), runs_on)]
-        if kind.endswith("tool_result"):
-            text, is_error = _shown(block)
-            return [ToolResultPart(index, _string(block["tool_use_id"]), text, is_error)]
-        if kind == "text" and block.get("text"):
-            return [TextPart(index, _string(block["text"]))]
-        if kind == "thinking" and block.get("thinking"):
-            return [ThinkingPart(index, _string(block["thinking"]))]
-        return []
+            block.tool_id = _name(fields.get("id")) or f"call_{block.number}"
+            parts.append(ToolPart(block.number, block.tool_id, _name(fields.get("name")), runs_on))
+        elif kind.endswith("tool_result"):
+            text, is_error = _shown(fields)
+            tool_id = _name(fields.get("tool_use_id"))
+            parts.append(ToolResultPart(block.number, tool_id, text, is_error))
+        elif block.delta is not None:
+            parts += self._say(block, fields.get(kind))
+        self.spoken = self.spoken or bool(parts)
+        return parts
 
-    def _delta(self, index: int, delta: dict[str, Any]) -> list[Part]:
-        block = self._blocks[index]
-        match delta["type"]:
+    def _delta(self, index: Any, delta: dict[str, Any]) -> list[Part]:
+        block = self._open.get(index)
+        if block is None:
+            return self._late(index, delta)
+        kind: str = delta["type"]
+        wanted = _BLOCK_OF_DELTA.get(kind)
+        if wanted is None:
+            block.is_broken = True
+            return []
+        if not block.kind.endswith(wanted):
+            # A delta of another kind than its block is passed over, as by the SDK.
+            return []
+        match kind:
             case "text_delta":
-                return [TextPart(index, text)] if (text := _string(delta["text"])) else []
+                return self._say(block, delta["text"])
             case "thinking_delta":
-                text = _string(delta["thinking"])
-                return [ThinkingPart(index, text)] if text else []
+                return self._say(block, delta["thinking"])
             case "input_json_delta":
-                piece = _string(delta["partial_json"])
-                return [ToolInputPart(index, block["id"], piece)] if piece else []
+                if text := _joined(block, delta["partial_json"]):
+                    block.has_input = True
+                    return [ToolInputPart(block.number, block.tool_id, text)]
             case "signature_delta":
-                block["signature"] = (block.get("signature") or "") + delta["signature"]
+                block.fields["signature"] = delta["signature"]
             case "citations_delta":
-                block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
-            case _:
-                self._broken.add(index)
+                cited = block.fields.get("citations")
+                if not isinstance(cited, list):
+                    cited = block.fields["citations"] = []
+                cited.append(delta["citation"])
         return []
 
-    def _stop(self, index: int) -> list[Part]:
-        block = self._blocks.pop(index)
-        kind = block["type"]
+    def _late(self, index: Any, delta: dict[str, Any]) -> list[Part]:
+        """A delta of a block that is not open: the SDK adds it to the one that was."""
+        if index not in self._begun:
+            raise LookupError("its block has not begun")
+        if delta.get("type") not in ("text_delta", "thinking_delta"):
+            return []
+        kind = delta["type"].removesuffix("_delta")
+        return [*self._start(index, {"type": kind}), *self._delta(index, delta)]
+
+    def _say(self, block: _Block, said: Any) -> list[Part]:
+        text = _joined(block, said)
+        if not text:
+            return []
+        self.spoken = True
+        return [block.part(block.number, text)]
+
+    def _end_all(self) -> list[Part]:
+        blocks, self._open = self._open, {}
+        return [part for block in blocks.values() for part in self._end(block)]
+
+    def _end(self, block: _Block) -> list[Part]:
+        parts: list[Part] = []
+        kind, fields, number = block.kind, block.fields, block.number
+        if block.half:
+            # Its other half never came: readers get what stands for no character.
+            parts.append(
+                ToolInputPart(number, block.tool_id, "\ufffd")
+                if block.delta is None
+                else block.part(number, "\ufffd")
+            )
         if kind == "text":
-            raw = {"type": kind, "citations": block.get("citations")}
-            return [BlockEnd(index, _storable(raw) if raw["citations"] else None)]
-        if kind == "thinking":
-            signature = _string(block.get("signature") or "")
-            return [BlockEnd(index, {"type": kind, "signature": signature})]
-        if kind.endswith("tool_use"):
+            cited = fields.get("citations")
+            raw = {"type": kind, "citations": cited} if cited else None
+        elif kind == "thinking":
+            raw = {"type": kind, "signature": _name(fields.get("signature"), chars=None)}
+        elif kind.endswith("tool_use"):
+            given = fields.get("input")
+            if given and not block.has_input:
+                # Whole in its start, as gateways send it: the input that the model gave.
+                text = _clean(given) if isinstance(given, str) else _json(given)
+                parts.append(ToolInputPart(number, block.tool_id, text))
             told = ("id", "name", "input")
-            raw = {name: value for name, value in block.items() if name not in told}
-            return [BlockEnd(index, _storable(raw) if raw != {"type": "tool_use"} else None)]
-        return [BlockEnd(index, None if index in self._broken else _storable(block))]
+            raw = {name: value for name, value in fields.items() if name not in told}
+            raw = None if raw == {"type": "tool_use"} else raw
+        else:
+            raw = None if block.is_broken else fields
+        return [*parts, BlockEnd(number, None if raw is None else _storable(raw))]
 
-    def _count(self, usage: dict[str, Any] | None, *, final: bool) -> UsagePart:
+    def _counts(self, usage: Any, *, final: bool) -> UsagePart:
         # Input counts are optional in message_delta: what message_start said stays.
-        self._usage |= {name: count for name, count in (usage or {}).items() if count is not None}
-        return UsagePart(
-            input_tokens=_count(self._usage.get("input_tokens", 0)),
-            output_tokens=_count(self._usage.get("output_tokens", 0)),
-            cache_read_input_tokens=_count(self._usage.get("cache_read_input_tokens", 0)),
-            cache_creation_input_tokens=_count(self._usage.get("cache_creation_input_tokens", 0)),
-            final=final,
-            container=self._container,
-        )
+        if isinstance(usage, dict):
+            for name in _COUNTS:
+                if (count := _counted(usage.get(name))) is not None:
+                    self._usage[name] = count
+        counts = {name: self._usage.get(name, 0) for name in _COUNTS}
+        return UsagePart(**counts, final=final, container=self._container)
 
 
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
+_BLOCK_OF_DELTA = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "input_json_delta": "tool_use",
+    "signature_delta": "thinking",
+    "citations_delta": "text",
+}
+"""How the type of the block ends whose delta it is."""
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
+
+
+def _counted(value: Any) -> int | None:
+    """A count as a whole number, where it is one: some gateways count in floats."""
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        return None
+    return int(value)
+
+
+def _joined(block: _Block, said: Any) -> str:
+    """The text of a delta; a surrogate pair that was cut in two is given with its second half."""
+    if said is None:
+        return ""
+    if not isinstance(said, str):
         raise TypeError("not a string")
-    # Half a surrogate pair is a Python string but no text: it could not be stored or sent.
-    value.encode()
-    return value
+    if said.isascii() and not block.half:
+        return said
+    text = block.half + said
+    block.half = ""
+    if text and "\ud800" <= text[-1] <= "\udbff":
+        text, block.half = text[:-1], text[-1]
+    return _clean(text)
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ValueError("not a count")
-    return value
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _clean(text: str) -> str:
+    """The text with its surrogate pairs joined; half of one is no text, and is replaced."""
+    if _is_text(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _name(value: Any, chars: int | None = _NAME_CHARS) -> str:
+    """A name as text, whatever it came as; absent ones are empty."""
+    if value is None:
+        return ""
+    return _clean(value if isinstance(value, str) else str(value))[:chars]
+
+
+def _json(value: Any) -> str:
+    try:
+        return to_json(value).decode()
+    except ValueError:
+        return _clean(json.dumps(value, ensure_ascii=False))
 
 
 def _storable(raw: dict[str, Any]) -> dict[str, Any]:
-    to_json(raw)
+    try:
+        to_json(raw)
+    except ValueError:
+        # Half a surrogate pair somewhere in it.
+        storable: dict[str, Any] = from_json(_json(raw))
+        return storable
     return raw
 
 
@@ -158,11 +355,11 @@ def _shown(block: dict[str, Any]) -> tuple[str, bool]:
     content = block.get("content")
     if isinstance(content, list):
         lines = [_line(item) for item in content]
-        return _string("\n".join(line for line in lines if line))[:_RESULT_TEXT_CHARS], False
+        return _clean("\n".join(line for line in lines if line))[:_RESULT_TEXT_CHARS], False
     is_error = isinstance(content, dict) and str(content.get("type", "")).endswith("_error")
     if isinstance(content, dict) and is_error:
-        return _string(content.get("error_code", "error")), True
-    return to_json(content).decode()[:_RESULT_TEXT_CHARS], bool(block.get("is_error"))
+        return _name(content.get("error_code", "error")), True
+    return _json(content)[:_RESULT_TEXT_CHARS], bool(block.get("is_error"))
 
 
 def _line(item: Any) -> str:

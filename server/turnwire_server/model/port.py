@@ -47,13 +47,17 @@ class ToolSpecification(TypedDict):
 
 @dataclass(slots=True, frozen=True)
 class ModelRequest:
-    """One call: what was resolved for the turn, and the messages so far (Messages API form)."""
+    """One call: what was resolved for the turn, and the messages so far (Messages API form).
+
+    `max_tokens`, `thinking` and `effort` are wishes: the model gets them in the form it knows.
+    """
 
     model: str
     messages: list[ApiMessage]
     max_tokens: int
     system: str | None = None
     thinking: dict[str, Any] | None = None
+    effort: str | None = None
     tools: list[ToolSpecification] = field(default_factory=list)
     may_call_tools: bool = True
     """False: the tools are there because the messages name them, and none may be called."""

@@ -1,10 +1,13 @@
 """Claude through the real SDK over real HTTP: faults, caching, connections."""
 
 import asyncio
+import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from aiohttp import web
 
@@ -12,7 +15,9 @@ from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.listener import bind
 from turnwire_server.model.claude import Claude, Client, connect
-from turnwire_server.model.port import ModelRequest, Part, Stop, TextPart, UsagePart
+from turnwire_server.model.port import BlockEnd, ModelRequest, Part, Stop, TextPart, UsagePart
+from turnwire_server.model.reader import MAX_EVENT_BYTES
+from turnwire_server.model.refusal import MAX_BODY_BYTES, body_of
 from turnwire_simulator import (
     Answer,
     Cut,
@@ -40,8 +45,10 @@ def request(**fields: Any) -> ModelRequest:
 
 
 @asynccontextmanager
-async def claude(url: str, *, stall_timeout_seconds: float = 5.0) -> AsyncIterator[Claude]:
-    model = Claude(connect(url, "test-key"), stall_timeout_seconds=stall_timeout_seconds)
+async def claude(
+    url: str, *, stall_timeout_seconds: float = 5.0, key: str = "test-key", **options: Any
+) -> AsyncIterator[Claude]:
+    model = Claude(connect(url, key), stall_timeout_seconds=stall_timeout_seconds, **options)
     try:
         yield model
     finally:
@@ -100,8 +107,12 @@ async def test_a_refused_request_has_its_code(
 ) -> None:
     simulator.program(fault)
     error = await failure_of(model)
-    assert (error.code, error.message, error.retryable) == (code, fault.message, code in RETRYABLE)
+    assert (error.code, error.retryable) == (code, code in RETRYABLE)
     assert len(simulator.requests) == 1, "the SDK must not retry by itself"
+    assert error.provider is not None
+    assert (error.provider.status, error.provider.message) == (fault.status, fault.message)
+    assert fault.message not in error.message, "its words are not for clients"
+    assert error.request_id is not None
 
 
 async def test_retry_after_is_passed_on(simulator: Simulator, model: Claude) -> None:
@@ -122,6 +133,19 @@ DISTURBANCES: dict[str, tuple[Control, Code]] = {
     "cut": (Cut(), Code.NETWORK_ERROR),
     "bytes that are no text": (Raw(b"\xff\xfe\x00\n\n"), Code.NETWORK_ERROR),
     "broken JSON": (delta(b"{bad"), Code.NETWORK_ERROR),
+    "an error without a type": (
+        Raw(b'data: {"error": {"message": "expired", "code": 401}}\n\n'),
+        Code.AUTH_ERROR,
+    ),
+    "an error as a string": (Raw(b'data: {"error": "too many requests"}\n\n'), Code.RATE_LIMIT),
+    "an error as plain text": (Raw(b"event: error\ndata: Overloaded\n\n"), Code.OVERLOADED),
+    "an exception of Bedrock": (
+        Raw(
+            b'event: error\ndata: {"type": "error", '
+            b'"error": {"type": "throttlingException", "message": "slow"}}\n\n'
+        ),
+        Code.RATE_LIMIT,
+    ),
     "an event that is a list": (delta(b"[1]"), Code.NETWORK_ERROR),
     "an event that is a number": (delta(b"5"), Code.NETWORK_ERROR),
     "an empty event": (delta(b"{}"), Code.NETWORK_ERROR),
@@ -136,7 +160,7 @@ DISTURBANCES: dict[str, tuple[Control, Code]] = {
 }
 
 
-@pytest.mark.parametrize("index", [0, 4, 7])
+@pytest.mark.parametrize("index", [0, 4, 6])
 @pytest.mark.parametrize(("control", "code"), DISTURBANCES.values(), ids=DISTURBANCES)
 async def test_a_stream_that_is_disturbed_anywhere_fails_with_its_code(
     simulator: Simulator, model: Claude, control: Control, code: Code, index: int
@@ -169,8 +193,126 @@ async def test_a_stream_may_take_longer_than_a_silence() -> None:
 async def test_an_answer_without_an_end_is_a_network_error(
     simulator: Simulator, model: Claude
 ) -> None:
-    simulator.program(Answer.of(Answer(Text("Hello")).events()[:-1]))
+    simulator.program(Answer.of(Answer(Text("Hello")).events()[:-2]))
     assert (await failure_of(model)).code is Code.NETWORK_ERROR
+
+
+@pytest.mark.parametrize(
+    "control",
+    [Cut(), ErrorEvent(), Stall(), delta(b"{bad"), Raw(b"")],
+    ids=["cut", "error event", "stall", "broken JSON", "end"],
+)
+async def test_an_answer_that_has_told_why_it_stops_is_whole_however_it_ends(
+    simulator: Simulator, control: Control
+) -> None:
+    simulator.program(Answer.of([*Answer(Text("Hello")).events()[:-1], control]))
+    async with claude(simulator.url, stall_timeout_seconds=1.0) as model:
+        parts = await parts_of(model, request())
+    assert TextPart(0, "Hello") in parts
+    assert parts[-1] == Stop("end_turn")
+
+
+async def test_what_cannot_be_read_is_worth_another_attempt_only_before_anything_was_said(
+    simulator: Simulator, model: Claude
+) -> None:
+    broken = delta(b"{bad")
+    answer = Answer(Text(["Hel", "lo"]))
+    simulator.program(answer.at(3, broken), answer.at(4, broken))
+    assert [(await failure_of(model)).retryable for _ in range(2)] == [True, False]
+
+
+async def test_an_event_that_never_ends_is_not_asked_for_again(simulator: Simulator) -> None:
+    mebibytes = [Raw(b"x" * 2**20)] * (MAX_EVENT_BYTES // 2**20 + 2)
+    simulator.program(Answer.of([Raw(b"data: "), *mebibytes, Stall()]))
+    async with claude(simulator.url) as model:
+        error = await failure_of(model)
+    assert (error.code, error.retryable) == (Code.NETWORK_ERROR, False)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [("", b"overloaded " * 1000), ("gzip", gzip.compress(b"overloaded " * 10_000_000))],
+    ids=["plain", "compressed"],
+)
+async def test_the_body_of_an_error_is_read_only_up_to_a_bound(
+    simulator: Simulator, model: Claude, encoding: str, data: bytes
+) -> None:
+    headers = {"content-encoding": encoding}
+    simulator.program(Fault(503, data=data, is_endless=True, extra_headers=headers))
+    error = await failure_of(model)
+    assert error.code is Code.INTERNAL
+    assert error.provider is not None
+    assert error.provider.message is not None
+    assert error.provider.message.startswith("overloaded overloaded")
+    assert len(error.provider.message) <= 2000
+    await simulator.wait(lambda: simulator.aborted_streams == 1)
+
+
+@pytest.mark.parametrize("exposed", [True, False])
+async def test_the_providers_words_are_for_clients_only_where_it_is_said(
+    simulator: Simulator, exposed: bool
+) -> None:
+    simulator.program(Fault(400, message="tools.0: no"), Answer(Text("x")).at(4, ErrorEvent()))
+    async with claude(simulator.url, expose_errors=exposed) as model:
+        refused, late = await failure_of(model), await failure_of(model)
+    assert ("tools.0: no" in refused.message, "Overloaded" in late.message) == (exposed, exposed)
+
+
+@pytest.mark.parametrize("exposed", [True, False])
+async def test_a_key_is_in_no_error_even_where_the_provider_repeats_it(
+    simulator: Simulator, exposed: bool
+) -> None:
+    key = "opaque-7c1f-4e"
+    said = f"no such key: {key}, nor sk-ant-api03-abcDEF_123, nor Bearer abc.def"
+    failing = Raw(b'event: error\ndata: {"error": "' + said.encode() + b'"}\n\n')
+    simulator.program(Fault(401, message=said), Answer(Text("x")).at(4, failing))
+    async with claude(simulator.url, key=key, expose_errors=exposed) as model:
+        for _ in range(2):
+            error = await failure_of(model)
+            told = f"{error} {error.message} {error.private}"
+            assert "no such key" in told
+            for secret in (key, "abcDEF", "abc.def"):
+                assert secret not in told
+
+
+async def test_what_stands_in_place_of_a_stream_is_told_in_its_own_words(
+    simulator: Simulator,
+) -> None:
+    bodies = {
+        b'{"error": {"message": "the key has expired", "code": 401}}': Code.AUTH_ERROR,
+        b'{"message": "Too many requests"}': Code.RATE_LIMIT,
+        b'[{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}]': (
+            Code.RATE_LIMIT
+        ),
+        b"upstream connect error": Code.NETWORK_ERROR,
+        b"<html><title>Sign in</title><body>portal</body></html>": Code.NETWORK_ERROR,
+        b"data: upstream connect error\n\n": Code.NETWORK_ERROR,
+    }
+    simulator.program(*[Fault(200, data=body, content_type="text/plain") for body in bodies])
+    async with claude(simulator.url, expose_errors=True) as model:
+        errors = [await failure_of(model) for _ in bodies]
+    assert [error.code for error in errors] == list(bodies.values())
+    assert [error.message for error in errors] == [
+        "the key has expired",
+        "Too many requests",
+        "x",
+        "upstream connect error",
+        "Sign in",
+        "upstream connect error",
+    ]
+
+
+async def test_a_whole_message_in_place_of_a_stream_is_the_answer(
+    simulator: Simulator, model: Claude
+) -> None:
+    message = {"type": "message", "content": [{"type": "text", "text": "Hi"}], "usage": {}}
+    simulator.program(Fault(200, data=json.dumps(message).encode()))
+    parts = await parts_of(model, request())
+    assert [part for part in parts if not isinstance(part, UsagePart)] == [
+        TextPart(0, "Hi"),
+        BlockEnd(0, None),
+        Stop("end_turn"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +431,7 @@ async def test_the_second_request_of_a_conversation_reads_the_first_from_the_cac
     second = await parts_of(model, request(system=LONG, tools=tools, messages=messages))
     assert [breakpoints(body) for body in simulator.requests] == [
         ["system.0", "tools.1", "messages.0.0"],
-        ["system.0", "tools.1", "messages.2.0"],
+        ["system.0", "tools.1", "messages.0.0", "messages.2.0"],
     ]
     written, read = first[0], second[0]
     assert isinstance(written, UsagePart)
@@ -310,3 +452,12 @@ async def test_a_request_carries_what_was_resolved_and_nothing_else(
     assert set(plain) == {"model", "max_tokens", "messages", "stream"}
     assert full["thinking"] == {"type": "disabled"}
     assert full["container"] == "container_1"
+
+
+async def test_a_small_body_that_stands_for_a_large_one_is_not_unpacked_whole() -> None:
+    packed = gzip.compress(b"x" * 10_000_000)
+    headers = {"content-encoding": "gzip"}
+    response = httpx2.Response(503, headers=headers, stream=httpx2.ByteStream(packed))
+    body = await body_of(response)
+    assert isinstance(body, str)
+    assert len(body) == MAX_BODY_BYTES

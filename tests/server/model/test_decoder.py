@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from turnwire_protocol import Code
-from turnwire_server.errors import ModelError
 from turnwire_server.model.decoder import Decoder
+from turnwire_server.model.errors import Malformed
 from turnwire_server.model.port import (
     BlockEnd,
     Part,
@@ -133,10 +132,9 @@ def test_unknown_events_and_deltas_are_passed_over() -> None:
     novelty = Event({"type": "novelty", "anything": 1})
     parts = decoded(
         *Answer(novelty, Text(["Hi"])).events()[1:4],
-        starting(TEXT),
-        delta({"type": "novelty_delta"}),
     )
     assert parts == []
+    assert decoded(starting(TEXT), delta({"type": "novelty_delta"})) == []
 
 
 def test_extra_fields_of_a_call_go_back_with_it() -> None:
@@ -164,43 +162,123 @@ def test_counts_of_the_end_are_merged_over_those_of_the_start() -> None:
     ]
 
 
+STOP = {"type": "content_block_stop", "index": 0}
+END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}}
+CALL = {"type": "tool_use", "id": "i", "name": "t", "input": {}}
+CITED = {"cited_text": "\ufffd"}
+FOUND = {"type": "x_tool_result", "tool_use_id": "s", "content": [{"type": "x", "text": HALF}]}
+NO_COUNTS = UsagePart(0, 0, 0, 0, final=True)
+
+
+def test_input_given_whole_in_the_start_of_a_call_is_its_input() -> None:
+    call = {**CALL, "input": {"city": "Oslo"}}
+    assert decoded(starting(call), STOP) == [
+        ToolPart(0, "i", "t", "server"),
+        ToolInputPart(0, "i", '{"city":"Oslo"}'),
+        BlockEnd(0, None),
+    ]
+
+
+def test_deltas_of_an_input_win_over_what_its_start_says() -> None:
+    piece = {"type": "input_json_delta", "partial_json": '{"city":"Rome"}'}
+    parts = decoded(starting({**CALL, "input": {"city": "Oslo"}}), delta(piece), STOP)
+    assert parts[1:-1] == [ToolInputPart(0, "i", '{"city":"Rome"}')]
+
+
+def test_what_is_open_is_complete_once_the_model_says_why_it_stops() -> None:
+    decoder = Decoder()
+    parts = [
+        part for event in (starting(TEXT), starting(CALL, 1), END) for part in decoder.feed(event)
+    ]
+    assert parts[-3:] == [BlockEnd(0, None), BlockEnd(1, None), NO_COUNTS]
+    assert decoder.finish() == [Stop("end_turn")]
+    assert decoder.feed({"type": "message_stop"}) == []
+    assert decoder.finish() == []
+
+
+def test_without_a_reason_the_end_of_the_response_is_no_end() -> None:
+    decoder = Decoder()
+    decoder.feed(starting(TEXT))
+    assert decoder.finish() == []
+    assert not decoder.stopped
+
+
+def said(*texts: Any) -> list[Part]:
+    deltas = [delta({"type": "text_delta", "text": text}) for text in texts]
+    return decoded(starting(TEXT), *deltas, STOP)
+
+
+PASSED_OVER: dict[str, tuple[list[Part], list[Part]]] = {
+    "no type": (decoded({}), []),
+    "a stop without its block": (decoded(STOP), []),
+    "a second stop": (decoded(starting(TEXT), STOP, STOP), [BlockEnd(0, None)]),
+    "text that is null": (said(None, "a"), [TextPart(0, "a"), BlockEnd(0, None)]),
+    "a pair cut in two": (said("a" + HALF, "\udf89"), said("a", "\U0001f789")),
+    "half a pair at the end": (said("a" + HALF), said("a", "\ufffd")),
+    "the second half alone": (said("\udf89a"), said("\ufffda")),
+    "half a pair in a citation": (
+        decoded(
+            starting(TEXT),
+            delta({"type": "citations_delta", "citation": {"cited_text": HALF}}),
+            STOP,
+        ),
+        [BlockEnd(0, {"type": "text", "citations": [CITED]})],
+    ),
+    "half a pair in a result": (
+        decoded(starting(FOUND)),
+        [ToolResultPart(0, "s", "\ufffd", False)],
+    ),
+    "an index that is no number": (decoded(starting(TEXT, index="0")), []),
+    "a delta of another kind than its block": (
+        decoded(starting(TEXT), delta({"type": "thinking_delta", "thinking": "x"})),
+        [],
+    ),
+    "text after the end of its block": (
+        decoded(starting(TEXT), STOP, delta({"type": "text_delta", "text": "x"})),
+        [BlockEnd(0, None), TextPart(1, "x")],
+    ),
+    "a block that begins where another is open": (
+        decoded(starting(TEXT), starting(TEXT), delta({"type": "text_delta", "text": "x"})),
+        [BlockEnd(0, None), TextPart(1, "x")],
+    ),
+    "a call without an id": (
+        decoded(starting({"type": "tool_use", "name": "t"})),
+        [ToolPart(0, "call_0", "t", "server")],
+    ),
+    "counts that are no numbers": (
+        decoded(usage(input_tokens="many", output_tokens=float("nan"))),
+        [UsagePart(0, 0, 0, 0, final=False)],
+    ),
+    "counts in floats": (
+        decoded(usage(input_tokens=5.0, output_tokens=-1)),
+        [UsagePart(5, 0, 0, 0, final=False)],
+    ),
+    "usage that is no object": (
+        decoded({"type": "message_delta", "delta": {}, "usage": [1]}),
+        [NO_COUNTS],
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "expected"), PASSED_OVER.values(), ids=PASSED_OVER)
+def test_what_cannot_be_used_is_passed_over(parts: list[Part], expected: list[Part]) -> None:
+    assert parts == expected
+
+
 MALFORMED: dict[str, list[Json]] = {
-    "no type": [{}],
     "a delta without its block": [delta({"type": "text_delta", "text": "x"})],
-    "a stop without its block": [{"type": "content_block_stop", "index": 0}],
-    "text that is a number": [starting(TEXT), delta({"type": "text_delta", "text": 5})],
-    "text that is null": [starting(TEXT), delta({"type": "text_delta", "text": None})],
-    "half a surrogate pair": [starting(TEXT), delta({"type": "text_delta", "text": HALF})],
-    "half a pair in thinking": [
-        starting({"type": "thinking", "thinking": ""}),
-        delta({"type": "thinking_delta", "thinking": HALF}),
-    ],
-    "half a pair in a citation": [
+    "a delta of a block that never began": [
         starting(TEXT),
-        delta({"type": "citations_delta", "citation": {"cited_text": HALF}}),
-        {"type": "content_block_stop", "index": 0},
+        delta({"type": "text_delta", "text": "x"}, index=7),
     ],
-    "half a pair in a result": [
-        starting(
-            {"type": "x_tool_result", "tool_use_id": "s", "content": [{"type": "x", "text": HALF}]}
-        )
-    ],
-    "an index that is no number": [starting(TEXT, index="0")],
-    "a negative index": [starting(TEXT, index=-1)],
-    "a call without an id": [starting({"type": "tool_use", "name": "t"})],
-    "a call whose name is no text": [starting({"type": "tool_use", "id": "i", "name": None})],
+    "a delta that is no object": [starting(TEXT), delta(None)],  # type: ignore[arg-type]
+    "text that is a number": [starting(TEXT), delta({"type": "text_delta", "text": 5})],
     "a block that is no object": [starting([])],  # type: ignore[arg-type]
-    "counts that are no numbers": [usage(input_tokens="many")],
-    "negative counts": [usage(output_tokens=-1)],
-    "a stop reason that is no text": [
-        {"type": "message_delta", "delta": {"stop_reason": 1}, "usage": {}}
-    ],
+    "a block without a type": [starting({})],
 }
 
 
 @pytest.mark.parametrize("events", MALFORMED.values(), ids=MALFORMED)
-def test_garbage_is_a_network_error(events: list[Json]) -> None:
-    with pytest.raises(ModelError) as caught:
+def test_what_would_lose_something_said_is_malformed(events: list[Json]) -> None:
+    with pytest.raises(Malformed):
         decoded(*events)
-    assert caught.value.code is Code.NETWORK_ERROR
-    assert caught.value.retryable

@@ -44,8 +44,8 @@
  * @property {number} [step]
  * @property {number} [attempt]
  * @property {Counts & {estimated?: true}} [usage]
- * @property {{attempt: number, delay_seconds: number, code: string, message: string}} [retry]
- * @property {{code: string, message: string, retryable: boolean, retry_after_seconds?: number}} [error]
+ * @property {{attempt: number, delay_seconds: number, code: string, message: string, request_id?: string}} [retry]
+ * @property {{code: string, message: string, retryable: boolean, retry_after_seconds?: number, request_id?: string}} [error]
  * @property {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number}} [done]
  */
 
@@ -156,14 +156,14 @@ function next(turn, event) {
     case "usage":
       return turn.done ? turn : { ...turn, usage: counts(event) };
     case "retry": {
-      const { attempt, delay_seconds, code, message } = event;
-      return { ...turn, retry: { attempt, delay_seconds, code, message } };
+      const { attempt, delay_seconds, code, message, request_id } = event;
+      return { ...turn, retry: present({ attempt, delay_seconds, code, message, request_id }) };
     }
     case "rewind":
       return { ...turn, blocks: turn.blocks.filter((block) => block.block < event.block) };
     case "error": {
-      const { code, message, retryable, retry_after_seconds } = event;
-      return { ...turn, error: present({ code, message, retryable, retry_after_seconds }) };
+      const { code, message, retryable, retry_after_seconds, request_id } = event;
+      return { ...turn, error: present({ code, message, retryable, retry_after_seconds, request_id }) };
     }
     case "done": {
       const { stop_reason, steps, duration_ms, cost_usd, usage } = event;

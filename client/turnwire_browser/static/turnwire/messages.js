@@ -189,6 +189,7 @@
  * @property {string} message
  * @property {boolean} retryable
  * @property {number} [retry_after_seconds]
+ * @property {string} [request_id] the provider's id of the failed request, for its support
  */
 
 /**
@@ -228,6 +229,7 @@
  * @property {number} delay_seconds
  * @property {string} code
  * @property {string} message
+ * @property {string} [request_id] the provider's id of the failed request, for its support
  */
 
 /**

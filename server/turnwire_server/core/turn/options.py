@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import Rejected
+from turnwire_server.model.families import ModelOptions
 from turnwire_server.tools.schema import schema_problem
 
 __all__ = ["DEFAULT_MODEL", "ClientOption", "Options", "Policy", "resolve"]
@@ -35,7 +36,10 @@ class Policy(BaseModel):
     max_tokens: int = Field(default=16_384, ge=1)
     """Longest answer of a step: default and ceiling."""
     thinking: ThinkingOption = ThinkingOption(type="adaptive", display="summarized")
-    """How the model thinks: the Messages API's `thinking` object."""
+    """How models think: the Messages API's `thinking` object; each gets the form it knows."""
+    model_options: dict[str, ModelOptions] = {}
+    """By name of a model, or its beginning: `thinking`, `max_tokens`, `effort` where its family's
+    differ from what is built in."""
     client_options: frozenset[ClientOption] = frozenset(
         ("model", "max_tokens", "thinking", "tools")
     )

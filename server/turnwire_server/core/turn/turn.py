@@ -36,7 +36,7 @@ from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.options import Options, Policy
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import UsageMeter
-from turnwire_server.errors import ModelError
+from turnwire_server.errors import ModelError, ProviderWords
 from turnwire_server.model.port import (
     ApiMessage,
     BlockEnd,
@@ -196,7 +196,9 @@ class Turn:
                     message=error.message,
                     retryable=error.retryable,
                     retry_after_seconds=error.retry_after_seconds,
-                )
+                    request_id=error.request_id,
+                ),
+                error.private,
             )
         usage = self._meter.total()
         milliseconds = round((time.monotonic() - self._created) * 1000)
@@ -329,11 +331,15 @@ class Turn:
                 return await self._attempt_step(rendered.messages, first_block)
             except ModelError as error:
                 self._meter.fail()
+                self._report(error)
                 asks_again = error.cause == "thinking" and not drops_thinking
                 drops_thinking |= asks_again
                 if error.code is Code.OVERLOADED and policy.fallback_model is not None:
                     self.model = policy.fallback_model
-                if not asks_again and (not error.retryable or self._attempt > policy.retries):
+                retries = policy.retries
+                if error.max_retries is not None:
+                    retries = min(retries, error.max_retries)
+                if not asks_again and (not error.retryable or self._attempt > retries):
                     raise
                 delay = (
                     0.0
@@ -354,7 +360,9 @@ class Turn:
                         delay_seconds=delay,
                         code=error.code,
                         message=error.message,
-                    )
+                        request_id=error.request_id,
+                    ),
+                    error.private,
                 )
             if self._next_block > first_block:
                 self._rewind_to = first_block
@@ -374,6 +382,25 @@ class Turn:
             {"name": name, "description": "Not available now.", "input_schema": _ANY_OBJECT}
             for name in self._log.tool_names(step=step)
         ]
+
+    def _report(self, error: ModelError) -> None:
+        """A line for whoever runs the service, who needs the provider's own words to mend it."""
+        words = error.provider or ProviderWords()
+        logger.warning(
+            "attempt conversation=%s turn=%s step=%d attempt=%d model=%s code=%s status=%s type=%s "
+            "error_code=%s request_id=%s message=%s",
+            self._log.conversation,
+            self.id,
+            self._step,
+            self._attempt,
+            self.model,
+            error.code.value,
+            words.status or "-",
+            words.type or "-",
+            words.code or "-",
+            words.request_id or "-",
+            words.message or error.message,
+        )
 
     async def _attempt_step(self, messages: list[ApiMessage], first_block: int) -> str:
         """One attempt: write the answer as it comes; returns its stop reason."""
