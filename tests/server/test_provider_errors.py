@@ -133,17 +133,9 @@ async def test_a_limit_of_spending_is_not_run_into_again(simulator: Simulator) -
     assert len(simulator.requests) == 2
 
 
-# The streams of ../shared/cases, as a turn of a conversation whose only tool is `echo`
+# Streams from outside, as a turn of a conversation whose only tool is `echo`
 
 EXPECTED = json.loads((STREAMS / "expected.json").read_text())
-OURS = (
-    "tool_input_in_start",
-    "no_message_stop",
-    "dup_block_stop",
-    "tool_no_block_stop",
-    "error_without_type",
-    "emoji_cut_in_two",
-)
 
 
 async def echo(city: str) -> str:
@@ -151,7 +143,7 @@ async def echo(city: str) -> str:
     return f"echo:{city}"
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", sorted(EXPECTED))
 async def test_a_stream_from_outside_is_an_answer_like_any_other(
     simulator: Simulator, name: str
 ) -> None:
@@ -165,10 +157,13 @@ async def test_a_stream_from_outside_is_an_answer_like_any_other(
             [error] = of_type(wire, Error)
             assert expected["error_message_contains"] in error.message
             assert calls == 1
-        else:
+        if "text" in expected:
             assert text_of(wire, done) == expected["text"]
+        if "results" in expected:
             results = [result.content for result in of_type(wire, ToolResult)]
-            assert results == expected.get("results", [])
-            assert calls == expected["model_calls"]
-            assert done["stop_reason"] == expected.get("stop_reason", "end_turn")
+            assert results == expected["results"]
+        if "stop_reason" in expected:
+            assert done["stop_reason"] == expected["stop_reason"]
+        least, most = expected.get("model_calls", 1), expected.get("model_calls", 2)
+        assert least <= calls <= expected.get("model_calls_at_most", most)
         await goes_on(wire, simulator, done)

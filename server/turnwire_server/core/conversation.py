@@ -13,25 +13,23 @@ from turnwire_protocol import (
     CancelBody,
     Code,
     DecideBody,
-    Event,
     Message,
     ProgressBody,
     Retract,
     SendBody,
     StopReason,
-    ToolExecuting,
     ToolOutputBody,
 )
-from turnwire_server.core.history.history import History, Rendered
+from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.follower import Follower
-from turnwire_server.core.log.items import DeltaRun, DeltaType, Entry, Item, Place, Private
+from turnwire_server.core.log.items import DeltaRun, Private
 from turnwire_server.core.presence import Presence
 from turnwire_server.core.recovery import Recovery
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
-from turnwire_server.core.turn_index import Record, TurnIndex, fingerprint_of, title_of
+from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected
 from turnwire_server.store.port import Fence, Store
 
@@ -84,9 +82,8 @@ class Conversation:
         self._on_done = on_done
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
         self._log = DurableLog(fence, store, committer, self)
-        self._index = TurnIndex()
-        self._history = History()
-        self._history_seq = 0
+        self._folded = FoldedLog(self._log, on_client_call=self.on_followers)
+        self._index = self._folded.index
         self._undurable = 0
         self._undurable_since = time.monotonic()
         """Since when the log's durable head has been `_undurable`, as seen in trouble."""
@@ -94,16 +91,9 @@ class Conversation:
     async def load(self) -> None:
         """Read the stored log, and end what a process before this one left unfinished."""
         recovery = Recovery()
-
-        def take(item: Item) -> None:
-            self._index.apply(item)
-            self._history.apply(item)
-            recovery.apply(item)
-
-        await self._log.load(take)
-        self._history_seq = self._log.memory.head
-        for event in recovery.missing(self.place):
-            self.write(event)
+        await self._folded.load(recovery.apply)
+        for event in recovery.missing(self._folded.place):
+            self._folded.write(event)
 
     # Sending
 
@@ -129,7 +119,7 @@ class Conversation:
             principal=principal,
             options=options,
             services=self._services,
-            log=self,
+            log=self._folded,
             on_done=self._turn_done,
             cancel_on_detach=send.on_detach == "cancel",
         )
@@ -142,9 +132,9 @@ class Conversation:
             ),
         }
         if send.retract is not None:
-            self.write(Retract(**self.place(turn.id), from_turn=send.retract))
-        message = Message(**self.place(turn.id), content=send.content, key=send.key)
-        self.write(message, private)
+            self._folded.write(Retract(**self._folded.place(turn.id), from_turn=send.retract))
+        place = self._folded.place(turn.id)
+        self._folded.write(Message(**place, content=send.content, key=send.key), private)
         if self.running is None and (not self._waiting or send.if_busy != "queue"):
             self.running = turn
         else:
@@ -212,7 +202,7 @@ class Conversation:
         if self.running is turn:
             self.running = None
             self.on_followers()
-        self._catch_up()
+        self._folded.catch_up()
         self._log.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
         asyncio.get_running_loop().call_soon(self._next)
@@ -333,59 +323,6 @@ class Conversation:
         log = self._log
         return not self.is_open and not log.has_followers and log.is_stored
 
-    # The log, as turns see it
-
-    def place(self, turn: str) -> Place:
-        """See `DurableLog.place`."""
-        return self._log.place(turn)
-
-    def write(self, event: Event, private: Private | None = None) -> None:
-        """Append an event, which stands at the place that was last asked for."""
-        self._index.apply(Entry(event, private))
-        self._log.append(event, private)
-        if isinstance(event, ToolExecuting) and event.runs_on == "client":
-            # Clients that had gone before were not missed: there was nothing for them to run.
-            self.on_followers()
-
-    def write_delta(
-        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
-    ) -> None:
-        """Append a delta of `turn`. The path of every token."""
-        self._log.append_delta(type, turn, block, text, tool_id=tool_id)
-
-    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
-        """The history for the model; see `History.render`."""
-        self._catch_up()
-        return self._history.render(head, step=step, drops_thinking=drops_thinking)
-
-    def tool_names(self, *, step: int) -> list[str]:
-        """The tools that this history names."""
-        self._catch_up()
-        return self._history.tool_names(step=step)
-
-    def all_durable(self) -> asyncio.Future[None]:
-        """See `DurableLog.all_durable`."""
-        return self._log.all_durable()
-
-    def check_store(self) -> None:
-        """See `DurableLog.check_store`."""
-        self._log.check_store()
-
-    def has_call(self, tool_id: str) -> bool:
-        """See `TurnIndex.has_call`."""
-        return self._index.has_call(tool_id)
-
-    def container(self) -> str | None:
-        """The provider's container, if the conversation has one."""
-        return self._history.container
-
-    def _catch_up(self) -> None:
-        # On demand and not per token: a run is taken in whole.
-        memory = self._log.memory
-        for item in memory.read(self._history_seq, memory.head):
-            self._history.apply(item)
-        self._history_seq = memory.head
-
     # Storage trouble
 
     def on_wait(self, *, has_failed: bool) -> None:
@@ -417,9 +354,7 @@ class Conversation:
             refused = Rejected(
                 Code.STORAGE_UNAVAILABLE, "it cannot be stored now", retry_after_seconds=1.0
             )
-            self._log.withdraw(record.after, refused)
-            self._index.forget(turn.id)
-            self._history_seq = min(self._history_seq, record.after)
+            self._folded.withdraw(record, refused)
             turn.drop()
             if turn is self.running:
                 self.running = None

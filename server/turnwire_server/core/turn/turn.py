@@ -11,27 +11,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from turnwire_protocol import (
-    BlockStop,
     Code,
     Done,
     Error,
     Event,
     Retry,
-    Rewind,
     Start,
     Step,
     StopReason,
-    Thinking,
-    Token,
-    ToolInput,
-    Usage,
 )
 from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.history.history import Rendered
 from turnwire_server.core.log.items import DeltaType, Place, Private
+from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.options import Options, Policy
 from turnwire_server.core.turn.tool_calls import ToolCalls
@@ -39,23 +35,15 @@ from turnwire_server.core.turn.usage import UsageMeter
 from turnwire_server.errors import ModelError, ProviderWords
 from turnwire_server.model.port import (
     ApiMessage,
-    BlockEnd,
     Model,
     ModelRequest,
-    Part,
     Stop,
-    TextPart,
-    ThinkingPart,
-    ToolInputPart,
-    ToolPart,
-    ToolResultPart,
     ToolSpecification,
-    UsagePart,
 )
 from turnwire_server.tools.port import ToolContext
 from turnwire_server.tools.toolset import Toolset
 
-__all__ = ["ConversationLog", "Services", "Turn", "TurnState"]
+__all__ = ["Services", "Turn", "TurnState"]
 
 logger = logging.getLogger("turnwire.turn")
 
@@ -76,41 +64,6 @@ class TurnState(Enum):
     RUNNING = auto()
     DONE = auto()
     """`done` is written; nothing of the turn follows."""
-
-
-class ConversationLog(Protocol):
-    """The log of the turn's conversation, as the turn sees it."""
-
-    conversation: str
-
-    def place(self, turn: str) -> Place:
-        """Where the next event of `turn` stands; see `TurnWriter.place`."""
-
-    def write(self, event: Event, private: Private | None = None) -> None:
-        """Append an event."""
-
-    def write_delta(
-        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
-    ) -> None:
-        """Append a delta."""
-
-    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
-        """The history for the model, up to that step of the running turn; see `History.render`."""
-
-    def tool_names(self, *, step: int) -> list[str]:
-        """The tools that this history names."""
-
-    def all_durable(self) -> asyncio.Future[None]:
-        """See `TurnWriter.stored`."""
-
-    def check_store(self) -> None:
-        """See `TurnWriter.check_store`."""
-
-    def has_call(self, tool_id: str) -> bool:
-        """See `TurnWriter.has_call`."""
-
-    def container(self) -> str | None:
-        """The provider's container, if the conversation has one."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -134,7 +87,7 @@ class Turn:
         principal: str,
         options: Options,
         services: Services,
-        log: ConversationLog,
+        log: FoldedLog,
         on_done: Callable[["Turn"], None],
         cancel_on_detach: bool,
     ) -> None:
@@ -161,14 +114,12 @@ class Turn:
             context=self._tool_context,
         )
         """Its tool calls: decisions and outputs from outside go there."""
+        self._answer = AnswerWriter(self, self.calls, self._meter)
         self._step = 0
         self._attempt = 0
         self._prefix = ""
         """Of the last request; see `core.history`."""
-        self._next_block = 0
-        self._rewind_to: int | None = None
         self._created = time.monotonic()
-        self._first_delta: float | None = None
 
     # Life
 
@@ -219,7 +170,8 @@ class Turn:
         # it waits in. Where the task itself ends the turn there is nothing to stop.
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
-        first = None if self._first_delta is None else self._first_delta - self._created
+        began = self._answer.first_delta
+        first = None if began is None else began - self._created
         logger.info(
             "turn principal=%s conversation=%s turn=%s model=%s input_tokens=%d output_tokens=%d "
             "first_token_ms=%s total_ms=%d stop_reason=%s code=%s",
@@ -270,6 +222,13 @@ class Turn:
         if self.state is not TurnState.DONE:
             self._log.write(event, private)
 
+    def write_delta(
+        self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
+        """See `TurnWriter.write_delta`."""
+        if self.state is not TurnState.DONE:
+            self._log.write_delta(type, self.id, block, text, tool_id=tool_id)
+
     def stored(self) -> asyncio.Future[None]:
         """See `TurnWriter.stored`."""
         return self._log.all_durable()
@@ -288,11 +247,10 @@ class Turn:
         policy = self._services.policy
         while True:
             self._step += 1
-            first_block = self._next_block
             reason = await self._call_model()
             if reason in _CUT_OFF:
                 return reason
-            if reason in _GOING_ON and self._next_block == first_block:
+            if reason in _GOING_ON and self._answer.is_empty:
                 # Here and not as a failed attempt: asked again, it would answer the same.
                 raise ModelError(Code.INTERNAL, "the model's answer was empty")
             # Some gateways say `end_turn` where the model wants a tool, or name no tool and say
@@ -312,12 +270,12 @@ class Turn:
     async def _call_model(self) -> str:
         """One step: attempts until one succeeds, or another one makes no sense."""
         policy = self._services.policy
-        first_block = self._next_block
         self._attempt = 0
         drops_thinking = False
         """Set once the provider has refused the thinking of the history."""
         while True:
             self._attempt += 1
+            self._answer.begin(step=self._step, attempt=self._attempt)
             self._meter.begin(self.model)
             # Before its step is written, which keeps what the request shows.
             rendered = self._render(self._step, drops_thinking=drops_thinking)
@@ -328,7 +286,7 @@ class Turn:
             step = Step(**self.place(), step=self._step, attempt=self._attempt, model=self.model)
             self.write(step, private)
             try:
-                return await self._attempt_step(rendered.messages, first_block)
+                return await self._attempt_step(rendered.messages)
             except ModelError as error:
                 self._meter.fail()
                 self._report(error)
@@ -364,8 +322,6 @@ class Turn:
                     ),
                     error.private,
                 )
-            if self._next_block > first_block:
-                self._rewind_to = first_block
             await asyncio.sleep(delay)
 
     def _render(self, step: int, *, drops_thinking: bool = False) -> Rendered:
@@ -402,7 +358,7 @@ class Turn:
             words.message or error.message,
         )
 
-    async def _attempt_step(self, messages: list[ApiMessage], first_block: int) -> str:
+    async def _attempt_step(self, messages: list[ApiMessage]) -> str:
         """One attempt: write the answer as it comes; returns its stop reason."""
         options = self._options
         request = ModelRequest(
@@ -418,67 +374,11 @@ class Turn:
         async with self._services.model.stream(request) as stream:
             async for parts in stream:
                 for part in parts:
-                    self._take(part, first_block)
+                    self._answer.take(part)
                     if part.__class__ is Stop:
                         # The answer is complete: an error after its end must not void it.
                         return part.reason
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
-
-    def _take(self, part: Part, first_block: int) -> None:
-        """Write the event of the next part of the answer. The path of every token."""
-        if isinstance(part, UsagePart):
-            self._count(part)
-            return
-        if self._rewind_to is not None:
-            # Not before: the text of the failed attempt stays visible until the new one speaks.
-            self._rewind(self._rewind_to)
-        if isinstance(part, Stop):
-            return
-        block = first_block + part.index
-        if block >= self._next_block:
-            self._next_block = block + 1
-        match part:
-            case TextPart():
-                self._write_delta(Token, block, part.text)
-            case ThinkingPart():
-                self._write_delta(Thinking, block, part.text)
-            case ToolInputPart():
-                tool_id = self.calls.append_input(part, block)
-                self._write_delta(ToolInput, block, part.partial_json, tool_id=tool_id)
-            case ToolPart():
-                self.calls.announce(part, block)
-            case ToolResultPart():
-                self.calls.provide(part)
-            case BlockEnd():
-                self.calls.complete(block)
-                self.write(BlockStop(**self.place(), block=block), part.raw)
-
-    def _rewind(self, block: int) -> None:
-        self.write(Rewind(**self.place(), block=block))
-        self._next_block, self._rewind_to = block, None
-        self.calls.rewind(block)
-
-    def _write_delta(
-        self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
-    ) -> None:
-        if self.state is not TurnState.DONE:
-            if self._first_delta is None:
-                self._first_delta = time.monotonic()
-            self._meter.stream(len(text))
-            self._log.write_delta(type, self.id, block, text, tool_id=tool_id)
-
-    def _count(self, counts: UsagePart) -> None:
-        self._meter.count(counts)
-        usage = Usage(
-            **self.place(),
-            step=self._step,
-            attempt=self._attempt,
-            input_tokens=counts.input_tokens,
-            output_tokens=counts.output_tokens,
-            cache_read_input_tokens=counts.cache_read_input_tokens,
-            cache_creation_input_tokens=counts.cache_creation_input_tokens,
-        )
-        self.write(usage, {"container": counts.container} if counts.container else None)
 
     def _tool_context(
         self, tool_id: str, report: Callable[[str, float | None], None]

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from turnwire_protocol import Event
-from turnwire_server.core.log.items import Place, Private
+from turnwire_server.core.log.items import DeltaType, Place, Private
 
 __all__ = ["TurnWriter"]
 
@@ -20,6 +20,11 @@ class TurnWriter(Protocol):
 
     def write(self, event: Event, private: Private | None = None) -> None:
         """Append an event; `private` is stored with it and never sent."""
+
+    def write_delta(
+        self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
+        """Append a delta. The path of every token."""
 
     def stored(self) -> asyncio.Future[None]:
         """Done once all that was written so far is durable: only then may anything act on it.

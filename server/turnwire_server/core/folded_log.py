@@ -1,0 +1,102 @@
+"""A conversation's log together with the two folds that are kept of it.
+
+The index of its turns is always up to date; the history for the model is brought up to date when a
+model is to be asked. What a turn writes and asks of the log goes through here.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from turnwire_protocol import Event, ToolExecuting
+from turnwire_server.core.history.history import History, Rendered
+from turnwire_server.core.log.durable_log import DurableLog
+from turnwire_server.core.log.items import DeltaType, Entry, Item, Place, Private
+from turnwire_server.core.turn_index import Record, TurnIndex
+from turnwire_server.errors import Rejected
+
+__all__ = ["FoldedLog"]
+
+
+class FoldedLog:
+    """The log as turns see it. `on_client_call`: a client is to run something now."""
+
+    def __init__(self, log: DurableLog, *, on_client_call: Callable[[], None]) -> None:
+        self.conversation = log.conversation
+        self.index = TurnIndex()
+        self._log = log
+        self._on_client_call = on_client_call
+        self._history = History()
+        self._history_seq = 0
+        """Up to where the history has taken the log in."""
+
+    async def load(self, take: Callable[[Item], None]) -> None:
+        """Read the stored log once; `take` is given each item, too."""
+
+        def fold(item: Item) -> None:
+            self.index.apply(item)
+            self._history.apply(item)
+            take(item)
+
+        await self._log.load(fold)
+        self._history_seq = self._log.memory.head
+
+    # Writing
+
+    def place(self, turn: str) -> Place:
+        """See `DurableLog.place`."""
+        return self._log.place(turn)
+
+    def write(self, event: Event, private: Private | None = None) -> None:
+        """Append an event, which stands at the place that was last asked for."""
+        self.index.apply(Entry(event, private))
+        self._log.append(event, private)
+        if isinstance(event, ToolExecuting) and event.runs_on == "client":
+            # Clients that had gone before were not missed: there was nothing for them to run.
+            self._on_client_call()
+
+    def write_delta(
+        self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
+        """Append a delta of `turn`. The path of every token."""
+        self._log.append_delta(type, turn, block, text, tool_id=tool_id)
+
+    def withdraw(self, record: Record, rejected: Rejected) -> None:
+        """Take back the message at the end of the log, which no commit has stored."""
+        self._log.withdraw(record.after, rejected)
+        self.index.forget(record.turn)
+        self._history_seq = min(self._history_seq, record.after)
+
+    # Asking
+
+    def all_durable(self) -> asyncio.Future[None]:
+        """See `DurableLog.all_durable`."""
+        return self._log.all_durable()
+
+    def check_store(self) -> None:
+        """See `DurableLog.check_store`."""
+        self._log.check_store()
+
+    def has_call(self, tool_id: str) -> bool:
+        """See `TurnIndex.has_call`."""
+        return self.index.has_call(tool_id)
+
+    def container(self) -> str | None:
+        """The provider's container, if the conversation has one."""
+        return self._history.container
+
+    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
+        """The history for the model; see `History.render`."""
+        self.catch_up()
+        return self._history.render(head, step=step, drops_thinking=drops_thinking)
+
+    def tool_names(self, *, step: int) -> list[str]:
+        """The tools that this history names."""
+        self.catch_up()
+        return self._history.tool_names(step=step)
+
+    def catch_up(self) -> None:
+        """Bring the history up to date. On demand and not per token: a run is taken in whole."""
+        memory = self._log.memory
+        for item in memory.read(self._history_seq, memory.head):
+            self._history.apply(item)
+        self._history_seq = memory.head

@@ -1,0 +1,108 @@
+"""Writes the model's answer into the log, part by part, over the steps and attempts of one turn."""
+
+import time
+
+from turnwire_protocol import BlockStop, Rewind, Thinking, Token, ToolInput, Usage
+from turnwire_server.core.log.items import DeltaType
+from turnwire_server.core.turn.tool_calls import ToolCalls
+from turnwire_server.core.turn.usage import UsageMeter
+from turnwire_server.core.turn.writer import TurnWriter
+from turnwire_server.model.port import (
+    BlockEnd,
+    Part,
+    Stop,
+    TextPart,
+    ThinkingPart,
+    ToolInputPart,
+    ToolPart,
+    ToolResultPart,
+    UsagePart,
+)
+
+__all__ = ["AnswerWriter"]
+
+
+class AnswerWriter:
+    """Numbers the blocks of a turn, and rewinds those of an attempt that failed."""
+
+    def __init__(self, writer: TurnWriter, calls: ToolCalls, meter: UsageMeter) -> None:
+        self.first_delta: float | None = None
+        """When the first text came (monotonic seconds)."""
+        self._writer = writer
+        self._calls = calls
+        self._meter = meter
+        self._step = 0
+        self._attempt = 0
+        self._first_block = 0
+        """Of the step."""
+        self._next_block = 0
+        self._is_void = False
+        """Whether blocks of the failed attempt are to be rewound before the next one is written."""
+
+    def begin(self, *, step: int, attempt: int) -> None:
+        """The next attempt begins: of this step, or of a new one."""
+        if step != self._step:
+            self._first_block = self._next_block
+        self._step, self._attempt = step, attempt
+        self._is_void = not self.is_empty
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the step has brought no block so far."""
+        return self._next_block == self._first_block
+
+    def take(self, part: Part) -> None:
+        """Write the event of the next part of the answer. The path of every token."""
+        if isinstance(part, UsagePart):
+            self._count(part)
+            return
+        if self._is_void:
+            # Not before: the text of the failed attempt stays visible until the new one speaks.
+            self._rewind()
+        if isinstance(part, Stop):
+            return
+        block = self._first_block + part.index
+        if block >= self._next_block:
+            self._next_block = block + 1
+        match part:
+            case TextPart():
+                self._write_delta(Token, block, part.text)
+            case ThinkingPart():
+                self._write_delta(Thinking, block, part.text)
+            case ToolInputPart():
+                tool_id = self._calls.append_input(part, block)
+                self._write_delta(ToolInput, block, part.partial_json, tool_id=tool_id)
+            case ToolPart():
+                self._calls.announce(part, block)
+            case ToolResultPart():
+                self._calls.provide(part)
+            case BlockEnd():
+                self._calls.complete(block)
+                self._writer.write(BlockStop(**self._writer.place(), block=block), part.raw)
+
+    def _rewind(self) -> None:
+        block = self._first_block
+        self._writer.write(Rewind(**self._writer.place(), block=block))
+        self._next_block, self._is_void = block, False
+        self._calls.rewind(block)
+
+    def _write_delta(
+        self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
+    ) -> None:
+        if self.first_delta is None:
+            self.first_delta = time.monotonic()
+        self._meter.stream(len(text))
+        self._writer.write_delta(type, block, text, tool_id=tool_id)
+
+    def _count(self, counts: UsagePart) -> None:
+        self._meter.count(counts)
+        usage = Usage(
+            **self._writer.place(),
+            step=self._step,
+            attempt=self._attempt,
+            input_tokens=counts.input_tokens,
+            output_tokens=counts.output_tokens,
+            cache_read_input_tokens=counts.cache_read_input_tokens,
+            cache_creation_input_tokens=counts.cache_creation_input_tokens,
+        )
+        self._writer.write(usage, {"container": counts.container} if counts.container else None)
