@@ -48,7 +48,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     many = origin in (list, frozenset)
     kind: Any = origin if origin in (int, float) else str
     help = (field.description or "").replace("\n", " ").replace("`", "")
-    if origin not in (int, float, str, list, frozenset, Literal) and "None" not in str(field.annotation):
+    if origin not in (int, float, str, list, frozenset, Literal) and "None" not in str(
+        field.annotation
+    ):
         help += " (JSON)"
     default = field.get_default(call_default_factory=True)
     shown = None if default in (None, [], {}, PydanticUndefined) or many else default
