@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator
-from typing import Any, get_origin
+from typing import Any, Literal, get_origin
 
 import click
 from pydantic.fields import FieldInfo
@@ -48,7 +48,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     many = origin in (list, frozenset)
     kind: Any = origin if origin in (int, float) else str
     help = (field.description or "").replace("\n", " ").replace("`", "")
-    if origin not in (int, float, str, list, frozenset) and "None" not in str(field.annotation):
+    if origin not in (int, float, str, list, frozenset, Literal) and "None" not in str(
+        field.annotation
+    ):
         help += " (JSON)"
     default = field.get_default(call_default_factory=True)
     shown = None if default in (None, [], {}, PydanticUndefined) or many else default
