@@ -66,7 +66,9 @@ def core_on(store: Store, model: Model, *, max_queued: int = 8, max_open: int = 
 
 
 @asynccontextmanager
-async def conversing(model: Model, **policy: Any) -> AsyncIterator[Conversation]:
+async def conversing(
+    model: Model, *, max_undurable_bytes: int = 2**20, **policy: Any
+) -> AsyncIterator[Conversation]:
     """A new conversation by itself, without a hub."""
     store = MemoryStore()
     committer = Committer(store)
@@ -77,6 +79,7 @@ async def conversing(model: Model, **policy: Any) -> AsyncIterator[Conversation]
         committer=committer,
         services=services_over(store, model, **policy),
         on_done=lambda conversation, after: None,
+        max_undurable_bytes=max_undurable_bytes,
     )
     await committer.close()
 

@@ -1,8 +1,21 @@
 """The WebSocket transport, driven with bare frames: order, cursors, subscriptions, keys."""
 
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.websockets import WebSocket
+
 from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
+from turnwire_server import create_app
+from turnwire_server.errors import StoreError
+from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Batch, Fence
+from turnwire_server.transports.frames import Closing
+from turnwire_server.transports.handshake import Places
+from turnwire_server.transports.websocket import Connection
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 
@@ -217,3 +230,90 @@ async def test_running_turns_of_a_principal_are_bounded(simulator: Simulator) ->
         await wire.until("done")
         assert (await wire.ask("send", content="three"))["type"] == "ack"
         await wire.until("done")
+
+
+class HeldClaims(MemoryStore):
+    """A store that lets nobody begin a conversation until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+        self.asked.set()
+        await self.released.wait()
+        return await super().claim(conversation, owner, epoch)
+
+
+async def test_commands_that_wait_for_others_are_bounded_and_pings_pass_them_all(
+    simulator: Simulator,
+) -> None:
+    store = HeldClaims()
+    turnwire = turnwire_over(simulator, store=store)
+    app = create_app(turnwire)
+
+    @app.websocket("/narrow/v1/ws")
+    async def websocket(socket: WebSocket) -> None:
+        limits = turnwire.settings.limits
+        common: dict[str, Any] = {"access": turnwire.access, "hub": turnwire.hub, "models": []}
+        await Connection(socket, **common, places=Places(1), limits=limits, max_waiting=1).run()
+
+    async with serving(app) as address, wired(f"{address}/narrow") as wire:
+        handled = await wire.send("send", content="is handled")
+        await store.asked.wait()
+        waiting = await wire.send("send", content="waits")
+        refused = await wire.ask("send", content="is one too many")
+        assert (refused["type"], refused["code"]) == ("reject", "too_many")
+        assert (await wire.ask("ping"))["type"] == "pong"
+        store.released.set()
+        for id in (handled, waiting):
+            await wire.until("ack", id=id)
+
+
+def test_a_place_is_free_again_once_it_is_left_and_others_have_places_of_their_own() -> None:
+    places = Places(1)
+    for _ in range(2):
+        with places.taken("anna"), places.taken("bert"):
+            with pytest.raises(Closing), places.taken("anna"):
+                pass
+            with pytest.raises(Closing), places.taken("bert"):
+                pass
+
+
+async def test_a_conversation_is_subscribed_within_the_bound_too(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, limits={"max_subscriptions": 1})
+    async with serving(turnwire) as address, wired(address) as wire, wired(address) as other:
+        here, there = [(await w.ask("send", content="hi"))["conversation"] for w in (wire, other)]
+        refused = await wire.ask("subscribe", conversation=there)
+        assert (refused["type"], refused["code"]) == ("reject", "too_many")
+        await wire.ask("unsubscribe", conversation=here)
+        assert (await wire.ask("subscribe", conversation=there))["type"] == "ack"
+
+
+class FailingOnce(MemoryStore):
+    """A store whose first commit fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_failed = False
+
+    async def append(self, batches: list[Batch]) -> None:
+        if not self.has_failed:
+            self.has_failed = True
+            raise StoreError("the disk is full")
+        await super().append(batches)
+
+
+async def test_a_message_that_could_not_be_stored_leaves_no_subscription_in_the_next_ones_way(
+    simulator: Simulator,
+) -> None:
+    limits = {"max_subscriptions": 1, "max_commands_per_second": 100_000}
+    turnwire = turnwire_over(simulator, store=FailingOnce(), limits=limits)
+    async with serving(turnwire) as address, wired(address) as wire:
+        reply = await wire.ask("send", content="hi", key="k-1")
+        assert (reply["type"], reply["code"]) == ("reject", "storage_unavailable")
+        while reply.get("code") == "storage_unavailable":
+            reply = await wire.ask("send", content="hi", key="k-1")
+        assert reply["type"] == "ack", reply
+        assert (await wire.until("done"))["turn"] == reply["turn"]

@@ -36,6 +36,7 @@ from turnwire_server.store.port import Fence, Store
 __all__ = ["Accepted", "Conversation", "Receipt"]
 
 _MAX_UNDURABLE_BYTES = 1024 * 1024
+"""Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
 _MAX_UNDURABLE_SECONDS = 5.0
 
 
@@ -72,6 +73,7 @@ class Conversation:
         committer: Committer,
         services: Services,
         on_done: Callable[[str, int], None],
+        max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = fence.conversation
         self.owner = fence.owner
@@ -80,6 +82,7 @@ class Conversation:
         self._waiting: deque[Turn] = deque()
         self._services = services
         self._on_done = on_done
+        self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
         self._log = DurableLog(fence, store, committer, self)
         self._folded = FoldedLog(self._log, on_client_call=self.on_followers)
@@ -338,7 +341,7 @@ class Conversation:
         turn = self.running
         if turn is None or turn.state is not TurnState.RUNNING:
             return
-        if too_long or size > _MAX_UNDURABLE_BYTES:
+        if too_long or size > self._max_undurable_bytes:
             turn.end(
                 StopReason.FAILED,
                 ModelError(Code.STORAGE_UNAVAILABLE, "the answer cannot be stored"),

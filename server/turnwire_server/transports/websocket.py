@@ -71,6 +71,7 @@ class Connection:
         places: Places,
         limits: ServiceLimits,
         models: list[str],
+        max_waiting: int = _MAX_WAITING,
     ) -> None:
         self._socket = socket
         self._access = access
@@ -79,7 +80,7 @@ class Connection:
         self._limits = limits
         self._models = models
         self._principal = ""
-        self._commands: asyncio.Queue[Command] = asyncio.Queue(_MAX_WAITING)
+        self._commands: asyncio.Queue[Command] = asyncio.Queue(max_waiting)
         self._bucket = Bucket(limits.max_commands_per_second, time.monotonic())
         self._replies: deque[str] = deque()
         self._subscriptions: dict[str, _Subscription] = {}

@@ -5,6 +5,7 @@ import base64
 
 import pytest
 
+from tests.kit.patience import patience
 from turnwire_protocol import Code
 from turnwire_server.core.blobs import Blobs
 from turnwire_server.errors import ModelError, Rejected
@@ -89,7 +90,7 @@ async def test_a_blob_that_two_read_at_once_takes_its_place_once() -> None:
     blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
     for name in ("b_1", "b_2"):
         await store.put_blob(Blob(name, "ann", "image/png", bytes(300)))  # 400 in base64.
-    async with asyncio.timeout(10):
+    async with patience():
         await asyncio.gather(*(blobs.resolve([message("b_1")]) for _ in range(2)))
     for name in ("b_2", "b_1", "b_2"):
         await blobs.resolve([message(name)])

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from tests.kit.patience import patience
 from tests.kit.service import HeldStore
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.errors import StoreError
@@ -102,3 +103,31 @@ async def test_a_store_that_hangs_is_told_in_the_log_once_and_again_when_it_work
             await committer.close()
     assert committer.trouble is None
     assert ["works again" in record.message for record in caplog.records] == [False, True]
+
+
+class LostLog(Log):
+    """Another log, which belongs to somebody else by now."""
+
+    conversation = "c_2"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_lost = False
+        self._batch = Batch(Fence("c_2", "ann", "e"), 1, 1, b"[]", False)
+
+    def lost(self) -> None:
+        self._batch = None
+        self.is_lost = True
+
+
+async def test_a_log_that_is_lost_takes_none_of_those_with_it_that_are_stored_beside_it() -> None:
+    store, healthy, lost = MemoryStore(), Log(), LostLog()
+    await store.append([Batch(Fence("c_2", "ann", "of somebody else"), 1, 1, b"[]", False)])
+    committer = Committer(store)
+    for log in (healthy, lost):
+        committer.note(log)
+    committer.start()
+    async with patience():
+        await committer.close()
+    assert (healthy.durable.is_set(), lost.durable.is_set()) == (True, False)
+    assert (lost.is_lost, committer.trouble) == (True, None)

@@ -5,8 +5,9 @@ import gc
 import weakref
 
 from tests.kit.core import ANNA, HeldModel, conversing
-from turnwire_protocol import Done, Event, SendBody, Start, StopReason
+from turnwire_protocol import Done, Event, SendBody, Start, StopReason, Token
 from turnwire_server.core.conversation import Accepted, Conversation
+from turnwire_server.core.turn.turn import TurnState
 
 
 async def read(conversation: Conversation) -> list[Event]:
@@ -47,3 +48,17 @@ async def test_an_ended_turn_is_let_go_of_long_before_its_time_limit() -> None:
             await asyncio.sleep(0)
         gc.collect()
         assert turn() is None
+
+
+async def test_a_turn_that_says_more_than_can_wait_for_the_store_is_ended() -> None:
+    async with conversing(HeldModel(), max_undurable_bytes=1000) as conversation:
+        await sent(conversation, "Hello")
+        turn = conversation.running
+        assert turn is not None
+        states = []
+        for _ in range(2):
+            # Nothing is awaited between: none of it is durable when the store is said to be slow.
+            conversation.write_delta(Token, turn.id, 0, "x" * 600)
+            conversation.on_wait(has_failed=False)
+            states.append(turn.state)
+        assert states == [TurnState.RUNNING, TurnState.DONE]

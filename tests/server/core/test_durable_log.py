@@ -1,7 +1,6 @@
 """The durable log: what it keeps in memory of what is stored."""
 
-import asyncio
-
+from tests.kit.patience import patience
 from turnwire_protocol import Token
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
@@ -42,7 +41,7 @@ async def log_of(
     if is_released:
         log.release()
     committer.start()
-    async with asyncio.timeout(10):
+    async with patience():
         await log.durable(tokens)
         await committer.close()
     return log

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit.core import ANNA, HeldModel, Reader, core_on
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import Ack, Code, Done, Event, Message, SendBody, StopReason
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.log.follower import Follower
@@ -16,7 +17,6 @@ from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch, Fence, Head
 
-PATIENCE_SECONDS = 20
 STEPS = range(8)
 """Steps of the event loop by which one comes later: some fall into the moment that is meant."""
 
@@ -86,7 +86,7 @@ async def running(
         model = HeldModel()
         model.released.set()
     core = core_on(store, model, max_open=max_open)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         await core.start()
         try:
             yield core
