@@ -58,7 +58,7 @@ async def test_a_turn_that_says_more_than_can_wait_for_the_store_is_ended() -> N
         states = []
         for _ in range(2):
             # Nothing is awaited between: none of it is durable when the store is said to be slow.
-            conversation.write_delta(Token, turn.id, 0, "x" * 600)
+            turn.write_delta(Token, 0, "x" * 600)
             conversation.on_wait(has_failed=False)
             states.append(turn.state)
         assert states == [TurnState.RUNNING, TurnState.DONE]
