@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-__all__ = ["KillableServer", "killable"]
+from tests.kit.patience import patience
 
-_PATIENCE_SECONDS = 20
+__all__ = ["KillableServer", "killable"]
 
 
 class KillableServer:
@@ -30,7 +30,7 @@ class KillableServer:
         assert self._zygote.stdout is not None
         self._zygote.stdin.write((" ".join(self._arguments) + "\n").encode())
         self._pid = int(await self._zygote.stdout.readline())
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with patience():
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -50,7 +50,7 @@ class KillableServer:
 
     async def ended(self) -> None:
         """Wait until the process is gone; its database is free then."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with patience():
             while True:
                 try:
                     os.kill(self._pid, 0)

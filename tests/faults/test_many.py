@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.faults.log_readers import log_of
 from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import wired
 from turnwire_protocol import PROTOCOL, Done, Event, SendBody, Token, fold, parse_event, span_of
@@ -23,7 +24,6 @@ from turnwire_simulator import Answer, Gate, Simulator, Text
 from turnwire_simulator.controls import Control
 
 MANY = 1000
-PATIENCE_SECONDS = 60
 WORDS = [f"{number} " for number in range(8)]
 
 
@@ -54,7 +54,7 @@ async def test_an_event_is_encoded_once_for_a_thousand_readers(
     core = core_on(SqliteStore(tmp_path / "chat.db"), model)
     await core.start()
     early, readers = Reader(), [Reader() for _ in range(MANY)]
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         accepted = await core.send(ANNA, SendBody(content="Count"))
         await accepted.durable
         conversation, epoch = accepted.ack.conversation or "", accepted.ack.epoch or ""
@@ -147,7 +147,7 @@ async def test_a_thousand_clients_who_reconnect_at_once_all_resume(
     async with (
         serving(turnwire) as address,
         wired(address) as asker,
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
     ):
         ack = await asker.ask("send", content="Count")
         await asker.until("token")

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.kit.chat import MODEL
 from tests.kit.oracle import check_log
-from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.patience import patience
 from tests.kit.service import turnwire_over
 from turnwire_protocol import (
     ClientTool,
@@ -246,7 +246,7 @@ class Odd(RuleBasedStateMachine):
 
 
 async def _bounded(work: Coroutine[Any, Any, T]) -> T:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         return await work
 
 

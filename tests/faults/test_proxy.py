@@ -9,6 +9,7 @@ import pytest
 from tests.faults.log_readers import log_of
 from tests.faults.proxy import Damage, Proxy
 from tests.kit.oracle import check_log, check_reader
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from turnwire import Backoff, connect
 from turnwire_protocol import fold
@@ -16,7 +17,6 @@ from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 from turnwire_simulator.controls import Control
 
-PATIENCE_SECONDS = 20
 AT_ONCE = Backoff(base_seconds=0.001, cap_seconds=0.002)
 DELTAS = ("thinking", "token", "tool_input")
 EVENTS = 31
@@ -130,7 +130,7 @@ async def test_a_link_lost_at_any_event_is_not_noticed_by_who_iterates_the_turn(
         )
         async with (
             serving(turnwire) as address,
-            asyncio.timeout(PATIENCE_SECONDS),
+            patience(),
             asyncio.TaskGroup() as group,
         ):
             for place in range(EVENTS + 1):

@@ -1,6 +1,5 @@
 """Readers who come back: at any cursor, by either transport, to the same or a restarted service."""
 
-import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from tests.faults.log_readers import log_of, over_sse, over_websocket
 from tests.kit.oracle import check_log, check_reader
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import SseReader, asking, listening
 from tests.kit.wire import wired
@@ -22,7 +22,6 @@ from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking
 
-PATIENCE_SECONDS = 20
 WORDS = [f"{number} " for number in range(60)]
 STOPS = (2, 11, 59)
 """After so many words the model waits, and readers leave."""
@@ -83,7 +82,7 @@ async def test_readers_who_left_anywhere_come_back_to_the_same_conversation(
     simulator.program(Answer(Thinking(["Hm", "."]), Text(deltas)))
     db = tmp_path / "chat.db"
     leavers: list[Leaver] = []
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         async with serve(simulator, db) as address, wired(address) as asker:
             ack = await asker.ask("send", content="Count")
             conversation, epoch = ack["conversation"], ack["epoch"]

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.faults.model import GATES, ExpectedConversation, ExpectedTurn, Place
 from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
+from tests.kit.patience import patience
 from turnwire_protocol import (
     Ack,
     Cancel,
@@ -35,7 +36,6 @@ from turnwire_simulator import Answer, Gate, Simulator, Text
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 10
 MAX_QUEUED = 2
 MAX_READERS = 6
 STEPS_BETWEEN_STARTS = 6
@@ -335,7 +335,7 @@ class Conversing(RuleBasedStateMachine):
 
 
 async def _bounded(work: Coroutine[Any, Any, T]) -> T:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         return await work
 
 

@@ -16,6 +16,7 @@ from tests.faults.log_readers import log_of, over_sse, over_websocket
 from tests.faults.server import KillableServer, killable
 from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
@@ -26,8 +27,6 @@ from turnwire_server.model.claude import Claude, connect
 from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking
-
-PATIENCE_SECONDS = 20
 
 Trouble = Callable[[], None]
 
@@ -117,7 +116,7 @@ async def test_sends_are_refused_while_nothing_can_be_stored_and_work_once_after
 ) -> None:
     simulator.answer_with(lambda body: Answer(Text(["Hel", "lo"])))
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
         placed(kind, simulator, tmp_path / "chat.db") as place,
         wired(place.address) as wire,
     ):
@@ -180,7 +179,7 @@ async def test_a_turn_whose_tail_cannot_be_stored_ends_failed_and_the_next_one_w
     big = [Thinking(BIG)] if waits_for == "size" else []
     simulator.program(Answer(Text(["head ", gate, "tail"]), *big, Text([end, "never"])))
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
         placed(kind, simulator, tmp_path / "chat.db") as place,
         wired(place.address) as wire,
     ):
@@ -239,7 +238,7 @@ async def test_closing_while_a_commit_is_under_way_stores_how_the_turn_ended(
     store = AnnouncingStore(db)
     core = core_on(store, model)
     await core.start()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         accepted = await core.send(ANNA, SendBody(content="Count"))
         conversation, epoch = accepted.ack.conversation or "", accepted.ack.epoch or ""
         await accepted.durable

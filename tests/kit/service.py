@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
+from tests.kit.patience import patience
 from turnwire_server import Turnwire, create_app
 from turnwire_server.listener import bind, server_for
 from turnwire_server.model.claude import connect
@@ -50,7 +51,7 @@ class HeldStore(MemoryStore):
 
 async def upstream_left(simulator: Simulator) -> None:
     """Returns once the service has hung up on one answer of the model before its end."""
-    async with asyncio.timeout(10):
+    async with patience():
         await simulator.wait(lambda: simulator.aborted_streams == 1)
 
 
@@ -72,7 +73,7 @@ async def serving(
     )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        async with asyncio.timeout(10):
+        async with patience():
             while not server.started:  # noqa: ASYNC110 (uvicorn sets no event)
                 await asyncio.sleep(0)
         yield f"127.0.0.1:{listener.getsockname()[1]}"

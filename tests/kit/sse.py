@@ -1,6 +1,5 @@
 """A bare reader of server-sent events for tests: what came, as it came."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,11 +8,10 @@ from typing import Any
 import httpx2
 from pydantic_core import from_json
 
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import FoldedConversation, fold, parse_event
 
 __all__ = ["Sent", "SseReader", "asking", "listening"]
-
-PATIENCE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class SseReader:
     async def next(self) -> Sent | None:
         """The next event; None at the end of the stream."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             async for line in self._lines:
                 if line.startswith(":"):
                     self.comments += 1
@@ -61,7 +59,7 @@ class SseReader:
 
     async def commented(self) -> None:
         """Read until a comment; no event comes before it."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             async for line in self._lines:
                 if line.startswith(":"):
                     return

@@ -10,11 +10,10 @@ from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.kit.patience import patience
 from turnwire_protocol import PROTOCOL, Event, FoldedConversation, fold, parse_event
 
 __all__ = ["Wire", "narrow", "opened", "wired"]
-
-PATIENCE_SECONDS = 10
 
 
 class Wire:
@@ -38,7 +37,7 @@ class Wire:
 
     async def receive(self) -> dict[str, Any]:
         """The next frame, whatever it is; events are kept too."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             message: dict[str, Any] = from_json(await self.socket.recv())
         if "seq" in message and "turn" in message and message["type"] != "ack":
             self.events.append(parse_event(message))

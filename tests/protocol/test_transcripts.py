@@ -5,12 +5,12 @@ import json
 
 import pytest
 
+from tests.kit.patience import patience
 from tests.kit.scripted_server import Peer, ScriptedServer
 from tests.protocol.players import PLAYERS, Player
 from tests.protocol.transcripts import TRANSCRIPTS, Line, Message, Remark, Transcript
 from turnwire_protocol import Event, fold, parse_command, parse_event, span_of
 
-PATIENCE_SECONDS = 30
 CONVERSATION = "c_1"
 CHOSEN = ("id", "key", "runner")
 """What the client makes up: a transcript's values stand for the client's."""
@@ -135,7 +135,7 @@ def meaning(command: Message) -> Message:
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.name)
 async def test_a_client_plays_the_transcript(transcript: Transcript, client: str) -> None:
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
         ScriptedServer(welcome=False) as server,
         PLAYERS[client]() as player,
     ):

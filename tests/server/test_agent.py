@@ -9,6 +9,7 @@ import pytest
 from anthropic import beta_async_tool, beta_tool
 
 from tests.kit.chat import ended, of_type, talking
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.wire import Wire
 from turnwire_protocol import (
     Event,
@@ -32,8 +33,6 @@ from turnwire_simulator import (
     Unknown,
 )
 from turnwire_simulator import Thinking as Thought
-
-PATIENCE_SECONDS = 10
 
 
 def told(events: list[Event]) -> list[str]:
@@ -132,7 +131,7 @@ async def test_two_tools_of_a_step_run_at_the_same_time(
 
     async def meet() -> str:
         """Meet."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await here.wait()
         return "met"
 

@@ -1,6 +1,5 @@
 """Images and documents: uploaded, referred to, shown to the model, read by their owner."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ import httpx2
 import pytest
 
 from tests.kit.chat import MODEL, of_type
+from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import Wire, opened, wired
@@ -422,7 +422,7 @@ async def test_a_tool_in_the_client_answers_with_an_image_it_has_uploaded(
             "content.0.blob",
         )
         await service.wire.ask("tool_output", **fields, content=[image])
-        async with asyncio.timeout(10):
+        async with patience():
             await service.wire.until("done")
         (result,) = of_type(service.wire, ToolResult)
     assert result.content == [ImageBlock(**image)]

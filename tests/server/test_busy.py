@@ -1,6 +1,5 @@
 """What a send does while a turn runs: queue, interrupt, retract; and that the model agrees."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,12 +9,11 @@ import pytest
 
 from tests.kit.chat import ended, of_type, talking
 from tests.kit.oracle import check_log
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over, upstream_left
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Message, Retract
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text
-
-PATIENCE_SECONDS = 10
 
 
 def words(text: str) -> Answer:
@@ -226,7 +224,7 @@ async def test_a_retracted_turn_is_asked_again_without_its_old_answer(
 ) -> None:
     async with (
         talking(simulator, words("one"), words("another")) as wire,
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
     ):
         done = await ended(wire, "same")
         again = await ended(wire, "same", conversation=done["conversation"], retract=done["turn"])

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.kit.patience import patience
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from turnwire_server.cli import serve
 from turnwire_simulator import Answer, Simulator, ToolUse
 
 START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
-PATIENCE_SECONDS = 30
 TOKEN = "a-very-secret-token"
 
 
@@ -47,7 +47,7 @@ async def served(folder: Path, *flags: str, **environment: str) -> AsyncIterator
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             first = (await process.stdout.readline()).decode()
         if not first:
             raise AssertionError((await process.communicate())[1].decode())
@@ -57,7 +57,7 @@ async def served(folder: Path, *flags: str, **environment: str) -> AsyncIterator
     finally:
         if process.returncode is None:
             process.terminate()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             rest, logged = await process.communicate()
     running.printed += rest.decode()
     running.logged = logged.decode()
@@ -233,5 +233,5 @@ async def test_a_tool_that_never_returns_does_not_hold_up_the_end(
             await wire.until("tool_progress")
             running.process.terminate()
             assert (await wire.until("done"))["stop_reason"] == "interrupted"
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             assert await running.process.wait() == 0

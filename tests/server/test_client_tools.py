@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit.chat import MODEL, ended, head_of, of_type, talking
 from tests.kit.oracle import check_log
+from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking as requesting
 from tests.kit.sse import listening
@@ -226,7 +227,7 @@ async def test_a_call_that_comes_when_everybody_is_gone_does_not_wait_for_its_ti
             for _ in range(3):
                 await other.ask("ping")
             may_end.set()
-            async with asyncio.timeout(10):
+            async with patience():
                 await simulator.wait(lambda: len(simulator.requests) == 3)
     assert shown(simulator)["is_error"] is True
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kit.chat import ended, of_type, talking
+from tests.kit.patience import patience
 from tests.kit.wire import Wire
 from tests.server.core.log_author import parts_of
 from turnwire_protocol import Done, Error, Retry, Rewind, ToolResult, merge, span_of
@@ -23,7 +24,6 @@ from turnwire_simulator import (
     ToolUse,
 )
 
-PATIENCE_SECONDS = 10
 HELLO = Answer(Text(["Hel", "lo"]))
 NEXT = Answer(Text("Next."))
 
@@ -106,12 +106,12 @@ async def test_cancel_at_any_api_event_ends_the_turn_once_and_the_next_message_w
         while not wire.events or wire.events[-1].seq < reached:
             await wire.receive()
         before = merge(wire.events)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await gate.reached()
         turn = {"conversation": ack["conversation"], "turn": ack["turn"]}
         assert (await wire.ask("cancel", **turn))["outcome"] == "cancelling"
         done = await wire.until("done")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await simulator.wait(lambda: simulator.aborted_streams == 1)
         assert merge(wire.events)[: len(before)] == before, "what was seen stays"
         assert done["stop_reason"] == "cancelled"
@@ -143,7 +143,7 @@ async def test_cancel_while_tools_run_cancels_them_and_gives_them_results(
         await wire.until("tool_result", tool_id="toolu_2")
         await wire.ask("cancel", conversation=ack["conversation"], turn=ack["turn"])
         done = await wire.until("done")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await stopped.wait()
         given = {event.tool_id: event.content for event in of_type(wire, ToolResult)}
         assert given == {"toolu_2": "noted 1", "toolu_1": "Cancelled by the user."}
@@ -287,6 +287,6 @@ async def test_a_turn_over_its_time_fails_and_closes_the_upstream(simulator: Sim
         done = await ended(wire)
         [error] = of_type(wire, Error)
         assert (error.code, done["stop_reason"]) == ("timeout", "failed")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await simulator.wait(lambda: simulator.aborted_streams == 1)
         assert of_type(wire, Done)[0].usage.estimated is True

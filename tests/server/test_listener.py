@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.kit.patience import patience
 from tests.kit.sse import asking
 from tests.kit.wire import wired
 from turnwire_server.listener import HardenedHttpProtocol
@@ -17,7 +18,7 @@ async def ending(address: str, *requests: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(host, int(port))
     received = b""
     try:
-        async with asyncio.timeout(10):
+        async with patience():
             for request in requests:
                 writer.write(request)
                 if request.endswith(b"\r\n\r\n"):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.kit.chat import MODEL, ended, of_type, talking
 from tests.kit.oracle import check_log
+from tests.kit.patience import patience
 from tests.kit.service import upstream_left
 from tests.kit.wire import Wire
 from tests.server.core.test_history import found, searching
@@ -28,7 +29,6 @@ from turnwire_simulator import (
 )
 from turnwire_simulator.controls import Control
 
-PATIENCE_SECONDS = 10
 SILENCE_SECONDS = 0.6
 """Longer than a busy machine is silent, and no longer than a test may wait."""
 FALLBACK = "claude-simulated-haiku"
@@ -181,7 +181,7 @@ async def test_a_paused_answer_can_be_cancelled_anywhere_in_its_second_step(
     gate = Gate()
     async with talking(simulator, PAUSED, AFTER_PAUSE.at(index, gate)) as wire:
         ack = await wire.ask("send", content="Hello")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await gate.reached()
         await wire.ask("cancel", conversation=ack["conversation"], turn=ack["turn"])
         done = await wire.until("done")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.chat import ended, of_type, talking
 from tests.kit.oracle import check_log
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
@@ -27,7 +28,6 @@ from turnwire_simulator import (
     ToolUse,
 )
 
-PATIENCE_SECONDS = 10
 HELLO = Answer(Text(["Hel", "lo"]))
 OK = Answer(Text("Ok."))
 
@@ -73,7 +73,7 @@ async def silent_model() -> AsyncIterator[SilentModel]:
 
 
 async def test_before_the_models_first_byte_the_request_is_given_up() -> None:
-    async with silent_model() as model, asyncio.timeout(PATIENCE_SECONDS):
+    async with silent_model() as model, patience():
         turnwire = Turnwire(client=connect(model.url, "test-key"))
         async with serving(turnwire) as address, wired(address) as wire:
             ack = await wire.ask("send", content="Hello")
@@ -335,7 +335,7 @@ async def test_a_tool_that_will_not_be_cancelled_does_not_delay_the_end(
     call = Answer(ToolUse("stubborn", {}, id="toolu_1"), stop_reason="tool_use")
     async with (
         talking(simulator, call, tools=[stubborn]) as wire,
-        asyncio.timeout(PATIENCE_SECONDS),
+        patience(),
     ):
         ack = await wire.ask("send", content="Hello")
         await begun.wait()

@@ -5,6 +5,7 @@ import sys
 
 from anthropic import AsyncAnthropic
 
+from tests.kit.patience import patience
 from tests.simulator.api_client import ask, text_of
 
 
@@ -19,7 +20,7 @@ async def test_the_command_prints_where_to_point_a_client_and_answers_there() ->
         env={"PYTHONUNBUFFERED": "1"},
     )
     try:
-        async with asyncio.timeout(20):
+        async with patience():
             assert process.stdout is not None
             await process.stdout.readline()
             export = (await process.stdout.readline()).decode()

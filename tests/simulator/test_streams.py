@@ -9,6 +9,7 @@ import anthropic
 import pytest
 from anthropic import AsyncAnthropic
 
+from tests.kit.patience import patience
 from tests.simulator.api_client import ask, pieces_of, raw_events, request, streaming, text_of
 from turnwire_simulator import (
     Answer,
@@ -96,7 +97,7 @@ async def test_a_gate_holds_what_follows_it(simulator: Simulator, claude: AsyncA
     simulator.program(Answer(Text(["before", gate, " after"])))
     seen = []
 
-    async with asyncio.timeout(5):
+    async with patience():
         stream = await claude.messages.create(**request(), stream=True)
         async for event in stream:
             if event.type == "content_block_delta" and event.delta.type == "text_delta":
@@ -114,7 +115,7 @@ async def test_a_client_that_closes_a_stalled_stream_is_counted_as_aborted(
 ) -> None:
     simulator.program(Answer(Text(["some", Stall()])))
 
-    async with asyncio.timeout(5):
+    async with patience():
         stream = await claude.messages.create(**request(), stream=True)
         async for event in stream:
             if event.type == "content_block_delta":
@@ -131,7 +132,7 @@ async def test_a_plain_request_given_up_is_counted_as_aborted(
     gate = Gate()
     simulator.program(Answer(gate, Text("late")))
 
-    async with asyncio.timeout(5):
+    async with patience():
         asking = asyncio.create_task(claude.messages.create(**request()))
         await gate.reached()
         asking.cancel()
@@ -152,7 +153,7 @@ async def test_a_cut_at_any_event_delivers_exactly_what_is_before_it(
     simulator.program(answer.at(index, Cut()))
     received = bytearray()
 
-    async with asyncio.timeout(5):
+    async with patience():
         with pytest.raises(aiohttp.ClientError):
             await _read_into(received, simulator)
         await simulator.wait(lambda: simulator.open_streams == 0)
@@ -167,7 +168,7 @@ async def test_a_cut_is_a_reset_and_no_orderly_end(simulator: Simulator) -> None
     body = json.dumps(request(stream=True)).encode()
     head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: x\r\ncontent-length: {len(body)}"
 
-    async with asyncio.timeout(5):
+    async with patience():
         address = urlsplit(simulator.url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(head.encode() + b"\r\n\r\n" + body)
@@ -214,7 +215,7 @@ async def test_chunks_regardless_of_events_leave_the_answer_whole(
 async def test_chunks_leave_one_by_one(simulator: Simulator) -> None:
     simulator.program(Answer(Text("a b"), chunk_bytes=10))
 
-    async with asyncio.timeout(5):
+    async with patience():
         pieces = await pieces_of(simulator)
 
     assert {len(piece) for piece in pieces[:-1]} == {10}
@@ -260,7 +261,7 @@ async def test_paced_answers_are_one_write_per_event(simulator: Simulator) -> No
 
 
 async def test_the_simulator_ends_with_streams_still_open() -> None:
-    async with asyncio.timeout(5):
+    async with patience():
         async with Simulator() as simulator:
             simulator.program(Answer(Stall()))
             reading = asyncio.create_task(pieces_of(simulator))

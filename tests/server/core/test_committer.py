@@ -12,8 +12,6 @@ from turnwire_server.errors import StoreError
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch, Fence
 
-PATIENCE_SECONDS = 20
-
 
 class FailingStore(MemoryStore):
     """A store that fails until it is mended, and counts how often it was asked to commit."""
@@ -66,7 +64,7 @@ async def test_a_store_with_nothing_left_to_commit_is_well_only_after_a_probe_su
     committer = Committer(store, retry_seconds=0.001)
     committer.start()
     with caplog.at_level(logging.WARNING):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             committer.note(log)
             await log.waited.wait()
             asked = [await store.asked.get() for _ in range(4)]
@@ -91,7 +89,7 @@ async def test_a_store_that_hangs_is_told_in_the_log_once_and_again_when_it_work
     committer = Committer(store, watch_seconds=0.001)
     committer.start()
     with caplog.at_level(logging.WARNING):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             committer.note(log)
             for _ in range(3):
                 log.waited.clear()

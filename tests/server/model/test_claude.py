@@ -1,6 +1,5 @@
 """Claude through the real SDK over real HTTP: faults, caching, connections."""
 
-import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ import httpx2
 import pytest
 from aiohttp import web
 
+from tests.kit.patience import patience
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.listener import bind
@@ -34,7 +34,6 @@ from turnwire_simulator import (
 )
 from turnwire_simulator.controls import Control
 
-PATIENCE_SECONDS = 10
 MODEL = "claude-simulated-opus"
 HI = {"role": "user", "content": "Hi"}
 LONG = "Be kind. " * 600
@@ -64,7 +63,7 @@ async def model(simulator: Simulator) -> AsyncIterator[Claude]:
 
 async def parts_of(model: Claude, request: ModelRequest) -> list[Part]:
     parts: list[Part] = []
-    async with asyncio.timeout(PATIENCE_SECONDS), model.stream(request) as stream:
+    async with patience(), model.stream(request) as stream:
         async for some in stream:
             parts += some
     return parts
@@ -176,7 +175,7 @@ async def test_a_stream_that_stalls_is_a_timeout_and_is_closed(
     simulator.program(Answer(Text(["Hel", "lo"])).at(index, Stall()))
     async with claude(simulator.url, stall_timeout_seconds=0.1) as model:
         assert (await failure_of(model)).code is Code.TIMEOUT
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await simulator.wait(lambda: simulator.aborted_streams == 1)
 
 
@@ -386,7 +385,7 @@ async def test_leaving_the_stream_early_closes_the_connection(
 ) -> None:
     gate = Gate()
     simulator.program(Answer(Text(["Hel", "lo"])).at(4, gate))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         async with model.stream(request()) as stream:
             async for some in stream:
                 if any(isinstance(part, TextPart) for part in some):
@@ -398,7 +397,7 @@ async def test_a_connection_serves_the_next_call_after_a_stream_that_was_left(
     simulator: Simulator, model: Claude
 ) -> None:
     simulator.program(Answer(Text(["Hel", "lo"])).at(4, Stall()), Answer(Text("Next")))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         async with model.stream(request()) as stream:
             await anext(stream)
         parts = await parts_of(model, request())

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.kit.patience import patience
 from turnwire_server.model.pace import Pace
 
-PATIENCE_SECONDS = 10
 MANY = 1_000
 
 
@@ -37,7 +37,7 @@ async def test_many_streams_are_released_together(pace: Pace) -> None:
         await pace.tick()
         tasks = [await waiting(pace) for _ in range(3)]
         assert not any(task.done() for task in tasks)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         assert all(task.done() for task in tasks)
 
@@ -49,7 +49,7 @@ async def test_a_stream_that_is_stopped_takes_no_other_with_it(pace: Pace) -> No
         await pace.tick()
         stopped, other = await waiting(pace), await waiting(pace)
         stopped.cancel()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             await other
         assert stopped.cancelled()
 

@@ -13,6 +13,7 @@ from anthropic.types import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.kit.patience import patience
 from tests.server.model.streams_outside import Plain, bodies, our_answer, sdk_answer
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
@@ -41,7 +42,6 @@ from turnwire_simulator import (
     Unknown,
 )
 
-PATIENCE_SECONDS = 20
 REQUEST = ModelRequest(
     model="claude-simulated-opus",
     messages=[{"role": "user", "content": "Hi"}],
@@ -95,7 +95,7 @@ class Upstream:
         self._simulator.program(Answer.of([Raw(body)]))
         try:
             async with (
-                asyncio.timeout(PATIENCE_SECONDS),
+                patience(),
                 self._sdk.messages.stream(
                     model=REQUEST.model,
                     max_tokens=3000,
@@ -109,7 +109,7 @@ class Upstream:
     async def ours(self, *pieces: bytes) -> list[Part]:
         self._simulator.program(Answer.of([Raw(piece) for piece in pieces if piece]))
         parts: list[Part] = []
-        async with asyncio.timeout(PATIENCE_SECONDS), self._model.stream(REQUEST) as stream:
+        async with patience(), self._model.stream(REQUEST) as stream:
             async for some in stream:
                 parts += some
         return parts
@@ -198,7 +198,7 @@ async def parts_of(answer: Answer, *, raw: bool) -> list[Part]:
         simulator.program(answer)
         model = Claude(connect(simulator.url, "test-key"), raw=raw)
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), model.stream(REQUEST) as stream:
+            async with patience(), model.stream(REQUEST) as stream:
                 async for some in stream:
                     parts += some
         finally:

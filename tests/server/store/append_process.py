@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tests.kit.patience import PATIENCE_SECONDS
 from tests.server.store.store_rows import batch_of, join_all, opened
 
 __all__ = ["Appending", "appending"]
 
-_PATIENCE_SECONDS = 30.0
 
 # One process imports everything, and forks in milliseconds what the tests kill.
 _context = multiprocessing.get_context("forkserver")
@@ -30,7 +30,7 @@ class Appending:
     def wait(self, acknowledgements: int) -> None:
         """Wait until it has told us that often what is stored; the first is at opening."""
         for _ in range(acknowledgements):
-            assert self._acknowledged.poll(_PATIENCE_SECONDS)
+            assert self._acknowledged.poll(PATIENCE_SECONDS)
             self.last_seq = self._acknowledged.recv()
 
     def kill(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.patience import patience
 from tests.server.store.store_rows import bodies_of, fill, join_all, opened, row_body
 from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Batch, Row
@@ -69,7 +70,7 @@ async def test_reads_and_the_event_loop_go_on_while_a_write_blocks(path: Path) -
         release.wait(timeout=30)
         return join_all(bodies)
 
-    async with opened(path) as store, asyncio.timeout(20):
+    async with opened(path) as store, patience():
         fence = await fill(store, "c_1", 2)
         compacting = asyncio.create_task(store.compact("c_1", join))
         await asyncio.to_thread(entered.wait, 10)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.kit.chat import ended, of_type, talking
+from tests.kit.patience import patience
 from tests.kit.service import turnwire_over
 from tests.kit.wire import Wire
 from turnwire_protocol import ImageBlock, ToolApproval, ToolProgress, ToolResult
@@ -23,7 +24,6 @@ from turnwire_server import SettingsError, tool
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
 SERVER = str(Path(__file__).with_name("mcp_server.py"))
-PATIENCE_SECONDS = 60
 TOKEN = "open sesame"
 
 
@@ -42,7 +42,7 @@ class Lines(logging.Handler):
 
     async def until(self, text: str, *, times: int = 1) -> str:
         """The line with that text; the last of so many."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             while len(found := [line for line in self.lines if text in line]) < times:
                 self._more.clear()
                 await self._more.wait()
@@ -69,7 +69,7 @@ async def http_server(*options: str, port: int = 0) -> AsyncIterator[tuple[Proce
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             port = int(await process.stdout.readline())
         yield process, f"http://127.0.0.1:{port}/mcp"
     finally:

@@ -10,6 +10,7 @@ import pytest
 from anthropic import beta_tool
 from anthropic.lib.tools import ToolError
 
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import Attachment, Code, Content, ImageBlock, TextBlock
 from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.tools.define import as_tool, tool
@@ -17,7 +18,6 @@ from turnwire_server.tools.port import Approval, Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
 CONTEXT = ToolContext("alice", "c_1", "t_1", "toolu_1", report=lambda message, fraction: None)
-PATIENCE_SECONDS = 10
 
 
 def toolset(*candidates: object) -> Toolset:
@@ -28,7 +28,7 @@ async def run(candidate: object, input: dict[str, Any] | None = None, **options:
     tools = Toolset([as_tool(candidate)], **options)
     [name] = tools.names
     assert tools.problem(name, input or {}) is None
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         return await tools.run(name, input or {}, CONTEXT)
 
 
@@ -290,7 +290,7 @@ async def test_an_async_tool_that_swallows_its_cancellation_is_abandoned(
     assert outcome == Outcome("The tool did not finish within 0.01 seconds.", is_error=True)
     assert caplog.messages == ["tool wait does not stop when it is cancelled: abandoned"]
     release.set()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         await ended.wait()
 
 
@@ -377,7 +377,7 @@ async def test_abandoned_threads_count_until_their_tool_has_really_returned() ->
     ] * 2
     waiting = asyncio.create_task(tools.run("give", {}, CONTEXT))
     await blocking.until_ended()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience():
         assert await waiting == Outcome("Hi")
 
 
