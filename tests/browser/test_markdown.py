@@ -154,4 +154,4 @@ def test_generated_texts_render_as_markdown_it_renders_them(texts: list[str]) ->
 
 
 def test_streaming_safety_and_bounds_hold_in_node() -> None:
-    run_node("--no-warnings", "--test", str(HERE / "markdown.test.mjs"), timeout_seconds=120)
+    run_node("--no-warnings", "--test", str(HERE / "markdown.test.mjs"))

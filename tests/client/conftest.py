@@ -1,15 +1,13 @@
 """Bounds every test here in time, and gives it a scripted server."""
 
-import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from tests.kit.patience import patience
 from tests.kit.scripted_server import ScriptedServer
-
-TEST_TIMEOUT_SECONDS = 10
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(test)
     async def bounded(*args: object, **kwargs: object) -> None:
-        async with asyncio.timeout(TEST_TIMEOUT_SECONDS):
+        async with patience():
             await test(*args, **kwargs)
 
     return bounded

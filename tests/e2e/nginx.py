@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.patience import patience
+from tests.kit.port import reserved_port
 
 __all__ = ["Nginx", "proxied"]
 
@@ -67,18 +67,21 @@ async def proxied(service_port: int, folder: Path) -> AsyncIterator[Nginx]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with reserved_port() as port:
+        nginx = Nginx(program, folder, port)
+        _configure(folder, port, service_port)
+        try:
+            await nginx.start()
+            yield nginx
+        finally:
+            await nginx.stop()
+
+
+def _configure(folder: Path, port: int, service_port: int) -> None:
+    """Write what nginx reads."""
     configuration = _CONFIGURATION.read_text()
     assert "server turnwire:8000;" in configuration
     configuration = configuration.replace("turnwire:8000", f"127.0.0.1:{service_port}")
     configuration = configuration.replace("listen 8080", f"listen 127.0.0.1:{port}")
     (folder / "turnwire.conf").write_text(configuration)
     (folder / "nginx.conf").write_text(_FRAME.format(folder=folder))
-    nginx = Nginx(program, folder, port)
-    try:
-        await nginx.start()
-        yield nginx
-    finally:
-        await nginx.stop()

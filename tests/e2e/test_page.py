@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from pathlib import Path
 
 import pytest
 from playwright.async_api import WebSocketRoute, expect
@@ -11,8 +10,8 @@ from playwright.async_api import WebSocketRoute, expect
 from tests.e2e.conftest import OpenTab, Tab
 from tests.e2e.line import Line
 from tests.e2e.recorder import Recorder
-from tests.e2e.service import serving
 from tests.kit.patience import patience
+from tests.kit.service import serving, turnwire_over
 from turnwire_simulator import Answer, Cut, Fault, Gate, Simulator, Text, Thinking, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -364,9 +363,10 @@ async def test_nothing_is_wider_than_a_phone(tab: Tab, simulator: Simulator) -> 
 
 
 async def test_a_token_comes_from_the_form_or_the_address_and_leaves_the_address(
-    simulator: Simulator, open_tab: OpenTab, tmp_path: Path
+    simulator: Simulator, open_tab: OpenTab
 ) -> None:
-    async with serving(simulator.url, tmp_path, "--token", "open-sesame") as address:
+    async with serving(turnwire_over(simulator, token="open-sesame")) as netloc:
+        address = f"http://{netloc}"
         stranger = await open_tab(address)
         await expect(stranger.banner).to_contain_text("Not authorised")
         await stranger.page.get_by_label("Access token").fill("open-sesame")

@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab, Tab
-from tests.e2e.service import serving
+from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def address(simulator: Simulator, tmp_path: Path) -> AsyncIterator[str]:
+async def address(simulator: Simulator) -> AsyncIterator[str]:
     """A service of its own, which has no conversations yet."""
-    async with serving(simulator.url, tmp_path) as address:
-        yield address
+    async with serving(turnwire_over(simulator)) as address:
+        yield f"http://{address}/"
 
 
 async def say(tab: Tab, simulator: Simulator, text: str) -> None:
@@ -121,8 +121,8 @@ async def test_more_are_loaded_as_one_scrolls(
 async def test_a_conversation_is_saved_as_a_file_with_a_token(
     simulator: Simulator, open_tab: OpenTab, tmp_path: Path, name: str, suffix: str
 ) -> None:
-    (tmp_path / "token").mkdir()
-    async with serving(simulator.url, tmp_path / "token", "--token", "open-sesame") as address:
+    async with serving(turnwire_over(simulator, token="open-sesame")) as netloc:
+        address = f"http://{netloc}"
         tab = await open_tab(f"{address}/#/token=open-sesame")
         await say(tab, simulator, "What: now?")
         await expect(tab.entries).to_have_text(["What: now?"])

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.kit.patience import patience
+from tests.kit.port import reserved_port
 
 __all__ = ["KillableServer", "killable"]
 
@@ -25,12 +25,14 @@ class KillableServer:
         self._pid = 0
 
     async def start(self) -> None:
-        """Fork it, and wait until it listens."""
+        """Fork it, and wait until it listens; one that was killed is gone by then."""
+        if self._pid:
+            await self.ended()
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
         self._zygote.stdin.write((" ".join(self._arguments) + "\n").encode())
-        self._pid = int(await self._zygote.stdout.readline())
         async with patience():
+            self._pid = int(await self._zygote.stdout.readline())
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -68,34 +70,29 @@ class KillableServer:
 @asynccontextmanager
 async def killable(model_url: str, database: Path, *flags: str) -> AsyncIterator[KillableServer]:
     """A service that is not started yet; whatever runs at the end is killed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
     environment |= {"ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": model_url}
-    log = database.with_suffix(".log").open("wb")
-    zygote = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.faults.fork_server",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=log,
-        env=environment,
-    )
-    arguments = ["--port", str(port), "--db", str(database), *flags]
-    server = KillableServer(zygote, port, arguments)
-    try:
-        yield server
-    finally:
-        log.close()
-        if server.pid:
-            with suppress(ProcessLookupError):
-                server.kill()
-        assert zygote.stdin is not None
-        zygote.stdin.close()
-        await zygote.wait()
+    with reserved_port() as port, database.with_suffix(".log").open("wb") as log:
+        zygote = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.faults.fork_server",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=environment,
+        )
+        arguments = ["--port", str(port), "--db", str(database), *flags]
+        server = KillableServer(zygote, port, arguments)
+        try:
+            yield server
+        finally:
+            if server.pid:
+                with suppress(ProcessLookupError):
+                    server.kill()
+            # Also reads to the end of its output: only then is the pipe closed.
+            await zygote.communicate()

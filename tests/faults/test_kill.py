@@ -10,6 +10,7 @@ from typing import Any
 from tests.faults.log_readers import log_of
 from tests.faults.server import KillableServer, killable
 from tests.kit.oracle import check_log, check_reader
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire import Backoff, Reply, Turn, TurnFailed, connect
 from turnwire.conversation import Conversation
 from turnwire_protocol import Event, Reset
@@ -57,6 +58,7 @@ class Load:
         self.connected = asyncio.Barrier(CLIENTS + 1)
         """A first connection is not made again by itself: nobody is killed before all stand."""
         self.replies: dict[str, Reply] = {}
+        self.last: dict[str, Reply] = {}
         self.acked: dict[str, str] = {}
         self.seen: dict[str, list[list[Event]]] = {}
 
@@ -70,7 +72,10 @@ class Load:
             chat = wire.conversation()
             watcher: asyncio.Task[None] | None = None
             number = 0
-            while not self.is_over:
+            is_last = False
+            while not is_last:
+                # Nobody is killed any more when the last message is sent.
+                is_last = self.is_over
                 number += 1
                 message = f"{name}-{number}"
                 turn = await chat.send(message)
@@ -78,6 +83,7 @@ class Load:
                 if watcher is None:
                     watcher = asyncio.create_task(self._watch(other.conversation(chat.id)))
                 self.replies[message] = await self._reply(turn)
+            self.last[name] = self.replies[message]
             assert watcher is not None
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
@@ -114,12 +120,14 @@ async def test_killed_at_random_moments_under_load_nothing_shown_is_lost(tmp_pat
         simulator.answer_with(answer_and_count)
         await server.start()
         load = Load(server.url)
-        async with asyncio.timeout(400), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
             for index in range(CLIENTS):
                 group.create_task(load.client(f"c{index}"))
-            await load.connected.wait()
+            async with patience():
+                await load.connected.wait()
             await _kill(server, chance)
             load.is_over = True
+            limit.reschedule(asyncio.get_running_loop().time() + PATIENCE_SECONDS)
         for conversation, seen in load.seen.items():
             log = await log_of(server.url.removeprefix("http://"), conversation)
             check_log(log)
@@ -128,7 +136,10 @@ async def test_killed_at_random_moments_under_load_nothing_shown_is_lost(tmp_pat
         assert len(load.seen) == CLIENTS
 
     reasons = {reply.stop_reason for reply in load.replies.values()}
-    assert reasons == {"end_turn", "interrupted"}, "8: every next message was answered"
+    assert reasons <= {"end_turn", "interrupted"}, "what is killed is interrupted"
+    assert "interrupted" in reasons, "the kills came early enough for some"
+    ends = [reply.stop_reason for reply in load.last.values()]
+    assert ends == ["end_turn"] * CLIENTS, "8: the next message was answered"
     assert load.replies.keys() == load.acked.keys(), "7: an acked send is stored"
     for message, reply in load.replies.items():
         assert asked[message] <= 1, "7: a repeated key runs nothing twice"

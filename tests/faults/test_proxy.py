@@ -18,6 +18,9 @@ from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 from turnwire_simulator.controls import Control
 
 AT_ONCE = Backoff(base_seconds=0.001, cap_seconds=0.002)
+HEARTBEAT_SECONDS = {Damage.RESET: 600.0, Damage.STALL: 1.0}
+"""Only by its silence is a stalled link known as such."""
+
 DELTAS = ("thinking", "token", "tool_input")
 EVENTS = 31
 """Of the turn below, in its log: the ack and each of them is a place where the link breaks."""
@@ -110,7 +113,8 @@ async def test_a_link_lost_at_any_event_is_not_noticed_by_who_iterates_the_turn(
             reply = await turn
             await playing
             assert proxy.lost is not None, place
-            assert proxy.connections == 2
+            # A client that waits for a pong may give up a link that is only slow.
+            assert proxy.connections == 2 or (damage is Damage.STALL and proxy.connections > 2)
             state = chat.state.to_dict()
         assert reply.text == "".join(BEFORE + AFTER)
         log = await log_of(address, turn.conversation)
@@ -126,7 +130,7 @@ async def test_a_link_lost_at_any_event_is_not_noticed_by_who_iterates_the_turn(
             simulator,
             store=SqliteStore(tmp_path / "chat.db"),
             tools=[look_up],
-            limits={"heartbeat_seconds": 0.2},
+            limits={"heartbeat_seconds": HEARTBEAT_SECONDS[damage]},
         )
         async with (
             serving(turnwire) as address,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.patience import PATIENCE_SECONDS
+
 __all__ = ["node", "require_node", "run_node"]
 
 
@@ -36,14 +38,14 @@ def require_node() -> str:
     pytest.skip(reason)
 
 
-def run_node(*arguments: str, stdin: str = "", timeout_seconds: float = 60) -> str:
+def run_node(*arguments: str, stdin: str = "") -> str:
     """Run Node.js on `arguments` and return its standard output; fail with its output otherwise."""
     finished = subprocess.run(
         [require_node(), *arguments],
         input=stdin,
         capture_output=True,
         encoding="utf-8",
-        timeout=timeout_seconds,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     if finished.returncode != 0:

@@ -3,15 +3,16 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from tests.kit.patience import patience
 from turnwire_server import Turnwire, create_app
-from turnwire_server.listener import bind, server_for
+from turnwire_server.listener import DrainingServer, bind, server_for
 from turnwire_server.model.claude import connect
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch
@@ -55,6 +56,36 @@ async def upstream_left(simulator: Simulator) -> None:
         await simulator.wait(lambda: simulator.aborted_streams == 1)
 
 
+class _PromptServer(DrainingServer):
+    """uvicorn without the pauses of its loop and its end, which hundreds of tests would sit out.
+
+    How a service really ends is tested on processes: tests/server/test_cli.py, tests/e2e.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config, None)
+        self.ending = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Until the test has ended."""
+        await self.on_tick(0)
+        await self.ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the connections, for as long as the grace time wait for them, end the app."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+        for task in self.server_state.tasks:
+            task.cancel()
+        await self.lifespan.shutdown()
+
+
 @asynccontextmanager
 async def serving(
     app: FastAPI | Turnwire, *, max_frame_bytes: int = 2**20, send_buffer_bytes: int | None = None
@@ -66,11 +97,8 @@ async def serving(
     listener = bind("127.0.0.1", 0)
     if send_buffer_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-    server = server_for(
-        app if isinstance(app, FastAPI) else create_app(app),
-        max_frame_bytes=max_frame_bytes,
-        grace_seconds=1,
-    )
+    app = app if isinstance(app, FastAPI) else create_app(app)
+    server = _PromptServer(server_for(app, max_frame_bytes=max_frame_bytes, grace_seconds=1).config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with patience():
@@ -78,5 +106,6 @@ async def serving(
                 await asyncio.sleep(0)
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.ending.set()
         await task
+        listener.close()

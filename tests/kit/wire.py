@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import PROTOCOL, Event, FoldedConversation, fold, parse_event
 
 __all__ = ["Wire", "narrow", "opened", "wired"]
@@ -78,7 +78,8 @@ class Wire:
 @asynccontextmanager
 async def opened(address: str, **options: Any) -> AsyncIterator[Wire]:
     """A connection of which nothing has been read yet."""
-    options = {"subprotocols": [PROTOCOL], "max_size": None, **options}
+    limits = {"open_timeout": PATIENCE_SECONDS, "ping_interval": None, "max_size": None}
+    options = {"subprotocols": [PROTOCOL], **limits, **options}
     async with connect(f"ws://{address}/v1/ws", **options) as socket:
         yield Wire(socket)
 

@@ -132,7 +132,6 @@ async def test_the_library_example_of_the_readme_runs(
             "/ai/v1/chat",
             json={"content": "Where is my order? Use order_status."},
             headers={"Accept": "application/json"},
-            timeout=30,
         )
         assert answer.json()["done"]["stop_reason"] == "end_turn"
     assert simulator.requests[0]["tools"][0]["name"] == "order_status"

@@ -1,5 +1,6 @@
 """Request bodies, read within bounds and judged exactly as frames are; knows no endpoint."""
 
+import functools
 from email.message import Message
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ async def read_bounded(request: Request, *, max_bytes: int) -> bytes:
     return bytes(data)
 
 
+@functools.cache
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """What `openapi_extra` says of an endpoint that takes `model` by `body_of`."""
     schema = model.model_json_schema()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.server.store.store_rows import bodies_of, fill, join_all, opened, row_body
 from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Batch, Row
@@ -67,7 +67,7 @@ async def test_reads_and_the_event_loop_go_on_while_a_write_blocks(path: Path) -
 
     def join(bodies: list[bytes]) -> list[Row]:
         entered.set()
-        release.wait(timeout=30)
+        release.wait(timeout=PATIENCE_SECONDS)
         return join_all(bodies)
 
     async with opened(path) as store, patience():
