@@ -1,6 +1,7 @@
-"""Where all tests run: on two workers, the long ones first; and the half of them that is slow."""
+"""How all tests run: on two workers, the long ones first; and which half of them is slow."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,30 @@ __all__: list[str] = []
 
 HERE = Path(__file__).parent
 
-# No test speaks TLS, and each of hundreds of HTTP clients would read all certificates of the
-# system. Set before anything is imported, and inherited by the processes that tests start.
+# Before anything is imported, and for the processes that tests start. No test speaks TLS, and each
+# of hundreds of HTTP clients would read all certificates of the system. Containers often keep
+# Python from writing bytecode: then each of these processes would compile all that it imports,
+# which is half of what it costs.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(HERE / "kit")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
-SLOW = ("e2e", "faults")
-"""The folders and files of the slow half, the longest first."""
+SLOW = (
+    "faults",
+    "e2e",
+    "client/test_cli.py",
+    "client/terminal/test_questions.py",
+    "browser",
+    "test_packages.py",
+    "server/test_cli.py",
+    "server/tools/test_mcp.py",
+    "server/store/test_kill.py",
+)
+"""The folders and files of the slow half, in the order in which they run."""
+
+TOGETHER = ("e2e", "test_packages.py", "server/model/test_raw.py")
+"""Where the tests of a file share what is dear to make, so that one worker runs them all."""
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -24,3 +42,25 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         for option in ("--numprocesses", "--dist"):
             parser.addoption(option, help="nothing without pytest-xdist")
         parser.addoption("--no-loadscope-reorder", action="store_true", help="the same")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is slow and what belongs together; puts the slow first.
+
+    One worker must not be left with a long test when the other has nothing more to do.
+    """
+    for item in items:
+        if _place(item, SLOW) < len(SLOW):
+            item.add_marker("slow")
+        if _place(item, TOGETHER) < len(TOGETHER):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
+    items.sort(key=lambda item: _place(item, SLOW))
+
+
+def _place(item: pytest.Item, paths: tuple[str, ...]) -> int:
+    """The first of the paths in which the test is; beyond the last where it is in none."""
+    here = item.path.relative_to(HERE).parts
+    parts = [tuple(path.split("/")) for path in paths]
+    found = (at for at, part in enumerate(parts) if here[: len(part)] == part)
+    return next(found, len(paths))

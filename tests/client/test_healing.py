@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.patience import SILENCE_SECONDS
 from tests.kit.scripted_server import (
     AT_ONCE,
     CONVERSATION,
@@ -234,7 +235,7 @@ async def test_a_token_that_is_refused_later_ends_everything(server: ScriptedSer
 
 async def test_a_silent_connection_is_pinged_and_then_replaced() -> None:
     async with (
-        ScriptedServer(heartbeat_seconds=0.3) as server,
+        ScriptedServer(heartbeat_seconds=SILENCE_SECONDS) as server,
         connect(server.url, backoff=AT_ONCE) as wire,
     ):
         peer = await server.peer()

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.log_readers import log_of
 from tests.faults.proxy import Damage, Proxy
 from tests.kit.oracle import check_log, check_reader
-from tests.kit.patience import patience
+from tests.kit.patience import SILENCE_SECONDS, patience
 from tests.kit.service import serving, turnwire_over
 from turnwire import Backoff, connect
 from turnwire_protocol import fold
@@ -18,7 +18,7 @@ from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 from turnwire_simulator.controls import Control
 
 AT_ONCE = Backoff(base_seconds=0.001, cap_seconds=0.002)
-HEARTBEAT_SECONDS = {Damage.RESET: 600.0, Damage.STALL: 1.0}
+HEARTBEAT_SECONDS = {Damage.RESET: 600.0, Damage.STALL: SILENCE_SECONDS}
 """Only by its silence is a stalled link known as such."""
 
 DELTAS = ("thinking", "token", "tool_input")

@@ -9,9 +9,13 @@ one repairs what hangs. Two minutes, because two processors with sixteen that wa
 import asyncio
 import os
 
-__all__ = ["PATIENCE_SECONDS", "patience"]
+__all__ = ["PATIENCE_SECONDS", "SILENCE_SECONDS", "patience"]
 
 PATIENCE_SECONDS = 120.0 * float(os.environ.get("TURNWIRE_TEST_PATIENCE", "1"))
+
+SILENCE_SECONDS = PATIENCE_SECONDS / 100
+"""For a test in which a limit of the service is to be met by one thing and not by the others: what
+is well is not as slow as that, and the test sits it out."""
 
 
 def patience() -> asyncio.Timeout:

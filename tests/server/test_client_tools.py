@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.chat import MODEL, ended, head_of, of_type, talking
 from tests.kit.oracle import check_log
-from tests.kit.patience import patience
+from tests.kit.patience import SILENCE_SECONDS, patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking as requesting
 from tests.kit.sse import listening
@@ -245,7 +245,7 @@ async def test_an_output_after_the_time_limit_in_the_same_turn_is_too_late(
     simulator: Simulator,
 ) -> None:
     second = calling(id="toolu_2")
-    async with running(simulator, second, OK, client_tool_timeout=0.2) as (wire, call):
+    async with running(simulator, second, OK, client_tool_timeout=SILENCE_SECONDS) as (wire, call):
         await wire.until("tool_executing", tool_id="toolu_2")
         late = await wire.ask("tool_output", **call, content="T")
         await wire.ask("tool_output", **{**call, "tool_id": "toolu_2"}, content="T")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kit.chat import ended, of_type, talking
-from tests.kit.patience import patience
+from tests.kit.patience import SILENCE_SECONDS, patience
 from tests.kit.wire import Wire
 from tests.server.core.log_author import parts_of
 from turnwire_protocol import Done, Error, Retry, Rewind, ToolResult, merge, span_of
@@ -276,14 +276,16 @@ async def test_a_fault_that_another_attempt_would_not_mend_fails_at_once(
 
 
 async def test_a_stall_is_a_timeout_and_tried_again(simulator: Simulator) -> None:
-    async with talking(simulator, HELLO.at(4, Stall()), HELLO, stall_timeout=0.1) as wire:
+    async with talking(
+        simulator, HELLO.at(4, Stall()), HELLO, stall_timeout=SILENCE_SECONDS
+    ) as wire:
         done = await ended(wire)
         assert [retry.code for retry in of_type(wire, Retry)] == ["timeout"]
         assert text_of(wire, done) == "Hello"
 
 
 async def test_a_turn_over_its_time_fails_and_closes_the_upstream(simulator: Simulator) -> None:
-    async with talking(simulator, HELLO.at(4, Stall()), turn_timeout=0.2) as wire:
+    async with talking(simulator, HELLO.at(4, Stall()), turn_timeout=SILENCE_SECONDS) as wire:
         done = await ended(wire)
         [error] = of_type(wire, Error)
         assert (error.code, done["stop_reason"]) == ("timeout", "failed")

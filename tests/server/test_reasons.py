@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.chat import MODEL, ended, of_type, talking
 from tests.kit.oracle import check_log
-from tests.kit.patience import patience
+from tests.kit.patience import SILENCE_SECONDS, patience
 from tests.kit.service import upstream_left
 from tests.kit.wire import Wire
 from tests.server.core.test_history import found, searching
@@ -29,8 +29,6 @@ from turnwire_simulator import (
 )
 from turnwire_simulator.controls import Control
 
-SILENCE_SECONDS = 0.6
-"""Longer than a busy machine is silent, and no longer than a test may wait."""
 FALLBACK = "claude-simulated-haiku"
 HELLO = Answer(Text(["Hel", "lo"]))
 OK = Answer(Text("Ok."))
@@ -216,9 +214,9 @@ UNSAID, UNFINISHED, EVENTS = 4, 7, len(HELLO.events())
 async def test_a_disturbance_at_any_event_costs_one_attempt_and_repeats_nothing(
     simulator: Simulator, index: int, control: Control, code: str
 ) -> None:
-    async with talking(
-        simulator, HELLO.at(index, control), HELLO, stall_timeout=SILENCE_SECONDS
-    ) as wire:
+    # Where nothing is to be taken for a stall, nothing can be.
+    settings = {"stall_timeout": SILENCE_SECONDS} if code == "timeout" else {}
+    async with talking(simulator, HELLO.at(index, control), HELLO, **settings) as wire:
         done = await ended(wire)
         assert (done["stop_reason"], text_of(wire, done)) == ("end_turn", "Hello")
         assert [(retry.attempt, retry.code) for retry in of_type(wire, Retry)] == [(1, code)]
@@ -270,8 +268,9 @@ async def test_a_second_step_that_always_fails_is_given_up_and_the_first_step_st
     simulator: Simulator, fault: Fault | Control, code: str
 ) -> None:
     failing = fault if isinstance(fault, Fault) else HELLO.at(4, fault)
+    settings = {"stall_timeout": SILENCE_SECONDS} if isinstance(fault, Stall) else {}
     async with talking(
-        simulator, CALLING, *[failing] * 3, tools=[note], retries=2, stall_timeout=SILENCE_SECONDS
+        simulator, CALLING, *[failing] * 3, tools=[note], retries=2, **settings
     ) as wire:
         done = await ended(wire)
         said = "Let me." if isinstance(fault, Fault) else "Let me.Hel"
@@ -313,7 +312,7 @@ async def test_what_happens_once_an_answer_has_said_why_it_stops_does_not_matter
     simulator: Simulator, index: int, control: Control
 ) -> None:
     whole = HELLO.at(index, control)
-    async with talking(simulator, whole, stall_timeout=0.3) as wire:
+    async with talking(simulator, whole) as wire:
         done = await ended(wire)
         assert (done["stop_reason"], text_of(wire, done)) == ("end_turn", "Hello")
         assert of_type(wire, Retry) == []
@@ -378,7 +377,7 @@ async def test_in_the_delay_after_a_refused_attempt_there_is_nothing_to_estimate
 
 
 async def test_the_time_of_a_turn_ends_a_retry_delay(simulator: Simulator) -> None:
-    settings = {"base_delay": 600, "max_delay": 600, "turn_timeout": 0.3}
+    settings = {"base_delay": 600, "max_delay": 600, "turn_timeout": SILENCE_SECONDS}
     async with talking(simulator, HELLO.at(4, Cut()), **settings) as wire:
         done = await ended(wire)
         [error] = of_type(wire, Error)
@@ -393,7 +392,7 @@ async def test_the_time_of_a_turn_ends_its_tools(simulator: Simulator) -> None:
         await asyncio.Event().wait()
 
     call = Answer(ToolUse("hang", {}, id="toolu_1"), stop_reason="tool_use")
-    async with talking(simulator, call, tools=[hang], turn_timeout=0.3) as wire:
+    async with talking(simulator, call, tools=[hang], turn_timeout=SILENCE_SECONDS) as wire:
         done = await ended(wire)
         [result] = of_type(wire, ToolResult)
         assert (done["stop_reason"], result.content) == ("failed", "Not finished: the turn failed.")

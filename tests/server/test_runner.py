@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.kit.chat import MODEL, ended, of_type
+from tests.kit.patience import SILENCE_SECONDS
 from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import ToolResult
@@ -106,8 +107,8 @@ async def test_a_runner_that_was_away_and_is_back_has_all_the_time_there_is(
     simulator: Simulator,
 ) -> None:
     simulator.program(CALL, OK)
-    settings: dict[str, Any] = {"detach_grace": 0.5, "client_tool_timeout": 1.0}
-    turnwire = turnwire_over(simulator, model=MODEL, **settings)
+    grace, limit = SILENCE_SECONDS, 2 * SILENCE_SECONDS
+    turnwire = turnwire_over(simulator, model=MODEL, detach_grace=grace, client_tool_timeout=limit)
     async with serving(turnwire) as address, wired(address) as runner:
         await runner.send("send", content="hi", **OFFER)
         conversation = (await runner.until("tool_executing"))["conversation"]
@@ -116,4 +117,4 @@ async def test_a_runner_that_was_away_and_is_back_has_all_the_time_there_is(
         content, is_error = await result_of(runner)
     assert is_error
     # Not the grace ended the wait, which would have been over first.
-    assert "1 seconds" in content
+    assert f"{limit:g} seconds" in content

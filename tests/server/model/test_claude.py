@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, SILENCE_SECONDS, patience
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.listener import bind
@@ -45,7 +45,11 @@ def request(**fields: Any) -> ModelRequest:
 
 @asynccontextmanager
 async def claude(
-    url: str, *, stall_timeout_seconds: float = 5.0, key: str = "test-key", **options: Any
+    url: str,
+    *,
+    stall_timeout_seconds: float = PATIENCE_SECONDS,
+    key: str = "test-key",
+    **options: Any,
 ) -> AsyncIterator[Claude]:
     model = Claude(connect(url, key), stall_timeout_seconds=stall_timeout_seconds, **options)
     try:
@@ -173,7 +177,7 @@ async def test_a_stream_that_stalls_is_a_timeout_and_is_closed(
     simulator: Simulator, index: int
 ) -> None:
     simulator.program(Answer(Text(["Hel", "lo"])).at(index, Stall()))
-    async with claude(simulator.url, stall_timeout_seconds=0.1) as model:
+    async with claude(simulator.url, stall_timeout_seconds=SILENCE_SECONDS) as model:
         assert (await failure_of(model)).code is Code.TIMEOUT
         async with patience():
             await simulator.wait(lambda: simulator.aborted_streams == 1)
@@ -182,11 +186,12 @@ async def test_a_stream_that_stalls_is_a_timeout_and_is_closed(
 async def test_a_stream_may_take_longer_than_a_silence() -> None:
     async with (
         Simulator(tokens_per_second=50) as simulator,
-        claude(simulator.url, stall_timeout_seconds=1.0) as model,
+        claude(simulator.url, stall_timeout_seconds=SILENCE_SECONDS) as model,
     ):
-        simulator.program(Answer(Text(["word "] * 75)))
+        words = round(1.5 * SILENCE_SECONDS * 50)
+        simulator.program(Answer(Text(["word "] * words)))
         parts = await parts_of(model, request())
-        assert sum(isinstance(part, TextPart) for part in parts) == 75
+        assert sum(isinstance(part, TextPart) for part in parts) == words
 
 
 async def test_an_answer_without_an_end_is_a_network_error(
