@@ -1,4 +1,4 @@
-"""Bounds every test here in time, and gives it a scripted server."""
+"""Bounds every test here in time, ends what it left running, and gives it a scripted server."""
 
 import functools
 import inspect
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from tests.client.program import end_all
 from tests.kit.patience import patience
 from tests.kit.scripted_server import ScriptedServer
 
@@ -24,7 +25,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(test)
     async def bounded(*args: object, **kwargs: object) -> None:
-        async with patience():
-            await test(*args, **kwargs)
+        try:
+            async with patience():
+                await test(*args, **kwargs)
+        finally:
+            await end_all()
 
     return bounded

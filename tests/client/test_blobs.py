@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.test_cli import Screen, ended, start
+from tests.client.program import Screen, ended, start
 from tests.kit.service import by_name, serving, turnwire_over
 from turnwire import (
     BadArgument,

@@ -94,5 +94,7 @@ async def killable(model_url: str, database: Path, *flags: str) -> AsyncIterator
             if server.pid:
                 with suppress(ProcessLookupError):
                     server.kill()
-            # Also reads to the end of its output: only then is the pipe closed.
+            assert zygote.stdin is not None
+            zygote.stdin.close()
+            # It reads to the end of the output too: only then is that pipe closed.
             await zygote.communicate()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.test_cli import Screen, ended, start
+from tests.client.program import Screen, ended, start
 from tests.kit.scripted_server import AT, CONVERSATION, Frame, Peer, ScriptedServer, answer, done
 
 ASK = {"name": "ask", "description": "Ask the user.", "input_schema": {"type": "object"}}
