@@ -122,10 +122,11 @@ class Client:
         ack = from_json(await self._socket.recv())
         assert (ack["type"], ack["after"]) == ("ack", after)
 
-    def lose(self) -> None:
+    async def lose(self) -> None:
         """The connection breaks."""
         assert self._socket is not None
         self._socket.transport.abort()
+        await self._socket.wait_closed()
 
     async def read(self, *, upto: int | None = None) -> None:
         """Read to `upto`, or to the end of the turn."""
@@ -157,8 +158,7 @@ async def test_a_thousand_clients_who_reconnect_at_once_all_resume(
         await asyncio.gather(*(client.subscribe(epoch) for client in clients))
         await asyncio.gather(*(client.read(upto=head) for client in clients))
         connected = time.monotonic()
-        for client in clients:
-            client.lose()
+        await asyncio.gather(*(client.lose() for client in clients))
         gates[0].open()
         lost = time.monotonic()
         await asyncio.gather(*(client.subscribe(epoch) for client in clients))
@@ -169,8 +169,7 @@ async def test_a_thousand_clients_who_reconnect_at_once_all_resume(
         await asyncio.gather(*(client.read() for client in clients))
         done = time.monotonic()
         log = await log_of(address, conversation)
-        for client in clients:
-            client.lose()
+        await asyncio.gather(*(client.lose() for client in clients))
     print(
         f"{MANY} clients: connected in {connected - began:.2f} s,"
         f" resumed in {resumed - lost:.2f} s, {len(WORDS) - 2} words more in {done - resumed:.2f} s"
