@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ SLOW = (
 )
 """The folders and files of the slow half, in the order in which they run."""
 
-TOGETHER = ("e2e", "test_packages.py", "server/model/test_raw.py")
+TOGETHER = ("e2e", "test_packages.py", "server/model/test_raw.py", "server/test_page_files.py")
 """Where the tests of a file share what is dear to make, so that one worker runs them all."""
 
 
@@ -56,6 +57,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _place(item, TOGETHER) < len(TOGETHER):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
     items.sort(key=lambda item: _place(item, SLOW))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Makes text of what a worker reports: half a surrogate pair, in a log line, would end it."""
+    report = yield
+    report.sections = [(name, _encodable(text)) for name, text in report.sections]
+    if report.longrepr is not None and _encodable(report.longreprtext) != report.longreprtext:
+        report.longrepr = _encodable(report.longreprtext)
+    return report
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _place(item: pytest.Item, paths: tuple[str, ...]) -> int:

@@ -75,6 +75,8 @@ class _PromptServer(DrainingServer):
         """Close the connections, for as long as the grace time wait for them, end the app."""
         for server in self.servers:
             server.close()
+        for listener in sockets or []:
+            listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         with suppress(TimeoutError):
@@ -102,10 +104,10 @@ async def serving(
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with patience():
-            while not server.started:  # noqa: ASYNC110 (uvicorn sets no event)
+            while not (server.started or task.done()):  # noqa: ASYNC110 (uvicorn sets no event)
                 await asyncio.sleep(0)
+        assert server.started
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.ending.set()
         await task
-        listener.close()

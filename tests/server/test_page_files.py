@@ -1,15 +1,31 @@
 """The chat page and the browser client as files: types, headers, nothing else shadowed."""
 
+from collections.abc import AsyncIterator
+
 import httpx2
 import pytest
+import pytest_asyncio
 
+from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from turnwire_browser import STATIC
+from turnwire_simulator import Simulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILES = sorted(
     path.relative_to(STATIC).as_posix()
     for path in STATIC.rglob("*")
     if path.suffix in (".js", ".css", ".html", ".svg")
 )
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of one service for all of them: files have no state."""
+    async with Simulator() as simulator, serving(turnwire_over(simulator)) as address:
+        async with asking(address) as client:
+            yield client
 
 
 async def test_the_page_is_at_the_root_and_loads_nothing_foreign(http: httpx2.AsyncClient) -> None:
