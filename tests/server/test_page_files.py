@@ -23,9 +23,12 @@ FILES = sorted(
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     """A client of one service for all of them: files have no state."""
-    async with Simulator() as simulator, serving(turnwire_over(simulator)) as address:
-        async with asking(address) as client:
-            yield client
+    async with (
+        Simulator() as simulator,
+        serving(turnwire_over(simulator)) as address,
+        asking(address) as client,
+    ):
+        yield client
 
 
 async def test_the_page_is_at_the_root_and_loads_nothing_foreign(http: httpx2.AsyncClient) -> None:
