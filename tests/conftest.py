@@ -29,6 +29,8 @@ SLOW = (
     "test_packages.py",
     "server/test_cli.py",
     "server/tools/test_mcp.py",
+    "server/test_reasons.py",
+    "server/test_no_trace.py",
     "server/store/test_kill.py",
 )
 """The folders and files of the slow half, in the order in which they run."""
