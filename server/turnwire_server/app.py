@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 from fastapi import APIRouter, FastAPI, WebSocket
 
 from turnwire_protocol import Code
-from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.model.claude import Claude, Client
@@ -74,7 +74,7 @@ class Turnwire:
             expose_errors=authenticate is None if exposes is None else exposes,
         )
         store = store or _store(self.settings.db)
-        self.blobs = Blobs(store, max_bytes=self.settings.limits.max_blob_bytes)
+        self.blobs = Blobs(store.blobs, self.settings.limits)
         toolset = Toolset(
             map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
             timeout_seconds=self.settings.tool_timeout,
@@ -167,7 +167,7 @@ class Turnwire:
                 keepalive_seconds=0.75 * limits.heartbeat_seconds,
             )
         )
-        router.include_router(blobs_router(self.blobs, access, max_bytes=limits.max_blob_bytes))
+        router.include_router(blobs_router(self.blobs, access))
         router.include_router(health_router(access, unready=self._unready))
         router.include_router(page_router(access))
         return router

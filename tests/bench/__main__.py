@@ -16,6 +16,7 @@ from tests.bench.growth import growth
 from tests.bench.memory import memory
 from tests.bench.reading import reading
 from tests.bench.streaming import durability, streaming
+from tests.bench.uploads import uploads
 from tests.bench.upstream import Upstream
 
 
@@ -56,6 +57,7 @@ async def main(only: list[str]) -> None:
         "reading": lambda: reading(upstream),
         "growth": lambda: growth(upstream),
         "memory": lambda: memory(upstream),
+        "uploads": lambda: uploads(upstream),
         "browser": browser,
     }
     if unknown := set(only) - parts.keys():

@@ -19,6 +19,9 @@ _LIMITS = {
     "max_running_turns": 100_000,
     "max_sockets": 100_000,
     "max_commands_per_second": 100_000,
+    "max_uploads_per_principal": 100_000,
+    "max_uploads": 100_000,
+    "max_blob_bytes_per_principal": 10**15,
 }
 
 
@@ -36,8 +39,19 @@ class Served:
 
     def memory_bytes(self) -> int:
         """Resident memory now."""
+        return self._memory("VmRSS")
+
+    def most_memory_bytes(self) -> int:
+        """The most it has been since `forget_most_memory`."""
+        return self._memory("VmHWM")
+
+    def forget_most_memory(self) -> None:
+        """From now on (proc(5), clear_refs)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _memory(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        match = re.search(rf"{name}:\s+(\d+) kB", status)
         assert match is not None
         return int(match[1]) * 1024
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from turnwire_protocol import Event, parse_event
-from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import ServiceLimits
@@ -55,7 +55,7 @@ def services_over(store: Store, model: Model, **policy: Any) -> Services:
         model=model,
         toolset=Toolset([], timeout_seconds=10),
         policy=Policy(**{"detach_grace": 0.0, **policy}),
-        blobs=Blobs(store, max_bytes=1024),
+        blobs=Blobs(store.blobs, ServiceLimits(max_blob_bytes=1024)),
     )
 
 

@@ -17,8 +17,8 @@ from tests.kit.wire import Wire, opened, wired
 from turnwire_protocol import Error, ImageBlock, Message, TextBlock, ToolResult
 from turnwire_server import tool
 from turnwire_server.errors import StoreError
-from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Blob
+from turnwire_server.store.memory import MemoryBlobs, MemoryStore
+from turnwire_server.store.port import Blob, Spool
 from turnwire_simulator import Answer, Fault, Simulator, Text, ToolUse
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -317,33 +317,34 @@ def _last_error(service: Talk) -> str:
     return of_type(service.wire, Error)[-1].code
 
 
-class BlindStore(MemoryStore):
-    """A store whose blobs cannot be read or written while it is blind."""
+class BlindBlobs(MemoryBlobs):
+    """Blobs that cannot be read or written while they are blind."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(lambda blob: True)
         self.is_blind = False
 
-    async def put_blob(self, blob: Blob) -> None:
+    async def spool(self) -> Spool:
         """Fails while blind."""
         if self.is_blind:
             raise StoreError("blind")
-        await super().put_blob(blob)
+        return await super().spool()
 
-    async def get_blob(self, id: str) -> Blob | None:
+    async def find(self, id: str) -> Blob | None:
         """Fails while blind."""
         if self.is_blind:
             raise StoreError("blind")
-        return await super().get_blob(id)
+        return await super().find(id)
 
 
 async def test_while_the_store_is_in_trouble_blobs_are_refused_and_turns_fail_as_such(
     simulator: Simulator,
 ) -> None:
-    store = BlindStore()
+    store = MemoryStore()
+    store.blobs = blobs = BlindBlobs()
     async with talk(simulator, Answer(Text("A cat.")), store=store, retries=0) as service:
         done = await service.turn([await service.block()])
-        store.is_blind = True
+        blobs.is_blind = True
         upload = await service.upload(PDF, "application/pdf")
         other = {"type": "image", "blob": f"b_{'0' * 32}", "media_type": "image/png", "bytes": 1}
         reject = await service.wire.ask("send", content=[other])
@@ -357,7 +358,7 @@ async def test_while_the_store_is_in_trouble_blobs_are_refused_and_turns_fail_as
             "failed",
             "storage_unavailable",
         )
-        store.is_blind = False
+        blobs.is_blind = False
         healed = await service.turn("Sure?", **where)
     assert healed["stop_reason"] == "end_turn"
     assert shown(simulator)[0][0]["source"] == source(PNG, "image/png")

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
+from turnwire_server.core.blobs.housekeeper import Housekeeper
 from turnwire_server.core.conversation import Accepted, Conversation, Receipt
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.codec import join
@@ -54,6 +55,7 @@ class Hub:
         self._limits = limits
         self._max_open = max_open
         self._committer = Committer(store)
+        self._housekeeper = Housekeeper(services.blobs)
         self._open: dict[str, asyncio.Task[Conversation]] = {}
         self._entering: Counter[str] = Counter()
         """Conversations that somebody waits for, to use them: how many do."""
@@ -74,6 +76,7 @@ class Hub:
         """Open the store, end what an earlier process left unfinished, begin to commit."""
         await self._store.open()
         self._committer.start()
+        self._housekeeper.start()
         for head in await self._store.list_open():
             await self._opening(head.conversation, head.owner)
             logger.info("recovered conversation=%s", head.conversation)
@@ -103,6 +106,7 @@ class Hub:
             self._compactor.cancel()
             await asyncio.gather(self._compactor, return_exceptions=True)
         await self._committer.close()
+        await self._housekeeper.close()
         await self._store.close()
 
     @property
@@ -224,6 +228,7 @@ class Hub:
         finally:
             del self._deleting[conversation]
             over.set()
+        self._housekeeper.wake()  # Nothing else may name its blobs.
 
     async def rename(self, principal: str, conversation: str, title: str) -> None:
         """Give the conversation another title.

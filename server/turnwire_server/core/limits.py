@@ -19,6 +19,15 @@ class ServiceLimits(BaseModel):
     hello_timeout_seconds: float = 5.0
     heartbeat_seconds: float = 20.0
     max_blob_bytes: int = 10 * 1024 * 1024
+    max_blob_bytes_per_principal: int = 2 * 1024 * 1024 * 1024
+    max_blobs_per_principal: int = 10_000
+    max_uploads_per_principal: int = 8
+    """At once; of all together `max_uploads`."""
+    max_uploads: int = 32
+    upload_timeout_seconds: float = 300.0
+    """For all bytes of a blob to come."""
+    keep_unused_blobs_seconds: float = 24 * 3600.0
+    """How long a blob stays that no conversation names (any more), from when it was last put."""
 
 
 class Bucket:

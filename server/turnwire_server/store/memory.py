@@ -1,13 +1,15 @@
 """A store in this process's memory: for tests and throwaway use; nothing survives the process."""
 
-from collections.abc import Callable
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from turnwire_server.errors import Fenced
-from turnwire_server.store.port import Batch, Blob, Fence, Head, Row
+from turnwire_server.store.port import Batch, Blob, Fence, Head, Row, Spool, Usage
 from turnwire_server.timestamp import timestamp
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryBlobs", "MemoryStore"]
 
 
 @dataclass(slots=True)
@@ -15,6 +17,8 @@ class _Log:
     head: Head
     rows: list[Row] = field(default_factory=list)
     is_open: bool = False
+    blobs: set[str] = field(default_factory=set)
+    """Ids of those that it names."""
 
 
 class MemoryStore:
@@ -22,7 +26,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}
-        self._blobs: dict[str, Blob] = {}
+        self.blobs = MemoryBlobs(self._is_named)
+        """See `Store.blobs`."""
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -51,6 +56,7 @@ class MemoryStore:
             if batch.last_seq <= log.head.seq:
                 continue  # A repetition of what is here already.
             log.rows.append(Row(batch.first_seq, batch.last_seq, batch.body))
+            log.blobs |= batch.blobs
             log.is_open = batch.is_open
             title = log.head.title if batch.title is None else batch.title
             log.head = replace(log.head, seq=batch.last_seq, title=title, updated_at=now)
@@ -103,10 +109,95 @@ class MemoryStore:
         """See `Store.delete`."""
         self._logs.pop(conversation, None)
 
-    async def put_blob(self, blob: Blob) -> None:
-        """See `Store.put_blob`."""
-        self._blobs.setdefault(blob.id, blob)
+    def _is_named(self, blob: str) -> bool:
+        return any(blob in log.blobs for log in self._logs.values())
 
-    async def get_blob(self, id: str) -> Blob | None:
-        """See `Store.get_blob`."""
-        return self._blobs.get(id)
+
+class MemoryBlobs:
+    """`BlobStore` over a dict. `is_named` tells whether a log names a blob."""
+
+    def __init__(self, is_named: Callable[[str], bool]) -> None:
+        self._is_named = is_named
+        self._stored: dict[str, _Stored] = {}
+
+    async def spool(self) -> Spool:
+        """See `BlobStore.spool`."""
+        return _Spool(self._stored)
+
+    async def find(self, id: str) -> Blob | None:
+        """See `BlobStore.find`."""
+        stored = self._stored.get(id)
+        return None if stored is None else stored.blob
+
+    async def read(self, id: str, start: int, size: int) -> bytes | None:
+        """See `BlobStore.read`."""
+        stored = self._stored.get(id)
+        return None if stored is None else stored.data[start : start + size]
+
+    async def usage(self, owner: str) -> Usage:
+        """See `BlobStore.usage`."""
+        sizes = [item.blob.bytes for item in self._stored.values() if item.blob.owner == owner]
+        return Usage(len(sizes), sum(sizes))
+
+    async def delete(self, id: str, *, unused_before: int | None = None) -> bool:
+        """See `BlobStore.delete`."""
+        if id not in self._stored:
+            return False
+        if unused_before is not None and not self._is_unused(id, unused_before):
+            return False
+        del self._stored[id]
+        return True
+
+    async def unused(self, *, before: int) -> AsyncIterator[str]:
+        """See `BlobStore.unused`."""
+        for id in [id for id in self._stored if self._is_unused(id, before)]:
+            yield id
+
+    async def tidy(self) -> bool:
+        """See `BlobStore.tidy`."""
+        return False
+
+    def _is_unused(self, id: str, before: int) -> bool:
+        return self._stored[id].put_at < before and not self._is_named(id)
+
+
+@dataclass(slots=True)
+class _Stored:
+    blob: Blob
+    data: bytes
+    put_at: int
+
+
+class _Spool:
+    """`Spool` in memory."""
+
+    def __init__(self, stored: dict[str, _Stored]) -> None:
+        self._stored = stored
+        self._data = bytearray()
+        self._hash = hashlib.sha256()
+
+    @property
+    def size(self) -> int:
+        """See `Spool.size`."""
+        return len(self._data)
+
+    async def write(self, data: bytes) -> None:
+        """See `Spool.write`."""
+        self._data += data
+        # Hashing this much on the loop would delay the tokens of all streams.
+        await asyncio.to_thread(self._hash.update, data)
+
+    async def finish(self) -> str:
+        """See `Spool.finish`."""
+        return self._hash.hexdigest()
+
+    async def put(self, blob: Blob, *, at: int) -> None:
+        """See `Spool.put`."""
+        earlier = self._stored.get(blob.id)
+        if earlier is None:
+            self._stored[blob.id] = _Stored(blob, bytes(self._data), at)
+        else:
+            earlier.put_at = at
+
+    def discard(self) -> None:
+        """See `Spool.discard`."""

@@ -1,10 +1,10 @@
 """What the core wants of a store: fenced, idempotent appends, and reads after a cursor."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-__all__ = ["Batch", "Blob", "Fence", "Head", "Row", "Store"]
+__all__ = ["Batch", "Blob", "BlobStore", "Fence", "Head", "Row", "Spool", "Store", "Usage"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +28,8 @@ class Batch:
     """Whether a turn is unfinished once this batch is stored: recovery looks for these."""
     title: str | None = None
     """The conversation's title, where this batch sets it."""
+    blobs: frozenset[str] = frozenset()
+    """Ids of the blobs that its items name: they are kept as long as the conversation is."""
 
 
 class Row(NamedTuple):
@@ -58,16 +60,81 @@ class Head:
 
 @dataclass(slots=True, frozen=True)
 class Blob:
-    """Bytes that logs refer to by id. It never changes."""
+    """What is known of bytes that logs refer to by id. They never change."""
 
     id: str
     owner: str
     media_type: str
-    data: bytes = field(repr=False)
+    bytes: int
+
+
+class Usage(NamedTuple):
+    """What one owner's blobs are together."""
+
+    blobs: int
+    bytes: int
+
+
+class Spool(Protocol):
+    """Bytes on their way into a store: no reader sees them, and a crash leaves nothing of them."""
+
+    @property
+    def size(self) -> int:
+        """How many have been written."""
+
+    async def write(self, data: bytes) -> None:
+        """Take in more; one call at a time."""
+
+    async def finish(self) -> str:
+        """All has been written, and is on the disk now. Gives its SHA-256, in hexadecimal."""
+
+    async def put(self, blob: Blob, *, at: int) -> None:
+        """After `finish`: make this blob of them, put at this time (seconds of Unix).
+
+        One that is there already has been put anew at this time.
+        """
+
+    def discard(self) -> None:
+        """Let go of what was not put, in the background. May be called at any time."""
+
+
+class BlobStore(Protocol):
+    """Where blobs live. Every method may raise `StoreError`; what returned is durable.
+
+    What changes blobs (`Spool.put`, `delete`, `tidy`) is called one after another.
+    """
+
+    async def spool(self) -> Spool:
+        """A place for the bytes of one blob."""
+
+    async def find(self, id: str) -> Blob | None:
+        """The blob, or None if there is none."""
+
+    async def read(self, id: str, start: int, size: int) -> bytes | None:
+        """Up to `size` of its bytes from `start` on, none behind its end; None: they are lost."""
+
+    async def usage(self, owner: str) -> Usage:
+        """What the owner's blobs are together."""
+
+    async def delete(self, id: str, *, unused_before: int | None = None) -> bool:
+        """Forget the blob; False if there is none.
+
+        With `unused_before` only if no log names it and it was put before this time.
+        """
+
+    def unused(self, *, before: int) -> AsyncIterator[str]:
+        """Ids of the blobs that no log names and that were put before this time."""
+
+    async def tidy(self) -> bool:
+        """Do one piece of what a crash or an older version has left to do; False: all is done."""
 
 
 class Store(Protocol):
     """Where logs live. Every method may raise `StoreError`; what returned is durable."""
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where the blobs live that the logs name."""
 
     async def open(self) -> None:
         """Make ready; called once, before anything else.
@@ -128,10 +195,4 @@ class Store(Protocol):
         """Set the title; the position in the list stays."""
 
     async def delete(self, conversation: str) -> None:
-        """Forget the conversation and its log. Blobs stay: another log may refer to them."""
-
-    async def put_blob(self, blob: Blob) -> None:
-        """Make the blob durable; one whose id is stored already is passed over."""
-
-    async def get_blob(self, id: str) -> Blob | None:
-        """The blob, or None if there is none."""
+        """Forget the conversation and its log. Its blobs stay: another log may name them."""

@@ -52,6 +52,31 @@ _STEPS: tuple[tuple[str, ...], ...] = (
             body BLOB NOT NULL
         )""",
     ),
+    (
+        # Bytes lie in files beside the database from here on. Those that are here are moved later,
+        # one after another; what is known of them is copied now, which reads no bytes.
+        "ALTER TABLE blobs RENAME TO unmoved_blobs",
+        """CREATE TABLE blobs (
+            id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            media_type TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            put_at INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        """INSERT INTO blobs
+            SELECT id, owner, media_type, length(data), CAST(strftime('%s', 'now') AS INTEGER)
+            FROM unmoved_blobs""",
+        "CREATE INDEX blobs_by_owner ON blobs (owner, bytes)",
+        """CREATE TABLE blob_uses (
+            conversation TEXT NOT NULL,
+            blob TEXT NOT NULL,
+            PRIMARY KEY (conversation, blob)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX blob_uses_by_blob ON blob_uses (blob)",
+        # Logs whose uses are not recorded yet. Until they are, no blob counts as unused.
+        "CREATE TABLE unread_logs (conversation TEXT PRIMARY KEY) WITHOUT ROWID",
+        "INSERT INTO unread_logs SELECT id FROM conversations WHERE EXISTS (SELECT 1 FROM blobs)",
+    ),
 )
 
 VERSION = len(_STEPS)

@@ -14,7 +14,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema, statements
-from turnwire_server.store.port import Batch, Blob, Fence, Head, Row
+from turnwire_server.store.blob_files import BlobFiles
+from turnwire_server.store.port import Batch, Fence, Head, Row
+from turnwire_server.store.sqlite_blobs import SqliteBlobs
 from turnwire_server.store.tail import Tail, follow_on
 
 __all__ = ["SqliteStore"]
@@ -35,6 +37,11 @@ class SqliteStore:
     def __init__(self, path: str | Path, *, max_tail_rows: int = 20_000) -> None:
         """`max_tail_rows`: how far back a row may lie in the tail while others are appended."""
         self._path = Path(path)
+        self._files = BlobFiles()
+        self.blobs = SqliteBlobs(
+            self._files, write=self._write, read=self._read, read_log=self._rows
+        )
+        """See `Store.blobs`."""
         self._max_tail_rows = max_tail_rows
         self._lock: int | None = None
         """Held from `open` to `close`."""
@@ -74,10 +81,7 @@ class SqliteStore:
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`."""
-        later = self._tail.rows(conversation)
-        rows = await self._read(statements.read, conversation, after, max_bytes)
-        rows = follow_on(rows, later, after=after, max_bytes=max_bytes)
-        return [row.body for row in rows]
+        return [row.body for row in await self._rows(conversation, after, max_bytes)]
 
     async def compact(
         self, conversation: str, join: Callable[[list[bytes]], list[Row]], *, after: int = 0
@@ -116,13 +120,15 @@ class SqliteStore:
         """See `Store.delete`."""
         await _run_on(self._writing, lambda: self._delete(conversation))
 
-    async def put_blob(self, blob: Blob) -> None:
-        """See `Store.put_blob`. Appends wait for it, for as long as its bytes take to the disk."""
-        await self._write(statements.put_blob, blob)
+    async def vacuum(self) -> None:
+        """Give the room of what was deleted back to the disk. Appends wait for it, and it needs as
+        much room again meanwhile: for a database that nobody uses."""
+        await _run_on(self._writing, self._vacuum)
 
-    async def get_blob(self, id: str) -> Blob | None:
-        """See `Store.get_blob`."""
-        return await self._read(statements.get_blob, id)
+    async def _rows(self, conversation: str, after: int, max_bytes: int) -> list[Row]:
+        later = self._tail.rows(conversation)
+        rows = await self._read(statements.read, conversation, after, max_bytes)
+        return follow_on(rows, later, after=after, max_bytes=max_bytes)
 
     async def _write(
         self,
@@ -149,6 +155,15 @@ class SqliteStore:
         return await _run_on(self._reading, read)
 
     # On the writer's thread
+
+    def _vacuum(self) -> None:
+        if self._writer is None:
+            raise StoreError(f"{self._path} is not open")
+        try:
+            self._writer.execute("VACUUM")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be rewritten: {error}") from error
 
     def _append(self, batches: list[Batch]) -> None:
         if not batches:
@@ -236,6 +251,7 @@ class SqliteStore:
             self._writer.execute("COMMIT")
             self._reader = self._connect()
             self._tail = statements.read_tail(self._reader)
+            self._files.open(Path(f"{self._path}.blobs"))
         except BaseException as error:
             self._release()
             if isinstance(error, SettingsError):
@@ -249,6 +265,7 @@ class SqliteStore:
             raise
 
     def _close(self) -> None:
+        self._files.close()
         self._reading.shutdown(wait=True)
         if self._writer is not None:
             # Should it fail: all is durable in the write-ahead log, which the next open reads.

@@ -6,7 +6,7 @@ from contextlib import closing
 from itertools import pairwise
 
 from turnwire_server.errors import Fenced
-from turnwire_server.store.port import Batch, Blob, Head, Row
+from turnwire_server.store.port import Batch, Head, Row
 from turnwire_server.store.tail import Tail
 from turnwire_server.timestamp import timestamp
 
@@ -14,12 +14,10 @@ __all__ = [
     "append",
     "compact",
     "delete",
-    "get_blob",
     "list_heads",
     "list_open",
     "place",
     "probe",
-    "put_blob",
     "read",
     "read_head",
     "read_tail",
@@ -61,6 +59,8 @@ def append(connection: sqlite3.Connection, batches: list[Batch], tail: Tail) -> 
             for id, batch in enumerate(fresh, start=tail.next_id)
         ],
     )
+    if uses := [(batch.fence.conversation, blob) for batch in fresh for blob in batch.blobs]:
+        connection.executemany("INSERT OR IGNORE INTO blob_uses VALUES (?, ?)", uses)
     return fresh
 
 
@@ -191,15 +191,9 @@ def delete(connection: sqlite3.Connection, conversation: str) -> None:
     """See `Store.delete`."""
     connection.execute("DELETE FROM batches WHERE conversation = ?", (conversation,))
     connection.execute("DELETE FROM tail WHERE conversation = ?", (conversation,))
+    connection.execute("DELETE FROM blob_uses WHERE conversation = ?", (conversation,))
+    connection.execute("DELETE FROM unread_logs WHERE conversation = ?", (conversation,))
     connection.execute("DELETE FROM conversations WHERE id = ?", (conversation,))
-
-
-def put_blob(connection: sqlite3.Connection, blob: Blob) -> None:
-    """See `Store.put_blob`."""
-    connection.execute(
-        "INSERT OR IGNORE INTO blobs (id, owner, media_type, data) VALUES (?, ?, ?, ?)",
-        (blob.id, blob.owner, blob.media_type, blob.data),
-    )
 
 
 # Reading. No statement is left unfinished: it would keep the write-ahead log from being emptied.
@@ -260,13 +254,6 @@ def list_heads(
 def list_open(connection: sqlite3.Connection) -> list[Head]:
     """See `Store.list_open`."""
     return _heads(connection, f"{_HEADS} WHERE is_open")
-
-
-def get_blob(connection: sqlite3.Connection, id: str) -> Blob | None:
-    """See `Store.get_blob`."""
-    query = "SELECT id, owner, media_type, data FROM blobs WHERE id = ?"
-    blobs = connection.execute(query, (id,)).fetchall()
-    return Blob(*blobs[0]) if blobs else None
 
 
 def _heads(connection: sqlite3.Connection, query: str, *parameters: str | int) -> list[Head]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from turnwire_server.core.blobs import media_type_of
+from turnwire_server.core.blobs.media_types import media_type_of
 
 __all__ = ["mended"]
 

@@ -3,11 +3,15 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
+from starlette.requests import ClientDisconnect
 
-from turnwire_server.core.blobs import MEDIA_TYPES, Blobs
+from turnwire_protocol import Code
+from turnwire_server.core.blobs.blobs import Blobs
+from turnwire_server.core.blobs.media_types import MEDIA_TYPES
+from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
-from turnwire_server.transports.body import read_bounded
 from turnwire_server.transports.http import guarded, principal_of
 
 __all__ = ["blobs_router"]
@@ -38,25 +42,40 @@ class Uploaded(BaseModel):
     bytes: int
 
 
-def blobs_router(blobs: Blobs, access: Access, *, max_bytes: int) -> APIRouter:
-    """`POST /v1/blobs` and `GET /v1/blobs/{id}` (PROTOCOL.md "Blobs")."""
+def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
+    """`/v1/blobs` (PROTOCOL.md "Blobs")."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
 
     @router.post("/blobs", status_code=201, openapi_extra=_BODY)
     async def upload(request: Request) -> Uploaded:
         """Store an image or a PDF; content blocks refer to it by the id in the answer."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        data = await read_bounded(request, max_bytes=max_bytes)
-        blob = await blobs.put(principal_of(request), data, media_type)
-        return Uploaded(blob=blob.id, media_type=blob.media_type, bytes=len(blob.data))
+        announced = request.headers.get("content-length", "")
+        try:
+            blob = await blobs.receive(
+                principal_of(request),
+                request.stream(),
+                media_type,
+                announced_bytes=int(announced) if announced.isdecimal() else None,
+            )
+        except ClientDisconnect as error:
+            # Nobody reads this answer; but it is no fault of ours either.
+            raise Rejected(Code.BAD_COMMAND, "body: it ends too early") from error
+        return Uploaded(blob=blob.id, media_type=blob.media_type, bytes=blob.bytes)
 
     @router.get("/blobs/{blob}", responses=_READ_DOCS, response_class=Response)
     async def read(request: Request, blob: str) -> Response:
         """The bytes, for the principal who uploaded them."""
-        found = await blobs.get(principal_of(request), blob)
-        headers = dict(_HEADERS)
+        found, parts = await blobs.get(principal_of(request), blob)
+        headers = {**_HEADERS, "Content-Length": str(found.bytes)}
         if found.media_type == "application/pdf":
             headers["Content-Disposition"] = f'attachment; filename="{found.id}.pdf"'
-        return Response(found.data, media_type=found.media_type, headers=headers)
+        return StreamingResponse(parts, media_type=found.media_type, headers=headers)
+
+    @router.delete("/blobs/{blob}", status_code=204)
+    async def delete(request: Request, blob: str) -> Response:
+        """Forget the bytes; where a conversation refers to them they are lost."""
+        await blobs.delete(principal_of(request), blob)
+        return Response(status_code=204)
 
     return router

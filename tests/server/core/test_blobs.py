@@ -2,16 +2,19 @@
 
 import asyncio
 import base64
+from typing import Any
 
 import pytest
 
 from tests.kit.patience import patience
+from tests.server.store.store_rows import blob_of, put
 from turnwire_protocol import Code
-from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.blobs.blobs import Blobs
+from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.errors import ModelError, Rejected
 from turnwire_server.model.port import ApiMessage
-from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Blob
+from turnwire_server.store.memory import MemoryBlobs, MemoryStore
+from turnwire_server.store.port import BlobStore
 
 MIB = 1024 * 1024
 
@@ -22,44 +25,50 @@ def message(*blobs: str, size: int = 1) -> ApiMessage:
     return {"role": "user", "content": [{"type": "image", "source": s} for s in sources]}
 
 
-class CountingStore(MemoryStore):
-    """Counts how often a blob is read."""
+class CountingBlobs(MemoryBlobs):
+    """Counts how often a blob's bytes are read."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(lambda blob: False)
         self.reads = 0
 
-    async def get_blob(self, id: str) -> Blob | None:
+    async def read(self, id: str, start: int, size: int) -> bytes | None:
         """Counts."""
         self.reads += 1
-        return await super().get_blob(id)
+        return await super().read(id, start, size)
+
+
+def blobs_over(store: BlobStore | None = None, **options: Any) -> Blobs:
+    """Blobs of a mebibyte at most."""
+    limits = ServiceLimits(max_blob_bytes=MIB)
+    return Blobs(MemoryStore().blobs if store is None else store, limits, **options)
 
 
 async def test_a_history_without_attachments_is_given_back_as_it_is() -> None:
     messages: list[ApiMessage] = [{"role": "user", "content": "Hi"}]
-    assert await Blobs(MemoryStore(), max_bytes=MIB).resolve(messages) is messages
+    assert await blobs_over().resolve(messages) is messages
 
 
 async def test_a_blob_that_is_lost_is_named_and_the_history_is_not_changed() -> None:
     messages = [message("b_1")]
-    (resolved,) = await Blobs(MemoryStore(), max_bytes=MIB).resolve(messages)
+    (resolved,) = await blobs_over().resolve(messages)
     assert isinstance(resolved["content"], list)
     assert [block["type"] for block in resolved["content"]] == ["text"]
     assert messages == [message("b_1")]
 
 
 async def test_more_than_a_request_takes_fails_before_anything_is_read() -> None:
-    store = CountingStore()
+    store = CountingBlobs()
     with pytest.raises(ModelError) as caught:
-        await Blobs(store, max_bytes=MIB).resolve([message("b_1", "b_1", size=12 * MIB)])
+        await blobs_over(store).resolve([message("b_1", "b_1", size=12 * MIB)])
     assert (caught.value.code, store.reads) == (Code.CONTEXT_TOO_LONG, 0)
 
 
 async def test_a_blob_is_read_once_until_others_have_taken_its_place() -> None:
-    store = CountingStore()
-    blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
+    store = CountingBlobs()
+    blobs = blobs_over(store, keep_bytes=1000)
     for name in ("b_1", "b_2", "b_3"):
-        await store.put_blob(Blob(name, "ann", "image/png", bytes(300)))  # 400 in base64.
+        await put(store, blob_of(name, bytes(300)), bytes(300))  # 400 in base64.
     for name in ("b_1", "b_1", "b_2", "b_1"):
         await blobs.resolve([message(name)])
     assert store.reads == 2
@@ -70,26 +79,26 @@ async def test_a_blob_is_read_once_until_others_have_taken_its_place() -> None:
     assert store.reads == 4
 
 
-class MeetingStore(CountingStore):
+class MeetingBlobs(CountingBlobs):
     """The first two who read have both begun before either is answered."""
 
     def __init__(self) -> None:
         super().__init__()
         self._meeting = asyncio.Barrier(2)
 
-    async def get_blob(self, id: str) -> Blob | None:
+    async def read(self, id: str, start: int, size: int) -> bytes | None:
         """Counts, and waits for the other one."""
-        blob = await super().get_blob(id)
+        data = await super().read(id, start, size)
         if self.reads <= 2:
             await self._meeting.wait()
-        return blob
+        return data
 
 
 async def test_a_blob_that_two_read_at_once_takes_its_place_once() -> None:
-    store = MeetingStore()
-    blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
+    store = MeetingBlobs()
+    blobs = blobs_over(store, keep_bytes=1000)
     for name in ("b_1", "b_2"):
-        await store.put_blob(Blob(name, "ann", "image/png", bytes(300)))  # 400 in base64.
+        await put(store, blob_of(name, bytes(300)), bytes(300))  # 400 in base64.
     async with patience():
         await asyncio.gather(*(blobs.resolve([message("b_1")]) for _ in range(2)))
     for name in ("b_2", "b_1", "b_2"):
@@ -98,10 +107,10 @@ async def test_a_blob_that_two_read_at_once_takes_its_place_once() -> None:
 
 
 async def test_a_blob_larger_than_what_is_kept_is_read_each_time() -> None:
-    store = CountingStore()
-    blobs = Blobs(store, max_bytes=MIB, keep_bytes=1000)
+    store = CountingBlobs()
+    blobs = blobs_over(store, keep_bytes=1000)
     for name, size in (("b_1", 300), ("b_2", 3000)):
-        await store.put_blob(Blob(name, "ann", "image/png", bytes(size)))
+        await put(store, blob_of(name, bytes(size)), bytes(size))
     for name in ("b_2", "b_2", "b_1", "b_1"):
         await blobs.resolve([message(name)])
     assert store.reads == 3
@@ -120,7 +129,7 @@ SIGNATURES: dict[str, tuple[bytes, str, str]] = {
 async def test_what_a_tool_made_has_the_type_of_its_bytes(
     data: bytes, said: str, media_type: str
 ) -> None:
-    blobs = Blobs(MemoryStore(), max_bytes=MIB)
+    blobs = blobs_over()
     attachment = await blobs.keep("ann", base64.b64encode(data).decode(), said)
     assert attachment.media_type == media_type
     assert attachment.type == ("document" if "pdf" in media_type else "image")
@@ -128,6 +137,6 @@ async def test_what_a_tool_made_has_the_type_of_its_bytes(
 
 
 async def test_what_has_no_signature_of_ours_is_not_kept() -> None:
-    blobs = Blobs(MemoryStore(), max_bytes=MIB)
+    blobs = blobs_over()
     with pytest.raises(Rejected):
         await blobs.keep("ann", base64.b64encode(b"text").decode(), "image/png")

@@ -1,13 +1,23 @@
 """Shortest ways to fill a store and to look at all of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from turnwire_server.store.port import Batch, Fence, Row, Store
+from turnwire_server.store.port import Batch, Blob, BlobStore, Fence, Row, Store
 from turnwire_server.store.sqlite import SqliteStore
 
-__all__ = ["batch_of", "bodies_of", "fill", "join_all", "opened", "row_body"]
+__all__ = [
+    "batch_of",
+    "blob_of",
+    "bodies_of",
+    "bytes_of",
+    "fill",
+    "join_all",
+    "opened",
+    "put",
+    "row_body",
+]
 
 
 @asynccontextmanager
@@ -33,10 +43,12 @@ def batch_of(
     *,
     is_open: bool = False,
     title: str | None = None,
+    blobs: Iterable[str] = (),
 ) -> Batch:
     """A batch of one seq, or of first_seq to last_seq, with the body that says so."""
     last_seq = first_seq if last_seq is None else last_seq
-    return Batch(fence, first_seq, last_seq, row_body(first_seq, last_seq), is_open, title)
+    body = row_body(first_seq, last_seq)
+    return Batch(fence, first_seq, last_seq, body, is_open, title, frozenset(blobs))
 
 
 async def fill(store: Store, conversation: str, count: int, *, owner: str = "ann") -> Fence:
@@ -57,3 +69,22 @@ def join_all(bodies: list[bytes]) -> list[Row]:
     first_seq = int(bodies[0].split(b"-")[0].strip(b"["))
     last_seq = int(bodies[-1].rsplit(b"-")[-1].strip(b"]"))
     return [Row(first_seq, last_seq, b"".join(bodies))]
+
+
+def blob_of(id: str, data: bytes, *, owner: str = "ann", media_type: str = "image/png") -> Blob:
+    """What is known of these bytes."""
+    return Blob(id, owner, media_type, len(data))
+
+
+async def put(blobs: BlobStore, blob: Blob, data: bytes, *, at: int = 0) -> None:
+    """Put the bytes in, in two parts."""
+    spool = await blobs.spool()
+    for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+        await spool.write(part)
+    await spool.finish()
+    await spool.put(blob, at=at)
+
+
+async def bytes_of(blobs: BlobStore, id: str) -> bytes | None:
+    """All bytes of a blob."""
+    return await blobs.read(id, 0, 2**30)

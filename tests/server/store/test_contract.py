@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from tests.server.store.store_rows import batch_of, bodies_of, fill, join_all, row_body
-from turnwire_server.store.port import Batch, Blob, Fence, Head, Row, Store
+from turnwire_server.store.port import Batch, Fence, Head, Row, Store
 
 
 async def test_a_conversation_exists_with_its_first_batch_and_not_by_a_claim(store: Store) -> None:
@@ -149,27 +149,6 @@ async def test_compacting_what_is_compact_or_unknown_changes_nothing(store: Stor
     await store.compact("c_2", join_all)
     assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2)]
     assert await store.head("c_2") is None
-
-
-async def test_a_blob_is_read_back_as_it_was_put_in(store: Store) -> None:
-    blob = Blob("b_1", "ann", "image/png", bytes(range(256)) * 1000)
-    await store.put_blob(blob)
-    assert await store.get_blob("b_1") == blob
-    assert await store.get_blob("b_2") is None
-
-
-async def test_a_blob_put_in_again_stays_as_it_was(store: Store) -> None:
-    blob = Blob("b_1", "ann", "image/png", b"one")
-    await store.put_blob(blob)
-    await store.put_blob(Blob("b_1", "bob", "image/gif", b"two"))
-    assert await store.get_blob("b_1") == blob
-
-
-async def test_a_blob_outlives_the_conversations_that_refer_to_it(store: Store) -> None:
-    await fill(store, "c_1", 1)
-    await store.put_blob(Blob("b_1", "ann", "image/png", b"one"))
-    await store.delete("c_1")
-    assert await store.get_blob("b_1") is not None
 
 
 async def test_an_append_of_nothing_changes_nothing(store: Store) -> None:

@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.store.store_rows import batch_of, bodies_of, fill, join_all, opened, row_body
+from tests.server.store.store_rows import (
+    batch_of,
+    blob_of,
+    bodies_of,
+    bytes_of,
+    fill,
+    join_all,
+    opened,
+    put,
+    row_body,
+)
 from turnwire_server.errors import Fenced, SettingsError, StoreError
-from turnwire_server.store.port import Batch, Blob, Fence, Row
+from turnwire_server.store.port import Batch, Fence, Row
 from turnwire_server.store.schema import VERSION
 from turnwire_server.store.sqlite import SqliteStore
 
@@ -268,13 +278,14 @@ async def test_a_file_of_version_1_is_upgraded_and_its_conversations_count_as_op
 async def test_a_file_of_version_2_is_upgraded_and_takes_blobs(path: Path) -> None:
     version_2 = "ALTER TABLE conversations ADD COLUMN is_open INTEGER NOT NULL DEFAULT 0;"
     run_sql(path, f"{VERSION_1} {version_2} PRAGMA user_version = 2;")
-    blob = Blob("b_1", "ann", "image/png", b"one")
+    blob = blob_of("b_1", b"one")
     async with opened(path) as store:
         assert await store.list_open() == []
         assert await bodies_of(store, "c_1") == [b"old"]
-        await store.put_blob(blob)
+        await put(store.blobs, blob, b"one")
     async with opened(path) as store:
-        assert await store.get_blob("b_1") == blob
+        assert await store.blobs.find("b_1") == blob
+        assert await bytes_of(store.blobs, "b_1") == b"one"
 
 
 async def test_a_newer_file_is_refused_with_both_versions_and_left_as_it_is(path: Path) -> None:

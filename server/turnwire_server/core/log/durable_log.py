@@ -16,6 +16,7 @@ from turnwire_server.core.log.items import (
     TYPE_NAMES,
     DeltaRun,
     DeltaType,
+    Entry,
     Item,
     Place,
     Private,
@@ -182,6 +183,9 @@ class DurableLog:
             body=dump(items, [frame.text for frame in frames]),
             is_open=self._owner.is_open,
             title=self.title,
+            blobs=frozenset(
+                blob for item in items if isinstance(item, Entry) for blob in item.blobs
+            ),
         )
 
     def stored(self, upto: int) -> None:

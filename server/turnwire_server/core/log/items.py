@@ -9,9 +9,12 @@ from pydantic_core import to_json
 from turnwire_protocol import (
     MAX_MERGED_BYTES,
     Event,
+    Message,
+    TextBlock,
     Thinking,
     Token,
     ToolInput,
+    ToolResult,
     encode,
     parse_event,
     span_of,
@@ -64,6 +67,13 @@ class Entry:
     def last_seq(self) -> int:
         """The seq of its last part."""
         return self.event.seq
+
+    @property
+    def blobs(self) -> list[str]:
+        """The ids of the blobs that it names."""
+        if not isinstance(self.event, Message | ToolResult) or isinstance(self.event.content, str):
+            return []
+        return [block.blob for block in self.event.content if not isinstance(block, TextBlock)]
 
     def cut(self, after: int, upto: int) -> "Entry":
         """The part in (after, upto]; an entry has only one."""

@@ -23,7 +23,7 @@ from turnwire_protocol import (
     Step,
     StopReason,
 )
-from turnwire_server.core.blobs import Blobs
+from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.history.history import Rendered
 from turnwire_server.core.log.items import DeltaType, Place, Private
