@@ -1,6 +1,7 @@
 """Images and documents: uploaded, referred to, shown to the model, read by their owner."""
 
 import base64
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -179,6 +180,78 @@ async def test_a_blob_of_somebody_else_looks_like_an_unknown_one(simulator: Simu
     assert simulator.requests == []
 
 
+class Body:
+    """A body of an upload, of which the rest comes when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield PNG
+        self.begun.set()
+        await self.released.wait()
+        yield b"the end"
+
+
+async def test_one_upload_too_many_at_once_is_told_to_come_back(simulator: Simulator) -> None:
+    async with talk(simulator, limits={"max_uploads_per_principal": 1}) as service, patience():
+        body = Body()
+        headers = {"Content-Type": "image/png"}
+        upload = asyncio.create_task(service.http.post("/v1/blobs", content=body, headers=headers))
+        await body.begun.wait()
+        while (refused := await service.upload(PNG)).status_code == 201:
+            pass  # The first one's head has not arrived.
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many")
+        assert int(refused.headers["Retry-After"]) >= 1
+        body.released.set()
+        assert (await upload).status_code == 201
+        assert (await service.upload(PNG + b"other")).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [
+        ({"max_blobs_per_principal": 1}, 429, "too_many"),
+        ({"max_blob_bytes_per_principal": 200}, 413, "too_large"),
+    ],
+)
+async def test_beyond_its_quota_a_principal_deletes_before_it_puts_in_more(
+    simulator: Simulator, limits: dict[str, int], status: int, code: str
+) -> None:
+    async with talk(simulator, limits=limits) as service:
+        first = (await service.block())["blob"]
+        refused = await service.upload(PNG + b"other")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+        assert (await service.upload(PNG)).json()["blob"] == first
+        assert (await service.http.delete(f"/v1/blobs/{first}")).status_code == 204
+        assert (await service.upload(PNG + b"other")).status_code == 201
+
+
+async def test_a_large_blob_comes_back_whole(simulator: Simulator, tmp_path: Path) -> None:
+    data = PNG + bytes(range(256)) * 4000
+    async with talk(simulator, db=str(tmp_path / "turnwire.db")) as service:
+        blob = (await service.block(data))["blob"]
+        read = await service.http.get(f"/v1/blobs/{blob}")
+    assert (read.content, read.headers["content-length"]) == (data, str(len(data)))
+
+
+async def test_somebody_else_cannot_delete_a_blob_or_learn_of_it(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, authenticate=by_name)
+    async with (
+        serving(turnwire) as address,
+        asking(address, headers={"Authorization": "Bearer anna"}) as anna,
+        asking(address, headers={"Authorization": "Bearer bert"}) as bert,
+    ):
+        headers = {"Content-Type": "image/png"}
+        mine = (await anna.post("/v1/blobs", content=PNG, headers=headers)).json()["blob"]
+        foreign = await bert.delete(f"/v1/blobs/{mine}")
+        unknown = await bert.delete(f"/v1/blobs/b_{'0' * 32}")
+        assert foreign.status_code == unknown.status_code == 404
+        assert foreign.json() == unknown.json()
+        assert (await anna.get(f"/v1/blobs/{mine}")).status_code == 200
+
+
 # In a message
 
 
@@ -274,6 +347,54 @@ async def test_a_message_with_an_attachment_goes_over_rest_too(simulator: Simula
         answer = await service.http.post("/v1/chat", json=body, headers=headers)
     assert answer.json()["text"] == "A cat."
     assert answer.json()["content"] == body["content"]
+
+
+async def test_a_message_whose_blob_is_deleted_stays_and_the_model_is_told_that_it_is_lost(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    db = str(tmp_path / "turnwire.db")
+    async with talk(simulator, Answer(Text("A cat.")), Answer(Text("Yes.")), db=db) as service:
+        image = await service.block()
+        done = await service.turn([image], key="k")
+        assert (await service.http.delete(f"/v1/blobs/{image['blob']}")).status_code == 204
+        assert (await service.http.get(f"/v1/blobs/{image['blob']}")).status_code == 404
+        assert (await service.http.delete(f"/v1/blobs/{image['blob']}")).status_code == 404
+        reject = await service.wire.ask("send", content=[image])
+        assert (reject["code"], reject["message"].split(":")[0]) == (
+            "bad_command",
+            "content.0.blob",
+        )
+        again = await service.wire.ask("send", content=[image], key="k")
+        assert again["turn"] == done["turn"]
+        await service.turn("Sure?", conversation=done["conversation"])
+        history = await service.http.get(f"/v1/conversations/{done['conversation']}")
+    assert shown(simulator)[0] == [{"type": "text", "text": "[image: its bytes are lost]"}]
+    assert image["blob"] in history.text
+
+
+async def test_a_deleted_conversation_takes_the_blobs_with_it_that_no_other_names(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    db = str(tmp_path / "turnwire.db")
+    async with talk(simulator, Answer(Text("A.")), Answer(Text("B.")), db=db) as service:
+        shared, own = await service.block(), await service.block(PDF, "application/pdf")
+        first = await service.turn([shared, own])
+        second = await service.turn([shared])
+    # As if a day had passed; and what was named in this process stays a while.
+    limits = {"keep_unused_blobs_seconds": -10}
+    async with talk(simulator, db=db, limits=limits) as service, patience():
+        await service.http.delete(f"/v1/conversations/{first['conversation']}")
+        await _collected(service, own)
+        assert (await service.http.get(f"/v1/blobs/{shared['blob']}")).status_code == 200
+        await service.http.delete(f"/v1/conversations/{second['conversation']}")
+        await _collected(service, shared)
+    assert os.listdir(f"{db}.blobs") == []
+
+
+async def _collected(service: Talk, block: Block) -> None:
+    """It happens in the background, right after the deletion."""
+    while (await service.http.get(f"/v1/blobs/{block['blob']}")).status_code == 200:
+        pass
 
 
 # What the model refuses

@@ -146,6 +146,10 @@ class Conversation:
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
+    def has_key(self, key: str) -> bool:
+        """Whether a message has come with this key."""
+        return self._index.of_key(key) is not None
+
     def _displaced_by(self, send: SendBody) -> list[Turn]:
         """The turns that the new message voids or interrupts.
 

@@ -125,7 +125,7 @@ class Hub:
         if self.is_draining:
             raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         try:
-            await self._services.blobs.check(principal, send.content)
+            await self._check_blobs(principal, send)
             if send.conversation is not None:
                 conversation = await self._find(principal, send.conversation)
             else:
@@ -145,6 +145,25 @@ class Hub:
         if conversation.is_busy:
             self._busy.setdefault(principal, set()).add(conversation)
         return accepted
+
+    async def _check_blobs(self, principal: str, send: SendBody) -> None:
+        try:
+            await self._services.blobs.check(principal, send.content)
+        except Rejected as refused:
+            # A message that was accepted stays so, though its blobs may have been deleted since.
+            if refused.code is not Code.BAD_COMMAND or not await self._has_accepted(
+                principal, send
+            ):
+                raise
+
+    async def _has_accepted(self, principal: str, send: SendBody) -> bool:
+        if send.key is None:
+            return False
+        try:
+            conversation = await self._find(principal, self.id_of(principal, send))
+        except Rejected:
+            return False
+        return conversation.has_key(send.key)
 
     def id_of(self, principal: str, send: SendBody) -> str:
         """The conversation of a message. One that begins a conversation and has a key gets an id

@@ -69,9 +69,9 @@ class BlobFiles:
         self._writing.shutdown(wait=True)
         self._reading.shutdown(wait=True)
 
-    async def create(self) -> "BlobFile":
-        """A file that is no blob yet."""
-        return await self.write(self._create)
+    def create(self) -> "BlobFile":
+        """A file that is no blob yet; it comes into being with the first bytes."""
+        return BlobFile(self, self.folder / f"{_PREFIX}{secrets.token_hex(8)}")
 
     async def place(self, file: "BlobFile", id: str) -> None:
         """The file, finished, is the blob of this id from now on."""
@@ -129,13 +129,6 @@ class BlobFiles:
         except RuntimeError as error:
             raise StoreError("the store is closed") from error
 
-    def _create(self) -> "BlobFile":
-        if not self.folder.exists():
-            self.folder.mkdir(exist_ok=True)
-            _sync_folder(self.folder.parent)
-        path = self.folder / f"{_PREFIX}{secrets.token_hex(8)}"
-        return BlobFile(self, path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-
     def _place(self, path: Path, id: str) -> None:
         os.replace(path, self.folder / id)
         _sync_folder(self.folder)
@@ -144,14 +137,16 @@ class BlobFiles:
 class BlobFile:
     """A file that is being written, and hashed at once."""
 
-    def __init__(self, files: BlobFiles, path: Path, file: int) -> None:
+    def __init__(self, files: BlobFiles, path: Path) -> None:
         self.path = path
         self.size = 0
         self._files = files
-        self._file: int | None = file
+        self._file: int | None = None
+        self._is_over = False
+        """Finished or discarded: nothing more is written."""
         self._hash = hashlib.sha256()
         self._unsynced = 0
-        self._closing = threading.Lock()
+        self._mutex = threading.Lock()
         """Who waited for a write may have been cancelled, and then the file must stay open until
         the write is over: its number may be that of another file right after."""
 
@@ -172,9 +167,11 @@ class BlobFile:
     # On a writing thread
 
     def _write(self, data: bytes) -> None:
-        with self._closing:
-            if self._file is None:
+        with self._mutex:
+            if self._is_over:
                 return
+            if self._file is None:
+                self._file = self._open()
             self._hash.update(data)
             left = memoryview(data)
             while left:
@@ -184,20 +181,30 @@ class BlobFile:
                 os.fsync(self._file)
                 self._unsynced = 0
 
+    def _open(self) -> int:
+        folder = self.path.parent
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
     def _finish(self) -> None:
-        with self._closing:
+        with self._mutex:
             if self._file is not None:
                 os.fsync(self._file)
-                os.close(self._file)
-                self._file = None
+            self._close()
 
     def _discard(self) -> None:
-        with self._closing:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+        with self._mutex:
+            self._close()
             with suppress(OSError):  # What stays is removed when the folder is next opened.
                 self.path.unlink()
+
+    def _close(self) -> None:
+        self._is_over = True
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -52,7 +52,7 @@ class SqliteBlobs:
 
     async def spool(self) -> Spool:
         """See `BlobStore.spool`."""
-        return _Spool(await self._files.create(), self._put)
+        return _Spool(self._files.create(), self._put)
 
     async def find(self, id: str) -> Blob | None:
         """See `BlobStore.find`."""
@@ -112,7 +112,7 @@ class SqliteBlobs:
         await self._files.remove([id for id in ids if id not in known])
 
     async def _move(self, id: str) -> None:
-        file = await self._files.create()
+        file = self._files.create()
         try:
             while data := await self._read(_part(id, file.size)):
                 await file.write(data)

@@ -22,6 +22,7 @@ from turnwire_server.core.blobs.media_types import (
     media_type_of,
 )
 from turnwire_server.core.blobs.places import Places
+from turnwire_server.core.blobs.throttle import Throttle
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.model.port import ApiMessage
@@ -34,7 +35,9 @@ T = TypeVar("T")
 _PART_BYTES = 256 * 1024
 """Given to a spool, or read, at once."""
 _DECODED_AT_ONCE = 4 * 64 * 1024
-_CHECKED_SECONDS = 3600.0
+_REST = 3.0
+_MAX_REST_SECONDS = 0.05
+_CHECKED_SECONDS = 600.0
 """How long what was just named by somebody is not collected: its log will say so by then."""
 
 
@@ -54,6 +57,7 @@ class Blobs:
         self._limits = limits
         self._clock = clock
         self._places = Places(max_each=limits.max_uploads_per_principal, max_all=limits.max_uploads)
+        self._throttle = Throttle(rest=_REST, max_rest_seconds=_MAX_REST_SECONDS)
         self._attachments = Attachments(store, keep_bytes=keep_bytes)
         self._turn = asyncio.Lock()
         """Whose turn it is to change the store's blobs: a change is a look and several writes."""
@@ -149,9 +153,9 @@ class Blobs:
                 message = f"body: it does not begin as {media_type} does"
                 raise Rejected(Code.BAD_COMMAND, message)
             is_known = True
-            if part:
+            async with self._throttle.turn():
                 await spool.write(bytes(part))
-                part.clear()
+            part.clear()
 
         async for chunk in chunks:
             part += chunk

@@ -1,0 +1,49 @@
+"""`turnwire vacuum`: gives the room of what was deleted back to the disk."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from turnwire_server.errors import SettingsError, StoreError
+from turnwire_server.settings import default_db, load_settings
+from turnwire_server.store.sqlite import SqliteStore
+
+__all__ = ["vacuum"]
+
+
+def _run(db: str | None) -> None:
+    try:
+        path = Path(load_settings(db=db).db or default_db())
+        # Opening would make an empty one.
+        if not path.is_file():
+            raise SettingsError(f"db: {path} is not there. Choose a file with --db")
+        before = path.stat().st_size
+        asyncio.run(_vacuum(path))
+    except (SettingsError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{path}: {before:,} bytes before, {path.stat().st_size:,} now")
+
+
+async def _vacuum(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        # What an older version has left in the database would only be copied.
+        while await store.blobs.tidy():
+            pass
+        await store.vacuum()
+    finally:
+        await store.close()
+
+
+vacuum = click.Command(
+    "vacuum",
+    callback=_run,
+    params=[click.Option(["--db"], help="File of the database.", default=None)],
+    help="""Make the file of a database as small as what it holds.
+
+Deleted conversations leave room in the file, which new ones fill; this gives it back to the disk.
+The service must be stopped meanwhile, and the disk needs room for the file a second time.""",
+    short_help="Make the file of a database smaller.",
+)
