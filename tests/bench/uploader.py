@@ -1,6 +1,7 @@
 """Uploads, one after another on each of several connections, until it is killed.
 
-`python -m tests.bench.uploader PORT CONNECTIONS`; a line for each upload that was taken.
+`python -m tests.bench.uploader PORT CONNECTIONS`; a line with the status of each upload, and an
+empty one for each mebibyte on its way.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import os
 import sys
 
 SIZE_BYTES = 10 * 1024 * 1024
-PART_BYTES = 256 * 1024
+PART_BYTES = 1024 * 1024
 
 
 async def upload_for_ever(port: int) -> None:
@@ -22,6 +23,7 @@ async def upload_for_ever(port: int) -> None:
         for _ in range(SIZE_BYTES // PART_BYTES - 1):
             writer.write(zeros)
             await writer.drain()
+            print(flush=True)
         answer = await reader.readuntil(b"\r\n\r\n")
         length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
         await reader.readexactly(length)

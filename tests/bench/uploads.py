@@ -24,16 +24,23 @@ MIB = 1024 * 1024
 
 
 class Counter:
-    """How many uploads were taken, and how many refused."""
+    """How many mebibytes were sent, how many uploads taken and how many refused."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from 0."""
+        self.mebibytes = 0
         self.taken = 0
         self.refused = 0
 
     async def read(self, lines: asyncio.StreamReader) -> None:
         """Count to the end."""
         async for line in lines:
-            if line.strip() == b"201":
+            if not line.strip():
+                self.mebibytes += 1
+            elif line.strip() == b"201":
                 self.taken += 1
             else:
                 self.refused += 1
@@ -45,7 +52,7 @@ async def uploads(upstream: Upstream) -> None:
         "10 MiB uploads at once",
         "send to done: p50, p99 ms",
         "Stop to done: p50, p99 ms",
-        "uploads per second (refused)",
+        "MiB/s, uploads taken, refused",
         "memory: before, most MiB",
     )
     async with serving("turnwire", upstream.port) as served:
@@ -62,7 +69,7 @@ async def uploads(upstream: Upstream) -> None:
                 f"{connections}",
                 milliseconds(turns, 0.5, 0.99),
                 milliseconds(stops, 0.5, 0.99),
-                f"{counter.taken / seconds:.1f} ({counter.refused / seconds:.1f})",
+                f"{counter.mebibytes / seconds:.0f}, {counter.taken}, {counter.refused}",
                 f"{before / MIB:.0f}, {served.most_memory_bytes() / MIB:.0f}",
             )
 
@@ -107,7 +114,7 @@ async def _uploading(served: Served, connections: int) -> AsyncIterator[Counter]
     counting = asyncio.create_task(counter.read(process.stdout))
     try:
         await asyncio.sleep(WARM_UP_SECONDS)
-        counter.taken = counter.refused = 0
+        counter.begin()
         yield counter
     finally:
         process.kill()
