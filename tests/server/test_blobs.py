@@ -1,5 +1,6 @@
 """Images and documents: uploaded, referred to, shown to the model, read by their owner."""
 
+import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
