@@ -112,12 +112,15 @@ async def test_what_is_there_already_may_be_put_in_again_by_one_who_may_have_no_
     assert await shelf.put(png(1)) == blob
 
 
-async def test_of_two_uploads_at_once_that_fit_one_by_one_only_one_is_taken() -> None:
-    shelf = Shelf(max_blobs_per_principal=1)
-    uploads = (shelf.put(png(number)) for number in (1, 2))
-    results = await asyncio.gather(*uploads, return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Blob", "Rejected"]
-    assert (await shelf.store.blobs.usage("ann")).blobs == 1
+async def test_of_two_uploads_at_once_that_fit_one_by_one_only_one_is_taken(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path / "turnwire.db") as store:
+        blobs = Blobs(store.blobs, ServiceLimits(max_blobs_per_principal=1))
+        uploads = (blobs.put("ann", png(number), "image/png") for number in (1, 2))
+        results = await asyncio.gather(*uploads, return_exceptions=True)
+        assert sorted(type(result).__name__ for result in results) == ["Blob", "Rejected"]
+        assert (await store.blobs.usage("ann")).blobs == 1
 
 
 async def test_what_a_tool_makes_counts_too() -> None:
