@@ -112,15 +112,35 @@ async def test_what_is_there_already_may_be_put_in_again_by_one_who_may_have_no_
     assert await shelf.put(png(1)) == blob
 
 
-async def test_of_two_uploads_at_once_that_fit_one_by_one_only_one_is_taken(
-    tmp_path: Path,
-) -> None:
-    async with opened(tmp_path / "turnwire.db") as store:
-        blobs = Blobs(store.blobs, ServiceLimits(max_blobs_per_principal=1))
-        uploads = (blobs.put("ann", png(number), "image/png") for number in (1, 2))
-        results = await asyncio.gather(*uploads, return_exceptions=True)
-        assert sorted(type(result).__name__ for result in results) == ["Blob", "Rejected"]
-        assert (await store.blobs.usage("ann")).blobs == 1
+class SlowToCount(MemoryBlobs):
+    """Has counted for the first who asks, and answers when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda blob: False)
+        self.asked = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def usage(self, owner: str) -> Usage:
+        """Waits, the first time."""
+        usage = await super().usage(owner)
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.released.wait()
+        return usage
+
+
+async def test_of_two_uploads_at_once_that_fit_one_by_one_only_one_is_taken() -> None:
+    store = SlowToCount()
+    blobs = Blobs(store, ServiceLimits(max_blobs_per_principal=1))
+    async with patience():
+        first = asyncio.create_task(blobs.put("ann", png(1), "image/png"))
+        await store.asked.wait()
+        second = asyncio.create_task(blobs.put("ann", png(2), "image/png"))
+        await asyncio.wait([second], timeout=0.2)  # It would come past the first one here.
+        store.released.set()
+        results = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(result).__name__ for result in results] == ["Blob", "Rejected"]
+    assert (await store.usage("ann")).blobs == 1
 
 
 async def test_what_a_tool_makes_counts_too() -> None:
