@@ -5,7 +5,8 @@ TurnwireError
 │   ├── Rejected         a command took no effect: what `reject` and REST answers say
 │   └── ModelError       an attempt at a model call failed: what `retry` and `error` say
 ├── StoreError           the store cannot be read or written now
-│   └── Fenced           another process owns the log
+│   ├── Fenced           another process owns the log
+│   └── Unreadable       what is stored of one conversation is no log; the others are well
 └── SettingsError        the service cannot start like this; the message names the remedy
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "TurnwireError",
+    "Unreadable",
 ]
 
 
@@ -35,12 +37,17 @@ class CodedError(TurnwireError):
     """Something that a client is told: a code, a sentence for people, and when to try again."""
 
     def __init__(
-        self, code: Code, message: str, *, retry_after_seconds: float | None = None
+        self,
+        code: Code,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.retryable = is_retryable(code)
+        self.retryable = is_retryable(code) if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -48,8 +55,12 @@ class Rejected(CodedError):
     """A command took no effect."""
 
     @classmethod
-    def because_of_the_store(cls) -> "Rejected":
-        """The store cannot be read or written now; a second later it may be well again."""
+    def because_of_the_store(cls, error: Exception | None = None) -> "Rejected":
+        """The store cannot be read or written now; a second later it may be well again, unless
+        what is stored cannot be read at all."""
+        if isinstance(error, Unreadable):
+            message = "the conversation cannot be read"
+            return cls(Code.STORAGE_UNAVAILABLE, message, retryable=False)
         message = "the store cannot be used now"
         return cls(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
 
@@ -92,9 +103,9 @@ class ModelError(CodedError):
         cause: Cause | None = None,
         provider: ProviderWords | None = None,
     ) -> None:
-        super().__init__(code, message, retry_after_seconds=retry_after_seconds)
-        if retryable is not None:
-            self.retryable = retryable
+        super().__init__(
+            code, message, retryable=retryable, retry_after_seconds=retry_after_seconds
+        )
         self.max_retries = max_retries
         self.cause = cause
         self.provider = provider
@@ -122,6 +133,10 @@ class StoreError(TurnwireError):
 
 class Fenced(StoreError):
     """Another process owns the log; nothing may be appended."""
+
+
+class Unreadable(StoreError):
+    """What is stored of one conversation is no log: a row cannot be decoded, or does not fit."""
 
 
 class SettingsError(TurnwireError):

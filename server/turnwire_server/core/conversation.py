@@ -30,7 +30,7 @@ from turnwire_server.core.recovery import Recovery
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
-from turnwire_server.errors import ModelError, Rejected
+from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Fence, Store
 
 __all__ = ["Accepted", "Conversation", "Receipt"]
@@ -92,11 +92,23 @@ class Conversation:
         """Since when the log's durable head has been `_undurable`, as seen in trouble."""
 
     async def load(self) -> None:
-        """Read the stored log, and end what a process before this one left unfinished."""
+        """Read the stored log, and end what a process before this one left unfinished.
+
+        Raises:
+            Unreadable: what is stored is no log. Nothing is written then.
+        """
         recovery = Recovery()
-        await self._folded.load(recovery.apply)
-        for event in recovery.missing(self._folded.place):
-            self._folded.write(event)
+        try:
+            await self._folded.load(recovery.apply)
+            for event in recovery.missing(self._folded.place):
+                self._folded.write(event)
+        except StoreError:
+            raise
+        except Exception as error:
+            # Boundary: events that can be read may still make no sense together, and each fold
+            # stumbles over that in its own way.
+            self.close(Code.STORAGE_UNAVAILABLE)
+            raise Unreadable(f"its events make no sense together: {error!r}") from error
 
     # Sending
 

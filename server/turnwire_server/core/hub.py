@@ -22,7 +22,7 @@ from turnwire_server.core.log.committer import Committer, Trouble
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.errors import Rejected, StoreError
+from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Head, Store
 
 __all__ = ["Hub"]
@@ -70,15 +70,26 @@ class Hub:
         after a message was withdrawn; `send` removes them."""
         self._is_silent = False
         """Whether the store left the last question without an answer: said in the log once."""
+        self._unreadable: set[str] = set()
+        """Conversations of which the log has said that they cannot be read."""
         self.is_draining = False
 
     async def start(self) -> None:
-        """Open the store, end what an earlier process left unfinished, begin to commit."""
+        """Open the store, end what an earlier process left unfinished, begin to commit.
+
+        Raises:
+            SettingsError, StoreError: the store cannot be opened, or not read.
+        """
         await self._store.open()
         self._committer.start()
         self._housekeeper.start()
         for head in await self._store.list_open():
-            await self._opening(head.conversation, head.owner)
+            try:
+                await self._opening(head.conversation, head.owner)
+            except StoreError as error:
+                # One bad log keeps nobody else from being served. It is refused to who asks.
+                self._name_unreadable(head.conversation, error)
+                continue
             logger.info("recovered conversation=%s", head.conversation)
 
     async def drain(self, grace_seconds: float) -> None:
@@ -236,10 +247,17 @@ class Hub:
         Raises:
             Rejected: unknown conversation.
         """
-        found = await self._find(principal, conversation)
-        found.close(Code.UNKNOWN_CONVERSATION)
+        try:
+            found = await self._find(principal, conversation)
+        except Rejected as rejected:
+            # What cannot be read can still be got rid of.
+            if not isinstance(rejected.__cause__, Unreadable):
+                raise
+        else:
+            found.close(Code.UNKNOWN_CONVERSATION)
         self._open.pop(conversation, None)
         self._finished.pop(conversation, None)
+        self._unreadable.discard(conversation)
         # Whoever asks meanwhile must not open what is about to go.
         over = self._deleting[conversation] = asyncio.Event()
         try:
@@ -338,10 +356,20 @@ class Hub:
             services=self._services,
             on_done=self._turn_done,
         )
-        await conversation.load()
+        try:
+            await conversation.load()
+        except Unreadable as error:
+            self._name_unreadable(id, error)
+            raise
         if self.is_draining:
             conversation.drain()
         return conversation
+
+    def _name_unreadable(self, id: str, error: StoreError) -> None:
+        """In the log, once: it is asked for again and again."""
+        if id not in self._unreadable:
+            self._unreadable.add(id)
+            logger.error("conversation=%s cannot be read and is refused: %s", id, error)
 
     def _evict(self) -> None:
         """Let go of the oldest idle ones, a tenth at once; their logs are in the store."""
@@ -361,7 +389,7 @@ class Hub:
             async with asyncio.timeout(within_seconds):
                 found = await answer
         except StoreError as error:
-            raise Rejected.because_of_the_store() from error
+            raise Rejected.because_of_the_store(error) from error
         except TimeoutError as error:
             if not self._is_silent:
                 logger.warning("the store hangs: a read has no answer after %g s", _ANSWER_SECONDS)
@@ -399,6 +427,8 @@ class Hub:
             for id, after in finished.items():
                 try:
                     await self._store.compact(id, join, after=after)
+                except Unreadable as error:
+                    self._name_unreadable(id, error)
                 except StoreError as error:
                     logger.warning("compaction failed, to be tried again: %s", error)
                     self._finished.setdefault(id, after)

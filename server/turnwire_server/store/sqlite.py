@@ -316,7 +316,7 @@ def _nothing(writer: sqlite3.Connection) -> None:
 
 def _with_seq_of_tail(head: Head, seqs: dict[tuple[str, str], int]) -> Head:
     """The head, brought forward to the seq that the tail (read before it) has."""
-    return replace(head, seq=max(head.seq, seqs.get((head.conversation, head.epoch), 0)))
+    return replace(head, seq=max(head.seq, seqs.get((head.conversation, head.epoch), head.seq)))
 
 
 def _lock_file(path: Path) -> int:

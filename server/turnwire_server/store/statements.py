@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 
-from turnwire_server.errors import Fenced
+from turnwire_server.errors import Fenced, Unreadable
 from turnwire_server.store.port import Batch, Head, Row
 from turnwire_server.store.tail import Tail
 from turnwire_server.timestamp import timestamp
@@ -128,7 +128,7 @@ def compact(
         "SELECT first_seq, last_seq, body FROM batches"
         " WHERE conversation = ? AND last_seq > ? ORDER BY first_seq"
     )
-    placed = [Row(*row) for row in connection.execute(query, (conversation, after))]
+    placed = [_row(*row) for row in connection.execute(query, (conversation, after))]
     unplaced = tail.rows(conversation)
     earlier = [row for row in unplaced if row.last_seq <= after]
     old = placed + unplaced[len(earlier) :]
@@ -200,11 +200,12 @@ def delete(connection: sqlite3.Connection, conversation: str) -> None:
 
 
 def read_tail(connection: sqlite3.Connection) -> Tail:
-    """What the file says of the tail."""
+    """What the file says of the tail. A row without numbers is none: its log has a gap then."""
     tail = Tail()
     query = """SELECT tail.id, tail.conversation, tail.epoch, first_seq, last_seq, body, is_open
         FROM tail JOIN conversations ON conversations.id = tail.conversation
             AND conversations.epoch = tail.epoch AND conversations.seq < tail.first_seq
+        WHERE typeof(first_seq) = 'integer' AND typeof(last_seq) = 'integer'
         ORDER BY tail.id"""
     for id, conversation, epoch, first_seq, last_seq, body, is_open in connection.execute(query):
         tail.next_id = id
@@ -226,9 +227,9 @@ def read(
     found: list[Row] = []
     size = 0
     with closing(connection.execute(query, (conversation, after))) as rows:
-        for row in map(Row._make, rows):
-            found.append(row)
-            size += len(row.body)
+        for row in rows:
+            found.append(_row(*row))
+            size += len(found[-1].body)
             if size >= max_bytes:
                 break
     return found
@@ -257,4 +258,23 @@ def list_open(connection: sqlite3.Connection) -> list[Head]:
 
 
 def _heads(connection: sqlite3.Connection, query: str, *parameters: str | int) -> list[Head]:
-    return [Head(*row) for row in connection.execute(query, parameters).fetchall()]
+    return [_head(*row) for row in connection.execute(query, parameters).fetchall()]
+
+
+# SQLite keeps what it is given, whatever a column's type: a file may hold anything.
+
+
+def _row(first_seq: object, last_seq: object, body: object) -> Row:
+    if isinstance(body, str):
+        body = body.encode()
+    if isinstance(first_seq, int) and isinstance(last_seq, int) and isinstance(body, bytes):
+        return Row(first_seq, last_seq, body)
+    raise Unreadable("a stored row has no numbers, or no bytes")
+
+
+def _head(
+    id: str, owner: str, epoch: str, seq: object, title: str, created_at: str, updated_at: str
+) -> Head:
+    # A head that fits no log: only who asks for this conversation is refused.
+    known = seq if isinstance(seq, int) else -1
+    return Head(id, owner, epoch, known, title, created_at, updated_at)

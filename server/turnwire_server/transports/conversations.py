@@ -66,7 +66,9 @@ def conversations_router(hub: Hub, access: Access, *, max_body_bytes: int) -> AP
         finally:
             follower.close()
         if follower.closed is not None:
-            raise Rejected(Code(follower.closed.code), "the conversation cannot be read now")
+            closed = follower.closed
+            message = "the conversation cannot be read now"
+            raise Rejected(Code(closed.code), message, retryable=closed.retryable)
         return follower.epoch, folded
 
     @router.get("/conversations/{conversation}")

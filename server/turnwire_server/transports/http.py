@@ -51,11 +51,13 @@ def error_response(
     code: str,
     message: str,
     *,
+    retryable: bool | None = None,
     retry_after_seconds: float | None = None,
     **more: Any,
 ) -> JSONResponse:
     """`{error: {code, message, retryable, retry_after_seconds?}}` with the fitting status."""
-    error: dict[str, Any] = {"code": code, "message": message, "retryable": is_retryable(code)}
+    retryable = is_retryable(code) if retryable is None else retryable
+    error: dict[str, Any] = {"code": code, "message": message, "retryable": retryable}
     headers = {}
     if retry_after_seconds is not None:
         error["retry_after_seconds"] = retry_after_seconds
@@ -92,6 +94,7 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                     response = error_response(
                         refused.code,
                         refused.message,
+                        retryable=refused.retryable,
                         retry_after_seconds=refused.retry_after_seconds,
                     )
                 except RequestValidationError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -13,9 +13,9 @@ from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import Ack, Code, Done, Event, Message, SendBody, StopReason
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.log.follower import Follower
-from turnwire_server.errors import Rejected, StoreError
+from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Batch, Fence, Head
+from turnwire_server.store.port import Batch, Fence, Head, Row
 
 STEPS = range(8)
 """Steps of the event loop by which one comes later: some fall into the moment that is meant."""
@@ -336,3 +336,38 @@ async def test_a_turn_of_a_conversation_opened_during_a_drain_runs_on_unread() -
         model.released.set()
         assert (await ended(core, ack)).stop_reason == StopReason.END_TURN
         await draining
+
+
+class SpoiltStore(WatchedStore):
+    """Cannot compact one conversation, for what is stored of it is no log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoilt = ""
+        self.compacted: list[str] = []
+        self.was_asked = asyncio.Event()
+
+    async def compact(
+        self, conversation: str, join: Callable[[list[bytes]], list[Row]], *, after: int = 0
+    ) -> None:
+        self.compacted.append(conversation)
+        self.was_asked.set()
+        if conversation == self.spoilt:
+            raise Unreadable("no log")
+
+
+async def test_what_cannot_be_read_is_not_compacted_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("turnwire_server.core.hub._COMPACTION_DELAY_SECONDS", 0)
+    store = SpoiltStore()
+    async with running(store) as core:
+        store.spoilt = core.id_of(ANNA, SendBody(content="one", key="spoilt"))
+        await answered(core, key="spoilt", content="one")
+        for _ in range(3):
+            await store.was_asked.wait()
+            store.was_asked.clear()
+            await answered(core)
+        await store.was_asked.wait()
+    assert store.compacted.count(store.spoilt) == 1
+    assert len([record for record in caplog.records if store.spoilt in record.message]) == 1

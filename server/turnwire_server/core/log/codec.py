@@ -5,11 +5,13 @@ points) of the texts that a run was merged from, so that a cursor inside it is c
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from turnwire_protocol import MAX_MERGED_BYTES, Thinking, Token, ToolInput, parse_event
 from turnwire_server.core.log.items import ENTRY_BYTES, DeltaRun, Entry, Item, coalesce
+from turnwire_server.errors import Unreadable
 from turnwire_server.store.port import Row
 
 __all__ = ["dump", "join", "load"]
@@ -32,15 +34,23 @@ def _row_text(item: Item, text: str) -> str:
 
 
 def load(body: bytes) -> list[Item]:
-    """The items of a stored batch."""
-    items: list[Item] = []
-    for row in from_json(body):
-        event = parse_event(row["event"])
-        if "parts" in row and isinstance(event, Token | Thinking | ToolInput):
-            items.append(_run(event, row["parts"]))
-        else:
-            items.append(Entry(event, row.get("private")))
-    return items
+    """The items of a stored batch.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        return [_item(row) for row in from_json(body)]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # Whatever JSON may stand there in place of ours. What it is may be somebody's words.
+        raise Unreadable(f"a stored row is no batch of events ({type(error).__name__})") from error
+
+
+def _item(row: dict[str, Any]) -> Item:
+    event = parse_event(row["event"])
+    if "parts" in row and isinstance(event, Token | Thinking | ToolInput):
+        return _run(event, row["parts"])
+    return Entry(event, row.get("private"))
 
 
 def join(bodies: list[bytes]) -> list[Row]:
@@ -69,6 +79,8 @@ def _run(event: Token | Thinking | ToolInput, parts: list[int]) -> DeltaRun:
     for length in parts:
         texts.append(text[start : start + length])
         start += length
+    if start != len(text) or not texts:
+        raise ValueError("its parts are not its text")
     return DeltaRun(
         type(event),
         conversation=event.conversation,

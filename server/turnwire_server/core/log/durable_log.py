@@ -5,7 +5,8 @@ durable. It decides nothing about what is appended.
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from turnwire_protocol import Closed, Code, Event, Reset, is_retryable
@@ -23,11 +24,13 @@ from turnwire_server.core.log.items import (
     coalesce,
 )
 from turnwire_server.core.log.memory_log import MemoryLog
-from turnwire_server.errors import Rejected
+from turnwire_server.errors import Rejected, Unreadable
 from turnwire_server.store.port import Batch, Fence, Store
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["DurableLog", "Owner"]
+
+logger = logging.getLogger(__name__)
 
 _KEEP_BYTES = 256 * 1024
 """Of text that no turn needs any more, in memory, for readers who are a little behind."""
@@ -86,16 +89,26 @@ class DurableLog:
         self._frames: dict[tuple[int, int], list[Frame]] = {}
         """By (after, upto): most readers stand where the last commit began, and share them."""
         self._is_noted = False
+        self._is_spoilt = False
+        """Whether the program's log has said that the store gave what is no log."""
         self.is_closed = False
         """Whether it is over: nothing is stored any more."""
 
     async def load(self, take: Callable[[Item], None]) -> None:
-        """Read the whole stored log once, giving each item to `take`."""
+        """Read the whole stored log once, giving each item to `take`.
+
+        Raises:
+            Unreadable: it cannot be decoded, or does not reach from 1 to the head without a gap.
+        """
         seq = 0
         while bodies := await self._store.read(self.conversation, seq, max_bytes=_LOAD_BYTES):
-            for item in coalesce(item for body in bodies for item in load(body)):
+            items = [item for body in bodies for item in load(body)]
+            for item in coalesce(_continuing(items, seq)):
                 take(item)
                 seq = item.last_seq
+        head = await self._store.head(self.conversation)
+        if head is not None and head.seq != seq:
+            raise Unreadable(f"its rows reach to {seq}, and its head is {head.seq}")
         self.memory = MemoryLog(self.conversation, head=seq)
         self._released = seq
 
@@ -295,7 +308,14 @@ class DurableLog:
         """See `Readable.frames`. Readers at the same place share one encoding."""
         memory = self.memory
         if after < memory.floor:
-            return _encode(await self._stored(after, max_bytes))
+            try:
+                return _encode(await self._stored(after, max_bytes))
+            except Unreadable as error:
+                # It could be read when it was opened.
+                if not self._is_spoilt:
+                    logger.error("conversation=%s cannot be read: %s", self.conversation, error)
+                self._is_spoilt = True
+                raise
         key = (after, memory.durable)
         frames = self._frames.get(key)
         if frames is None:
@@ -316,11 +336,28 @@ class DurableLog:
             if not bodies:
                 break
             for body in bodies:
-                stored = [item for item in load(body) if item.last_seq > after]
-                items += (item.cut(after, item.last_seq) for item in stored)
+                stored = list(_continuing(load(body), after))
+                items += stored
                 size += _weight(body, stored)
-            after = items[-1].last_seq
+                after = stored[-1].last_seq
         return list(coalesce(items))
+
+
+def _continuing(items: list[Item], after: int) -> Iterator[Item]:
+    """Those after `after`, the first of them cut there; at least one.
+
+    Raises:
+        Unreadable: they do not go on there: asking for the next would go on for ever.
+    """
+    if not items or items[-1].last_seq <= after:
+        raise Unreadable(f"what should go on after {after} ends before it")
+    for item in items:
+        if item.last_seq <= after:
+            continue
+        if item.first_seq > after + 1:
+            raise Unreadable(f"{after} is followed by {item.first_seq}")
+        yield item.cut(after, item.last_seq) if item.first_seq <= after else item
+        after = item.last_seq
 
 
 def _weight(body: bytes, items: list[Item]) -> int:

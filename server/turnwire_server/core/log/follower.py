@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from turnwire_protocol import Closed, Code, Event, Reset
 from turnwire_server.core.log.items import Item
-from turnwire_server.errors import StoreError
+from turnwire_server.errors import StoreError, Unreadable
 
 __all__ = ["Follower", "Frame", "Readable"]
 
@@ -85,15 +85,18 @@ class Follower:
         """The next events, merged, in order; none if there are none. Moves the cursor."""
         if not self.is_behind:
             return []
+        is_worth_another = True
         try:
             frames = await self._source.frames(self.after, max_bytes=max_bytes)
-        except StoreError:
-            frames = []
+        except StoreError as error:
+            frames, is_worth_another = [], not isinstance(error, Unreadable)
         if not frames and self.closed is None:
             # There is something, and it cannot be had: asking again at once would go on for ever.
             self._source.detach(self)
             self.closed = Closed(
-                conversation=self.conversation, code=Code.STORAGE_UNAVAILABLE, retryable=True
+                conversation=self.conversation,
+                code=Code.STORAGE_UNAVAILABLE,
+                retryable=is_worth_another,
             )
         if not frames:
             return []
