@@ -1,7 +1,9 @@
 """Turnwire, put together: model, tools, store and transports behind one router, or as an app."""
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Unpack
 
 from fastapi import APIRouter, FastAPI, WebSocket
@@ -10,6 +12,7 @@ from turnwire_protocol import Code
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.turn.turn import Services
+from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude, Client
 from turnwire_server.settings import SettingOptions, Settings, load_settings
 from turnwire_server.store.memory import MemoryStore
@@ -32,8 +35,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Turnwire", "create_app"]
 
+logger = logging.getLogger(__name__)
+
 _RECONNECT_SECONDS = 1.0
 """When clients of a draining server may look for its successor."""
+
+
+_NOT_STARTED = (
+    "Turnwire has not been started: the lifespan of its router did not run. Use"
+    " app.include_router(turnwire.router), because the lifespan of a mounted app never runs; with"
+    " TestClient use `with TestClient(app) as client`; or call turnwire.start() and close()"
+    " yourself"
+)
+
+
+class _State(Enum):
+    NEW = auto()
+    RUNNING = auto()
+    CLOSED = auto()
 
 
 class Turnwire:
@@ -63,7 +82,9 @@ class Turnwire:
         self.settings = load_settings(**settings)
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
-        self.access = Access(authenticate, allow_origins=self.settings.allow_origins)
+        self.access = Access(
+            authenticate, allow_origins=self.settings.allow_origins, unserved=self._unserved
+        )
         exposes = self.settings.expose_provider_errors
         self._model = Claude(
             client,
@@ -86,16 +107,28 @@ class Turnwire:
         )
         self.hub = Hub(store, services, self.settings.limits)
         self._connections: set[Connection] = set()
-        self._is_running = False
+        self._state = _State.NEW
+        self._is_told = False
         self.router = self._router()
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
 
     async def start(self) -> None:
-        """Open the store, connect to MCP servers. The router's lifespan does it."""
-        await self.hub.start()
-        if self._mcp is not None:
-            await self._mcp.start()
-        self._is_running = True
+        """Open the store, connect to MCP servers. The router's lifespan does it, unless somebody
+        has done it already: who wants to know of trouble before a server is there.
+
+        Raises:
+            SettingsError, StoreError: the store cannot be opened, or not read.
+        """
+        if self._state is _State.RUNNING:
+            return
+        try:
+            await self.hub.start()
+            if self._mcp is not None:
+                await self._mcp.start()
+        except BaseException:
+            await self.close()
+            raise
+        self._state = _State.RUNNING
 
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Begin nothing new, tell the clients, and let what runs finish within the grace time.
@@ -109,7 +142,7 @@ class Turnwire:
 
     async def close(self) -> None:
         """End what runs (`interrupted`) and store it. The router's lifespan does it."""
-        self._is_running = False
+        self._state = _State.CLOSED
         await self.hub.close()
         if self._mcp is not None:
             await self._mcp.close()
@@ -117,12 +150,23 @@ class Turnwire:
 
     def _unready(self) -> dict[str, str] | None:
         """Why no work can be taken now; None if it can."""
-        if not self._is_running or self.hub.is_draining:
+        if self.hub.is_draining:
             return {"code": Code.DRAINING}
         if (trouble := self.hub.trouble) is not None:
             # What failed is for the log: it may name files of this machine.
             return {"code": Code.STORAGE_UNAVAILABLE, "since": trouble.since}
         return None
+
+    def _unserved(self) -> Rejected | None:
+        """Why nothing at all can be answered now; None if it can."""
+        if self._state is _State.RUNNING:
+            return None
+        if self._state is _State.CLOSED:
+            return Rejected(Code.DRAINING, "the server is going away")
+        if not self._is_told:
+            logger.error(_NOT_STARTED)
+        self._is_told = True
+        return Rejected(Code.STORAGE_UNAVAILABLE, _NOT_STARTED, retryable=False)
 
     def _router(self) -> APIRouter:
         access, hub = self.access, self.hub

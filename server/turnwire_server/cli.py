@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from pydantic_core import PydanticUndefined, from_json
 
 from turnwire_server.app import Turnwire, create_app
 from turnwire_server.core.turn.options import Policy
-from turnwire_server.errors import SettingsError
+from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.listener import bind, server_for
 from turnwire_server.model.claude import Client, connect, has_credentials
 from turnwire_server.settings import Settings, default_db, load_settings
@@ -88,12 +89,16 @@ def _run(**flags: Any) -> None:
         if settings.db is None:
             given["db"] = default_db()
         asyncio.run(_serve(given, settings, _End()))
-    except SettingsError as error:
+    except (SettingsError, StoreError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}."
-            " Choose another with --port"
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port"
         ) from error
 
 
@@ -145,14 +150,20 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
     async with _client() as client:
         tools = settings.tools or (demo_tools if client is not None else [])
         turnwire = Turnwire(client=client, **{**given, "tools": tools})
-        listener = bind(settings.host, settings.port)
-        host, port = listener.getsockname()[:2]
+        listener = _bind(settings.host, settings.port)
         server = server_for(
             create_app(turnwire),
             max_frame_bytes=settings.limits.max_frame_bytes,
             grace_seconds=_GRACE_SECONDS,
             drain=turnwire.drain,
         )
+        try:
+            # Before it is said that it runs. The app's lifespan finds it started, and closes it.
+            await turnwire.start()
+        except BaseException:
+            listener.close()
+            raise
+        host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         click.echo(f"Turnwire is on {address}  (Ctrl-C stops it)")
         if client is not None:

@@ -1,13 +1,17 @@
 """`turnwire serve` as a process of its own: what it prints, serves, refuses and logs."""
 
 import asyncio
+import fcntl
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from click.testing import CliRunner
 from tests.kit.patience import patience
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
+from tests.server.store.store_rows import opened as opened_store
 from turnwire_server.cli import serve
 from turnwire_simulator import Answer, Simulator, ToolUse
 
@@ -185,6 +190,91 @@ async def test_an_address_in_use_is_refused_with_the_remedy(
     result = await asyncio.to_thread(CliRunner().invoke, serve, arguments)
     assert result.exit_code == 1
     assert "--port" in result.output
+
+
+def garbage(db: Path) -> None:
+    """No database at all."""
+    db.write_bytes(b"Dear diary, " * 1000)
+
+
+def broken(db: Path) -> None:
+    """A database some of whose pages are overwritten: what it says of its tables still stands."""
+    with closing(sqlite3.connect(db)) as file:
+        asyncio.run(made(db))
+        (size,) = file.execute("PRAGMA page_size").fetchone()
+        pages = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'conversations'")
+        (page,) = pages.fetchone()
+    with db.open("r+b") as bytes_:
+        bytes_.seek((page - 1) * size)
+        bytes_.write(b"\xff" * size)
+
+
+async def made(db: Path) -> None:
+    async with opened_store(db):
+        pass
+
+
+def folder(db: Path) -> None:
+    """Not a file."""
+    db.mkdir()
+
+
+def unwritable(db: Path) -> None:
+    """In a place where nobody may write, whoever it is."""
+    db.symlink_to("/proc/turnwire.db")
+
+
+@contextmanager
+def used(db: Path) -> Iterator[None]:
+    """Another Turnwire has it."""
+    with db.with_name(f"{db.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def locked(db: Path) -> Iterator[None]:
+    """Another program writes to it, without end."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as file:
+        file.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def after(damage: Callable[[Path], None], db: Path) -> Iterator[None]:
+    damage(db)
+    yield
+
+
+UNUSABLE: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
+    "no database": partial(after, garbage),
+    "broken": partial(after, broken),
+    "a folder": partial(after, folder),
+    "unwritable": partial(after, unwritable),
+    "in use": used,
+    "locked": locked,
+}
+
+
+@pytest.mark.parametrize("trouble", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_said(
+    tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    db = tmp_path / "chat.db"
+    arguments = ["--port", "0", "--db", str(db)]
+    with trouble(db):
+        ended = subprocess.run(
+            [sys.executable, "-c", START, *arguments],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "x"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert "chat.db" in line or "/proc/turnwire.db" in line
 
 
 def test_help_lists_every_flag_with_its_meaning() -> None:

@@ -19,6 +19,11 @@ Authenticate = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 LOCAL = "local"
 """The principal of everybody, without an authenticator."""
 
+
+def _served() -> None:
+    """Nothing stands against serving."""
+
+
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
@@ -48,9 +53,15 @@ class Access:
     """Decides on every connection. Without `authenticate`, only this machine itself is served."""
 
     def __init__(
-        self, authenticate: Authenticate | None = None, *, allow_origins: Sequence[str] = ()
+        self,
+        authenticate: Authenticate | None = None,
+        *,
+        allow_origins: Sequence[str] = (),
+        unserved: Callable[[], Rejected | None] = _served,
     ) -> None:
+        """`unserved` says why nobody at all is served now, if so."""
         self._authenticate = authenticate
+        self._unserved = unserved
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
     def check_host(self, connection: HTTPConnection) -> None:
@@ -59,8 +70,10 @@ class Access:
         Checking `Host` as well stops DNS rebinding: a foreign page's own name that resolves to us.
 
         Raises:
-            Rejected: permission_denied.
+            Rejected: permission_denied; or why nobody is served now.
         """
+        if (refused := self._unserved()) is not None:
+            raise refused
         if self._authenticate is not None:
             return
         peer = connection.client.host if connection.client else ""

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from turnwire_protocol import (
@@ -20,6 +19,7 @@ from turnwire_protocol import (
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
+from turnwire_server.transports.http import error_response
 
 __all__ = ["Places", "shake_hands"]
 
@@ -63,7 +63,8 @@ async def shake_hands(
         access.check_host(socket)
         access.check_origin(socket)
     except Rejected as refused:
-        await socket.send_denial_response(Response(refused.message, status_code=403))
+        denial = error_response(refused.code, refused.message, retryable=refused.retryable)
+        await socket.send_denial_response(denial)
         return None
     principal = await access.principal(socket)
     asked = socket.scope.get("subprotocols", [])

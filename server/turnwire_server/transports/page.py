@@ -71,7 +71,7 @@ def page_router(access: Access) -> APIRouter:
         try:
             access.check_host(request)
         except Rejected as refused:
-            return error_response(refused.code, refused.message)
+            return error_response(refused.code, refused.message, retryable=refused.retryable)
         path = _PATHS[request.path_params["name"]]
         headers = dict(_HEADERS)
         if path.suffix == ".js":
