@@ -15,6 +15,7 @@ from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude, Client
 from turnwire_server.settings import SettingOptions, Settings, load_settings
+from turnwire_server.stopping import STOPPING
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.store.sqlite import SqliteStore
@@ -61,6 +62,11 @@ class Turnwire:
     `client` is any async client of the Anthropic SDK. `tools` are functions, `@tool`s, tools of the
     SDK, or names of files and modules with such. `authenticate` takes the `HTTPConnection` and
     returns the principal, or None. All `Settings` are keywords too.
+
+    When its server is told to stop (SIGTERM, Ctrl-C), it drains first: running turns get
+    `drain_grace` seconds, then the server's own handlers run (`stopping.py`). A supervisor that
+    kills after a time of its own must leave it that long: gunicorn's `--graceful-timeout`. hypercorn
+    tells worker processes by no signal: with `--workers 0` it drains, otherwise it cuts streams off.
 
     What a transport of your own needs is public: `hub` takes commands and gives followers, `blobs`
     keeps images and documents, `access` says who asks (`transports.http.guarded` applies it to
@@ -113,14 +119,12 @@ class Turnwire:
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
 
     async def start(self) -> None:
-        """Open the store, connect to MCP servers. The router's lifespan does it, unless somebody
-        has done it already: who wants to know of trouble before a server is there.
+        """Open the store, connect to MCP servers. The router's lifespan does it; where it has been
+        done before, to `drain` and `close` is for who did it, too.
 
         Raises:
             SettingsError, StoreError: the store cannot be opened, or not read.
         """
-        if self._state is _State.RUNNING:
-            return
         try:
             await self.hub.start()
             if self._mcp is not None:
@@ -130,13 +134,22 @@ class Turnwire:
             raise
         self._state = _State.RUNNING
 
+    def waits_for(self) -> str | None:
+        """What a drain would wait for, for people; None: for nothing."""
+        turns, grace = self.hub.unfinished, self.settings.drain_grace
+        if not turns:
+            return None
+        return f"{turns} running turn{'s'[: turns > 1]}, at most {grace:g} s"
+
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Begin nothing new, tell the clients, and let what runs finish within the grace time.
 
-        What is left then ends `interrupted`. `GET /ready` says 503 from now on.
+        What is left then ends `interrupted`. `GET /ready` says 503 from now on. Called again, with
+        another grace time, it is the shorter one that counts.
         """
-        for connection in self._connections:
-            connection.going_away(_RECONNECT_SECONDS)
+        if not self.hub.is_draining:
+            for connection in self._connections:
+                connection.going_away(_RECONNECT_SECONDS)
         grace = self.settings.drain_grace if grace_seconds is None else grace_seconds
         await self.hub.drain(grace)
 
@@ -173,10 +186,15 @@ class Turnwire:
 
         @asynccontextmanager
         async def lifespan(app: object) -> AsyncIterator[None]:
+            if self._state is _State.RUNNING:
+                yield
+                return
             await self.start()
+            STOPPING.join(self)
             try:
                 yield
             finally:
+                STOPPING.leave(self)
                 await self.close()
 
         router = APIRouter(lifespan=lifespan)

@@ -155,11 +155,10 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
             create_app(turnwire),
             max_frame_bytes=settings.limits.max_frame_bytes,
             grace_seconds=_GRACE_SECONDS,
-            drain=turnwire.drain,
+            drain=lambda: _drain(turnwire),
         )
         try:
-            # Before it is said that it runs. The app's lifespan finds it started, and closes it.
-            await turnwire.start()
+            await turnwire.start()  # Before it is said that it runs.
         except BaseException:
             listener.close()
             raise
@@ -171,8 +170,17 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
         if settings.token is not None:
             click.echo(f"Open {address}/#/token=…  with the token you set.")
         _spare_the_collector()
-        await server.serve(sockets=[listener])
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            await turnwire.close()
         end.within(_GRACE_SECONDS)
+
+
+async def _drain(turnwire: Turnwire) -> None:
+    if (what := turnwire.waits_for()) is not None:
+        click.echo(f"Stopping: waiting for {what}. Ctrl-C again ends it now.", err=True)
+    await turnwire.drain()
 
 
 def _spare_the_collector() -> None:

@@ -22,7 +22,7 @@ from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from tests.server.store.store_rows import opened as opened_store
 from turnwire_server.cli import serve
-from turnwire_simulator import Answer, Simulator, ToolUse
+from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 TOKEN = "a-very-secret-token"
@@ -325,3 +325,25 @@ async def test_a_tool_that_never_returns_does_not_hold_up_the_end(
             assert (await wire.until("done"))["stop_reason"] == "interrupted"
         async with patience():
             assert await running.process.wait() == 0
+
+
+async def test_the_first_ctrl_c_says_what_it_waits_for_and_the_second_ends_it(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text(["one ", Gate(), "never"])))
+    environment = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": simulator.url}
+    async with served(tmp_path, "--drain-grace", "600", **environment) as running:
+        async with wired(running.address) as wire:
+            await wire.ask("send", content="hi")
+            await wire.until("token")
+            running.process.send_signal(signal.SIGINT)
+            await wire.until("going_away")
+            assert running.process.stderr is not None
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while "Ctrl-C" not in (line := (await running.process.stderr.readline()).decode()):
+                    assert line
+            assert "1 running turn, at most 600 s" in line
+            running.process.send_signal(signal.SIGINT)
+            assert await wire.closed() == 1006
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await running.process.wait() == 128 + signal.SIGINT

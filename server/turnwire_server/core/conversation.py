@@ -294,6 +294,10 @@ class Conversation:
         """Store what waits, then end the streams of readers that cannot be told to reconnect."""
         await self._log.hang_up()
 
+    def end_streams(self) -> None:
+        """End them now, whatever waits to be stored; those that begin later, too."""
+        self._log.end_streams()
+
     # Readers
 
     def follow(

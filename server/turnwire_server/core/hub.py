@@ -73,6 +73,7 @@ class Hub:
         self._unreadable: set[str] = set()
         """Conversations of which the log has said that they cannot be read."""
         self.is_draining = False
+        self._has_hung_up = False
 
     async def start(self) -> None:
         """Open the store, end what an earlier process left unfinished, begin to commit.
@@ -108,6 +109,15 @@ class Hub:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_HANG_UP_SECONDS):
                 await asyncio.gather(*(conversation.hang_up() for conversation in self._live()))
+        # Also those whose end cannot be stored, and those who come now: a server waits for them.
+        self._has_hung_up = True
+        for conversation in self._live():
+            conversation.end_streams()
+
+    @property
+    def unfinished(self) -> int:
+        """How many conversations have a turn that runs or waits."""
+        return sum(conversation.is_busy for conversation in self._live())
 
     async def close(self) -> None:
         """End what runs, store what waits."""
@@ -363,6 +373,8 @@ class Hub:
             raise
         if self.is_draining:
             conversation.drain()
+        if self._has_hung_up:
+            conversation.end_streams()
         return conversation
 
     def _name_unreadable(self, id: str, error: StoreError) -> None:

@@ -89,6 +89,7 @@ class DurableLog:
         self._frames: dict[tuple[int, int], list[Frame]] = {}
         """By (after, upto): most readers stand where the last commit began, and share them."""
         self._is_noted = False
+        self._is_ending = False
         self._is_spoilt = False
         """Whether the program's log has said that the store gave what is no log."""
         self.is_closed = False
@@ -274,6 +275,7 @@ class DurableLog:
             runner=runner,
             reset=reset,
         )
+        follower.is_ended = self._is_ending
         # Registered before anything is read, and no await in between: nothing is missed.
         self._followers.add(follower)
         self._owner.on_followers()
@@ -290,6 +292,11 @@ class DurableLog:
         if self.is_closed:
             return
         await self.all_durable()
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """Streams end with what there is to read now, those that begin later too."""
+        self._is_ending = True
         for follower in self._followers:
             follower.is_ended = True
             follower.wake()
