@@ -65,8 +65,9 @@ class Turnwire:
 
     When its server is told to stop (SIGTERM, Ctrl-C), it drains first: running turns get
     `drain_grace` seconds, then the server's own handlers run (`stopping.py`). A supervisor that
-    kills after a time of its own must leave it that long: gunicorn's `--graceful-timeout`. hypercorn
-    tells worker processes by no signal: with `--workers 0` it drains, otherwise it cuts streams off.
+    kills after a time of its own must leave it that long: gunicorn's `--graceful-timeout`.
+    hypercorn tells worker processes by no signal: with `--workers 0` it drains, otherwise it cuts
+    streams off.
 
     What a transport of your own needs is public: `hub` takes commands and gives followers, `blobs`
     keeps images and documents, `access` says who asks (`transports.http.guarded` applies it to
@@ -89,7 +90,10 @@ class Turnwire:
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
         self.access = Access(
-            authenticate, allow_origins=self.settings.allow_origins, unserved=self._unserved
+            authenticate,
+            allow_origins=self.settings.allow_origins,
+            allow_hosts=self.settings.allow_hosts,
+            unserved=self._unserved,
         )
         exposes = self.settings.expose_provider_errors
         self._model = Claude(

@@ -49,6 +49,9 @@ class Settings(BaseSettings, Policy):
     """One shared bearer token; without it only this machine is served."""
     allow_origins: list[str] = []
     """Origins of other web pages that may use the service; `*` for all."""
+    allow_hosts: list[str] = []
+    """Names (`Host`) that the service is asked by, `*.example.com` for all below one; besides this
+    machine's. Unless set, with a token any name will do."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
     mcp: str | None = None
@@ -79,6 +82,7 @@ class SettingOptions(TypedDict, total=False):
     db: str | None
     token: str | None
     allow_origins: Sequence[str] | None
+    allow_hosts: Sequence[str] | None
     mcp: str | None
     tool_timeout: float | None
     stall_timeout: float | None

@@ -17,7 +17,7 @@ __all__ = ["Nginx", "proxied"]
 _CONFIGURATION = Path(__file__).parents[2] / "server" / "deploy" / "nginx.conf"
 
 _FRAME = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
+{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 1024; }}
 http {{
   access_log off;
@@ -26,6 +26,11 @@ http {{
   include {folder}/turnwire.conf;
 }}
 """
+
+
+def _user() -> str:
+    # Started by root its worker would be another user, who may not spool bodies into the folder.
+    return "user root root;" if os.geteuid() == 0 else ""
 
 
 class Nginx:
@@ -84,4 +89,4 @@ def _configure(folder: Path, port: int, service_port: int) -> None:
     configuration = configuration.replace("turnwire:8000", f"127.0.0.1:{service_port}")
     configuration = configuration.replace("listen 8080", f"listen 127.0.0.1:{port}")
     (folder / "turnwire.conf").write_text(configuration)
-    (folder / "nginx.conf").write_text(_FRAME.format(folder=folder))
+    (folder / "nginx.conf").write_text(_FRAME.format(folder=folder, user=_user()))

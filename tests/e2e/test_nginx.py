@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.nginx import Nginx, proxied
 from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
-from tests.kit.sse import listening
+from tests.kit.sse import SseReader, asking, listening
 from turnwire import Backoff, connect
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
@@ -74,3 +74,24 @@ async def test_a_client_heals_when_the_proxy_restarts(nginx: Nginx, simulator: S
                 await nginx.start()
                 gate.open()
     assert "".join(texts) == "one two"
+
+
+async def test_an_upload_of_nine_megabytes_passes(nginx: Nginx) -> None:
+    image = b"\x89PNG\r\n\x1a\n" + bytes(9 * 1024 * 1024)
+    async with patience(), connect(nginx.url, token=TOKEN) as wire:
+        block = await wire.upload(image, media_type="image/png")
+    assert block.bytes == len(image)
+
+
+async def test_the_pages_files_are_compressed_and_streams_are_not(nginx: Nginx) -> None:
+    address = nginx.url.removeprefix("http://")
+    gzip = {"Accept-Encoding": "gzip", "Authorization": f"Bearer {TOKEN}"}
+    async with patience(), asking(address, headers=gzip) as http:
+        for path in ("/", "/page/page.js", "/page/css/base.css"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+            again = await http.get(path, headers={"If-None-Match": answer.headers["etag"]})
+            assert again.status_code == 304
+        async with http.stream("POST", "/v1/chat", json={"message": "hello"}) as stream:
+            assert "content-encoding" not in stream.headers
+            await SseReader(stream).until("done")

@@ -5,12 +5,16 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import HTTPConnection
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from turnwire_server import create_app
+from turnwire_server.errors import Rejected
+from turnwire_server.transports.access import Access
 from turnwire_simulator import Simulator
 
 TOKEN = "a-shared-secret"
@@ -268,3 +272,86 @@ async def test_the_same_key_of_two_principals_is_two_conversations(shared: str) 
         one = await anna.ask("send", content="hi", key="k")
         two = await bert.ask("send", content="hi", key="k")
         assert one["conversation"] != two["conversation"]
+
+
+# Hosts by name
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("chat.example", 200),
+        ("CHAT.example:8443", 200),
+        ("a.b.wide.example", 200),
+        ("wide.example", 403),
+        ("evil-wide.example", 403),
+        ("evil.example", 403),
+        ("[", 403),
+        ("localhost", 200),
+        ("127.0.0.1:8000", 200),
+    ],
+)
+async def test_with_names_given_others_are_refused_whoever_asks(
+    simulator: Simulator, host: str, status: int
+) -> None:
+    turnwire = turnwire_over(
+        simulator, authenticate=by_name, allow_hosts=["chat.example", "*.wide.example"]
+    )
+    async with serving(turnwire) as address, asking(address) as http:
+        headers = {"Host": host, "Authorization": "Bearer anna"}
+        assert (await http.get("/v1/conversations", headers=headers)).status_code == status
+
+
+async def test_a_socket_that_asks_by_another_name_is_refused(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, authenticate=by_name, allow_hosts=["chat.example"])
+    async with serving(turnwire) as address:
+        host, port = address.split(":")
+        at: dict[str, Any] = {"host": host, "port": int(port), "proxy": None}
+        async with connect("ws://chat.example/v1/ws", **at):
+            pass
+        with pytest.raises(InvalidStatus) as refused:
+            await connect("ws://evil.example/v1/ws", **at)
+    assert refused.value.response.status_code == 403
+
+
+async def test_without_names_any_host_will_do_for_who_has_credentials(
+    simulator: Simulator,
+) -> None:
+    turnwire = turnwire_over(simulator, authenticate=by_name)
+    async with serving(turnwire) as address, asking(address) as http:
+        headers = {"Host": "any.example", "Authorization": "Bearer anna"}
+        assert (await http.get("/v1/conversations", headers=headers)).status_code == 200
+
+
+async def test_what_is_refused_is_a_line_in_the_log_with_the_remedy_and_not_a_flood(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 0.0
+    access = Access(allow_origins=["https://app.example"], now=lambda: now)
+
+    def ask(**headers: str) -> None:
+        named = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": named}
+        connection = HTTPConnection(scope)
+        check = access.check_origin if "origin" in headers else access.check_host
+        with pytest.raises(Rejected):
+            check(connection)
+
+    for _ in range(100):
+        ask(host="localhost", origin="https://evil.example")
+    assert len(caplog.records) == 1
+    assert "allow_origins" in caplog.text
+    assert "https://evil.example" in caplog.text
+    caplog.clear()
+    now = 10.0
+    ask(host="evil.example\n2026 ERROR made up")
+    assert len(caplog.records) == 1
+    assert "TURNWIRE_TOKEN" in caplog.text
+    assert "100 refused" in caplog.text
+    assert "\n2026" not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_a_probe_may_ask_for_the_head_alone(http: httpx2.AsyncClient, path: str) -> None:
+    answer = await http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")

@@ -7,65 +7,23 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
+from tests.server.serve import START, served
 from tests.server.store.store_rows import opened as opened_store
 from turnwire_server.cli import serve
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
-START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 TOKEN = "a-very-secret-token"
-
-
-@dataclass
-class Running:
-    """A served process; `printed` and `logged` are whole once it has ended."""
-
-    process: Process
-    address: str
-    printed: str
-    logged: str = ""
-
-
-@asynccontextmanager
-async def served(folder: Path, *flags: str, **environment: str) -> AsyncIterator[Running]:
-    """`turnwire serve --port 0` with these flags, in `folder`, ended on leaving."""
-    names = ("PATH", "PYTHONPATH", "SYSTEMROOT")
-    inherited = {name: os.environ[name] for name in names if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", START, "--port", "0", *flags),
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=folder,
-        env={**inherited, "HOME": str(folder), "PYTHONUNBUFFERED": "1", **environment},
-    )
-    assert process.stdout is not None
-    try:
-        async with patience():
-            first = (await process.stdout.readline()).decode()
-        if not first:
-            raise AssertionError((await process.communicate())[1].decode())
-        address = first.partition("http://")[2].split()[0]
-        running = Running(process, address, first)
-        yield running
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        async with patience():
-            rest, logged = await process.communicate()
-    running.printed += rest.decode()
-    running.logged = logged.decode()
 
 
 async def test_without_a_key_it_is_the_demo_and_serves_everything(tmp_path: Path) -> None:
@@ -339,11 +297,11 @@ async def test_the_first_ctrl_c_says_what_it_waits_for_and_the_second_ends_it(
             running.process.send_signal(signal.SIGINT)
             await wire.until("going_away")
             assert running.process.stderr is not None
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with patience():
                 while "Ctrl-C" not in (line := (await running.process.stderr.readline()).decode()):
                     assert line
             assert "1 running turn, at most 600 s" in line
             running.process.send_signal(signal.SIGINT)
             assert await wire.closed() == 1006
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with patience():
             assert await running.process.wait() == 128 + signal.SIGINT

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import anthropic
 import httpx2
@@ -20,6 +21,7 @@ from anthropic import (
     AsyncCallNext,
     AsyncStream,
     DefaultAioHttpClient,
+    DefaultAsyncHttpxClient,
     beta_async_tool,
     beta_tool,
 )
@@ -27,7 +29,7 @@ from anthropic.types import RawMessageStreamEvent
 from pydantic import BaseModel
 
 from turnwire_protocol import Code
-from turnwire_server.errors import ModelError
+from turnwire_server.errors import ModelError, SettingsError
 from turnwire_server.model.breakpoints import CacheTtl, cache_control, with_breakpoints
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
@@ -59,8 +61,13 @@ _FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError, Mo
 
 def has_credentials() -> bool:
     """Whether the SDK finds a key or token in its `ANTHROPIC_*` environment or configuration."""
-    client = AsyncAnthropic()
+    client = _sdk()
     return any((client.api_key, client.auth_token, getattr(client, "credentials", None)))
+
+
+def _sdk() -> AsyncAnthropic:
+    """The SDK's own reading of its environment; nothing is asked of this client."""
+    return AsyncAnthropic(http_client=httpx2.AsyncClient(trust_env=False, verify=False))
 
 
 class _GatheringClient(AsyncAnthropic):
@@ -68,15 +75,46 @@ class _GatheringClient(AsyncAnthropic):
 
     def __init__(self, **options: Any) -> None:
         if "http_client" not in options:  # The SDK copies clients with theirs.
-            # 0 is aiohttp's "no limit"; with None its own of 100 answers at once would apply.
-            limits = httpx2.Limits(max_connections=0)
-            options["http_client"] = DefaultAioHttpClient(limits=limits)
+            options["http_client"] = _http_client(str(options.get("base_url") or _sdk().base_url))
         super().__init__(**options)
 
 
-def connect(base_url: str, api_key: str) -> Client:
-    """An SDK client for a server of the Messages API at `base_url`."""
-    return _GatheringClient(base_url=base_url, api_key=api_key)
+def _http_client(base_url: str, *, trust_env: bool = True) -> httpx2.AsyncClient:
+    """aiohttp, which is quicker; behind a SOCKS proxy, which aiohttp does not know, the SDK's own.
+
+    Raises:
+        SettingsError: the package that speaks SOCKS is not there.
+    """
+    if trust_env and (proxy := _socks_proxy_for(base_url)) is not None:
+        try:
+            return DefaultAsyncHttpxClient(limits=httpx2.Limits(max_connections=None))
+        except ImportError as error:
+            raise SettingsError(
+                f"{proxy}: the environment names a SOCKS proxy, which takes a package that is not"
+                " there: pip install socksio. Or name the model's host in NO_PROXY"
+            ) from error
+    # 0 is aiohttp's "no limit"; with None its own of 100 answers at once would apply.
+    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0), trust_env=trust_env)
+
+
+def _socks_proxy_for(base_url: str) -> str | None:
+    """The variable that names a SOCKS proxy for the model; None: there is none, or not for it."""
+    url = httpx2.URL(base_url)
+    if proxy_bypass(url.host):
+        return None
+    proxies = getproxies()
+    named = next((scheme for scheme in (url.scheme, "all") if scheme in proxies), None)
+    is_socks = named is not None and proxies[named].lower().startswith("socks")
+    return f"{named}_proxy".upper() if is_socks else None
+
+
+def connect(base_url: str, api_key: str, *, trust_env: bool = True) -> Client:
+    """An SDK client for a server of the Messages API at `base_url`.
+
+    `trust_env`: whether it goes through the proxy that the environment may name.
+    """
+    http_client = _http_client(base_url, trust_env=trust_env)
+    return _GatheringClient(base_url=base_url, api_key=api_key, http_client=http_client)
 
 
 class Claude:

@@ -3,6 +3,9 @@
 import hmac
 import inspect
 import ipaddress
+import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
@@ -11,10 +14,15 @@ from starlette.requests import HTTPConnection
 from turnwire_protocol import Code
 from turnwire_server.errors import Rejected
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["Access", "Authenticate", "is_loopback", "shared_token"]
 
 Authenticate = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 """HTTPConnection → principal, or None. May be async."""
+
+_LOG_SECONDS = 10.0
+"""At most one line so often says who was refused."""
 
 LOCAL = "local"
 """The principal of everybody, without an authenticator."""
@@ -57,30 +65,43 @@ class Access:
         authenticate: Authenticate | None = None,
         *,
         allow_origins: Sequence[str] = (),
+        allow_hosts: Sequence[str] = (),
+        now: Callable[[], float] = time.monotonic,
         unserved: Callable[[], Rejected | None] = _served,
     ) -> None:
         """`unserved` says why nobody at all is served now, if so."""
         self._authenticate = authenticate
         self._unserved = unserved
+        self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
+        self._now = now
+        self._logged = -math.inf
+        self._unlogged = 0
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
     def check_host(self, connection: HTTPConnection) -> None:
-        """Without an authenticator, refuse what does not come from this machine.
+        """Without an authenticator, refuse what does not come from this machine; and, with names
+        given, what asks for us by another one.
 
-        Checking `Host` as well stops DNS rebinding: a foreign page's own name that resolves to us.
+        Checking `Host` stops DNS rebinding: a foreign page's own name that resolves to us.
 
         Raises:
             Rejected: permission_denied; or why nobody is served now.
         """
         if (refused := self._unserved()) is not None:
             raise refused
+        host = _host(connection)
+        is_known = is_loopback(host) or self._is_named(host)
         if self._authenticate is not None:
+            if self._allow_hosts and not is_known:
+                raise self._denial(connection, "this name of the service is not in allow_hosts")
             return
         peer = connection.client.host if connection.client else ""
         if any(name in connection.headers for name in _FORWARDED):
-            raise _denial("forwarded requests are not served without a token: set TURNWIRE_TOKEN")
-        if not (is_loopback(peer) and is_loopback(_host(connection))):
-            raise _denial("only this machine is served without a token: set TURNWIRE_TOKEN")
+            message = "forwarded requests are not served without a token: set TURNWIRE_TOKEN"
+            raise self._denial(connection, message)
+        if not (is_loopback(peer) and is_known):
+            message = "only this machine is served without a token: set TURNWIRE_TOKEN"
+            raise self._denial(connection, message)
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse web pages of other origins.
@@ -94,9 +115,31 @@ class Access:
         origin = connection.headers.get("origin")
         if origin is not None:
             if not self.is_own(connection, origin) and not self.is_allowed(origin):
-                raise _denial("this origin is not allowed: see allow_origins")
+                raise self._denial(connection, "this origin is not allowed: see allow_origins")
         elif connection.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            raise _denial("requests from other sites are not served: see allow_origins")
+            message = "requests from other sites are not served: see allow_origins"
+            raise self._denial(connection, message)
+
+    def _is_named(self, host: str) -> bool:
+        labels = host.split(".")
+        above = (".".join(labels[start:]) for start in range(1, len(labels)))
+        return host in self._allow_hosts or any(f"*.{name}" in self._allow_hosts for name in above)
+
+    def _denial(self, connection: HTTPConnection, message: str) -> Rejected:
+        """The refusal, which is also said in the log: who runs the service can do something."""
+        self._unlogged += 1
+        if self._now() - self._logged >= _LOG_SECONDS:
+            headers = connection.headers
+            logger.warning(
+                "refused: %s (peer %s, host %.100r, origin %.100r; %d refused since the last line)",
+                message,
+                connection.client.host if connection.client else "?",
+                headers.get("host"),
+                headers.get("origin"),
+                self._unlogged,
+            )
+            self._logged, self._unlogged = self._now(), 0
+        return Rejected(Code.PERMISSION_DENIED, message)
 
     def is_allowed(self, origin: str) -> bool:
         """Whether a foreign origin is on the operator's list."""
@@ -124,8 +167,7 @@ class Access:
 
 def _host(connection: HTTPConnection) -> str:
     host = connection.headers.get("host", "")
-    return urlsplit(f"//{host}").hostname or ""
-
-
-def _denial(message: str) -> Rejected:
-    return Rejected(Code.PERMISSION_DENIED, message)
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # An address in brackets that is none.
+        return ""

@@ -93,11 +93,13 @@ def health_router(access: Access, *, unready: Callable[[], dict[str, str] | None
     """
     router = APIRouter(tags=["turnwire"], route_class=guarded(access, needs_principal=False))
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health")
     async def health() -> dict[str, str]:
         """Alive."""
         return {"status": "ok"}
 
+    @router.head("/ready", include_in_schema=False)
     @router.get("/ready")
     async def ready() -> JSONResponse:
         """Able to take work: the store can be written, and it does not drain."""
