@@ -135,6 +135,11 @@ class Session:
         """The largest image or document the server takes, where it has said."""
         return self._connection.welcome.limits.max_blob_bytes if self._connection else None
 
+    @property
+    def is_demo(self) -> bool:
+        """Whether the server has said that a simulator answers."""
+        return bool(self._connection and self._connection.welcome.demo)
+
     def next_id(self) -> str:
         """An id for a command, unique on this wire."""
         return str(next(self._ids))

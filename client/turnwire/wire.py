@@ -76,6 +76,11 @@ class Wire:
 
         return add if function is None else add(function)
 
+    @property
+    def is_demo(self) -> bool:
+        """Whether no model answers at this service but a simulator: people should be told."""
+        return self._session.is_demo
+
     async def upload(
         self, source: bytes | Path, *, media_type: str | None = None, name: str | None = None
     ) -> Attachment:

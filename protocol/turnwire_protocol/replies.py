@@ -42,6 +42,7 @@ class Welcome(_Open):
     limits: Limits
     models: list[str]
     heartbeat_seconds: float
+    demo: bool | None = None
 
 
 class Ack(_Open):

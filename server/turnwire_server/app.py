@@ -61,7 +61,8 @@ class Turnwire:
 
     `client` is any async client of the Anthropic SDK. `tools` are functions, `@tool`s, tools of the
     SDK, or names of files and modules with such. `authenticate` takes the `HTTPConnection` and
-    returns the principal, or None. All `Settings` are keywords too.
+    returns the principal, or None. `is_demo`: clients are told that a simulator answers. All
+    `Settings` are keywords too.
 
     When its server is told to stop (SIGTERM, Ctrl-C), it drains first: running turns get
     `drain_grace` seconds, then the server's own handlers run (`stopping.py`). A supervisor that
@@ -84,9 +85,11 @@ class Turnwire:
         tools: Iterable[object] | None = None,
         authenticate: Authenticate | None = None,
         store: Store | None = None,
+        is_demo: bool = False,
         **settings: Unpack[SettingOptions],
     ) -> None:
         self.settings = load_settings(**settings)
+        self._is_demo = is_demo
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
         self.access = Access(
@@ -213,6 +216,7 @@ class Turnwire:
                 places=places,
                 limits=self.settings.limits,
                 models=self.settings.all_models,
+                is_demo=self._is_demo,
             )
             self._connections.add(connection)
             try:

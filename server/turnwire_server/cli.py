@@ -149,7 +149,8 @@ class _End:
 async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
     async with _client() as client:
         tools = settings.tools or (demo_tools if client is not None else [])
-        turnwire = Turnwire(client=client, **{**given, "tools": tools})
+        is_demo = client is not None
+        turnwire = Turnwire(client=client, is_demo=is_demo, **{**given, "tools": tools})
         listener = _bind(settings.host, settings.port)
         server = server_for(
             create_app(turnwire),
@@ -165,7 +166,7 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         click.echo(f"Turnwire is on {address}  (Ctrl-C stops it)")
-        if client is not None:
+        if is_demo:
             click.echo("No API key: this is the demo, a simulator answers. Set ANTHROPIC_API_KEY.")
         if settings.token is not None:
             click.echo(f"Open {address}/#/token=…  with the token you set.")

@@ -1,12 +1,16 @@
 """All settings, one table: a CLI flag, a `TURNWIRE_*` variable and a keyword of `Turnwire` alike.
 
-The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK's own.
+The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK's own: what `.env`
+says of it is passed on.
 """
 
+import difflib
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
@@ -22,6 +26,16 @@ from turnwire_server.model.families import ModelOptions
 __all__ = ["SettingOptions", "Settings", "default_db", "load_settings"]
 
 
+logger = logging.getLogger(__name__)
+
+_PREFIX = "TURNWIRE_"
+_DOT_ENV = ".env"
+_CLIENTS = {"TURNWIRE_URL"}
+"""Variables that the clients read."""
+_named: set[str] = set()
+"""What the log has said of: the settings are loaded more than once."""
+
+
 def default_db() -> str:
     """Where this user's database belongs (https://specifications.freedesktop.org/basedir-spec/)."""
     base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
@@ -32,8 +46,8 @@ class Settings(BaseSettings, Policy):
     """How the service runs: what turns live by (`Policy`), and what is around them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TURNWIRE_",
-        env_file=".env",
+        env_prefix=_PREFIX,
+        env_file=_DOT_ENV,
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
@@ -110,12 +124,37 @@ class SettingOptions(TypedDict, total=False):
     prices: Mapping[str, Price | Mapping[str, float]] | None
 
 
+def _in_dot_env() -> dict[str, str]:
+    """What stands in `.env`, as pydantic-settings reads it."""
+    return {name: value or "" for name, value in dotenv_values(_DOT_ENV).items()}
+
+
+def _pass_on_to_sdk(named: Mapping[str, str]) -> None:
+    """`ANTHROPIC_*` of `.env` where the SDK looks for them; the environment wins."""
+    for name, value in named.items():
+        if name.startswith("ANTHROPIC_") and not os.environ.get(name):
+            os.environ[name] = value
+
+
+def _name_misspelt(named: Collection[str]) -> None:
+    """Log, once each, the variables that look like settings and are none."""
+    known = {_PREFIX + field.upper() for field in Settings.model_fields} | _CLIENTS
+    for name in sorted({name.upper() for name in named} - known - _named):
+        if name.startswith(_PREFIX) and not name.startswith(f"{_PREFIX}TEST_"):
+            near = difflib.get_close_matches(name, known, n=1)
+            logger.warning("%s is no setting%s", name, f": {near[0]}?" if near else "")
+            _named.add(name)
+
+
 def load_settings(**given: Any) -> Settings:
     """The settings; what is given wins over the environment, None counts as not given.
 
     Raises:
         SettingsError: one of them is not valid; the message names it.
     """
+    in_dot_env = _in_dot_env()
+    _pass_on_to_sdk(in_dot_env)
+    _name_misspelt({*in_dot_env, *os.environ})
     for name in given:
         if name not in Settings.model_fields:
             raise SettingsError(f"{name}: there is no such setting")

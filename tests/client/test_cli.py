@@ -120,6 +120,15 @@ async def test_interrupting_at_the_prompt_leaves(server: ScriptedServer) -> None
     assert await screen.ended() == 0
 
 
+async def test_the_demo_is_called_so_before_the_first_message(server: ScriptedServer) -> None:
+    server.is_demo = True
+    screen = await Screen.open(server.url)
+    await screen.sees("demo")
+    await screen.sees("> ")
+    screen.type("\x04")
+    assert await screen.ended() == 0
+
+
 async def test_an_answer_goes_on_over_a_lost_connection(server: ScriptedServer) -> None:
     screen, peer = await on_screen(server)
     peer.drop()

@@ -19,6 +19,8 @@ async def test_ordinary_sentences_lead_to_every_kind_of_tool(
         tab = await open_tab("about:blank")
         line = await Line.of(tab.page)
         await tab.page.goto(address)
+        await expect(tab.page.locator("#demo")).to_have_text("Demo")
+        await expect(tab.page.locator("#demo")).to_be_visible()
         await tab.ask("Hello, what can you do?")
         for sentence in ("send an email", "what time is it here?", "ask me something"):
             await expect(tab.answers.last).to_contain_text(sentence)

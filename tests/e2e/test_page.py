@@ -307,6 +307,7 @@ async def test_back_and_forward_move_between_conversations(tab: Tab, simulator: 
     simulator.program(Answer(Text("one")), Answer(Text("two")))
     await tab.ask("First chat")
     await expect(tab.answers).to_have_text("one")
+    await expect(tab.page.locator("#demo")).to_be_hidden()
     await tab.page.get_by_role("link", name="New chat").click()
     await expect(tab.bubbles).to_have_count(0)
     await tab.ask("Second chat")

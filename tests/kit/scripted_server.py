@@ -90,6 +90,7 @@ class ScriptedServer:
         self, *, heartbeat_seconds: float = 60.0, welcome: bool = True, refuse: int | None = None
     ) -> None:
         self.refuse = refuse
+        self.is_demo = False
         self.headers: list[Headers] = []
         self._welcome = welcome
         self._heartbeat_seconds = heartbeat_seconds
@@ -115,6 +116,7 @@ class ScriptedServer:
             },
             "models": ["claude-test"],
             "heartbeat_seconds": self._heartbeat_seconds,
+            **({"demo": True} if self.is_demo else {}),
         }
 
     async def peer(self) -> Peer:

@@ -33,7 +33,8 @@ async def test_without_a_key_it_is_the_demo_and_serves_everything(tmp_path: Path
             assert (await http.get("/docs")).status_code == 200
             assert (await http.get("/health")).json() == {"status": "ok"}
             assert (await http.get("/ready")).json() == {"status": "ready"}
-        async with wired(running.address) as wire:
+        async with opened(running.address) as wire:
+            assert (await wire.until("welcome"))["demo"] is True
             ack = await wire.ask("send", content="refuse please", on_detach="continue")
             assert ack["type"] == "ack"
             await wire.until("done")
@@ -102,6 +103,51 @@ async def test_settings_come_from_the_environment_and_a_dot_env_file(
         await wire.ask("send", content="hi")
         await wire.until("done")
     assert simulator.requests[0]["system"][0]["text"] == "from the file"
+
+
+@pytest.mark.parametrize("wins", ["file", "environment"])
+async def test_the_key_may_stand_in_dot_env_and_the_environment_wins(
+    tmp_path: Path, simulator: Simulator, wins: str
+) -> None:
+    # A variable that is empty, as compose files make them, is none.
+    environment = {"ANTHROPIC_API_KEY": ""}
+    in_file = simulator.url
+    if wins == "environment":
+        environment["ANTHROPIC_BASE_URL"], in_file = simulator.url, "http://127.0.0.1:9"
+    (tmp_path / ".env").write_text(f"ANTHROPIC_API_KEY=sk-file\nANTHROPIC_BASE_URL={in_file}\n")
+    async with served(tmp_path, **environment) as running, opened(running.address) as wire:
+        assert "demo" not in await wire.until("welcome")
+        await wire.ask("send", content="hi")
+        assert (await wire.until("done"))["stop_reason"] == "end_turn"
+    assert "demo" not in running.printed
+    assert len(simulator.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["sk-one\n", " sk-one", "sk-one\nsk-two", "sk one", "sk-öne"])
+@pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
+def test_a_key_that_no_header_can_carry_is_named_at_the_start(
+    tmp_path: Path, variable: str, key: str
+) -> None:
+    (line,) = refused_start(tmp_path, {variable: key})
+    assert variable in line
+    assert "sk-" not in line
+
+
+async def test_a_misspelt_variable_is_named_once_with_the_nearest_setting(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TURNWIRE_SISTEM=x\nTURNWIRE_SYSTEM=y\nOTHER=z\n")
+    environment = {
+        "TURNWIRE_TOKKEN": "12345678",
+        "TURNWIRE_URL": "http://a",
+        "TURNWIRE_MAX_STEPS": "3",
+    }
+    async with served(tmp_path, **environment) as running:
+        pass
+    named = [line for line in running.logged.splitlines() if "TURNWIRE_" in line]
+    assert len(named) == 2, named
+    for line, wrong, right in zip(named, ["SISTEM", "TOKKEN"], ["SYSTEM", "TOKEN"], strict=True):
+        assert f"TURNWIRE_{wrong} " in line
+        assert line.endswith(f"TURNWIRE_{right}?")
+    assert "12345678" not in running.logged
 
 
 @pytest.mark.parametrize(
@@ -219,20 +265,24 @@ def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_said(
     tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
     db = tmp_path / "chat.db"
-    arguments = ["--port", "0", "--db", str(db)]
     with trouble(db):
-        ended = subprocess.run(
-            [sys.executable, "-c", START, *arguments],
-            cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "x"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (line,) = ended.stderr.splitlines()
-    assert line.startswith("Error: ")
+        (line,) = refused_start(tmp_path, {"ANTHROPIC_API_KEY": "x"}, "--db", str(db))
     assert "chat.db" in line or "/proc/turnwire.db" in line
+
+
+def refused_start(folder: Path, environment: dict[str, str], *flags: str) -> list[str]:
+    """The lines of a start that ends at once, before anything is said of its address."""
+    ended = subprocess.run(
+        [sys.executable, "-c", START, "--port", "0", *flags],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: ")
+    return ended.stderr.splitlines()
 
 
 def test_help_lists_every_flag_with_its_meaning() -> None:

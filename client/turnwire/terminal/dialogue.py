@@ -64,6 +64,8 @@ class Dialogue:
 
     async def converse(self) -> bool:
         """Prompt, answer, and so on, until the user leaves."""
+        if self._wire.is_demo:
+            self._console.print("This is the demo: a simulator answers, not Claude.", style="dim")
         while True:
             self._console.print("[bold]> [/bold]", end="")
             line = await self._interruptible(read_line(sys.stdin.fileno()))

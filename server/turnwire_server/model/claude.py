@@ -6,6 +6,7 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 import asyncio
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
@@ -108,6 +109,24 @@ def _socks_proxy_for(base_url: str) -> str | None:
     return f"{named}_proxy".upper() if is_socks else None
 
 
+def _own_client() -> Client:
+    """One of the SDK's environment.
+
+    Raises:
+        SettingsError: a key or token of it cannot go into a header.
+    """
+    client = _GatheringClient()
+    for name in ("api_key", "auth_token"):
+        secret = getattr(client, name)
+        # Also inside, where two lines were pasted. The SDK would fail at every request.
+        if isinstance(secret, str) and not re.fullmatch(r"[!-~]*", secret):
+            raise SettingsError(
+                f"ANTHROPIC_{name.upper()}: there is a space, a line break or a letter beyond ASCII"
+                " in it. Set it again, without"
+            )
+    return client
+
+
 def connect(base_url: str, api_key: str, *, trust_env: bool = True) -> Client:
     """An SDK client for a server of the Messages API at `base_url`.
 
@@ -138,7 +157,7 @@ class Claude:
     ) -> None:
         # The client's own limit on reading would start a timer for every token.
         timeout = httpx2.Timeout(None, connect=10.0)
-        client = client or _GatheringClient()
+        client = client or _own_client()
         self._is_raw = isinstance(client, AsyncAnthropic) if raw is None else raw
         client = client.with_options(max_retries=0, timeout=timeout)
         self._client = client.with_middleware(self._refuse)

@@ -71,6 +71,7 @@ class Connection:
         places: Places,
         limits: ServiceLimits,
         models: list[str],
+        is_demo: bool = False,
         max_waiting: int = _MAX_WAITING,
     ) -> None:
         self._socket = socket
@@ -79,6 +80,7 @@ class Connection:
         self._places = places
         self._limits = limits
         self._models = models
+        self._is_demo = is_demo
         self._principal = ""
         self._commands: asyncio.Queue[Command] = asyncio.Queue(max_waiting)
         self._bucket = Bucket(limits.max_commands_per_second, time.monotonic())
@@ -146,6 +148,7 @@ class Connection:
             ),
             models=self._models,
             heartbeat_seconds=limits.heartbeat_seconds,
+            demo=True if self._is_demo else None,
         )
 
     # Receiving

@@ -67,7 +67,12 @@ const banner = new Banner(byId("banner", HTMLElement), {
     location.reload();
   },
 });
-const drawBanner = oncePerFrame(() => banner.update(wire.getSnapshot()));
+const demo = byId("demo", HTMLElement);
+const drawBanner = oncePerFrame(() => {
+  const snapshot = wire.getSnapshot();
+  banner.update(snapshot);
+  demo.hidden = !snapshot.welcome?.demo;
+});
 let wasOpen = false;
 wire.subscribe(() => {
   drawBanner();

@@ -496,6 +496,7 @@
  * @property {Limits} limits
  * @property {ReadonlyArray<string>} models
  * @property {number} heartbeat_seconds
+ * @property {boolean} [demo]
  */
 
 /**
