@@ -6,11 +6,13 @@ what already waits to be written.
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from types import FrameType
 
+import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -84,6 +86,18 @@ class HardenedHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _PeersFaults(logging.Filter):
+    """What a peer breaks is a line of uvicorn's log, and not a traceback through our code."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is logged; always."""
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, h11.LocalProtocolError | UnicodeDecodeError):
+            record.exc_info = record.exc_text = None
+            record.msg, record.args = "a peer broke the protocol: %s", (fault,)
+        return True
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -163,4 +177,7 @@ def server_for(
         proxy_headers=False,
         timeout_graceful_shutdown=round(grace_seconds),
     )
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    if not any(isinstance(one, _PeersFaults) for one in uvicorn_log.filters):
+        uvicorn_log.addFilter(_PeersFaults())
     return DrainingServer(config, drain)

@@ -7,6 +7,8 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from turnwire_protocol import Code, ProtocolError, is_retryable
 from turnwire_server.errors import Rejected
@@ -99,6 +101,9 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                     )
                 except RequestValidationError as error:
                     response = error_response(Code.BAD_COMMAND, _problem(error))
+                except ClientDisconnect:
+                    # Nobody is there to be told, and nothing of ours has failed.
+                    return _Nothing()
                 except ProtocolError as error:
                     response = error_response(Code.BAD_COMMAND, str(error))
                 _add_cors_headers(access, request, response)
@@ -107,6 +112,13 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
             return guard
 
     return Guarded
+
+
+class _Nothing(Response):
+    """The answer to somebody who has gone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pass
 
 
 def preflight(access: Access, request: Request) -> Response:

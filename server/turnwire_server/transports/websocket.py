@@ -52,6 +52,10 @@ _MAX_UNREAD = 1024
 """Replies waiting to be written; beyond, the peer asks and does not read."""
 
 
+_BURST = 4
+"""Frames; asyncio complains from the sixth write into a lost connection on."""
+
+
 class _Subscription:
     """A follower's place on this connection. Dormant until its ack is queued."""
 
@@ -90,6 +94,8 @@ class Connection:
         """Conversations with something to read, in the order they were woken."""
         self._ready = asyncio.Event()
         self._acks: set[asyncio.Task[None]] = set()
+        self._burst = 0
+        """Frames written since the loop had its turn."""
 
     async def run(self) -> None:
         """Serve the socket until it closes. Never raises."""
@@ -302,7 +308,7 @@ class Connection:
             self._ready.clear()
             while self._replies or self._woken:
                 while self._replies:
-                    await self._socket.send_text(self._replies.popleft())
+                    await self._put(self._replies.popleft())
                 if not self._woken:
                     break
                 conversation = next(iter(self._woken))
@@ -311,10 +317,22 @@ class Connection:
                 if subscription is not None and subscription.follower is not None:
                     await self._write_events(subscription, subscription.follower)
 
+    async def _put(self, text: str) -> None:
+        """Send a frame; after a few, let the loop see whether the peer is still there.
+
+        Where nothing makes a write wait, a burst into a socket that is gone would go on to its end,
+        with a line of asyncio's in the log for each frame.
+        """
+        await self._socket.send_text(text)
+        self._burst += 1
+        if self._burst >= _BURST:
+            self._burst = 0
+            await asyncio.sleep(0)
+
     async def _write_events(self, subscription: _Subscription, follower: Follower) -> None:
         conversation = follower.conversation
         for frame in await follower.read():
-            await self._socket.send_text(frame.text)
+            await self._put(frame.text)
         # Ended or replaced meanwhile: the ack of that is queued and goes out after these events.
         if self._subscriptions.get(conversation) is not subscription:
             return
@@ -329,7 +347,7 @@ class Connection:
         try:
             async with asyncio.timeout(1):
                 while self._replies:
-                    await self._socket.send_text(self._replies.popleft())
+                    await self._put(self._replies.popleft())
                 await self._socket.close(code, reason)
         except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
             logger.debug("close %d was not delivered", code)
