@@ -16,6 +16,8 @@ from tests.kit.patience import patience
 from tests.kit.sse import SseReader
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
+pytestmark = pytest.mark.slow
+
 APP = """
 from fastapi import FastAPI
 from turnwire_server import Turnwire
