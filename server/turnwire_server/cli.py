@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, from_json
 
 from turnwire_server.app import Turnwire, create_app
+from turnwire_server.connections import raise_descriptors
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import SettingsError
 from turnwire_server.listener import bind, server_for
@@ -145,11 +146,13 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
     async with _client() as client:
         tools = settings.tools or (demo_tools if client is not None else [])
         turnwire = Turnwire(client=client, **{**given, "tools": tools})
+        raise_descriptors()
         listener = bind(settings.host, settings.port)
         host, port = listener.getsockname()[:2]
         server = server_for(
             create_app(turnwire),
-            max_frame_bytes=settings.limits.max_frame_bytes,
+            limits=settings.limits,
+            proxies=settings.proxies,
             grace_seconds=_GRACE_SECONDS,
             drain=turnwire.drain,
         )

@@ -3,11 +3,12 @@
 The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK's own.
 """
 
+import ipaddress
 import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
@@ -20,6 +21,19 @@ from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
 
 __all__ = ["SettingOptions", "Settings", "default_db", "load_settings"]
+
+
+_PRIVATE = (
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 
 
 def default_db() -> str:
@@ -49,6 +63,10 @@ class Settings(BaseSettings, Policy):
     """One shared bearer token; without it only this machine is served."""
     allow_origins: list[str] = []
     """Origins of other web pages that may use the service; `*` for all."""
+    proxies: list[str] = list(_PRIVATE)
+    """Addresses and networks in which proxies may stand, so that many clients come from one
+    address: connections from there count for `limits.max_connections` only. By default this
+    machine and the private networks."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
     mcp: str | None = None
@@ -67,6 +85,13 @@ class Settings(BaseSettings, Policy):
     limits: ServiceLimits = ServiceLimits()
     """Bounds on sizes, rates and counts."""
 
+    @field_validator("proxies")
+    @classmethod
+    def _check_networks(cls, proxies: list[str]) -> list[str]:
+        for network in proxies:
+            ipaddress.ip_network(network)
+        return proxies
+
 
 class SettingOptions(TypedDict, total=False):
     """The settings as keywords of `Turnwire`, for editors and type checkers. None: not given.
@@ -79,6 +104,7 @@ class SettingOptions(TypedDict, total=False):
     db: str | None
     token: str | None
     allow_origins: Sequence[str] | None
+    proxies: Sequence[str] | None
     mcp: str | None
     tool_timeout: float | None
     stall_timeout: float | None

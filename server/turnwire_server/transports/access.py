@@ -3,12 +3,14 @@
 import hmac
 import inspect
 import ipaddress
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from turnwire_protocol import Code
+from turnwire_server.core.limits import Buckets
 from turnwire_server.errors import Rejected
 
 __all__ = ["Access", "Authenticate", "is_loopback", "shared_token"]
@@ -48,9 +50,14 @@ class Access:
     """Decides on every connection. Without `authenticate`, only this machine itself is served."""
 
     def __init__(
-        self, authenticate: Authenticate | None = None, *, allow_origins: Sequence[str] = ()
+        self,
+        authenticate: Authenticate | None = None,
+        *,
+        allow_origins: Sequence[str] = (),
+        max_requests_per_second: float | None = None,
     ) -> None:
         self._authenticate = authenticate
+        self._requests = Buckets(max_requests_per_second) if max_requests_per_second else None
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
     def check_host(self, connection: HTTPConnection) -> None:
@@ -93,6 +100,15 @@ class Access:
         """Whether the origin is the one this service was asked as."""
         netloc = urlsplit(origin).netloc.lower()  # Empty for the origin `null`.
         return bool(netloc) and netloc == connection.headers.get("host", "").lower()
+
+    def check_rate(self, principal: str) -> None:
+        """Count one HTTP request of the principal.
+
+        Raises:
+            Rejected: too_many.
+        """
+        if self._requests is not None and not self._requests.take(principal, time.monotonic()):
+            raise Rejected(Code.TOO_MANY, "too many requests at once", retry_after_seconds=1.0)
 
     async def principal(self, connection: HTTPConnection) -> str | None:
         """The principal, or None: no valid credentials came with the headers."""
