@@ -131,7 +131,7 @@ async def test_a_principal_has_so_many_requests_a_second(simulator: Simulator) -
         assert (await http.get("/v1/conversations", headers=bert)).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/chat", "/v1/conversations/c_1/cancel", "/v1/blobs"])
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/conversations/c_1/cancel"])
 async def test_a_body_that_does_not_come_is_not_waited_for(simulator: Simulator, path: str) -> None:
     turnwire = turnwire_over(simulator, limits={"body_timeout_seconds": 0.05})
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -19,7 +19,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 class Bodies:
-    """How the bodies of commands are read: up to a size, not slower than a rate, so many at once of a principal."""
+    """How the bodies of commands are read: bounded in size, in time and in number per principal."""
 
     def __init__(self, limits: ServiceLimits) -> None:
         self._max_bytes = limits.max_frame_bytes
