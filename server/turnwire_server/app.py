@@ -25,6 +25,7 @@ from turnwire_server.tools.mcp_config import read_mcp_config
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
 from turnwire_server.transports.blobs import blobs_router
+from turnwire_server.transports.body import Bodies
 from turnwire_server.transports.conversations import conversations_router
 from turnwire_server.transports.handshake import Places
 from turnwire_server.transports.page import health_router, page_router
@@ -97,6 +98,7 @@ class Turnwire:
             allow_origins=self.settings.allow_origins,
             allow_hosts=self.settings.allow_hosts,
             unserved=self._unserved,
+            max_requests_per_second=self.settings.limits.max_requests_per_second,
         )
         exposes = self.settings.expose_provider_errors
         self._model = Claude(
@@ -205,7 +207,8 @@ class Turnwire:
                 await self.close()
 
         router = APIRouter(lifespan=lifespan)
-        places = Places(self.settings.limits.max_sockets)
+        limits = self.settings.limits
+        places = Places(limits.max_sockets, max_before_hello=limits.max_sockets_before_hello)
 
         @router.websocket("/v1/ws")
         async def websocket(socket: WebSocket) -> None:
@@ -214,7 +217,7 @@ class Turnwire:
                 access=access,
                 hub=hub,
                 places=places,
-                limits=self.settings.limits,
+                limits=limits,
                 models=self.settings.all_models,
                 is_demo=self._is_demo,
             )
@@ -224,15 +227,14 @@ class Turnwire:
             finally:
                 self._connections.discard(connection)
 
-        limits = self.settings.limits
-        router.include_router(
-            conversations_router(hub, access, max_body_bytes=limits.max_frame_bytes)
-        )
+        bodies = Bodies(limits)
+        router.include_router(conversations_router(hub, access, bodies))
         router.include_router(
             rest_router(
                 hub,
                 access,
-                max_body_bytes=limits.max_frame_bytes,
+                bodies,
+                max_streams=limits.max_streams,
                 # A little ahead of the WebSocket's, for proxies that count.
                 keepalive_seconds=0.75 * limits.heartbeat_seconds,
             )

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, from_json
 
 from turnwire_server.app import Turnwire, create_app
+from turnwire_server.connections import raise_descriptors
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.listener import bind, server_for
@@ -151,10 +152,12 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
         tools = settings.tools or (demo_tools if client is not None else [])
         is_demo = client is not None
         turnwire = Turnwire(client=client, is_demo=is_demo, **{**given, "tools": tools})
+        raise_descriptors()
         listener = _bind(settings.host, settings.port)
         server = server_for(
             create_app(turnwire),
-            max_frame_bytes=settings.limits.max_frame_bytes,
+            limits=settings.limits,
+            proxies=settings.proxies,
             grace_seconds=_GRACE_SECONDS,
             drain=lambda: _drain(turnwire),
         )

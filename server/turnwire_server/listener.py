@@ -1,91 +1,35 @@
-"""The listening socket and uvicorn, hardened: what `serve` adds to the app.
-
-Reasons are in the uvicorn 0.54 source: a peer that never reads pins `send()` for ever, because its
-ping time-out closes the transport instead of aborting it, and pings are answered without looking at
-what already waits to be written.
-"""
+"""The listening socket and uvicorn, hardened: what `serve` adds to the app."""
 
 import asyncio
+import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
 
 import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from turnwire_server.connections import (
+    Acceptor,
+    HardenedHttpProtocol,
+    HardenedProtocol,
+    Place,
+    Room,
+    Window,
+    room_for_connections,
+)
+from turnwire_server.connections.rationed import RATIONED
+from turnwire_server.core.limits import ServiceLimits
 
 __all__ = ["DrainingServer", "bind", "server_for"]
 
+logger = logging.getLogger(__name__)
+
 _UNREAD_MILLISECONDS = 30_000
 """How long written bytes may stay unacknowledged by the peer until the kernel gives it up."""
-
-_MAX_UNSENT_BYTES = 256 * 1024
-
-
-class HardenedProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, with peers cut off that do not read."""
-
-    def handle_ping(self) -> None:
-        """Answer a ping, unless earlier answers pile up unread."""
-        if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            self.transport.abort()
-            return
-        super().handle_ping()
-
-    def keepalive_timeout(self) -> None:
-        """No pong in time: abort, because a close would wait for the unread bytes first."""
-        super().keepalive_timeout()
-        self.transport.abort()
-
-
-class HardenedHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's HTTP protocol, with peers cut off that begin a request and never end its headers.
-
-    Its keep-alive time-out counts only between requests.
-    """
-
-    header_timeout_seconds = 10.0
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """A connection without a request must bring one in time."""
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        """Take the data; then begin or end the wait for the rest of the headers."""
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        super().connection_lost(exc)
-        self._relax()
-
-    def _watch(self) -> None:
-        if not self._is_waiting():
-            self._relax()
-        elif self._deadline is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(self.header_timeout_seconds, self._give_up)
-
-    def _is_waiting(self) -> bool:
-        is_upgraded = self.transport.get_protocol() is not self
-        return not is_upgraded and (self.cycle is None or self.cycle.response_complete)
-
-    def _give_up(self) -> None:
-        self._deadline = None
-        if self._is_waiting():
-            self.transport.abort()
-
-    def _relax(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 class _PeersFaults(logging.Filter):
@@ -124,18 +68,53 @@ def bind(host: str, port: int) -> socket.socket:
 
 class DrainingServer(uvicorn.Server):
     """uvicorn that drains before it stops: it closes sockets before the app's lifespan ends, so the
-    app would learn of it too late. The second signal exits at once: the log survives that."""
+    app would learn of it too late. The second signal exits at once: the log survives that.
 
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]] | None) -> None:
+    Connections are accepted by ours, not by asyncio's server, as far as there is room for them."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Callable[[], Awaitable[None]] | None,
+        *,
+        limits: ServiceLimits,
+        room: Room,
+    ) -> None:
         super().__init__(config)
         self._drain = drain
+        self.limits = limits
+        self.room = room
+        self._window = Window()
+        self._acceptors: list[Acceptor] = []
         self._draining: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; signals are handled on this loop from now on."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().startup([])
+        for listener in sockets or ():
+            self._acceptors.append(Acceptor(listener, self.room, self._protocol_for))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, then let those who are in end."""
+        await self.stop_accepting()
+        await super().shutdown(sockets)
+
+    async def stop_accepting(self) -> None:
+        """Accept nothing more."""
+        for acceptor in self._acceptors:
+            await acceptor.close()
+
+    def _protocol_for(self, place: Place) -> HardenedHttpProtocol:
+        return HardenedHttpProtocol(
+            place=place,
+            window=self._window,
+            limits=self.limits,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second exits."""
@@ -159,16 +138,21 @@ class DrainingServer(uvicorn.Server):
 def server_for(
     app: FastAPI,
     *,
-    max_frame_bytes: int,
+    limits: ServiceLimits,
     grace_seconds: float,
+    proxies: Sequence[str] = (),
     drain: Callable[[], Awaitable[None]] | None = None,
 ) -> DrainingServer:
-    """uvicorn for the app. Query strings are not logged, so there is no access log."""
+    """uvicorn for the app. Query strings are not logged, so there is no access log.
+
+    `proxies` are addresses and networks whose connections are not counted for each address.
+    """
+    logging.getLogger("uvicorn.error").addFilter(RATIONED)
     config = uvicorn.Config(
         app,
         http=HardenedHttpProtocol,
         ws=HardenedProtocol,
-        ws_max_size=max_frame_bytes,
+        ws_max_size=limits.max_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=20,
         ws_ping_timeout=20,
@@ -180,4 +164,17 @@ def server_for(
     uvicorn_log = logging.getLogger("uvicorn.error")
     if not any(isinstance(one, _PeersFaults) for one in uvicorn_log.filters):
         uvicorn_log.addFilter(_PeersFaults())
-    return DrainingServer(config, drain)
+    most = room_for_connections(limits.max_connections)
+    if most < limits.max_connections:
+        logger.info(
+            "at most %d connections instead of limits.max_connections, %d: the process may not"
+            " open more files (ulimit -n)",
+            most,
+            limits.max_connections,
+        )
+    room = Room(
+        max_connections=most,
+        max_per_address=limits.max_connections_per_address,
+        proxies=[ipaddress.ip_network(network) for network in proxies],
+    )
+    return DrainingServer(config, drain, limits=limits, room=room)

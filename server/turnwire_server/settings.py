@@ -5,13 +5,14 @@ says of it is passed on.
 """
 
 import difflib
+import ipaddress
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
@@ -34,6 +35,17 @@ _CLIENTS = {"TURNWIRE_URL"}
 """Variables that the clients read."""
 _named: set[str] = set()
 """What the log has said of: the settings are loaded more than once."""
+_PRIVATE = (
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 
 
 def default_db() -> str:
@@ -66,6 +78,10 @@ class Settings(BaseSettings, Policy):
     allow_hosts: list[str] = []
     """Names (`Host`) that the service is asked by, `*.example.com` for all below one; besides this
     machine's. Unless set, with a token any name will do."""
+    proxies: list[str] = list(_PRIVATE)
+    """Addresses and networks in which proxies may stand, so that many clients come from one
+    address: connections from there count for `limits.max_connections` only. By default this
+    machine and the private networks."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
     mcp: str | None = None
@@ -84,6 +100,13 @@ class Settings(BaseSettings, Policy):
     limits: ServiceLimits = ServiceLimits()
     """Bounds on sizes, rates and counts."""
 
+    @field_validator("proxies")
+    @classmethod
+    def _check_networks(cls, proxies: list[str]) -> list[str]:
+        for network in proxies:
+            ipaddress.ip_network(network)
+        return proxies
+
 
 class SettingOptions(TypedDict, total=False):
     """The settings as keywords of `Turnwire`, for editors and type checkers. None: not given.
@@ -97,6 +120,7 @@ class SettingOptions(TypedDict, total=False):
     token: str | None
     allow_origins: Sequence[str] | None
     allow_hosts: Sequence[str] | None
+    proxies: Sequence[str] | None
     mcp: str | None
     tool_timeout: float | None
     stall_timeout: float | None

@@ -9,10 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.bench.attacks import attacks
 from tests.bench.browser import browser
 from tests.bench.cancel import cancel
 from tests.bench.clients import Reader
 from tests.bench.growth import growth
+from tests.bench.inbound import inbound
 from tests.bench.memory import memory
 from tests.bench.reading import reading
 from tests.bench.streaming import durability, streaming
@@ -58,6 +60,8 @@ async def main(only: list[str]) -> None:
         "growth": lambda: growth(upstream),
         "memory": lambda: memory(upstream),
         "uploads": lambda: uploads(upstream),
+        "inbound": lambda: inbound(upstream),
+        "attacks": lambda: attacks(upstream),
         "browser": browser,
     }
     if unknown := set(only) - parts.keys():

@@ -81,6 +81,13 @@ class WsReader(Reader):
         """Wait for one more end."""
         self.ended = asyncio.get_running_loop().create_future()
 
+    def expect(self, mark: bytes) -> None:
+        """Wait for this mark from now on, and for another first token."""
+        self.first = asyncio.get_running_loop().create_future()
+        self._end = mark
+        self._tail = b""
+        self.expect_end()
+
     def send(self, command: Mapping[str, object]) -> None:
         """Write one more command."""
         self.transport.write(_frame(0x81, json.dumps(command).encode()))
@@ -168,9 +175,10 @@ async def read_ws(port: int, *commands: Mapping[str, object]) -> WsReader:
 def _frame(opcode: int, payload: bytes) -> bytes:
     """A masked frame (RFC 6455 §5.2); a mask of zeros is a mask."""
     length = len(payload)
-    head = (
-        bytes([opcode, 0x80 | length])
-        if length < 126
-        else bytes([opcode, 0xFE]) + struct.pack("!H", length)
-    )
+    if length < 126:
+        head = bytes([opcode, 0x80 | length])
+    elif length < 65536:
+        head = bytes([opcode, 0xFE]) + struct.pack("!H", length)
+    else:
+        head = bytes([opcode, 0xFF]) + struct.pack("!Q", length)
     return head + bytes(4) + payload

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,10 @@ _LIMITS = {
     "max_uploads_per_principal": 100_000,
     "max_uploads": 100_000,
     "max_blob_bytes_per_principal": 10**15,
+    "max_requests_per_second": 100_000,
+    "max_streams": 100_000,
+    "max_connections": 100_000,
+    "max_sockets_before_hello": 100_000,
 }
 
 
@@ -57,8 +61,19 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(kind: str, upstream_port: int, *, durable: bool = True) -> AsyncIterator[Served]:
-    """`turnwire`, `tutorial` or `relay`, on a free port, pinned to one core."""
+async def serving(
+    kind: str,
+    upstream_port: int,
+    *,
+    durable: bool = True,
+    limits: Mapping[str, float] = _LIMITS,
+    flags: Sequence[str] = (),
+    files: int | None = None,
+) -> AsyncIterator[Served]:
+    """`turnwire`, `tutorial` or `relay`, on a free port, pinned to one core.
+
+    `files` is how many files the process may open.
+    """
     environment = {**os.environ, "ANTHROPIC_API_KEY": "bench"}
     environment["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{upstream_port}"
     with tempfile.TemporaryDirectory() as folder:
@@ -66,9 +81,11 @@ async def serving(kind: str, upstream_port: int, *, durable: bool = True) -> Asy
             program = str(Path(sys.executable).with_name("turnwire"))
             database = str(Path(folder) / "bench.db") if durable else ":memory:"
             command = [program, "serve", "--port", "0", "--db", database]
-            command += ["--limits", json.dumps(_LIMITS)]
+            command += ["--limits", json.dumps(limits), *flags]
         else:
             command = [sys.executable, "-m", f"tests.bench.{kind}"]
+        if files is not None:
+            command = ["prlimit", f"--nofile={files}:{files}", *command]
         process = await asyncio.create_subprocess_exec(
             "taskset",
             "-c",

@@ -12,14 +12,18 @@ from tests.kit.patience import patience
 
 __all__ = ["serving"]
 
+_ULIMIT = 'ulimit -Sn 64 && ulimit -Hn "$0" && exec "$@"'
 _COMMAND = Path(sys.executable).with_name("turnwire")
 
 
 @asynccontextmanager
-async def serving(model_url: str | None, folder: Path, *flags: str) -> AsyncIterator[str]:
+async def serving(
+    model_url: str | None, folder: Path, *flags: str, files: int | None = None
+) -> AsyncIterator[str]:
     """The service's address, while it runs with `folder` as its working directory.
 
-    `model_url` is where the Claude API is, as far as it knows; without one it is the demo.
+    `model_url` is where the Claude API is, as far as it knows; without one it is the demo. `files`
+    is how many files it may open, if it asks for more than the few that it has at first.
     """
     environment = {
         name: value
@@ -32,6 +36,11 @@ async def serving(model_url: str | None, folder: Path, *flags: str) -> AsyncIter
     with (folder / "stderr.txt").open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             *(
+                *(
+                    []
+                    if files is None
+                    else ["sh", "-c", 'ulimit -Sn 64 && ulimit -Hn "$0" && exec "$@"', str(files)]
+                ),
                 str(_COMMAND),
                 "serve",
                 "--port",

@@ -2,16 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from tests.kit.patience import patience
 from turnwire_server import Turnwire, create_app
+from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.listener import DrainingServer, bind, server_for
 from turnwire_server.model.claude import connect
 from turnwire_server.store.memory import MemoryStore
@@ -22,6 +22,8 @@ __all__ = ["HeldStore", "by_name", "serving", "turnwire_over", "upstream_left"]
 
 FAST: dict[str, Any] = {"base_delay": 0.001, "max_delay": 0.002, "detach_grace": 0.0}
 """Settings without which tests would wait."""
+
+LOOPBACK = ("127.0.0.0/8",)
 
 
 def turnwire_over(simulator: Simulator, **settings: Any) -> Turnwire:
@@ -62,8 +64,8 @@ class _PromptServer(DrainingServer):
     How a service really ends is tested on processes: tests/server/test_cli.py, tests/e2e.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config, None)
+    def __init__(self, like: DrainingServer) -> None:
+        super().__init__(like.config, None, limits=like.limits, room=like.room)
         self.ending = asyncio.Event()
 
     async def main_loop(self) -> None:
@@ -73,8 +75,7 @@ class _PromptServer(DrainingServer):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the connections, for as long as the grace time wait for them, end the app."""
-        for server in self.servers:
-            server.close()
+        await self.stop_accepting()
         for listener in sockets or []:
             listener.close()
         for connection in list(self.server_state.connections):
@@ -90,7 +91,10 @@ class _PromptServer(DrainingServer):
 
 @asynccontextmanager
 async def serving(
-    app: FastAPI | Turnwire, *, max_frame_bytes: int = 2**20, send_buffer_bytes: int | None = None
+    app: FastAPI | Turnwire,
+    *,
+    proxies: Sequence[str] = LOOPBACK,
+    send_buffer_bytes: int | None = None,
 ) -> AsyncIterator[str]:
     """Serve on a free port of 127.0.0.1; gives `127.0.0.1:port`.
 
@@ -99,8 +103,9 @@ async def serving(
     listener = bind("127.0.0.1", 0)
     if send_buffer_bytes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    limits = app.settings.limits if isinstance(app, Turnwire) else ServiceLimits()
     app = app if isinstance(app, FastAPI) else create_app(app)
-    server = _PromptServer(server_for(app, max_frame_bytes=max_frame_bytes, grace_seconds=1).config)
+    server = _PromptServer(server_for(app, limits=limits, proxies=proxies, grace_seconds=1))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with patience():

@@ -1,13 +1,15 @@
 """The hardened socket: peers that never finish what they began are cut off, others are not."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.kit.patience import patience
+from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import wired
-from turnwire_server.listener import HardenedHttpProtocol
+from turnwire_simulator import Simulator
 
 BEGUN = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 
@@ -33,24 +35,23 @@ async def ending(address: str, *requests: bytes) -> bytes:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Headers must be there at once."""
-    monkeypatch.setattr(HardenedHttpProtocol, "header_timeout_seconds", 0.05)
+async def address(simulator: Simulator) -> AsyncIterator[str]:
+    """A service to which headers must come at once."""
+    limits = {"header_timeout_seconds": 0.05}
+    async with serving(turnwire_over(simulator, limits=limits)) as address:
+        yield address
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("begun", [b"", b"GET", BEGUN], ids=["nothing", "word", "headers"])
 async def test_a_request_whose_headers_never_end_is_cut_off(address: str, begun: bytes) -> None:
     assert await ending(address, begun) == b""
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_second_request_whose_headers_never_end_is_cut_off_too(address: str) -> None:
     whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     assert b"200 OK" in await ending(address, whole, BEGUN)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_sockets_and_streams_outlive_the_time_for_headers(address: str) -> None:
     async with wired(address) as wire, asking(address) as http:
         conversation = (await wire.ask("send", content="hi"))["conversation"]

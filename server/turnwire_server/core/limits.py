@@ -1,12 +1,25 @@
-"""What is bounded, and the bucket that bounds commands. Pure: the time comes in as an argument."""
+"""What is bounded, and the buckets that bound rates. Pure: the time comes in as an argument."""
 
-from pydantic import BaseModel, ConfigDict
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["Bucket", "ServiceLimits"]
+from pydantic import BaseModel, ConfigDict, Field
+
+from turnwire_protocol import Code
+from turnwire_server.errors import Rejected
+
+__all__ = ["HELLO_BYTES", "Bucket", "Buckets", "Counts", "ServiceLimits"]
+
+HELLO_BYTES = 4096
+"""The largest frame before `welcome`."""
 
 
 class ServiceLimits(BaseModel):
-    """Bounds of the service; sizes in bytes, rates per second."""
+    """Bounds of the service; sizes in bytes, rates per second and twice as many at once.
+
+    PROTOCOL.md ("Limits") says of each what it bounds and what happens beyond it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -14,9 +27,29 @@ class ServiceLimits(BaseModel):
     max_subscriptions: int = 256
     max_running_turns: int = 64
     max_commands_per_second: int = 50
+    max_frames_per_second: int = Field(default=250, ge=1)
+    """Of a WebSocket, of every kind; commands need twice their own rate of it in any case."""
+    max_frames_before_hello: int = Field(default=16, ge=1)
+    max_requests_per_second: int = Field(default=200, ge=1)
+    """HTTP requests of a principal."""
     max_sockets: int = 256
     """Per principal."""
+    max_sockets_before_hello: int = Field(default=256, ge=1)
+    """Of all who have not said who they are."""
+    max_streams: int = Field(default=256, ge=1)
+    """Event streams over HTTP, and requests that wait for a whole answer, per principal."""
+    max_connections: int = Field(default=10_000, ge=1)
+    """Of `serve`; never more than leaves a part of the process's files to model and database."""
+    max_connections_per_address: int = Field(default=1024, ge=1)
+    """Of `serve`; an IPv6 address counts by its /64, the `proxies` are not counted."""
     hello_timeout_seconds: float = 5.0
+    header_timeout_seconds: float = Field(default=10.0, gt=0)
+    """Of `serve`: until a connection has brought the headers of its next request."""
+    max_bodies: int = Field(default=64, ge=1)
+    """Bodies of requests that are on their way at once, per principal."""
+    body_timeout_seconds: float = Field(default=30.0, gt=0)
+    """Until a body is there; a large one has longer, by `min_body_bytes_per_second`."""
+    min_body_bytes_per_second: int = Field(default=4096, ge=1)
     heartbeat_seconds: float = 20.0
     max_blob_bytes: int = 10 * 1024 * 1024
     max_blob_bytes_per_principal: int = 2 * 1024 * 1024 * 1024
@@ -29,13 +62,46 @@ class ServiceLimits(BaseModel):
     keep_unused_blobs_seconds: float = 24 * 3600.0
     """How long a blob stays that no conversation names (any more), from when it was last put."""
 
+    @property
+    def frames_per_second(self) -> int:
+        """What a WebSocket may send: enough that too many commands are rejected one by one."""
+        return max(self.max_frames_per_second, 2 * self.max_commands_per_second)
+
+
+class Counts:
+    """How many of something each principal has at once."""
+
+    def __init__(self, what: str, most: int) -> None:
+        self._what = what
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, principal: str) -> Iterator[None]:
+        """Count one more, for as long as the context lasts.
+
+        Raises:
+            Rejected: too_many.
+        """
+        if self._taken[principal] >= self._most:
+            raise Rejected(
+                Code.TOO_MANY, f"at most {self._most} {self._what} at once", retry_after_seconds=1.0
+            )
+        self._taken[principal] += 1
+        try:
+            yield
+        finally:
+            self._taken[principal] -= 1
+            if not self._taken[principal]:
+                del self._taken[principal]
+
 
 class Bucket:
-    """A token bucket: `rate` per second, twice as many at once."""
+    """A token bucket: `rate` per second, `size` at once, by default twice as many."""
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: float, now: float, *, size: float | None = None) -> None:
         self._rate = rate
-        self._size = 2 * rate
+        self._size = 2 * rate if size is None else size
         self._left = self._size
         self._then = now
 
@@ -47,3 +113,39 @@ class Bucket:
             return False
         self._left -= 1
         return True
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as if nothing had ever been taken."""
+        return self._left + (now - self._then) * self._rate >= self._size
+
+
+class Buckets:
+    """A bucket for each name; of those that are full again none is kept for long."""
+
+    _MANY = 1024
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._buckets: dict[str, Bucket] = {}
+        self._look_at = self._MANY
+
+    def take(self, name: str, now: float) -> bool:
+        """Take one of this name; False if there is none left at `now`."""
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            if len(self._buckets) >= self._look_at:
+                self._forget(now)
+            bucket = self._buckets[name] = Bucket(self._rate, now)
+        return bucket.take(now)
+
+    @property
+    def known(self) -> int:
+        """How many are kept."""
+        return len(self._buckets)
+
+    def _forget(self, now: float) -> None:
+        self._buckets = {
+            name: bucket for name, bucket in self._buckets.items() if not bucket.is_full(now)
+        }
+        # Looked at again when twice as many are there: the cost of a look stays that of a few.
+        self._look_at = max(self._MANY, 2 * len(self._buckets))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from turnwire_protocol import Code
+from turnwire_server.core.limits import Buckets
 from turnwire_server.errors import Rejected
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Access:
         allow_hosts: Sequence[str] = (),
         now: Callable[[], float] = time.monotonic,
         unserved: Callable[[], Rejected | None] = _served,
+        max_requests_per_second: float | None = None,
     ) -> None:
         """`unserved` says why nobody at all is served now, if so."""
         self._authenticate = authenticate
@@ -76,6 +78,7 @@ class Access:
         self._now = now
         self._logged = -math.inf
         self._unlogged = 0
+        self._requests = Buckets(max_requests_per_second) if max_requests_per_second else None
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
     def check_host(self, connection: HTTPConnection) -> None:
@@ -149,6 +152,15 @@ class Access:
         """Whether the origin is the one this service was asked as."""
         netloc = urlsplit(origin).netloc.lower()  # Empty for the origin `null`.
         return bool(netloc) and netloc == connection.headers.get("host", "").lower()
+
+    def check_rate(self, principal: str) -> None:
+        """Count one HTTP request of the principal.
+
+        Raises:
+            Rejected: too_many.
+        """
+        if self._requests is not None and not self._requests.take(principal, time.monotonic()):
+            raise Rejected(Code.TOO_MANY, "too many requests at once", retry_after_seconds=1.0)
 
     async def principal(self, connection: HTTPConnection) -> str | None:
         """The principal, or None: no valid credentials came with the headers."""

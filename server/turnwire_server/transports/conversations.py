@@ -10,7 +10,7 @@ from turnwire_protocol import Code, FoldedConversation
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
-from turnwire_server.transports.body import body_of, described
+from turnwire_server.transports.body import Bodies, body_of, described
 from turnwire_server.transports.export import to_markdown
 from turnwire_server.transports.http import guarded, principal_of
 
@@ -25,7 +25,7 @@ class TitleBody(BaseModel):
     title: str = Field(min_length=1, max_length=200)
 
 
-def conversations_router(hub: Hub, access: Access, *, max_body_bytes: int) -> APIRouter:
+def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
     """The endpoints below `/v1/conversations` that only look or tidy up."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
 
@@ -102,7 +102,7 @@ def conversations_router(hub: Hub, access: Access, *, max_body_bytes: int) -> AP
     async def rename(
         request: Request,
         conversation: str,
-        body: Annotated[TitleBody, body_of(TitleBody, max_bytes=max_body_bytes)],
+        body: Annotated[TitleBody, body_of(TitleBody, bodies)],
     ) -> Response:
         """Give the conversation another title."""
         await hub.rename(principal_of(request), conversation, body.title)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from starlette.websockets import WebSocket
 
@@ -16,20 +16,57 @@ from turnwire_protocol import (
     Hello,
     parse_command,
 )
+from turnwire_server.core.limits import HELLO_BYTES
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 from turnwire_server.transports.http import error_response
 
-__all__ = ["Places", "shake_hands"]
+__all__ = ["Lobby", "Places", "admit", "shake_hands"]
 
-_HELLO_BYTES = 4096
+
+class Lobby:
+    """The sockets that have not said `hello`. When it is full, who waited longest must go: a client
+    says it at once, so it is the silent who are shown out."""
+
+    def __init__(self, max_sockets: int) -> None:
+        self._max_sockets = max_sockets
+        self._waiting: dict[asyncio.Timeout, None] = {}
+
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Wait here for so long.
+
+        Raises:
+            TimeoutError: the time is over.
+            Closing: it was over early, for want of room.
+        """
+        if len(self._waiting) >= self._max_sockets:
+            self._show_out()
+        deadline = asyncio.timeout(seconds)
+        self._waiting[deadline] = None
+        try:
+            async with deadline:
+                yield
+        except TimeoutError:
+            if deadline in self._waiting:
+                raise
+            raise Closing(CloseCode.TOO_SLOW, "too many sockets without hello") from None
+        finally:
+            self._waiting.pop(deadline, None)
+
+    def _show_out(self) -> None:
+        longest = next(iter(self._waiting))
+        del self._waiting[longest]
+        if not longest.expired():
+            longest.reschedule(asyncio.get_running_loop().time())
 
 
 class Places:
-    """How many sockets each principal has open."""
+    """How many sockets each principal has open; before that they are in the lobby."""
 
-    def __init__(self, max_sockets: int) -> None:
+    def __init__(self, max_sockets: int, *, max_before_hello: int = 256) -> None:
+        self.lobby = Lobby(max_before_hello)
         self._max_sockets = max_sockets
         self._taken: Counter[str] = Counter()
 
@@ -52,12 +89,19 @@ class Places:
 
 
 async def shake_hands(
-    socket: WebSocket, access: Access, *, hello_timeout_seconds: float
+    socket: WebSocket,
+    access: Access,
+    *,
+    lobby: Lobby,
+    hello_timeout_seconds: float,
+    max_frames: int,
 ) -> str | None:
     """Accept the socket and return its principal; None if it was refused before the upgrade.
 
+    `max_frames` may come until a valid `hello`.
+
     Raises:
-        Closing: a wrong subprotocol, or no valid `hello` in time.
+        Closing: a wrong subprotocol, no valid `hello` in time, or others wanted the place.
     """
     try:
         access.check_host(socket)
@@ -74,16 +118,23 @@ async def shake_hands(
     if principal is not None:
         return principal
     try:
-        async with asyncio.timeout(hello_timeout_seconds):
-            return await _hello(socket, access)
+        async with lobby.within(hello_timeout_seconds):
+            return await _hello(socket, access, max_frames=max_frames)
     except TimeoutError:
         raise Closing(CloseCode.UNAUTHORIZED, "no hello in time") from None
 
 
-async def _hello(socket: WebSocket, access: Access) -> str:
-    """Wait for a valid `hello`; whatever else comes is rejected."""
-    while True:
-        text = await receive_text(socket, max_bytes=_HELLO_BYTES)
+def admit(socket: WebSocket) -> None:
+    """It is known who this is. Where the server is ours, it lifts the bounds for strangers."""
+    ours = socket.scope.get("extensions", {}).get("turnwire")
+    if ours is not None:
+        ours["admit"]()
+
+
+async def _hello(socket: WebSocket, access: Access, *, max_frames: int) -> str:
+    """Wait for a valid `hello`; whatever else comes is rejected, but not for long."""
+    for _ in range(max_frames):
+        text = await receive_text(socket, max_bytes=HELLO_BYTES)
         try:
             command = parse_command(text)
         except BadCommand as error:
@@ -99,3 +150,4 @@ async def _hello(socket: WebSocket, access: Access) -> str:
         if principal is None:
             raise Closing(CloseCode.UNAUTHORIZED, "the token is not valid")
         return principal
+    raise Closing(CloseCode.TOO_SLOW, "too many frames before hello")

@@ -90,6 +90,7 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                         principal = await access.principal(request)
                         if principal is None:
                             raise Rejected(Code.UNAUTHORIZED, "a valid bearer token is required")
+                        access.check_rate(principal)
                         request.state.turnwire_principal = principal
                     response = await handler(request)
                 except Rejected as refused:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -28,10 +29,11 @@ from turnwire_protocol import (
     parse_sse_id,
 )
 from turnwire_server.core.hub import Hub
+from turnwire_server.core.limits import Counts
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
-from turnwire_server.transports.body import body_of, described
+from turnwire_server.transports.body import Bodies, body_of, described
 from turnwire_server.transports.http import error_response, guarded, preflight, principal_of
 from turnwire_server.transports.sse import EventStream
 
@@ -69,14 +71,24 @@ class ChatBody(SendBody):
 def rest_router(
     hub: Hub,
     access: Access,
+    bodies: Bodies,
     *,
-    max_body_bytes: int,
+    max_streams: int,
     keepalive_seconds: float,
 ) -> APIRouter:
     """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
+    streams = Counts("streams", max_streams)
 
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
+        # A place first: what is refused leaves no trace.
+        with ExitStack() as place:
+            place.enter_context(streams.taken(principal_of(request)))
+            return await placed_chat(request, send, last_event_id, place)
+
+    async def placed_chat(
+        request: Request, send: SendBody, last_event_id: str | None, place: ExitStack
+    ) -> Response:
         cursor = None if last_event_id is None else parse_sse_id(last_event_id)
         if cursor is not None:
             # Before anything is begun: what is refused leaves no trace.
@@ -107,7 +119,9 @@ def rest_router(
         accept = request.headers.get("accept", "")
         if "application/json" in accept and "text/event-stream" not in accept:
             return await _unless_gone(request, _answer(follower, turn))
-        return EventStream(follower, turn=turn, keepalive_seconds=keepalive_seconds)
+        stream = EventStream(follower, turn=turn, keepalive_seconds=keepalive_seconds)
+        stream.leaving = place.pop_all()
+        return stream
 
     @router.post(
         "/chat",
@@ -118,7 +132,7 @@ def rest_router(
     )
     async def post_chat(
         request: Request,
-        body: Annotated[ChatBody, body_of(ChatBody, max_bytes=max_body_bytes)],
+        body: Annotated[ChatBody, body_of(ChatBody, bodies)],
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
@@ -164,15 +178,20 @@ def rest_router(
             named, epoch, after = parse_sse_id(last_event_id)
             if named != conversation:
                 raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
-        follower, _ = await hub.follow(
-            principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
-        )
-        return EventStream(follower, keepalive_seconds=keepalive_seconds)
+        principal = principal_of(request)
+        with ExitStack() as place:
+            place.enter_context(streams.taken(principal))
+            follower, _ = await hub.follow(
+                principal, conversation, after=after, epoch=epoch, wake=_nobody
+            )
+            stream = EventStream(follower, keepalive_seconds=keepalive_seconds)
+            stream.leaving = place.pop_all()
+        return stream
 
     for name, (command, body) in _COMMANDS.items():
         router.add_api_route(
             f"/conversations/{{conversation}}/{name}",
-            _submitting(hub, command, body, max_body_bytes=max_body_bytes),
+            _submitting(hub, command, body, bodies),
             methods=["POST"],
             name=name,
             response_model=Ack,
@@ -192,14 +211,14 @@ def rest_router(
 
 
 def _submitting(
-    hub: Hub, command: type[_Command], body: type[BaseModel], *, max_body_bytes: int
+    hub: Hub, command: type[_Command], body: type[BaseModel], bodies: Bodies
 ) -> Callable[..., Awaitable[Response]]:
     """The endpoint of a command whose body is `body`, answered by its ack."""
 
     async def submit(
         request: Request,
         conversation: str,
-        given: Annotated[BaseModel, body_of(body, max_bytes=max_body_bytes)],
+        given: Annotated[BaseModel, body_of(body, bodies)],
     ) -> Response:
         # The id of a command correlates its reply on a connection: here there is one reply.
         complete = command(id="rest", conversation=conversation, **dict(given))

@@ -1,6 +1,7 @@
 """Server-sent events over a follower: the same frames, in another envelope."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.responses import StreamingResponse
@@ -33,6 +34,8 @@ class EventStream(StreamingResponse):
             _events(follower, turn=turn, keepalive_seconds=keepalive_seconds), headers=_HEADERS
         )
         self._follower = follower
+        self.leaving = ExitStack()
+        """Closed when the reader goes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it. The follower is closed when the reader goes."""
@@ -41,6 +44,7 @@ class EventStream(StreamingResponse):
         finally:
             # Not in the generator: one that was never begun runs no `finally`.
             self._follower.close()
+            self.leaving.close()
 
 
 async def _events(

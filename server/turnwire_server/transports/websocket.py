@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Coroutine
+from itertools import count
 
 from pydantic import BaseModel
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -39,7 +40,7 @@ from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
-from turnwire_server.transports.handshake import Places, shake_hands
+from turnwire_server.transports.handshake import Places, admit, shake_hands
 
 __all__ = ["Connection"]
 
@@ -47,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 _MAX_WAITING = 128
 """Commands received and not yet handled; beyond, they are rejected."""
+
+_AT_ONCE = 16
+"""Frames received before other tasks have their turn."""
 
 _MAX_UNREAD = 1024
 """Replies waiting to be written; beyond, the peer asks and does not read."""
@@ -103,10 +107,13 @@ class Connection:
             principal = await shake_hands(
                 self._socket,
                 self._access,
+                lobby=self._places.lobby,
                 hello_timeout_seconds=self._limits.hello_timeout_seconds,
+                max_frames=self._limits.max_frames_before_hello,
             )
             if principal is not None:
                 with self._places.taken(principal):
+                    admit(self._socket)
                     self._principal = principal
                     self._reply(self._welcome())
                     await self._serve()
@@ -160,8 +167,16 @@ class Connection:
     # Receiving
 
     async def _receive(self) -> None:
-        while True:
+        # Behind a server that is not ours this is the only bound; behind ours control frames and
+        # fragments count too.
+        frames = Bucket(self._limits.frames_per_second, time.monotonic())
+        for number in count(1):
+            if number % _AT_ONCE == 0:
+                # What has arrived is received without waiting: others are to have their turn.
+                await asyncio.sleep(0)
             text = await receive_text(self._socket, max_bytes=self._limits.max_frame_bytes)
+            if not frames.take(time.monotonic()):
+                raise Closing(CloseCode.TOO_SLOW, "too many frames")
             try:
                 self._sort(parse_command(text))
             except BadCommand as error:

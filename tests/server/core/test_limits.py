@@ -1,6 +1,9 @@
-"""The bucket that bounds commands: what it holds, and how fast it fills."""
+"""The buckets that bound rates, what they hold and how fast they fill; counts of principals."""
 
-from turnwire_server.core.limits import Bucket
+import pytest
+
+from turnwire_server.core.limits import Bucket, Buckets, Counts, ServiceLimits
+from turnwire_server.errors import Rejected
 
 
 def taken(bucket: Bucket, now: float) -> int:
@@ -22,3 +25,27 @@ def test_however_long_it_rests_a_bucket_never_holds_more_than_twice_its_rate() -
     bucket = Bucket(10, now=0.0)
     assert taken(bucket, now=3600.0) == 20
     assert taken(bucket, now=7200.0) == 20
+
+
+def test_a_name_has_a_bucket_of_its_own_and_full_ones_are_forgotten() -> None:
+    buckets = Buckets(1)
+    assert [buckets.take("anna", 0.0) for _ in range(3)] == [True, True, False]
+    assert buckets.take("bert", 0.0)
+    for number in range(5_000):
+        assert buckets.take(f"p{number}", 10.0 * number)
+    assert buckets.known < 1_100
+    assert [buckets.take("anna", 50_000.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_count_is_given_back_and_each_principal_has_their_own() -> None:
+    counts = Counts("streams", 1)
+    for _ in range(2):
+        with counts.taken("anna"), counts.taken("bert"):
+            with pytest.raises(Rejected) as refused, counts.taken("anna"):
+                pass
+            assert refused.value.code == "too_many"
+
+
+def test_more_commands_need_more_frames() -> None:
+    assert ServiceLimits().frames_per_second == 250
+    assert ServiceLimits(max_commands_per_second=1000).frames_per_second == 2000

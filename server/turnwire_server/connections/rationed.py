@@ -1,0 +1,44 @@
+"""Log lines that strangers can cause: one a second of each kind, however often it happens."""
+
+import logging
+
+__all__ = ["RATIONED"]
+
+_SECONDS = 1.0
+_OF_OTHERS = frozenset(
+    {
+        "Invalid HTTP request received.",
+        "Unsupported upgrade request.",
+        "Invalid UTF-8 sequence received from client.",
+    }
+)
+"""What uvicorn says of what a peer sent. All its other lines are let through."""
+
+
+class Rationed(logging.Filter):
+    """Lets a kind of line through once a second; it says for how many it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: dict[str, tuple[float, int]] = {}
+        """When a line of this kind was written, and how many were not since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        kind = str(record.msg)
+        if record.name.startswith("uvicorn") and kind not in _OF_OTHERS:
+            return True
+        written, left_out = self._kinds.get(kind, (0.0, 0))
+        if 0 <= record.created - written < _SECONDS:
+            self._kinds[kind] = (written, left_out + 1)
+            return False
+        self._kinds[kind] = (record.created, 0)
+        record.exc_info = None
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} more since the last such line)"
+            record.args = ()
+        return True
+
+
+RATIONED = Rationed()
+"""The one filter: adding it to a logger again changes nothing."""

@@ -1,0 +1,127 @@
+"""uvicorn's WebSocket protocol, hardened: peers that send too much or never read are cut off.
+
+Reasons are in the uvicorn 0.54 source: a peer that never reads pins `send()` for ever, because its
+ping time-out closes the transport instead of aborting it; pings are answered without looking at
+what already waits to be written; and whatever came in one read is parsed to its end, at 5 to 8 µs
+a frame, before anybody looks at it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.server import ServerProtocol
+
+from turnwire_protocol import CloseCode
+from turnwire_server.connections.reading import SmallReads, Window
+from turnwire_server.connections.room import Place
+from turnwire_server.core.limits import HELLO_BYTES, Bucket, ServiceLimits
+
+__all__ = ["HardenedProtocol"]
+
+_MAX_UNSENT_BYTES = 256 * 1024
+
+
+class TooManyFrames(Exception):
+    """The peer sends more frames than its bucket holds."""
+
+
+class BoundedFrames(ServerProtocol):
+    """websockets' parser; it gives up in the middle of a read, before the frame that is too much.
+
+    Frames of every kind count alike: the smallest cost as much as any.
+    """
+
+    def __init__(self, bucket: Bucket, clock: Callable[[], float], **options: Any) -> None:
+        super().__init__(**options)
+        self.bucket = bucket
+        self._clock = clock
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame, or fail the connection; `fail` drops what was read and not yet parsed."""
+        if self.bucket.take(self._clock()):
+            super().recv_frame(frame)
+            return
+        self.fail(CloseCode.TOO_SLOW, "too many frames")
+        self.parser_exc = TooManyFrames()
+
+
+class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
+    """One WebSocket. Until the app admits it (after `hello`) it may send next to nothing.
+
+    The app finds `admit` in the scope's extension `turnwire`.
+    """
+
+    conn: BoundedFrames
+
+    def __init__(
+        self, *, place: Place, window: Window, limits: ServiceLimits, **uvicorn: Any
+    ) -> None:
+        super().__init__(**uvicorn)
+        self.window = window
+        self._place = place
+        self._limits = limits
+        handful = limits.max_frames_before_hello
+        self.conn = BoundedFrames(
+            Bucket(1, self.loop.time(), size=handful),
+            self.loop.time,
+            max_size=min(HELLO_BYTES, limits.max_frame_bytes),
+            logger=self.logger,
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The upgrade has begun: the place is still that of somebody unknown."""
+        super().connection_made(transport)
+        self._place.work()
+        self._place.wait(self._give_way)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The place is free."""
+        self._place.leave()
+        super().connection_lost(exc)
+
+    def admit(self) -> None:
+        """It is known who this is: what the limits say holds from now on."""
+        self.conn.max_message_size = self._limits.max_frame_bytes
+        self.conn.bucket = Bucket(self._limits.frames_per_second, self.loop.time())
+        self._place.work()
+
+    async def run_asgi(self) -> None:
+        """Run the app; it is told how to admit."""
+        self.scope["extensions"]["turnwire"] = {"admit": self.admit}
+        await super().run_asgi()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless earlier answers pile up unread."""
+        if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            self.transport.abort()
+            return
+        super().handle_ping()
+
+    def keepalive_timeout(self) -> None:
+        """No pong in time: abort, because a close would wait for the unread bytes first."""
+        super().keepalive_timeout()
+        self.transport.abort()
+
+    def handle_parser_exception(self) -> None:
+        """Close with the parser's code. Who floods us and does not read is not told why."""
+        is_deaf = self.transport.get_write_buffer_size() > 0
+        is_flood = isinstance(self.conn.parser_exc, TooManyFrames)
+        if self.conn.close_sent is None or (is_flood and is_deaf):
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+            self.close_sent = True
+            self.transport.abort()
+        else:
+            super().handle_parser_exception()
+        # Whatever the app still sends finds nobody: it is told so as after a lost connection.
+        self.disconnected = True
+        self.writable.set()
+
+    def _give_way(self) -> None:
+        if self.handshake_complete and not self.close_sent:
+            self.conn.fail(CloseCode.TOO_SLOW, "too many connections, and no hello yet")
+            self.handle_parser_exception()
+        else:
+            self.transport.abort()
