@@ -1,4 +1,4 @@
-"""One attacker in a process of its own: `python -m tests.bench.attacker KIND PORT [TOKEN]`.
+"""One attacker in a process of its own: `python -m tests.bench.attacker KIND PORT TOKEN`.
 
 It comes back at once whenever it is thrown out.
 """
@@ -6,6 +6,7 @@ It comes back at once whenever it is thrown out.
 import asyncio
 import base64
 import os
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ _HEAD = (
 )
 _POST = b"POST /v1/chat HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nTransfer-Encoding: chunked\r\n%s\r\n"
 _CHUNK_BYTES = 256 * 1024
+_STALLED_SECONDS = 0.5
 _SILENT = 5_000
 _SILENT_RETRY_SECONDS = 5.0
 
@@ -34,8 +36,9 @@ KINDS = (*_FRAMES, "JSON pings, with credentials", "one-byte chunks", "silent co
 
 
 def _flood(port: int, hello: bytes, first: bytes, piece: bytes) -> None:
-    """Write the pieces as fast as they are taken, reading a little of what comes back."""
-    data = piece * (_CHUNK_BYTES // len(piece))
+    """Write the pieces as fast as they are taken, read what comes back, and begin again as soon as
+    nothing is taken any more."""
+    data = memoryview(piece * (_CHUNK_BYTES // len(piece)))
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
@@ -43,19 +46,22 @@ def _flood(port: int, hello: bytes, first: bytes, piece: bytes) -> None:
                 if first:
                     peer.recv(65536)
                     peer.sendall(first)
-                while True:
-                    peer.sendall(data)
-                    _drop_what_came(peer)
+                peer.setblocking(False)
+                _pump(peer, data)
         except OSError:
             continue
 
 
-def _drop_what_came(peer: socket.socket) -> None:
-    try:
-        while peer.recv(1 << 20, socket.MSG_DONTWAIT):
-            pass
-    except BlockingIOError:
-        pass
+def _pump(peer: socket.socket, data: memoryview) -> None:
+    sent = 0
+    while True:
+        readable, writable, _ = select.select([peer], [peer], [], _STALLED_SECONDS)
+        if readable and not peer.recv(1 << 20):
+            return
+        if writable:
+            sent = (sent + peer.send(data[sent:])) % len(data)
+        if not (readable or writable):
+            return
 
 
 async def _be_silent(port: int) -> None:
