@@ -30,6 +30,8 @@ SLOW = (
     "server/test_cli.py",
     "server/tools/test_mcp.py",
     "server/test_reasons.py",
+    "server/test_proxies.py",
+    "server/test_log_noise.py",
     "server/test_no_trace.py",
     "server/store/test_kill.py",
 )
