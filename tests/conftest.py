@@ -30,10 +30,13 @@ SLOW = (
     "server/test_cli.py",
     "server/tools/test_mcp.py",
     "server/test_reasons.py",
+    "client/test_blobs.py",
+    "client/test_healing.py",
     "server/test_proxies.py",
     "server/test_log_noise.py",
     "server/test_no_trace.py",
     "server/store/test_kill.py",
+    "server/store/test_trouble.py",
 )
 """The folders and files of the slow half, in the order in which they run."""
 
