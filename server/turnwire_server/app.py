@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from turnwire_protocol import Code
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
+from turnwire_server.core.limits import Counts
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude, Client
@@ -31,6 +32,8 @@ from turnwire_server.transports.handshake import Places
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
+from turnwire_server.wires.service import Service
+from turnwire_server.wires.wires import WIRES
 
 if TYPE_CHECKING:
     from turnwire_server.tools.mcp import McpServers
@@ -227,18 +230,31 @@ class Turnwire:
             finally:
                 self._connections.discard(connection)
 
-        bodies = Bodies(limits)
+        bodies, streams = Bodies(limits), Counts("streams", limits.max_streams)
+        # A little ahead of the WebSocket's, for proxies that count.
+        keepalive_seconds = 0.75 * limits.heartbeat_seconds
         router.include_router(conversations_router(hub, access, bodies))
         router.include_router(
             rest_router(
                 hub,
                 access,
                 bodies,
-                max_streams=limits.max_streams,
-                # A little ahead of the WebSocket's, for proxies that count.
-                keepalive_seconds=0.75 * limits.heartbeat_seconds,
+                streams=streams,
+                keepalive_seconds=keepalive_seconds,
             )
         )
+        service = Service(
+            hub=hub,
+            blobs=self.blobs,
+            access=access,
+            policy=self.settings,
+            limits=limits,
+            bodies=Bodies(limits, max_bytes=limits.max_wire_body_bytes),
+            streams=streams,
+            keepalive_seconds=keepalive_seconds,
+        )
+        for wire in self.settings.wires:
+            router.include_router(WIRES[wire](service))
         router.include_router(blobs_router(self.blobs, access))
         router.include_router(health_router(access, unready=self._unready))
         router.include_router(page_router(access))

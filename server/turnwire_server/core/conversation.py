@@ -5,20 +5,27 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from turnwire_protocol import (
     Ack,
+    BlockStop,
     CancelBody,
     Code,
+    Content,
     DecideBody,
+    Done,
     Message,
     ProgressBody,
     Retract,
     SendBody,
+    Start,
     StopReason,
+    Token,
     ToolOutputBody,
+    TotalUsage,
 )
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.committer import Committer
@@ -33,7 +40,10 @@ from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Fence, Store
 
-__all__ = ["Accepted", "Conversation", "Receipt"]
+__all__ = ["PAST_MODEL", "Accepted", "Conversation", "PastTurn", "Receipt"]
+
+PAST_MODEL = "imported"
+"""The `model` of turns that were answered elsewhere."""
 
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 """Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
@@ -62,6 +72,15 @@ class Receipt:
     """None: at once. Raises `Rejected` where it took no effect after all."""
 
 
+class PastTurn(NamedTuple):
+    """A turn of another service, which a conversation begins with."""
+
+    content: Content
+    key: str | None
+    answer: str
+    """Its text; empty where there was none."""
+
+
 class Conversation:
     """One log, one writer. Everybody else asks it."""
 
@@ -85,7 +104,7 @@ class Conversation:
         self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
         self._log = DurableLog(fence, store, committer, self)
-        self._folded = FoldedLog(self._log, on_client_call=self.on_followers)
+        self._folded = FoldedLog(self._log)
         self._index = self._folded.index
         self._undurable = 0
         self._undurable_since = time.monotonic()
@@ -112,8 +131,10 @@ class Conversation:
 
     # Sending
 
-    def send(self, principal: str, send: SendBody) -> Accepted:
+    def send(self, principal: str, send: SendBody, past: Sequence[PastTurn] = ()) -> Accepted:
         """Accept a message; its turn begins once it is durable and nothing runs before it.
+
+        `past` is what was said elsewhere before it; a log that has begun has a past of its own.
 
         Raises:
             Rejected: it took no effect.
@@ -136,10 +157,13 @@ class Conversation:
             services=self._services,
             log=self._folded,
             on_done=self._turn_done,
+            on_rest=self.on_followers,
             cancel_on_detach=send.on_detach == "cancel",
         )
-        if self._log.memory.head == 0:
-            self._log.title = title_of(send)
+        if self.is_empty:
+            self._log.title = title_of(past[0].content if past else send.content)
+            for said in past:
+                self._write_past(said)
         private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
@@ -158,9 +182,27 @@ class Conversation:
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
+    def _write_past(self, past: PastTurn) -> None:
+        """A turn that was answered elsewhere, as an ordinary one: no reader sees a difference."""
+        turn, write, place = f"t_{secrets.token_hex(8)}", self._folded.write, self._folded.place
+        send = SendBody(content=past.content, key=past.key)
+        private: Private = {"fingerprint": fingerprint_of(send), "is_past": True}
+        write(Message(**place(turn), content=past.content, key=past.key), private)
+        write(Start(**place(turn), model=PAST_MODEL))
+        if past.answer.strip():
+            self._folded.write_delta(Token, turn, 0, past.answer)
+            write(BlockStop(**place(turn), block=0))
+        end, usage = StopReason.END_TURN, TotalUsage()
+        write(Done(**place(turn), stop_reason=end, usage=usage, steps=0, duration_ms=0))
+
     def has_key(self, key: str) -> bool:
         """Whether a message has come with this key."""
         return self._index.of_key(key) is not None
+
+    @property
+    def turns(self) -> Sequence[Record]:
+        """All turns, in their order, void ones too; not to be changed."""
+        return self._index.turns
 
     def _displaced_by(self, send: SendBody) -> list[Turn]:
         """The turns that the new message voids or interrupts.
@@ -200,7 +242,7 @@ class Conversation:
         return Accepted(
             ack,
             durable=self._log.durable(record.seq),
-            follow=lambda wake: self.follow(record.after, self._log.epoch, wake, send.runner),
+            follow=lambda wake: self.follow(record.after, self._log.epoch, wake),
             done_seq=record.done_seq,
         )
 
@@ -300,11 +342,9 @@ class Conversation:
 
     # Readers
 
-    def follow(
-        self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None = None
-    ) -> Follower:
+    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        return self._log.follow(after, epoch, wake, runner)
+        return self._log.follow(after, epoch, wake)
 
     @property
     def head(self) -> int:
@@ -312,7 +352,7 @@ class Conversation:
         return self._log.end
 
     def on_followers(self) -> None:
-        """Somebody came or went, or something is to run: is everybody there whom it needs?"""
+        """A reader came or went, or a turn began, rests or goes on: is anybody missing now?"""
         self._presence.look(None if self._is_draining else self.running, self._log)
 
     def close(self, code: Code) -> None:

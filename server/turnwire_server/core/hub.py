@@ -10,18 +10,19 @@ import hashlib
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
-from turnwire_server.core.conversation import Accepted, Conversation, Receipt
+from turnwire_server.core.conversation import Accepted, Conversation, PastTurn, Receipt
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.codec import join
 from turnwire_server.core.log.committer import Committer, Trouble
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
+from turnwire_server.core.turn_index import Record
 from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Head, Store
 
@@ -137,8 +138,19 @@ class Hub:
 
     # Commands
 
-    async def send(self, principal: str, send: SendBody) -> Accepted:
+    async def send(
+        self,
+        principal: str,
+        send: SendBody,
+        *,
+        name: str | None = None,
+        past: Sequence[PastTurn] = (),
+    ) -> Accepted:
         """A user's message, into its conversation or a new one.
+
+        With `name`, which another front end gave its conversation, into the one of that name, see
+        `named`; `send.conversation` must not be given then. `past` is what was said in it before:
+        a new conversation begins with these turns, one that has begun has its own.
 
         Raises:
             Rejected: it took no effect.
@@ -147,7 +159,9 @@ class Hub:
             raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         try:
             await self._check_blobs(principal, send)
-            if send.conversation is not None:
+            if name is not None:
+                conversation = await self._create(await self.named(principal, name), principal)
+            elif send.conversation is not None:
                 conversation = await self._find(principal, send.conversation)
             else:
                 conversation = await self._create(self.id_of(principal, send), principal)
@@ -161,7 +175,7 @@ class Hub:
             self._busy[principal] = busy
         if len(busy) >= self._limits.max_running_turns and conversation not in busy:
             raise Rejected(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
-        accepted = conversation.send(principal, send)
+        accepted = conversation.send(principal, send, past)
         # A repeated key has started nothing; and what is refused comes here not at all.
         if conversation.is_busy:
             self._busy.setdefault(principal, set()).add(conversation)
@@ -193,8 +207,24 @@ class Hub:
             return send.conversation
         if send.key is None:
             return f"c_{secrets.token_hex(12)}"
-        digest = hashlib.sha256(f"{principal}\0{send.key}".encode()).hexdigest()
-        return f"c_{digest[:24]}"
+        return _derived(principal, send.key)
+
+    async def named(self, principal: str, name: str) -> str:
+        """The id of the conversation that another front end calls `name`, begun or not.
+
+        One of the principal's own, where `name` is its id; otherwise the id derives from the name.
+        """
+        with contextlib.suppress(Rejected):
+            return (await self._find(principal, name)).conversation
+        return _derived(principal, "name", name)
+
+    async def turns(self, principal: str, conversation: str) -> Sequence[Record]:
+        """All turns of a conversation, in their order, void ones too; not to be changed.
+
+        Raises:
+            Rejected: unknown conversation.
+        """
+        return (await self._find(principal, conversation)).turns
 
     async def submit(self, principal: str, command: Command) -> Receipt:
         """Any command that is answered by a plain ack.
@@ -223,7 +253,6 @@ class Hub:
         after: int,
         epoch: str | None,
         wake: Callable[[], None],
-        runner: str | None = None,
     ) -> tuple[Follower, int]:
         """A cursor over the conversation, and the head it has now.
 
@@ -231,7 +260,7 @@ class Hub:
             Rejected: unknown conversation.
         """
         found = await self._find(principal, conversation)
-        return found.follow(after, epoch, wake, runner), found.head
+        return found.follow(after, epoch, wake), found.head
 
     async def list_heads(self, principal: str, *, limit: int, before: str | None) -> list[Head]:
         """The principal's conversations, newest first."""
@@ -447,6 +476,11 @@ class Hub:
                 except Exception:
                     # Boundary: one log that cannot be read must not hold up all others.
                     logger.exception("compaction of conversation=%s failed", id)
+
+
+def _derived(principal: str, *names: str) -> str:
+    digest = hashlib.sha256("\0".join((principal, *names)).encode()).hexdigest()
+    return f"c_{digest[:24]}"
 
 
 def _unknown() -> Rejected:

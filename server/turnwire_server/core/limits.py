@@ -50,6 +50,8 @@ class ServiceLimits(BaseModel):
     body_timeout_seconds: float = Field(default=30.0, gt=0)
     """Until a body is there; a large one has longer, by `min_body_bytes_per_second`."""
     min_body_bytes_per_second: int = Field(default=4096, ge=1)
+    max_wire_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    """Of a request on a wire: other front ends send the whole conversation each time."""
     heartbeat_seconds: float = 20.0
     max_blob_bytes: int = 10 * 1024 * 1024
     max_blob_bytes_per_principal: int = 2 * 1024 * 1024 * 1024

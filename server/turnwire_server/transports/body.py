@@ -21,8 +21,9 @@ Body = TypeVar("Body", bound=BaseModel)
 class Bodies:
     """How the bodies of commands are read: bounded in size, in time and in number per principal."""
 
-    def __init__(self, limits: ServiceLimits) -> None:
-        self._max_bytes = limits.max_frame_bytes
+    def __init__(self, limits: ServiceLimits, *, max_bytes: int | None = None) -> None:
+        """`max_bytes`: of one body, unless it is `limits.max_frame_bytes`."""
+        self._max_bytes = limits.max_frame_bytes if max_bytes is None else max_bytes
         self._timeout_seconds = limits.body_timeout_seconds
         self._seconds_per_byte = 1 / limits.min_body_bytes_per_second
         self._under_way = Counts("bodies", limits.max_bodies)

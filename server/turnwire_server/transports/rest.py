@@ -73,12 +73,11 @@ def rest_router(
     access: Access,
     bodies: Bodies,
     *,
-    max_streams: int,
+    streams: Counts,
     keepalive_seconds: float,
 ) -> APIRouter:
     """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
-    streams = Counts("streams", max_streams)
 
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
         # A place first: what is refused leaves no trace.

@@ -231,7 +231,6 @@ class Connection:
             after=command.after,
             epoch=command.epoch,
             wake=lambda: self._wake(conversation),
-            runner=command.runner,
         )
         self._drop(conversation)
         subscription = self._subscriptions[conversation] = _Subscription()
@@ -259,10 +258,8 @@ class Connection:
         """The subscription takes its place now, in arrival order; it begins with the ack."""
         conversation = accepted.ack.conversation or ""
         subscription = None
-        if (known := self._subscriptions.get(conversation)) is None:
+        if conversation not in self._subscriptions:
             subscription = self._subscriptions[conversation] = _Subscription()
-        elif known.follower is not None:
-            known.follower.runner = command.runner or known.follower.runner
 
         async def ack() -> None:
             try:

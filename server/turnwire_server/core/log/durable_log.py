@@ -248,18 +248,11 @@ class DurableLog:
         return bool(self._followers)
 
     @property
-    def runners(self) -> set[str | None]:
-        """Whom the readers say they are; None: some do not say."""
-        return {follower.runner for follower in self._followers}
-
-    @property
     def is_stored(self) -> bool:
         """Whether all that was appended is durable."""
         return self.memory.head == self.memory.durable
 
-    def follow(
-        self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None
-    ) -> Follower:
+    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
         reset = None
         if (epoch is not None and epoch != self.epoch) or after > self.memory.head:
@@ -272,7 +265,6 @@ class DurableLog:
             epoch=self.epoch,
             after=after,
             wake=wake,
-            runner=runner,
             reset=reset,
         )
         follower.is_ended = self._is_ending
