@@ -22,6 +22,7 @@ from turnwire_protocol import (
     Retract,
     SendBody,
     Start,
+    Step,
     StopReason,
     Token,
     ToolOutputBody,
@@ -189,11 +190,13 @@ class Conversation:
         private: Private = {"fingerprint": fingerprint_of(send), "is_past": True}
         write(Message(**place(turn), content=past.content, key=past.key), private)
         write(Start(**place(turn), model=PAST_MODEL))
-        if past.answer.strip():
+        has_answer = bool(past.answer.strip())
+        if has_answer:
+            write(Step(**place(turn), step=1, attempt=1, model=PAST_MODEL))
             self._folded.write_delta(Token, turn, 0, past.answer)
             write(BlockStop(**place(turn), block=0))
-        end, usage = StopReason.END_TURN, TotalUsage()
-        write(Done(**place(turn), stop_reason=end, usage=usage, steps=0, duration_ms=0))
+        end, usage, steps = StopReason.END_TURN, TotalUsage(), int(has_answer)
+        write(Done(**place(turn), stop_reason=end, usage=usage, steps=steps, duration_ms=0))
 
     def has_key(self, key: str) -> bool:
         """Whether a message has come with this key."""
