@@ -37,11 +37,12 @@ def key_of(message: str) -> str:
 
 def turn_of(turns: Sequence[Record], message: str) -> Record | None:
     """The turn that answers the message now: the last one that was sent for it and is not void."""
-    key = key_of(message)
-    for record in reversed(turns):
-        if not record.is_void and record.key is not None and record.key.partition("~")[0] == key:
-            return record
-    return None
+    return _last_of([turn for turn in turns if not turn.is_void], key_of(message))
+
+
+def _last_of(turns: Sequence[Record], key: str) -> Record | None:
+    of_key = (turn for turn in reversed(turns) if turn.key and turn.key.partition("~")[0] == key)
+    return next(of_key, None)
 
 
 def asked(
@@ -52,13 +53,15 @@ def asked(
     `again`: it wants another answer in place of the one there is. `again_if_done`: it does if that
     one is done. A request that comes twice, or from two tabs, reads what the first one began.
     """
-    record = turn_of(turns, message)
+    key, record = key_of(message), turn_of(turns, message)
     if record is None:
-        return Question(key=key_of(message))
+        # Where it was taken back with an older one, its key is used up.
+        void = _last_of(turns, key)
+        return Question(key=key if void is None else f"{key}~{void.turn}")
     is_same = record.content == digest_of(content)
     is_done = record.done_seq is not None
     is_another = "~" in (record.key or "")
     if is_same and (not again or (is_another and not is_done)) and not (again_if_done and is_done):
         return Question(attach=record)
     # Derived from the turn it replaces: the same request once more is the same send.
-    return Question(key=f"{key_of(message)}~{record.turn}", retract=record.turn)
+    return Question(key=f"{key}~{record.turn}", retract=record.turn)
