@@ -72,7 +72,7 @@ class Conversation:
         store: Store,
         committer: Committer,
         services: Services,
-        on_done: Callable[[str, int], None],
+        on_done: Callable[["Conversation", int], None],
         max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = fence.conversation
@@ -225,7 +225,7 @@ class Conversation:
         self._log.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
         asyncio.get_running_loop().call_soon(self._next)
-        self._on_done(self.conversation, self._index.of(turn.id).after)
+        self._on_done(self, self._index.of(turn.id).after)
 
     def _turns(self) -> list[Turn]:
         """The unfinished ones, in the order in which they run."""
