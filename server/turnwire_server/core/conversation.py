@@ -31,7 +31,8 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Fence, Store
+from turnwire_server.store.port import Fence, Spent, Store
+from turnwire_server.timestamp import timestamp
 
 __all__ = ["Accepted", "Conversation", "Receipt"]
 
@@ -97,7 +98,7 @@ class Conversation:
         Raises:
             Unreadable: what is stored is no log. Nothing is written then.
         """
-        recovery = Recovery()
+        recovery = Recovery(self._services.policy.prices)
         try:
             await self._folded.load(recovery.apply)
             for event in recovery.missing(self._folded.place):
@@ -334,6 +335,15 @@ class Conversation:
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
         return self._log.is_closed
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether its first message waits to be stored."""
+        return self._log.memory.durable == 0 and not self.is_empty
+
+    def spending(self) -> Spent:
+        """What the running turn has used so far; no log has it yet."""
+        return self.running.spending() if self.running is not None else Spent(timestamp()[:10])
 
     @property
     def is_empty(self) -> bool:

@@ -20,6 +20,7 @@ from turnwire_server.core.log.codec import join
 from turnwire_server.core.log.committer import Committer, Trouble
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.open_conversations import OpenConversations
+from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, StoreError, Unreadable
@@ -46,7 +47,6 @@ class Hub:
     ) -> None:
         self._store = store
         self._services = services
-        self._limits = limits
         self._committer = Committer(store)
         self._housekeeper = Housekeeper(services.blobs)
         self._inquiries = Inquiries()
@@ -62,9 +62,7 @@ class Hub:
         self._finished: dict[str, int] = {}
         """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
-        self._busy: dict[str, set[Conversation]] = {}
-        """Conversations of each principal that may have an unfinished turn. May hold stale ones
-        after a message was withdrawn; `send` removes them."""
+        self._quotas = Quotas(store, self._inquiries, limits)
         self.is_draining = False
 
     async def start(self) -> None:
@@ -130,6 +128,9 @@ class Hub:
             raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         try:
             await self._check_blobs(principal, send)
+            # Before the conversation is found: from there on nothing may be waited for.
+            begins = send.conversation is None
+            standing = await self._quotas.standing(principal, begins=begins)
             if send.conversation is not None:
                 conversation = await self._open.find(principal, send.conversation)
             else:
@@ -139,24 +140,12 @@ class Hub:
                 # What is wrong with the message itself needs no store to be said.
                 resolve(send, self._services.policy, tools=self._services.toolset.names)
             raise
-        busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
-        if busy:
-            self._busy[principal] = busy
-        if len(busy) >= self._limits.max_running_turns and conversation not in busy:
-            raise Rejected(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
+        if send.key is not None and conversation.has_key(send.key):
+            return conversation.send(principal, send)  # It begins nothing.
+        self._quotas.check(principal, conversation, standing)
         accepted = conversation.send(principal, send)
-        # A repeated key has started nothing; and what is refused comes here not at all.
-        if conversation.is_busy:
-            self._busy.setdefault(principal, set()).add(conversation)
+        self._quotas.begun(principal, conversation)
         return accepted
-
-    def _rest(self, conversation: Conversation) -> None:
-        """Forget that it is busy, if it is not any more."""
-        busy = self._busy.get(conversation.owner, set())
-        if not conversation.is_busy:
-            busy.discard(conversation)
-        if not busy:
-            self._busy.pop(conversation.owner, None)
 
     async def _check_blobs(self, principal: str, send: SendBody) -> None:
         try:
@@ -260,7 +249,7 @@ class Hub:
 
     def _turn_done(self, conversation: Conversation, after: int) -> None:
         self._quiet.set()
-        self._rest(conversation)
+        self._quotas.rest(conversation)
         self._finished.setdefault(conversation.conversation, after)
         if self._compactor is None or self._compactor.done():
             self._compactor = asyncio.create_task(self._compact(), name="compactor")

@@ -29,7 +29,7 @@ from turnwire_protocol import (
     parse_sse_id,
 )
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.limits import Counts
+from turnwire_server.core.limits import Places
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
@@ -78,7 +78,7 @@ def rest_router(
 ) -> APIRouter:
     """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
     router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
-    streams = Counts("streams", max_streams)
+    streams = Places("streams", max_streams)
 
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
         # A place first: what is refused leaves no trace.
