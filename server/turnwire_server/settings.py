@@ -9,10 +9,10 @@ import ipaddress
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, Self, TypedDict, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
@@ -111,6 +111,16 @@ class Settings(BaseSettings, Policy):
         for network in proxies:
             ipaddress.ip_network(network)
         return proxies
+
+    @model_validator(mode="after")
+    def _check_prices(self) -> Self:
+        if self.limits.max_cost_usd_per_day is not None:
+            used = {*self.all_models, self.fallback_model or self.model}
+            if missing := sorted(used - self.prices.keys()):
+                # A model without a price would be used without any bound.
+                bound = "limits.max_cost_usd_per_day"
+                raise ValueError(f"{bound} needs prices of all models: {', '.join(missing)}")
+        return self
 
 
 class SettingOptions(TypedDict, total=False):

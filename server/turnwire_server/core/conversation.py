@@ -39,7 +39,8 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Fence, Store
+from turnwire_server.store.port import Fence, Spent, Store
+from turnwire_server.timestamp import timestamp
 
 __all__ = ["PAST_MODEL", "Accepted", "Conversation", "PastTurn", "Receipt"]
 
@@ -92,7 +93,7 @@ class Conversation:
         store: Store,
         committer: Committer,
         services: Services,
-        on_done: Callable[[str, int], None],
+        on_done: Callable[["Conversation", int], None],
         max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = fence.conversation
@@ -117,7 +118,7 @@ class Conversation:
         Raises:
             Unreadable: what is stored is no log. Nothing is written then.
         """
-        recovery = Recovery()
+        recovery = Recovery(self._services.policy.prices)
         try:
             await self._folded.load(recovery.apply)
             for event in recovery.missing(self._folded.place):
@@ -270,7 +271,7 @@ class Conversation:
         self._log.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
         asyncio.get_running_loop().call_soon(self._next)
-        self._on_done(self.conversation, self._index.of(turn.id).after)
+        self._on_done(self, self._index.of(turn.id).after)
 
     def _turns(self) -> list[Turn]:
         """The unfinished ones, in the order in which they run."""
@@ -377,6 +378,15 @@ class Conversation:
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
         return self._log.is_closed
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether its first message waits to be stored."""
+        return self._log.memory.durable == 0 and not self.is_empty
+
+    def spending(self) -> Spent:
+        """What the running turn has used so far; no log has it yet."""
+        return self.running.spending() if self.running is not None else Spent(timestamp()[:10])
 
     @property
     def is_empty(self) -> bool:

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from turnwire_protocol import BadCommand, Code, parse_body, parse_object
-from turnwire_server.core.limits import Counts, ServiceLimits
+from turnwire_server.core.limits import Places, ServiceLimits
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.http import principal_of
 
@@ -26,7 +26,7 @@ class Bodies:
         self._max_bytes = limits.max_frame_bytes if max_bytes is None else max_bytes
         self._timeout_seconds = limits.body_timeout_seconds
         self._seconds_per_byte = 1 / limits.min_body_bytes_per_second
-        self._under_way = Counts("bodies", limits.max_bodies)
+        self._under_way = Places("bodies", limits.max_bodies)
 
     async def read(self, request: Request) -> bytes:
         """The body of a request to a guarded endpoint.

@@ -29,7 +29,7 @@ from turnwire_protocol import (
     parse_sse_id,
 )
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.limits import Counts
+from turnwire_server.core.limits import Places
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
@@ -73,7 +73,7 @@ def rest_router(
     access: Access,
     bodies: Bodies,
     *,
-    streams: Counts,
+    streams: Places,
     keepalive_seconds: float,
 ) -> APIRouter:
     """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""

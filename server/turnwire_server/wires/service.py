@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.limits import Counts, ServiceLimits
+from turnwire_server.core.limits import Places, ServiceLimits
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.body import Bodies
@@ -23,6 +23,6 @@ class Service:
     limits: ServiceLimits
     bodies: Bodies
     """Reads bodies of wires, which are larger than commands: they carry the whole conversation."""
-    streams: Counts
+    streams: Places
     """The streams of each principal, over all transports."""
     keepalive_seconds: float

@@ -188,6 +188,7 @@ class DurableLog:
             # The run at the end still grows; what is stored of it does not.
             items[-1] = items[-1].cut(memory.durable, memory.head)
         frames = _encode(items)
+        entries = [item for item in items if isinstance(item, Entry)]
         # Nobody asks for them before they are durable. Encoded once, for the store and for readers.
         self._frames = {(memory.durable, memory.head): frames}
         return Batch(
@@ -197,9 +198,8 @@ class DurableLog:
             body=dump(items, [frame.text for frame in frames]),
             is_open=self._owner.is_open,
             title=self.title,
-            blobs=frozenset(
-                blob for item in items if isinstance(item, Entry) for blob in item.blobs
-            ),
+            blobs=frozenset(blob for entry in entries for blob in entry.blobs),
+            spent=tuple(spent for entry in entries if (spent := entry.spent) is not None),
         )
 
     def stored(self, upto: int) -> None:

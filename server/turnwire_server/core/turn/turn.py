@@ -26,7 +26,7 @@ from turnwire_protocol import (
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.history.history import Rendered
-from turnwire_server.core.log.items import DeltaType, Place, Private
+from turnwire_server.core.log.items import DeltaType, Place, Private, spent_of
 from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
@@ -41,6 +41,8 @@ from turnwire_server.model.port import (
     Stop,
     ToolSpecification,
 )
+from turnwire_server.store.port import Spent
+from turnwire_server.timestamp import timestamp
 from turnwire_server.tools.port import ToolContext
 from turnwire_server.tools.toolset import Toolset
 
@@ -195,6 +197,11 @@ class Turn:
     def is_resting(self) -> bool:
         """Whether everything that is left to do is up to somebody outside."""
         return self._rest.is_resting
+
+    def spending(self) -> Spent:
+        """What it has used so far."""
+        cost = self._meter.cost_usd(self._services.policy.prices)
+        return spent_of(self._meter.total(), cost, at=timestamp())
 
     def drop(self) -> None:
         """Forget a turn whose message was withdrawn: it writes nothing, not even `done`."""
