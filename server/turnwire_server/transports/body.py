@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from turnwire_protocol import BadCommand, Code, parse_body, parse_object
+from turnwire_protocol.schema import inlined, on_the_wire
 from turnwire_server.core.limits import Places, ServiceLimits
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.http import principal_of
@@ -73,20 +74,10 @@ def body_of(model: type[Body], bodies: Bodies) -> Any:
 @functools.cache
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """What `openapi_extra` says of an endpoint that takes `model` by `body_of`."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inline(schema, schema.get("$defs", {}))}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
     # An endpoint cannot add to the components of the app it is included in.
-    if isinstance(schema, list):
-        return [_inline(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inline(part, definitions) for name, part in schema.items() if name != "$defs"}
+    schema = inlined(on_the_wire(model.model_json_schema()))
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _is_json(content_type: str) -> bool:
