@@ -15,7 +15,7 @@ from turnwire_protocol.commands import COMMAND
 from turnwire_protocol.events import KNOWN
 from turnwire_protocol.replies import REPLY
 
-__all__ = ["schemas"]
+__all__ = ["inlined", "on_the_wire", "schemas"]
 
 _TITLES: dict[str, tuple[TypeAdapter[Any], str]] = {
     "commands.json": (COMMAND, "A command: client to server."),
@@ -28,7 +28,7 @@ def schemas() -> dict[str, str]:
     """The text of each schema file (JSON Schema 2020-12), by file name."""
     files: dict[str, str] = {}
     for name, (adapter, description) in _TITLES.items():
-        schema = _as_on_the_wire(adapter.json_schema())
+        schema = on_the_wire(adapter.json_schema())
         head = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": f"{PROTOCOL} {name.removesuffix('.json')}",
@@ -38,14 +38,16 @@ def schemas() -> dict[str, str]:
     return files
 
 
-def _as_on_the_wire(node: Any) -> Any:
-    """Without nulls and Python's titles, and with every `type` required that names the message."""
+def on_the_wire(node: Any) -> Any:
+    """A schema of pydantic's without nulls and Python's titles, and with every `type` required that
+    names the message.
+    """
     if isinstance(node, list):
-        return [_as_on_the_wire(item) for item in node]
+        return [on_the_wire(item) for item in node]
     if not isinstance(node, dict):
         return node
     # OpenAPI's discriminator is no JSON Schema; the constants of `type` say the same.
-    form = {name: _as_on_the_wire(value) for name, value in node.items() if name != "discriminator"}
+    form = {name: on_the_wire(value) for name, value in node.items() if name != "discriminator"}
     if isinstance(form.get("title"), str):
         del form["title"]
     if "default" in form and ("const" in form or form["default"] is None):
@@ -60,6 +62,27 @@ def _as_on_the_wire(node: Any) -> Any:
         constants = [name for name, value in properties.items() if "const" in value]
         form["required"] = sorted({*form.get("required", []), *constants})
     return form
+
+
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with what it defines in the places that refer to it, for a document that has no room
+    for definitions. None of ours refers to itself.
+    """
+    return {name: _inlined(part, schema.get("$defs", {})) for name, part in _own(schema)}
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_inlined(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inlined(definitions[node["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in _own(node)}
+
+
+def _own(schema: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, part) for name, part in schema.items() if name != "$defs"]
 
 
 def main() -> None:

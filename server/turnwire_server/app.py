@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from turnwire_protocol import Code
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
+from turnwire_server.core.limits import Places
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude, Client
@@ -27,10 +28,12 @@ from turnwire_server.transports.access import Access, Authenticate, shared_token
 from turnwire_server.transports.blobs import blobs_router
 from turnwire_server.transports.body import Bodies
 from turnwire_server.transports.conversations import conversations_router
-from turnwire_server.transports.handshake import Places
+from turnwire_server.transports.handshake import Lobby
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
+from turnwire_server.wires.service import Service
+from turnwire_server.wires.wires import WIRES
 
 if TYPE_CHECKING:
     from turnwire_server.tools.mcp import McpServers
@@ -208,7 +211,8 @@ class Turnwire:
 
         router = APIRouter(lifespan=lifespan)
         limits = self.settings.limits
-        places = Places(limits.max_sockets, max_before_hello=limits.max_sockets_before_hello)
+        lobby = Lobby(limits.max_sockets_before_hello)
+        places = Places("sockets", limits.max_sockets)
 
         @router.websocket("/v1/ws")
         async def websocket(socket: WebSocket) -> None:
@@ -216,6 +220,7 @@ class Turnwire:
                 socket,
                 access=access,
                 hub=hub,
+                lobby=lobby,
                 places=places,
                 limits=limits,
                 models=self.settings.all_models,
@@ -227,18 +232,31 @@ class Turnwire:
             finally:
                 self._connections.discard(connection)
 
-        bodies = Bodies(limits)
+        bodies, streams = Bodies(limits), Places("streams", limits.max_streams)
+        # A little ahead of the WebSocket's, for proxies that count.
+        keepalive_seconds = 0.75 * limits.heartbeat_seconds
         router.include_router(conversations_router(hub, access, bodies))
         router.include_router(
             rest_router(
                 hub,
                 access,
                 bodies,
-                max_streams=limits.max_streams,
-                # A little ahead of the WebSocket's, for proxies that count.
-                keepalive_seconds=0.75 * limits.heartbeat_seconds,
+                streams=streams,
+                keepalive_seconds=keepalive_seconds,
             )
         )
+        service = Service(
+            hub=hub,
+            blobs=self.blobs,
+            access=access,
+            policy=self.settings,
+            limits=limits,
+            bodies=Bodies(limits, max_bytes=limits.max_wire_body_bytes),
+            streams=streams,
+            keepalive_seconds=keepalive_seconds,
+        )
+        for wire in self.settings.wires:
+            router.include_router(WIRES[wire](service))
         router.include_router(blobs_router(self.blobs, access))
         router.include_router(health_router(access, unready=self._unready))
         router.include_router(page_router(access))

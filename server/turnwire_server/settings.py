@@ -9,10 +9,10 @@ import ipaddress
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, Self, TypedDict, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
@@ -24,7 +24,7 @@ from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
 
-__all__ = ["SettingOptions", "Settings", "default_db", "load_settings"]
+__all__ = ["SettingOptions", "Settings", "Wire", "default_db", "load_settings"]
 
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ def default_db() -> str:
     """Where this user's database belongs (https://specifications.freedesktop.org/basedir-spec/)."""
     base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(base, "turnwire", "turnwire.db")
+
+
+Wire = Literal["ai_sdk", "ag_ui", "openai"]
 
 
 class Settings(BaseSettings, Policy):
@@ -95,6 +98,8 @@ class Settings(BaseSettings, Policy):
     expose_provider_errors: bool | None = None
     """Whether clients are told a failure in the provider's own words; unless set, only where no
     token and no authenticator is (then the clients are those who run it)."""
+    wires: list[Wire] = list(get_args(Wire))
+    """Formats of other front ends that are served, too (server/WIRES.md)."""
     drain_grace: float = Field(default=30.0, ge=0)
     """Seconds that running turns get to finish when the service is stopped."""
     limits: ServiceLimits = ServiceLimits()
@@ -106,6 +111,16 @@ class Settings(BaseSettings, Policy):
         for network in proxies:
             ipaddress.ip_network(network)
         return proxies
+
+    @model_validator(mode="after")
+    def _check_prices(self) -> Self:
+        if self.limits.max_cost_usd_per_day is not None:
+            used = {*self.all_models, self.fallback_model or self.model}
+            if missing := sorted(used - self.prices.keys()):
+                # A model without a price would be used without any bound.
+                bound = "limits.max_cost_usd_per_day"
+                raise ValueError(f"{bound} needs prices of all models: {', '.join(missing)}")
+        return self
 
 
 class SettingOptions(TypedDict, total=False):
@@ -126,6 +141,7 @@ class SettingOptions(TypedDict, total=False):
     stall_timeout: float | None
     cache_ttl: CacheTtl | None
     expose_provider_errors: bool | None
+    wires: Sequence[Wire] | None
     drain_grace: float | None
     limits: ServiceLimits | Mapping[str, float] | None
     model: str | None

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from tests.kit.openapi import documented
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from turnwire_simulator import Simulator
@@ -26,6 +27,6 @@ async def address(simulator: Simulator) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def http(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """An HTTP client of that service."""
-    async with asking(address) as client:
+    """An HTTP client of that service; what is answered must be documented."""
+    async with asking(address, event_hooks={"response": [documented().judge]}) as client:
         yield client

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.chat import MODEL, ended, head_of, of_type, talking
 from tests.kit.oracle import check_log
-from tests.kit.patience import SILENCE_SECONDS, patience
+from tests.kit.patience import SILENCE_SECONDS
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking as requesting
 from tests.kit.sse import listening
@@ -169,67 +169,27 @@ async def test_a_schema_that_refers_to_a_server_is_not_fetched(simulator: Simula
 # Who answers, and when
 
 
+@pytest.mark.parametrize("on_detach", ["continue", "cancel"])
 async def test_a_runner_that_comes_back_answers_on_its_new_connection(
-    simulator: Simulator,
+    simulator: Simulator, on_detach: str
 ) -> None:
     simulator.program(calling(), OK)
-    turnwire = turnwire_over(simulator, model=MODEL, detach_grace=30.0)
+    # Without any grace: while the turn rests, nobody has to be there.
+    turnwire = turnwire_over(simulator, model=MODEL, detach_grace=0.0)
     async with serving(turnwire) as address:
         async with wired(address) as wire:
-            await wire.send("send", content="hi", **OFFER)
+            await wire.send("send", content="hi", on_detach=on_detach, **OFFER)
             executing = await wire.until("tool_executing")
         async with wired(address) as wire:
+            # Round trips in which the service takes note that the first has gone.
+            for _ in range(3):
+                await wire.ask("ping")
             await wire.ask("subscribe", conversation=executing["conversation"])
             assert await wire.until("tool_executing") == executing
             call = {name: executing[name] for name in ("conversation", "tool_id", "runner")}
             await wire.ask("tool_output", **call, content="T")
             assert (await wire.until("done"))["stop_reason"] == "end_turn"
     assert shown(simulator) == {"content": "T"}
-
-
-async def test_when_everybody_is_gone_past_the_grace_the_model_gets_an_error(
-    simulator: Simulator,
-) -> None:
-    simulator.program(calling(), OK)
-    async with serving(turnwire_over(simulator, model=MODEL)) as address:
-        async with wired(address) as wire:
-            await wire.send("send", content="hi", **OFFER)
-            executing = await wire.until("tool_executing")
-        async with wired(address) as wire:
-            path = f"/v1/conversations/{executing['conversation']}/events"
-            async with listening(address, path) as sse:
-                assert (await sse.until("done")).data["stop_reason"] == "end_turn"
-    assert shown(simulator)["is_error"] is True
-    assert "gone" in shown(simulator)["content"]
-
-
-async def test_a_call_that_comes_when_everybody_is_gone_does_not_wait_for_its_time_limit(
-    simulator: Simulator,
-) -> None:
-    entered, may_end = asyncio.Event(), asyncio.Event()
-
-    @tool
-    async def hold() -> str:
-        """Hold."""
-        entered.set()
-        await may_end.wait()
-        return "held"
-
-    step = Answer(ToolUse("hold", {}), stop_reason="tool_use")
-    simulator.program(step, calling(), OK)
-    turnwire = turnwire_over(simulator, model=MODEL, tools=[hold])
-    async with serving(turnwire) as address:
-        async with wired(address) as wire:
-            await wire.ask("send", content="hi", **OFFER)
-            await entered.wait()
-        async with wired(address) as other:
-            # Round trips in which the service takes note that the first has gone.
-            for _ in range(3):
-                await other.ask("ping")
-            may_end.set()
-            async with patience():
-                await simulator.wait(lambda: len(simulator.requests) == 3)
-    assert shown(simulator)["is_error"] is True
 
 
 async def test_a_runner_that_never_answers_meets_the_time_limit(simulator: Simulator) -> None:

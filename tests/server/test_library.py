@@ -146,6 +146,7 @@ async def test_the_library_example_of_the_readme_runs(
         ({"token": "short"}, "token"),
         ({"client_options": ["everything"]}, "client_options"),
         ({"tools": ["no/such/file.py"]}, "tools"),
+        ({"limits": {"max_cost_usd_per_day": 1.0}, "model": "claude-unpriced"}, "claude-unpriced"),
     ],
 )
 async def test_a_wrong_setting_is_refused_by_its_name(

@@ -39,7 +39,7 @@ async def test_what_is_stored_and_not_sent_is_what_the_protocol_says(simulator: 
             stored.setdefault(item.event.type, []).append(item.private)
     fields = documented()
     assert fields == {
-        "message": {"options", "fingerprint"},
+        "message": {"options", "fingerprint", "is_past"},
         "start": {"options"},
         "block_stop": {"raw"},
         "step": {"prefix", "drops_thinking"},
@@ -47,10 +47,10 @@ async def test_what_is_stored_and_not_sent_is_what_the_protocol_says(simulator: 
         "retry": {"cause", "provider"},
         "usage": {"container"},
     }
-    # `raw` is stored as it is; a container is something that this answer does not use, and nothing
-    # of it was refused.
+    # `raw` is stored as it is; a container is something that this answer does not use, nothing of
+    # it was refused, and it has no past elsewhere.
     assert {name: set(private) for name, (private, *_) in stored.items()} == {
-        "message": fields["message"],
+        "message": {"options", "fingerprint"},
         "start": fields["start"],
         "block_stop": {"type", "signature"},
         "step": {"prefix"},

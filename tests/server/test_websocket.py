@@ -3,18 +3,17 @@
 import asyncio
 from typing import Any
 
-import pytest
 from starlette.websockets import WebSocket
 
 from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from turnwire_server import create_app
+from turnwire_server.core.limits import Places
 from turnwire_server.errors import StoreError
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch, Fence
-from turnwire_server.transports.frames import Closing
-from turnwire_server.transports.handshake import Places
+from turnwire_server.transports.handshake import Lobby
 from turnwire_server.transports.websocket import Connection
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
@@ -257,7 +256,8 @@ async def test_commands_that_wait_for_others_are_bounded_and_pings_pass_them_all
     async def websocket(socket: WebSocket) -> None:
         limits = turnwire.settings.limits
         common: dict[str, Any] = {"access": turnwire.access, "hub": turnwire.hub, "models": []}
-        await Connection(socket, **common, places=Places(1), limits=limits, max_waiting=1).run()
+        room: dict[str, Any] = {"lobby": Lobby(1), "places": Places("sockets", 1)}
+        await Connection(socket, **common, **room, limits=limits, max_waiting=1).run()
 
     async with serving(app) as address, wired(f"{address}/narrow") as wire:
         handled = await wire.send("send", content="is handled")
@@ -269,16 +269,6 @@ async def test_commands_that_wait_for_others_are_bounded_and_pings_pass_them_all
         store.released.set()
         for id in (handled, waiting):
             await wire.until("ack", id=id)
-
-
-def test_a_place_is_free_again_once_it_is_left_and_others_have_places_of_their_own() -> None:
-    places = Places(1)
-    for _ in range(2):
-        with places.taken("anna"), places.taken("bert"):
-            with pytest.raises(Closing), places.taken("anna"):
-                pass
-            with pytest.raises(Closing), places.taken("bert"):
-                pass
 
 
 async def test_a_conversation_is_subscribed_within_the_bound_too(simulator: Simulator) -> None:

@@ -5,20 +5,28 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from turnwire_protocol import (
     Ack,
+    BlockStop,
     CancelBody,
     Code,
+    Content,
     DecideBody,
+    Done,
     Message,
     ProgressBody,
     Retract,
     SendBody,
+    Start,
+    Step,
     StopReason,
+    Token,
     ToolOutputBody,
+    TotalUsage,
 )
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.committer import Committer
@@ -31,9 +39,13 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Fence, Store
+from turnwire_server.store.port import Fence, Spent, Store
+from turnwire_server.timestamp import timestamp
 
-__all__ = ["Accepted", "Conversation", "Receipt"]
+__all__ = ["PAST_MODEL", "Accepted", "Conversation", "PastTurn", "Receipt"]
+
+PAST_MODEL = "imported"
+"""The `model` of turns that were answered elsewhere."""
 
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 """Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
@@ -62,6 +74,15 @@ class Receipt:
     """None: at once. Raises `Rejected` where it took no effect after all."""
 
 
+class PastTurn(NamedTuple):
+    """A turn of another service, which a conversation begins with."""
+
+    content: Content
+    key: str | None
+    answer: str
+    """Its text; empty where there was none."""
+
+
 class Conversation:
     """One log, one writer. Everybody else asks it."""
 
@@ -72,7 +93,7 @@ class Conversation:
         store: Store,
         committer: Committer,
         services: Services,
-        on_done: Callable[[str, int], None],
+        on_done: Callable[["Conversation", int], None],
         max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = fence.conversation
@@ -85,7 +106,7 @@ class Conversation:
         self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
         self._log = DurableLog(fence, store, committer, self)
-        self._folded = FoldedLog(self._log, on_client_call=self.on_followers)
+        self._folded = FoldedLog(self._log)
         self._index = self._folded.index
         self._undurable = 0
         self._undurable_since = time.monotonic()
@@ -97,7 +118,7 @@ class Conversation:
         Raises:
             Unreadable: what is stored is no log. Nothing is written then.
         """
-        recovery = Recovery()
+        recovery = Recovery(self._services.policy.prices)
         try:
             await self._folded.load(recovery.apply)
             for event in recovery.missing(self._folded.place):
@@ -112,8 +133,10 @@ class Conversation:
 
     # Sending
 
-    def send(self, principal: str, send: SendBody) -> Accepted:
+    def send(self, principal: str, send: SendBody, past: Sequence[PastTurn] = ()) -> Accepted:
         """Accept a message; its turn begins once it is durable and nothing runs before it.
+
+        `past` is what was said elsewhere before it; a log that has begun has a past of its own.
 
         Raises:
             Rejected: it took no effect.
@@ -136,10 +159,13 @@ class Conversation:
             services=self._services,
             log=self._folded,
             on_done=self._turn_done,
+            on_rest=self.on_followers,
             cancel_on_detach=send.on_detach == "cancel",
         )
-        if self._log.memory.head == 0:
-            self._log.title = title_of(send)
+        if self.is_empty:
+            self._log.title = title_of(past[0].content if past else send.content)
+            for said in past:
+                self._write_past(said)
         private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
@@ -158,9 +184,29 @@ class Conversation:
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
+    def _write_past(self, past: PastTurn) -> None:
+        """A turn that was answered elsewhere, as an ordinary one: no reader sees a difference."""
+        turn, write, place = f"t_{secrets.token_hex(8)}", self._folded.write, self._folded.place
+        send = SendBody(content=past.content, key=past.key)
+        private: Private = {"fingerprint": fingerprint_of(send), "is_past": True}
+        write(Message(**place(turn), content=past.content, key=past.key), private)
+        write(Start(**place(turn), model=PAST_MODEL))
+        has_answer = bool(past.answer.strip())
+        if has_answer:
+            write(Step(**place(turn), step=1, attempt=1, model=PAST_MODEL))
+            self._folded.write_delta(Token, turn, 0, past.answer)
+            write(BlockStop(**place(turn), block=0))
+        end, usage, steps = StopReason.END_TURN, TotalUsage(), int(has_answer)
+        write(Done(**place(turn), stop_reason=end, usage=usage, steps=steps, duration_ms=0))
+
     def has_key(self, key: str) -> bool:
         """Whether a message has come with this key."""
         return self._index.of_key(key) is not None
+
+    @property
+    def turns(self) -> Sequence[Record]:
+        """All turns, in their order, void ones too; not to be changed."""
+        return self._index.turns
 
     def _displaced_by(self, send: SendBody) -> list[Turn]:
         """The turns that the new message voids or interrupts.
@@ -200,7 +246,7 @@ class Conversation:
         return Accepted(
             ack,
             durable=self._log.durable(record.seq),
-            follow=lambda wake: self.follow(record.after, self._log.epoch, wake, send.runner),
+            follow=lambda wake: self.follow(record.after, self._log.epoch, wake),
             done_seq=record.done_seq,
         )
 
@@ -225,7 +271,7 @@ class Conversation:
         self._log.release()
         # Later, so that a message that interrupts takes its place before the waiting ones.
         asyncio.get_running_loop().call_soon(self._next)
-        self._on_done(self.conversation, self._index.of(turn.id).after)
+        self._on_done(self, self._index.of(turn.id).after)
 
     def _turns(self) -> list[Turn]:
         """The unfinished ones, in the order in which they run."""
@@ -300,11 +346,9 @@ class Conversation:
 
     # Readers
 
-    def follow(
-        self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None = None
-    ) -> Follower:
+    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        return self._log.follow(after, epoch, wake, runner)
+        return self._log.follow(after, epoch, wake)
 
     @property
     def head(self) -> int:
@@ -312,7 +356,7 @@ class Conversation:
         return self._log.end
 
     def on_followers(self) -> None:
-        """Somebody came or went, or something is to run: is everybody there whom it needs?"""
+        """A reader came or went, or a turn began, rests or goes on: is anybody missing now?"""
         self._presence.look(None if self._is_draining else self.running, self._log)
 
     def close(self, code: Code) -> None:
@@ -334,6 +378,15 @@ class Conversation:
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
         return self._log.is_closed
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether its first message waits to be stored."""
+        return self._log.memory.durable == 0 and not self.is_empty
+
+    def spending(self) -> Spent:
+        """What the running turn has used so far; no log has it yet."""
+        return self.running.spending() if self.running is not None else Spent(timestamp()[:10])
 
     @property
     def is_empty(self) -> bool:

@@ -7,7 +7,7 @@ model is to be asked. What a turn writes and asks of the log goes through here.
 import asyncio
 from collections.abc import Callable
 
-from turnwire_protocol import Event, ToolExecuting
+from turnwire_protocol import Event
 from turnwire_server.core.history.history import History, Rendered
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.items import DeltaType, Entry, Item, Place, Private
@@ -18,13 +18,12 @@ __all__ = ["FoldedLog"]
 
 
 class FoldedLog:
-    """The log as turns see it. `on_client_call`: a client is to run something now."""
+    """The log as turns see it."""
 
-    def __init__(self, log: DurableLog, *, on_client_call: Callable[[], None]) -> None:
+    def __init__(self, log: DurableLog) -> None:
         self.conversation = log.conversation
         self.index = TurnIndex()
         self._log = log
-        self._on_client_call = on_client_call
         self._history = History()
         self._history_seq = 0
         """Up to where the history has taken the log in."""
@@ -50,9 +49,6 @@ class FoldedLog:
         """Append an event, which stands at the place that was last asked for."""
         self.index.apply(Entry(event, private))
         self._log.append(event, private)
-        if isinstance(event, ToolExecuting) and event.runs_on == "client":
-            # Clients that had gone before were not missed: there was nothing for them to run.
-            self._on_client_call()
 
     def write_delta(
         self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
@@ -63,7 +59,7 @@ class FoldedLog:
     def withdraw(self, record: Record, rejected: Rejected) -> None:
         """Take back the message at the end of the log, which no commit has stored."""
         self._log.withdraw(record.after, rejected)
-        self.index.forget(record.turn)
+        self.index.forget(record)
         self._history_seq = min(self._history_seq, record.after)
 
     # Asking

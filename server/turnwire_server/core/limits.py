@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from turnwire_protocol import Code
 from turnwire_server.errors import Rejected
 
-__all__ = ["HELLO_BYTES", "Bucket", "Buckets", "Counts", "ServiceLimits"]
+__all__ = ["HELLO_BYTES", "Bucket", "Buckets", "Places", "ServiceLimits"]
 
 HELLO_BYTES = 4096
 """The largest frame before `welcome`."""
@@ -26,6 +26,13 @@ class ServiceLimits(BaseModel):
     max_frame_bytes: int = 1024 * 1024
     max_subscriptions: int = 256
     max_running_turns: int = 64
+    max_turns_per_minute: int | None = Field(default=None, ge=1)
+    """Per principal, as are the two that follow. Off: who is one principal, the operator knows."""
+    max_tokens_per_day: int | None = Field(default=None, ge=1)
+    """Input and output, cached or not, of a day in UTC. Turns that run are counted; they go on."""
+    max_cost_usd_per_day: float | None = Field(default=None, gt=0)
+    """US dollars, by the `prices`, which must name every model that may be used."""
+    max_conversations_per_principal: int | None = Field(default=100_000, ge=1)
     max_commands_per_second: int = 50
     max_frames_per_second: int = Field(default=250, ge=1)
     """Of a WebSocket, of every kind; commands need twice their own rate of it in any case."""
@@ -50,6 +57,8 @@ class ServiceLimits(BaseModel):
     body_timeout_seconds: float = Field(default=30.0, gt=0)
     """Until a body is there; a large one has longer, by `min_body_bytes_per_second`."""
     min_body_bytes_per_second: int = Field(default=4096, ge=1)
+    max_wire_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    """Of a request on a wire: other front ends send the whole conversation each time."""
     heartbeat_seconds: float = 20.0
     max_blob_bytes: int = 10 * 1024 * 1024
     max_blob_bytes_per_principal: int = 2 * 1024 * 1024 * 1024
@@ -68,25 +77,26 @@ class ServiceLimits(BaseModel):
         return max(self.max_frames_per_second, 2 * self.max_commands_per_second)
 
 
-class Counts:
-    """How many of something each principal has at once."""
+class Places:
+    """How many of something each principal has at once, and all together (None: any number)."""
 
-    def __init__(self, what: str, most: int) -> None:
+    def __init__(self, what: str, most: int, *, most_in_all: int | None = None) -> None:
         self._what = what
         self._most = most
+        self._most_in_all = most_in_all
         self._taken: Counter[str] = Counter()
 
     @contextmanager
     def taken(self, principal: str) -> Iterator[None]:
-        """Count one more, for as long as the context lasts.
+        """One more of the principal, for as long as the context lasts.
 
         Raises:
             Rejected: too_many.
         """
         if self._taken[principal] >= self._most:
-            raise Rejected(
-                Code.TOO_MANY, f"at most {self._most} {self._what} at once", retry_after_seconds=1.0
-            )
+            raise _too_many(f"at most {self._most} {self._what} at once")
+        if self._most_in_all is not None and self._taken.total() >= self._most_in_all:
+            raise _too_many(f"too many {self._what} at once, of all together")
         self._taken[principal] += 1
         try:
             yield
@@ -94,6 +104,10 @@ class Counts:
             self._taken[principal] -= 1
             if not self._taken[principal]:
                 del self._taken[principal]
+
+
+def _too_many(message: str) -> Rejected:
+    return Rejected(Code.TOO_MANY, message, retry_after_seconds=1.0)
 
 
 class Bucket:
@@ -114,6 +128,15 @@ class Bucket:
         self._left -= 1
         return True
 
+    def give_back(self) -> None:
+        """What was taken last was not needed."""
+        self._left = min(self._size, self._left + 1)
+
+    def seconds_until(self, now: float) -> float:
+        """When there is one to take, from `now` on; 0: there is one."""
+        left = self._left + (now - self._then) * self._rate
+        return max(1 - left, 0) / self._rate
+
     def is_full(self, now: float) -> bool:
         """Whether it is as if nothing had ever been taken."""
         return self._left + (now - self._then) * self._rate >= self._size
@@ -124,8 +147,10 @@ class Buckets:
 
     _MANY = 1024
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, *, size: float | None = None) -> None:
+        """`rate` a second, `size` at once: by default twice as many."""
         self._rate = rate
+        self._size = size
         self._buckets: dict[str, Bucket] = {}
         self._look_at = self._MANY
 
@@ -135,8 +160,18 @@ class Buckets:
         if bucket is None:
             if len(self._buckets) >= self._look_at:
                 self._forget(now)
-            bucket = self._buckets[name] = Bucket(self._rate, now)
+            bucket = self._buckets[name] = Bucket(self._rate, now, size=self._size)
         return bucket.take(now)
+
+    def give_back(self, name: str) -> None:
+        """What was taken of this name last was not needed."""
+        if (bucket := self._buckets.get(name)) is not None:
+            bucket.give_back()
+
+    def seconds_until(self, name: str, now: float) -> float:
+        """When there is one of this name, from `now` on; 0: there is one."""
+        bucket = self._buckets.get(name)
+        return 0.0 if bucket is None else bucket.seconds_until(now)
 
     @property
     def known(self) -> int:

@@ -1,10 +1,11 @@
-"""Presence: the readers and the runner that a running turn needs, and its end when they are gone.
+"""Presence: the readers that a running turn needs, and its end when they are gone.
 
-A client that comes back within the grace time counts as never gone.
+A client that comes back within the grace time counts as never gone. While the turn rests, nobody
+has to be there: it waits for a person, or for a client that cannot stay connected, as long as its
+questions and its client tools have time.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from turnwire_protocol import StopReason
 from turnwire_server.core.log.durable_log import DurableLog
@@ -14,51 +15,29 @@ __all__ = ["Presence"]
 
 
 class Presence:
-    """Readers, for a turn that is not to go on unread; the client that runs its client tools."""
+    """Readers, for a turn that is not to go on unread: one timer at most, from when they went."""
 
     def __init__(self, *, grace_seconds: float) -> None:
+        self._grace_seconds = grace_seconds
         self._turn: Turn | None = None
-        self._readers = _Absence(self._cancel, grace_seconds)
-        self._runner = _Absence(self._abandon, grace_seconds)
+        self._timer: asyncio.TimerHandle | None = None
 
     def look(self, turn: Turn | None, log: DurableLog) -> None:
         """Re-evaluate who is missing.
 
-        Call after every change of the followers, the running turn, or its client-tool calls.
+        Call after every change of the followers, the running turn, or its rest.
         """
         self._turn = turn
-        unread = turn is not None and turn.cancel_on_detach and not log.has_followers
-        self._readers.note(is_absent=unread)
-        runner = None if turn is None else turn.runner
-        # A follower that gives no `runner` may be the one.
-        left = runner is not None and not log.runners & {None, runner}
-        self._runner.note(is_absent=left)
-
-    def _cancel(self) -> None:
-        if self._turn is not None:
-            self._turn.end(StopReason.CANCELLED)
-
-    def _abandon(self) -> None:
-        if self._turn is not None:
-            self._turn.calls.abandon()
-
-
-class _Absence:
-    """A grace period: one timer at most, which begins with the absence."""
-
-    def __init__(self, give_up: Callable[[], None], grace_seconds: float) -> None:
-        self._give_up = give_up
-        self._grace_seconds = grace_seconds
-        self._timer: asyncio.TimerHandle | None = None
-
-    def note(self, *, is_absent: bool) -> None:
+        needs_readers = turn is not None and turn.cancel_on_detach and not turn.is_resting
+        is_absent = needs_readers and not log.has_followers
         if is_absent and self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._grace_seconds, self._over)
+            self._timer = loop.call_later(self._grace_seconds, self._give_up)
         elif not is_absent and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _over(self) -> None:
+    def _give_up(self) -> None:
         self._timer = None
-        self._give_up()
+        if self._turn is not None:
+            self._turn.end(StopReason.CANCELLED)

@@ -1,6 +1,6 @@
 """Recovery: the events that a log lacks because its process died. A pure fold over its items."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from turnwire_protocol import (
 )
 from turnwire_server.core.log.items import DeltaRun, Item, Place
 from turnwire_server.core.turn.tool_calls import unfinished_result
-from turnwire_server.core.turn.usage import UsageMeter
+from turnwire_server.core.turn.usage import Price, UsageMeter
 from turnwire_server.model.port import UsagePart
 
 __all__ = ["Recovery"]
@@ -73,7 +73,8 @@ class _Trace:
 class Recovery:
     """Feed it a whole log; then `missing` says what to append."""
 
-    def __init__(self) -> None:
+    def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
+        self._prices = prices or {}
         self._traces: dict[str, _Trace] = {}
 
     def apply(self, item: Item) -> None:
@@ -107,6 +108,7 @@ class Recovery:
                 usage=trace.meter.total(),
                 steps=trace.step,
                 duration_ms=_milliseconds(trace.began, trace.last),
+                cost_usd=trace.meter.cost_usd(self._prices),
             )
 
 

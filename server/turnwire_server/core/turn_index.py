@@ -4,13 +4,16 @@ A pure fold over the log's items, like the history; small, and kept for as long 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from turnwire_protocol import Code, Done, Message, Retract, SendBody, ToolStart, text_of
+from pydantic_core import to_json
+
+from turnwire_protocol import Code, Content, Done, Message, Retract, SendBody, ToolStart, text_of
 from turnwire_server.core.log.items import Entry, Item
 from turnwire_server.errors import Rejected
 
-__all__ = ["Record", "TurnIndex", "fingerprint_of", "title_of"]
+__all__ = ["Record", "TurnIndex", "digest_of", "fingerprint_of", "title_of"]
 
 _TITLE_CHARS = 80
 
@@ -26,8 +29,12 @@ class Record:
     """The seq before the first event of its send."""
     key: str | None
     fingerprint: str
+    content: bytes
+    """The digest of what its message says, see `digest_of`."""
     voids: list[str]
     """The turns that its send retracted."""
+    past: list[str]
+    """The turns that its send brought with it, as the conversation's past."""
     done_seq: int | None = None
     is_void: bool = False
 
@@ -42,6 +49,8 @@ class TurnIndex:
         self._tool_ids: set[str] = set()
         self._retracted: tuple[Retract, list[str]] | None = None
         """The last retract, and the turns it voided: its message follows."""
+        self._past: list[str] = []
+        """Turns of a past, behind which the message follows that brought them."""
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log."""
@@ -54,8 +63,22 @@ class TurnIndex:
             retract, voids = self._retracted or (None, [])
             self._retracted = None
             first = event.seq if retract is None else retract.seq
-            fingerprint = (item.private or {}).get("fingerprint", "")
-            record = Record(event.turn, event.seq, first - 1, event.key, fingerprint, voids)
+            private = item.private or {}
+            past: list[str] = []
+            if private.get("is_past"):
+                self._past.append(event.turn)
+            elif self._past:
+                first, past, self._past = 1, self._past, []
+            record = Record(
+                event.turn,
+                event.seq,
+                first - 1,
+                event.key,
+                private.get("fingerprint", ""),
+                digest_of(event.content),
+                voids,
+                past,
+            )
             self._turns[event.turn] = record
             self._unfinished += 1
             if event.key is not None:
@@ -69,14 +92,20 @@ class TurnIndex:
             done.done_seq = event.seq
             self._unfinished -= 1
 
-    def forget(self, turn: str) -> None:
+    def forget(self, record: Record) -> None:
         """Remove a turn whose message was withdrawn, because its commit failed."""
-        record = self._turns.pop(turn)
         self._unfinished -= 1
-        if record.key is not None:
-            del self._keys[record.key]
+        for gone in (record, *map(self.of, record.past)):
+            del self._turns[gone.turn]
+            if gone.key is not None:
+                del self._keys[gone.key]
         for void in record.voids:
             self._turns[void].is_void = False
+
+    @property
+    def turns(self) -> Sequence[Record]:
+        """All of them, in their order, void ones too; not to be changed."""
+        return list(self._turns.values())
 
     @property
     def is_open(self) -> bool:
@@ -128,6 +157,11 @@ def fingerprint_of(send: SendBody) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:32]
 
 
-def title_of(send: SendBody) -> str:
+def digest_of(content: Content) -> bytes:
+    """The same for the same message, however it was sent."""
+    return hashlib.blake2b(to_json(content), digest_size=12).digest()
+
+
+def title_of(content: Content) -> str:
     """The first words of the message."""
-    return " ".join(text_of(send.content).split())[:_TITLE_CHARS]
+    return " ".join(text_of(content).split())[:_TITLE_CHARS]

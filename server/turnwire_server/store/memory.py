@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from turnwire_server.errors import Fenced
-from turnwire_server.store.port import Batch, Blob, Fence, Head, Row, Spool, Usage
+from turnwire_server.store.port import Batch, Blob, Fence, Head, Row, Spent, Spool, Usage
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["MemoryBlobs", "MemoryStore"]
@@ -26,6 +26,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}
+        self._spent: dict[tuple[str, str], Spent] = {}
         self.blobs = MemoryBlobs(self._is_named)
         """See `Store.blobs`."""
 
@@ -58,6 +59,11 @@ class MemoryStore:
             log.rows.append(Row(batch.first_seq, batch.last_seq, batch.body))
             log.blobs |= batch.blobs
             log.is_open = batch.is_open
+            for spent in batch.spent:
+                before = await self.spent(fence.owner, spent.day)
+                self._spent[fence.owner, spent.day] = Spent(
+                    spent.day, before.tokens + spent.tokens, before.cost_usd + spent.cost_usd
+                )
             title = log.head.title if batch.title is None else batch.title
             log.head = replace(log.head, seq=batch.last_seq, title=title, updated_at=now)
 
@@ -98,6 +104,14 @@ class MemoryStore:
     async def list_open(self) -> list[Head]:
         """See `Store.list_open`."""
         return [log.head for log in self._logs.values() if log.is_open]
+
+    async def count(self, owner: str) -> int:
+        """See `Store.count`."""
+        return sum(log.head.owner == owner for log in self._logs.values())
+
+    async def spent(self, owner: str, day: str) -> Spent:
+        """See `Store.spent`."""
+        return self._spent.get((owner, day), Spent(day))
 
     async def rename(self, conversation: str, title: str) -> None:
         """See `Store.rename`."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-__all__ = ["Batch", "Blob", "BlobStore", "Fence", "Head", "Row", "Spool", "Store", "Usage"]
+__all__ = ["Batch", "Blob", "BlobStore", "Fence", "Head", "Row", "Spent", "Spool", "Store", "Usage"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -14,6 +14,16 @@ class Fence:
     conversation: str
     owner: str
     epoch: str
+
+
+class Spent(NamedTuple):
+    """What turns that ended on one day (UTC, `YYYY-MM-DD`) have used together."""
+
+    day: str
+    tokens: int = 0
+    """Input and output, cached or not."""
+    cost_usd: float = 0.0
+    """Of those turns whose cost is known."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +40,8 @@ class Batch:
     """The conversation's title, where this batch sets it."""
     blobs: frozenset[str] = frozenset()
     """Ids of the blobs that its items name: they are kept as long as the conversation is."""
+    spent: tuple[Spent, ...] = ()
+    """What the turns have used that end in it: added to what its owner has spent, once."""
 
 
 class Row(NamedTuple):
@@ -190,6 +202,15 @@ class Store(Protocol):
 
     async def list_open(self) -> list[Head]:
         """The conversations whose last batch left a turn unfinished."""
+
+    async def count(self, owner: str) -> int:
+        """How many conversations the owner has."""
+
+    async def spent(self, owner: str, day: str) -> Spent:
+        """What the owner's turns have used that ended on that day (UTC, `YYYY-MM-DD`).
+
+        It stays when conversations are deleted.
+        """
 
     async def rename(self, conversation: str, title: str) -> None:
         """Set the title; the position in the list stays."""

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema, statements
 from turnwire_server.store.blob_files import BlobFiles
-from turnwire_server.store.port import Batch, Fence, Head, Row
+from turnwire_server.store.port import Batch, Fence, Head, Row, Spent
 from turnwire_server.store.sqlite_blobs import SqliteBlobs
 from turnwire_server.store.tail import Tail, follow_on
 
@@ -111,6 +111,14 @@ class SqliteStore:
         """See `Store.list_open`."""
         seqs = self._tail.seqs()
         return [_with_seq_of_tail(head, seqs) for head in await self._read(statements.list_open)]
+
+    async def count(self, owner: str) -> int:
+        """See `Store.count`."""
+        return await self._read(statements.count, owner)
+
+    async def spent(self, owner: str, day: str) -> Spent:
+        """See `Store.spent`."""
+        return await self._read(statements.read_spent, owner, day)
 
     async def rename(self, conversation: str, title: str) -> None:
         """See `Store.rename`."""

@@ -6,13 +6,14 @@ from contextlib import closing
 from itertools import pairwise
 
 from turnwire_server.errors import Fenced, Unreadable
-from turnwire_server.store.port import Batch, Head, Row
+from turnwire_server.store.port import Batch, Head, Row, Spent
 from turnwire_server.store.tail import Tail
 from turnwire_server.timestamp import timestamp
 
 __all__ = [
     "append",
     "compact",
+    "count",
     "delete",
     "list_heads",
     "list_open",
@@ -20,6 +21,7 @@ __all__ = [
     "probe",
     "read",
     "read_head",
+    "read_spent",
     "read_tail",
     "rename",
     "row_of",
@@ -61,6 +63,13 @@ def append(connection: sqlite3.Connection, batches: list[Batch], tail: Tail) -> 
     )
     if uses := [(batch.fence.conversation, blob) for batch in fresh for blob in batch.blobs]:
         connection.executemany("INSERT OR IGNORE INTO blob_uses VALUES (?, ?)", uses)
+    if spent := [(batch.fence.owner, *spent) for batch in fresh for spent in batch.spent]:
+        connection.executemany(
+            "INSERT INTO spent (owner, day, tokens, cost_usd) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens,"
+            " cost_usd = cost_usd + excluded.cost_usd",
+            spent,
+        )
     return fresh
 
 
@@ -250,6 +259,20 @@ def list_heads(
     updated_at, _, id = before.partition("|")
     query = f"{_HEADS} WHERE owner = ? AND (updated_at, id) < (?, ?) {_NEWEST_FIRST}"
     return _heads(connection, query, owner, updated_at, id, limit)
+
+
+def count(connection: sqlite3.Connection, owner: str) -> int:
+    """See `Store.count`."""
+    query = "SELECT conversations FROM owners WHERE owner = ?"
+    found = connection.execute(query, (owner,)).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def read_spent(connection: sqlite3.Connection, owner: str, day: str) -> Spent:
+    """See `Store.spent`."""
+    query = "SELECT day, tokens, cost_usd FROM spent WHERE owner = ? AND day = ?"
+    found = connection.execute(query, (owner, day)).fetchone()
+    return Spent(day) if found is None else Spent(*found)
 
 
 def list_open(connection: sqlite3.Connection) -> list[Head]:

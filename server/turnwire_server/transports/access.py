@@ -81,6 +81,11 @@ class Access:
         self._requests = Buckets(max_requests_per_second) if max_requests_per_second else None
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
+    @property
+    def wants_credentials(self) -> bool:
+        """Whether there is an authenticator; without one everybody is the same principal."""
+        return self._authenticate is not None
+
     def check_host(self, connection: HTTPConnection) -> None:
         """Without an authenticator, refuse what does not come from this machine; and, with names
         given, what asks for us by another one.

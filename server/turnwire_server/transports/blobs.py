@@ -1,7 +1,5 @@
 """Images and documents over HTTP: uploaded once, read by id; knows no conversation."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +10,7 @@ from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.blobs.media_types import MEDIA_TYPES
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
-from turnwire_server.transports.http import guarded, principal_of
+from turnwire_server.transports.http import endpoints, principal_of, refusals
 
 __all__ = ["blobs_router"]
 
@@ -20,7 +18,7 @@ _BINARY = {
     media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in MEDIA_TYPES
 }
 _BODY = {"requestBody": {"required": True, "content": _BINARY}}
-_READ_DOCS: dict[int | str, dict[str, Any]] = {200: {"content": _BINARY}}
+_OF_ONE = refusals(Code.NOT_FOUND)
 
 _HEADERS = {
     # The bytes of an id never change; who may read them depends on the credentials.
@@ -44,9 +42,14 @@ class Uploaded(BaseModel):
 
 def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
     """`/v1/blobs` (PROTOCOL.md "Blobs")."""
-    router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
+    router = endpoints(access)
 
-    @router.post("/blobs", status_code=201, openapi_extra=_BODY)
+    @router.post(
+        "/blobs",
+        status_code=201,
+        responses=refusals(Code.BAD_COMMAND, Code.TOO_LARGE, Code.TIMEOUT),
+        openapi_extra=_BODY,
+    )
     async def upload(request: Request) -> Uploaded:
         """Store an image or a PDF; content blocks refer to it by the id in the answer."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -63,7 +66,11 @@ def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
             raise Rejected(Code.BAD_COMMAND, "body: it ends too early") from error
         return Uploaded(blob=blob.id, media_type=blob.media_type, bytes=blob.bytes)
 
-    @router.get("/blobs/{blob}", responses=_READ_DOCS, response_class=Response)
+    @router.get(
+        "/blobs/{blob}",
+        responses={**_OF_ONE, 200: {"content": _BINARY}},
+        response_class=Response,
+    )
     async def read(request: Request, blob: str) -> Response:
         """The bytes, for the principal who uploaded them."""
         found, parts = await blobs.get(principal_of(request), blob)
@@ -72,7 +79,7 @@ def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
             headers["Content-Disposition"] = f'attachment; filename="{found.id}.pdf"'
         return StreamingResponse(parts, media_type=found.media_type, headers=headers)
 
-    @router.delete("/blobs/{blob}", status_code=204)
+    @router.delete("/blobs/{blob}", status_code=204, responses=_OF_ONE)
     async def delete(request: Request, blob: str) -> Response:
         """Forget the bytes; where a conversation refers to them they are lost."""
         await blobs.delete(principal_of(request), blob)

@@ -9,7 +9,8 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from turnwire_protocol import BadCommand, Code, parse_body, parse_object
-from turnwire_server.core.limits import Counts, ServiceLimits
+from turnwire_protocol.schema import inlined, on_the_wire
+from turnwire_server.core.limits import Places, ServiceLimits
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.http import principal_of
 
@@ -21,11 +22,12 @@ Body = TypeVar("Body", bound=BaseModel)
 class Bodies:
     """How the bodies of commands are read: bounded in size, in time and in number per principal."""
 
-    def __init__(self, limits: ServiceLimits) -> None:
-        self._max_bytes = limits.max_frame_bytes
+    def __init__(self, limits: ServiceLimits, *, max_bytes: int | None = None) -> None:
+        """`max_bytes`: of one body, unless it is `limits.max_frame_bytes`."""
+        self._max_bytes = limits.max_frame_bytes if max_bytes is None else max_bytes
         self._timeout_seconds = limits.body_timeout_seconds
         self._seconds_per_byte = 1 / limits.min_body_bytes_per_second
-        self._under_way = Counts("bodies", limits.max_bodies)
+        self._under_way = Places("bodies", limits.max_bodies)
 
     async def read(self, request: Request) -> bytes:
         """The body of a request to a guarded endpoint.
@@ -72,20 +74,10 @@ def body_of(model: type[Body], bodies: Bodies) -> Any:
 @functools.cache
 def described(model: type[BaseModel]) -> dict[str, Any]:
     """What `openapi_extra` says of an endpoint that takes `model` by `body_of`."""
-    schema = model.model_json_schema()
-    content = {"application/json": {"schema": _inline(schema, schema.get("$defs", {}))}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
     # An endpoint cannot add to the components of the app it is included in.
-    if isinstance(schema, list):
-        return [_inline(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inline(part, definitions) for name, part in schema.items() if name != "$defs"}
+    schema = inlined(on_the_wire(model.model_json_schema()))
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _is_json(content_type: str) -> bool:

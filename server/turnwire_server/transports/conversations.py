@@ -10,11 +10,24 @@ from turnwire_protocol import Code, FoldedConversation
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
+from turnwire_server.transports.answers import Conversations, Exported, FoldedForm, json_answer
 from turnwire_server.transports.body import Bodies, body_of, described
 from turnwire_server.transports.export import to_markdown
-from turnwire_server.transports.http import guarded, principal_of
+from turnwire_server.transports.http import Responses, endpoints, principal_of, refusals
 
 __all__ = ["conversations_router"]
+
+_LIST: Responses = {
+    **refusals(Code.BAD_COMMAND),
+    200: {"content": json_answer(Conversations)},
+}
+_OF_ONE = refusals(Code.UNKNOWN_CONVERSATION)
+_READ: Responses = {**_OF_ONE, 200: {"content": json_answer(FoldedForm)}}
+_EXPORT: Responses = {
+    **refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION),
+    200: {"content": {"text/markdown": {"schema": {"type": "string"}}, **json_answer(Exported)}},
+}
+_RENAME = refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.TOO_LARGE, Code.TIMEOUT)
 
 
 class TitleBody(BaseModel):
@@ -27,9 +40,13 @@ class TitleBody(BaseModel):
 
 def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
     """The endpoints below `/v1/conversations` that only look or tidy up."""
-    router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
+    router = endpoints(access)
 
-    @router.get("/conversations")
+    @router.get(
+        "/conversations",
+        responses=_LIST,
+        response_model=None,
+    )
     async def list_conversations(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -71,7 +88,11 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
             raise Rejected(Code(closed.code), message, retryable=closed.retryable)
         return follower.epoch, folded
 
-    @router.get("/conversations/{conversation}")
+    @router.get(
+        "/conversations/{conversation}",
+        responses=_READ,
+        response_model=None,
+    )
     async def read(request: Request, conversation: str) -> dict[str, Any]:
         """The folded conversation, as it is now."""
         head = await hub.head(principal_of(request), conversation)
@@ -79,7 +100,12 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         named = {"conversation": conversation, "title": head.title, "epoch": epoch}
         return {**named, **now.to_dict()}
 
-    @router.get("/conversations/{conversation}/export")
+    @router.get(
+        "/conversations/{conversation}/export",
+        responses=_EXPORT,
+        response_class=Response,
+        response_model=None,
+    )
     async def export(
         request: Request,
         conversation: str,
@@ -97,6 +123,7 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
     @router.patch(
         "/conversations/{conversation}",
         status_code=204,
+        responses=_RENAME,
         openapi_extra=described(TitleBody),
     )
     async def rename(
@@ -108,7 +135,7 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         await hub.rename(principal_of(request), conversation, body.title)
         return Response(status_code=204)
 
-    @router.delete("/conversations/{conversation}", status_code=204)
+    @router.delete("/conversations/{conversation}", status_code=204, responses=_OF_ONE)
     async def delete(request: Request, conversation: str) -> Response:
         """Stop what runs, and forget the conversation."""
         await hub.delete(principal_of(request), conversation)

@@ -1,9 +1,8 @@
-"""The WebSocket handshake: refuse or accept, find the principal, count its open sockets."""
+"""The WebSocket handshake: refuse or accept, find the principal."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.websockets import WebSocket
 
@@ -22,7 +21,7 @@ from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 from turnwire_server.transports.http import error_response
 
-__all__ = ["Lobby", "Places", "admit", "shake_hands"]
+__all__ = ["Lobby", "admit", "shake_hands"]
 
 
 class Lobby:
@@ -60,32 +59,6 @@ class Lobby:
         del self._waiting[longest]
         if not longest.expired():
             longest.reschedule(asyncio.get_running_loop().time())
-
-
-class Places:
-    """How many sockets each principal has open; before that they are in the lobby."""
-
-    def __init__(self, max_sockets: int, *, max_before_hello: int = 256) -> None:
-        self.lobby = Lobby(max_before_hello)
-        self._max_sockets = max_sockets
-        self._taken: Counter[str] = Counter()
-
-    @contextmanager
-    def taken(self, principal: str) -> Iterator[None]:
-        """Count one more socket of the principal, for as long as the context lasts.
-
-        Raises:
-            Closing: there are too many.
-        """
-        if self._taken[principal] >= self._max_sockets:
-            raise Closing(CloseCode.TOO_SLOW, "too many connections")
-        self._taken[principal] += 1
-        try:
-            yield
-        finally:
-            self._taken[principal] -= 1
-            if not self._taken[principal]:
-                del self._taken[principal]
 
 
 async def shake_hands(

@@ -1,22 +1,59 @@
-"""What every HTTP endpoint does alike: access, CORS, and errors as typed JSON."""
+"""What every HTTP endpoint does alike, and how it is documented: access, CORS, and errors as typed
+JSON."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from turnwire_protocol import Code, ProtocolError, is_retryable
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 
-__all__ = ["error_response", "guarded", "preflight", "principal_of", "status_of"]
+__all__ = [
+    "ERROR",
+    "Problem",
+    "Responses",
+    "TurnwireErrorReply",
+    "endpoints",
+    "error_response",
+    "guarded",
+    "preflight",
+    "principal_of",
+    "refusals",
+    "status_of",
+]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Responses = dict[int | str, dict[str, Any]]
+"""What an endpoint may answer, by status: FastAPI's `responses`."""
+
+
+class Problem(TypedDict):
+    """What went wrong."""
+
+    code: Annotated[str, Field(description='one of PROTOCOL.md "Codes", or a later one')]
+    message: Annotated[str, Field(description="for people")]
+    retryable: Annotated[bool, Field(description="the same request may succeed later")]
+    retry_after_seconds: NotRequired[float]
+    request_id: NotRequired[
+        Annotated[str, Field(description="the provider's id of the failed request")]
+    ]
+
+
+class TurnwireErrorReply(BaseModel):
+    """Every answer that is an error. Of a turn that failed it has the folded turn beside it."""
+
+    error: Problem
+
 
 _STATUSES: dict[str, int] = {
     Code.BAD_COMMAND: 400,
@@ -49,21 +86,68 @@ def status_of(code: str) -> int:
     return _STATUSES.get(code, 500)
 
 
+_ANYWHERE = frozenset({Code.PERMISSION_DENIED, Code.DRAINING, Code.STORAGE_UNAVAILABLE})
+
+_REFERENCE = {"$ref": f"#/components/schemas/{TurnwireErrorReply.__name__}"}
+ERROR: dict[str, Any] = {"content": {"application/json": {"schema": _REFERENCE}}}
+"""An error, as OpenAPI's Response Object. Whoever refers to it has `refusals` somewhere."""
+
+_BEARER = HTTPBearer(
+    auto_error=False, scheme_name="turnwire", description="The token, or what the app gives out."
+)
+
+
+def refusals(*codes: Code, of_principal: bool = True) -> Responses:
+    """What a guarded endpoint may answer besides what it is for: these codes, and those of all.
+
+    The set is open, as codes are: `default` says so. It also keeps FastAPI from documenting errors
+    in a form of its own, with a status that is never answered; and it is what brings the model into
+    the document. To name it at every status would double the time it takes to make an app.
+    """
+    named: dict[int, list[str]] = {}
+    for code in sorted(_ANYWHERE.union(codes, (Code.TOO_MANY,) if of_principal else ())):
+        named.setdefault(status_of(code), []).append(f"`{code}`")
+    answers: Responses = {
+        status: {"description": ", ".join(named[status]), **ERROR} for status in sorted(named)
+    }
+    other = "Another error: the codes are an open set."
+    return {**answers, "default": {"description": other, "model": TurnwireErrorReply}}
+
+
+def endpoints(access: Access) -> APIRouter:
+    """A router for guarded endpoints below `/v1`, documented with the credentials they want: a
+    bearer token, wherever there is an authenticator. One that takes others is the app's to explain.
+    """
+    wanted: Responses = {}
+    if access.wants_credentials:
+        wanted = {401: {"description": f"`{Code.UNAUTHORIZED}`", **ERROR}}
+    return APIRouter(
+        prefix="/v1",
+        tags=["turnwire"],
+        route_class=guarded(access),
+        responses=wanted,
+        dependencies=[Security(_BEARER)] if wanted else [],
+    )
+
+
 def error_response(
     code: str,
     message: str,
     *,
     retryable: bool | None = None,
     retry_after_seconds: float | None = None,
+    request_id: str | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """`{error: {code, message, retryable, retry_after_seconds?}}` with the fitting status."""
+    """A `TurnwireErrorReply` with the fitting status; `more` stands beside the error."""
     retryable = is_retryable(code) if retryable is None else retryable
-    error: dict[str, Any] = {"code": code, "message": message, "retryable": retryable}
+    error = Problem(code=code, message=message, retryable=retryable)
     headers = {}
     if retry_after_seconds is not None:
         error["retry_after_seconds"] = retry_after_seconds
         headers["Retry-After"] = str(max(round(retry_after_seconds), 1))
+    if request_id is not None:
+        error["request_id"] = request_id
     if code == Code.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse({"error": error, **more}, status_of(code), headers)

@@ -11,7 +11,14 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from turnwire_browser import STATIC
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
-from turnwire_server.transports.http import error_response, guarded
+from turnwire_server.transports.answers import Health, Ready, Unready, json_answer
+from turnwire_server.transports.http import (
+    Responses,
+    TurnwireErrorReply,
+    error_response,
+    guarded,
+    refusals,
+)
 
 __all__ = ["health_router", "page_router"]
 
@@ -24,6 +31,13 @@ _HEADERS = {
     ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+}
+_REFUSALS = refusals(of_principal=False)
+_HEALTH: Responses = {**_REFUSALS, 200: {"content": json_answer(Health)}}
+_READY: Responses = {
+    **_REFUSALS,
+    200: {"content": json_answer(Ready)},
+    503: {**_REFUSALS[503], "content": json_answer(Unready | TurnwireErrorReply)},
 }
 _FILES = StaticFiles(directory=STATIC)
 _TYPES = {
@@ -94,13 +108,13 @@ def health_router(access: Access, *, unready: Callable[[], dict[str, str] | None
     router = APIRouter(tags=["turnwire"], route_class=guarded(access, needs_principal=False))
 
     @router.head("/health", include_in_schema=False)
-    @router.get("/health")
-    async def health() -> dict[str, str]:
+    @router.get("/health", responses=_HEALTH, response_model=None)
+    async def health() -> Health:
         """Alive."""
         return {"status": "ok"}
 
     @router.head("/ready", include_in_schema=False)
-    @router.get("/ready")
+    @router.get("/ready", responses=_READY, response_model=None)
     async def ready() -> JSONResponse:
         """Able to take work: the store can be written, and it does not drain."""
         reason = unready()

@@ -29,21 +29,49 @@ from turnwire_protocol import (
     parse_sse_id,
 )
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.limits import Counts
+from turnwire_server.core.limits import Places
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
+from turnwire_server.transports.answers import Answer, event_stream, json_answer
 from turnwire_server.transports.body import Bodies, body_of, described
-from turnwire_server.transports.http import error_response, guarded, preflight, principal_of
+from turnwire_server.transports.http import (
+    Responses,
+    endpoints,
+    error_response,
+    preflight,
+    principal_of,
+    refusals,
+)
 from turnwire_server.transports.sse import EventStream
 
 __all__ = ["rest_router"]
 
-_STREAM_DOCS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+_STREAM = event_stream()
+_FOLLOWED: Responses = {
+    **refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION),
+    200: {"content": _STREAM},
 }
-_CHAT_DOCS: dict[int | str, dict[str, Any]] = {
-    **_STREAM_DOCS,
+_CHAT: Responses = {
+    **refusals(
+        Code.BAD_COMMAND,
+        Code.UNKNOWN_CONVERSATION,
+        Code.UNKNOWN_TURN,
+        Code.BUSY,
+        Code.KEY_REUSED,
+        Code.TOO_LARGE,
+        Code.TIMEOUT,
+        # Of a turn that failed, to somebody who wants no stream.
+        Code.RATE_LIMIT,
+        Code.OVERLOADED,
+        Code.AUTH_ERROR,
+        Code.INVALID_REQUEST,
+        Code.CONTEXT_TOO_LONG,
+        Code.NOT_FOUND,
+        Code.NETWORK_ERROR,
+        Code.INTERNAL,
+    ),
+    200: {"content": {**_STREAM, **json_answer(Answer)}},
     204: {"description": "The turn is done and the reader has all of it: stop reconnecting."},
 }
 
@@ -51,13 +79,14 @@ _NEVER = 3600.0
 """Seconds; nobody wants to hear that nothing came."""
 
 _Command = Cancel | Decide | Progress | ToolOutput
-_COMMANDS: dict[str, tuple[type[_Command], type[BaseModel]]] = {
-    "cancel": (Cancel, CancelBody),
-    "decide": (Decide, DecideBody),
-    "tool_output": (ToolOutput, ToolOutputBody),
-    "progress": (Progress, ProgressBody),
+_COMMANDS: dict[str, tuple[type[_Command], type[BaseModel], tuple[Code, ...]]] = {
+    "cancel": (Cancel, CancelBody, (Code.UNKNOWN_TURN,)),
+    "decide": (Decide, DecideBody, (Code.UNKNOWN_TOOL_CALL, Code.ALREADY_DECIDED)),
+    "tool_output": (ToolOutput, ToolOutputBody, (Code.UNKNOWN_TOOL_CALL, Code.ALREADY_DECIDED)),
+    "progress": (Progress, ProgressBody, (Code.UNKNOWN_TOOL_CALL,)),
 }
-"""The endpoints below a conversation that are commands."""
+"""The endpoints below a conversation that are commands, and what they alone refuse."""
+_OF_COMMANDS = (Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.TOO_LARGE, Code.TIMEOUT)
 
 LastEventId = Annotated[str | None, Header(description="Where to go on: an event's `id`.")]
 
@@ -73,12 +102,11 @@ def rest_router(
     access: Access,
     bodies: Bodies,
     *,
-    max_streams: int,
+    streams: Places,
     keepalive_seconds: float,
 ) -> APIRouter:
     """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
-    router = APIRouter(prefix="/v1", tags=["turnwire"], route_class=guarded(access))
-    streams = Counts("streams", max_streams)
+    router = endpoints(access)
 
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
         # A place first: what is refused leaves no trace.
@@ -125,7 +153,7 @@ def rest_router(
 
     @router.post(
         "/chat",
-        responses=_CHAT_DOCS,
+        responses=_CHAT,
         response_class=Response,
         response_model=None,
         openapi_extra=described(ChatBody),
@@ -146,7 +174,7 @@ def rest_router(
             body = body.model_copy(update={"key": idempotency_key})
         return await chat(request, body, last_event_id)
 
-    @router.get("/chat", responses=_CHAT_DOCS, response_class=Response, response_model=None)
+    @router.get("/chat", responses=_CHAT, response_class=Response, response_model=None)
     async def get_chat(
         request: Request,
         message: Annotated[str, Query(min_length=1)],
@@ -162,7 +190,7 @@ def rest_router(
 
     @router.get(
         "/conversations/{conversation}/events",
-        responses=_STREAM_DOCS,
+        responses=_FOLLOWED,
         response_class=Response,
         response_model=None,
     )
@@ -188,12 +216,13 @@ def rest_router(
             stream.leaving = place.pop_all()
         return stream
 
-    for name, (command, body) in _COMMANDS.items():
+    for name, (command, body, refused) in _COMMANDS.items():
         router.add_api_route(
             f"/conversations/{{conversation}}/{name}",
             _submitting(hub, command, body, bodies),
             methods=["POST"],
             name=name,
+            responses=refusals(*_OF_COMMANDS, *refused),
             response_model=Ack,
             openapi_extra=described(body),
         )
@@ -273,5 +302,4 @@ def _finished(conversation: str, turn: FoldedTurn) -> JSONResponse:
     error = body.pop("error", None)
     if error is None:
         return JSONResponse(body)
-    retry_after = error.get("retry_after_seconds")
-    return error_response(error["code"], error["message"], retry_after_seconds=retry_after, **body)
+    return error_response(**error, **body)

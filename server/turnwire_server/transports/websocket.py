@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from itertools import count
 
 from pydantic import BaseModel
@@ -35,12 +36,12 @@ from turnwire_protocol import (
 )
 from turnwire_server.core.conversation import Accepted, Receipt
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.limits import Bucket, ServiceLimits
+from turnwire_server.core.limits import Bucket, Places, ServiceLimits
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
-from turnwire_server.transports.handshake import Places, admit, shake_hands
+from turnwire_server.transports.handshake import Lobby, admit, shake_hands
 
 __all__ = ["Connection"]
 
@@ -76,6 +77,7 @@ class Connection:
         *,
         access: Access,
         hub: Hub,
+        lobby: Lobby,
         places: Places,
         limits: ServiceLimits,
         models: list[str],
@@ -85,6 +87,7 @@ class Connection:
         self._socket = socket
         self._access = access
         self._hub = hub
+        self._lobby = lobby
         self._places = places
         self._limits = limits
         self._models = models
@@ -107,12 +110,16 @@ class Connection:
             principal = await shake_hands(
                 self._socket,
                 self._access,
-                lobby=self._places.lobby,
+                lobby=self._lobby,
                 hello_timeout_seconds=self._limits.hello_timeout_seconds,
                 max_frames=self._limits.max_frames_before_hello,
             )
             if principal is not None:
-                with self._places.taken(principal):
+                with ExitStack() as place:
+                    try:
+                        place.enter_context(self._places.taken(principal))
+                    except Rejected as refused:
+                        raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
                     admit(self._socket)
                     self._principal = principal
                     self._reply(self._welcome())
@@ -231,7 +238,6 @@ class Connection:
             after=command.after,
             epoch=command.epoch,
             wake=lambda: self._wake(conversation),
-            runner=command.runner,
         )
         self._drop(conversation)
         subscription = self._subscriptions[conversation] = _Subscription()
@@ -259,10 +265,8 @@ class Connection:
         """The subscription takes its place now, in arrival order; it begins with the ack."""
         conversation = accepted.ack.conversation or ""
         subscription = None
-        if (known := self._subscriptions.get(conversation)) is None:
+        if conversation not in self._subscriptions:
             subscription = self._subscriptions[conversation] = _Subscription()
-        elif known.follower is not None:
-            known.follower.runner = command.runner or known.follower.runner
 
         async def ack() -> None:
             try:

@@ -74,7 +74,7 @@ async def test_what_the_running_turn_still_needs_stays_in_memory() -> None:
 
 async def test_a_reader_far_behind_reads_on_from_the_store_into_what_is_in_memory() -> None:
     log = await log_of(8, keep_bytes=3000)
-    follower = log.follow(0, None, lambda: None, None)
+    follower = log.follow(0, None, lambda: None)
     seqs: list[int] = []
     while frames := await follower.read(max_bytes=2000):
         seqs += (frame.seq for frame in frames)

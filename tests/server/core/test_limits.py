@@ -1,8 +1,8 @@
-"""The buckets that bound rates, what they hold and how fast they fill; counts of principals."""
+"""The buckets that bound rates, what they hold and how fast they fill; places of principals."""
 
 import pytest
 
-from turnwire_server.core.limits import Bucket, Buckets, Counts, ServiceLimits
+from turnwire_server.core.limits import Bucket, Buckets, Places, ServiceLimits
 from turnwire_server.errors import Rejected
 
 
@@ -37,11 +37,11 @@ def test_a_name_has_a_bucket_of_its_own_and_full_ones_are_forgotten() -> None:
     assert [buckets.take("anna", 50_000.0) for _ in range(3)] == [True, True, False]
 
 
-def test_a_count_is_given_back_and_each_principal_has_their_own() -> None:
-    counts = Counts("streams", 1)
+def test_a_place_is_given_back_and_each_principal_has_their_own() -> None:
+    places = Places("streams", 1)
     for _ in range(2):
-        with counts.taken("anna"), counts.taken("bert"):
-            with pytest.raises(Rejected) as refused, counts.taken("anna"):
+        with places.taken("anna"), places.taken("bert"):
+            with pytest.raises(Rejected) as refused, places.taken("anna"):
                 pass
             assert refused.value.code == "too_many"
 

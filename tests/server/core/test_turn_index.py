@@ -79,6 +79,6 @@ def test_an_edit_voids_only_what_was_not_void_before() -> None:
 def test_a_withdrawn_edit_gives_back_its_key_and_what_it_had_voided() -> None:
     index = indexed(edited_again)
     assert index.is_open
-    index.forget("t_5")
+    index.forget(index.of("t_5"))
     assert (index.since("t_1"), index.of_key("k-5"), index.is_open) == (["t_1", "t_4"], None, False)
     assert index.of_key("k-4") is index.of("t_4")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from turnwire_server.store.port import Batch, Blob, BlobStore, Fence, Row, Store
+from turnwire_server.store.port import Batch, Blob, BlobStore, Fence, Row, Spent, Store
 from turnwire_server.store.sqlite import SqliteStore
 
 __all__ = [
@@ -44,11 +44,12 @@ def batch_of(
     is_open: bool = False,
     title: str | None = None,
     blobs: Iterable[str] = (),
+    spent: tuple[Spent, ...] = (),
 ) -> Batch:
     """A batch of one seq, or of first_seq to last_seq, with the body that says so."""
     last_seq = first_seq if last_seq is None else last_seq
     body = row_body(first_seq, last_seq)
-    return Batch(fence, first_seq, last_seq, body, is_open, title, frozenset(blobs))
+    return Batch(fence, first_seq, last_seq, body, is_open, title, frozenset(blobs), spent)
 
 
 async def fill(store: Store, conversation: str, count: int, *, owner: str = "ann") -> Fence:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from tests.server.store.store_rows import batch_of, bodies_of, fill, join_all, row_body
-from turnwire_server.store.port import Batch, Fence, Head, Row, Store
+from turnwire_server.store.port import Batch, Fence, Head, Row, Spent, Store
 
 
 async def test_a_conversation_exists_with_its_first_batch_and_not_by_a_claim(store: Store) -> None:
@@ -159,3 +159,28 @@ async def test_an_append_of_nothing_changes_nothing(store: Store) -> None:
     assert (await store.head("c_1"), await bodies_of(store, "c_1")) == before
     await store.append([batch_of(fence, 3)])
     assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2), row_body(3, 3)]
+
+
+async def test_what_is_spent_adds_up_by_owner_and_day_and_once_for_each_batch(store: Store) -> None:
+    one = await store.claim("c_1", "ann", "epoch")
+    two = await store.claim("c_2", "ann", "epoch")
+    late, early = Spent("2026-01-01", 7, 0.25), Spent("2026-01-02", 3, 0.5)
+    batches = [batch_of(one, 1, 2, spent=(late, early)), batch_of(two, 1, spent=(early,))]
+    await store.append(batches)
+    await store.append([*batches, batch_of(one, 3, spent=(early,))])
+    await store.delete("c_1")
+    assert await store.spent("ann", "2026-01-01") == late
+    assert await store.spent("ann", "2026-01-02") == Spent("2026-01-02", 9, 1.5)
+    assert await store.spent("ann", "2026-01-03") == Spent("2026-01-03")
+    assert await store.spent("bob", "2026-01-01") == Spent("2026-01-01")
+
+
+async def test_an_owners_conversations_are_counted_from_their_first_batch_on(store: Store) -> None:
+    assert await store.count("ann") == 0
+    for number in range(3):
+        await fill(store, f"c_{number}", 2)
+    await store.claim("c_4", "ann", "epoch")
+    await fill(store, "c_bob", 1, owner="bob")
+    await store.delete("c_1")
+    await store.delete("c_1")
+    assert (await store.count("ann"), await store.count("bob")) == (2, 1)

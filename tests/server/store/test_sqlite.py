@@ -268,6 +268,7 @@ async def test_a_file_of_version_1_is_upgraded_and_its_conversations_count_as_op
     async with opened(path) as store:
         (head,) = await store.list_open()
         assert (head.conversation, head.seq, head.title) == ("c_1", 2, "Old")
+        assert await store.count("ann") == 1
         fence = await store.claim("c_1", "ann", "other")
         await store.append([batch_of(fence, 3, is_open=False)])
     async with opened(path) as store:

@@ -21,9 +21,8 @@ from turnwire_server.core.blobs.media_types import (
     has_signature_of,
     media_type_of,
 )
-from turnwire_server.core.blobs.places import Places
 from turnwire_server.core.blobs.throttle import Throttle
-from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.core.limits import Places, ServiceLimits
 from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.port import Blob, BlobStore, Spool
@@ -56,7 +55,9 @@ class Blobs:
         self._store = store
         self._limits = limits
         self._clock = clock
-        self._places = Places(max_each=limits.max_uploads_per_principal, max_all=limits.max_uploads)
+        self._places = Places(
+            "uploads", limits.max_uploads_per_principal, most_in_all=limits.max_uploads
+        )
         self._throttle = Throttle(rest=_REST, max_rest_seconds=_MAX_REST_SECONDS)
         self._attachments = Attachments(store, keep_bytes=keep_bytes)
         self._turn = asyncio.Lock()
@@ -85,7 +86,7 @@ class Blobs:
         """
         if announced_bytes is not None and announced_bytes > self._limits.max_blob_bytes:
             raise self._too_large()
-        with self._places.take(owner):
+        with self._places.taken(owner):
             try:
                 async with asyncio.timeout(self._limits.upload_timeout_seconds) as limit:
                     return await self._receive(owner, chunks, media_type, limit)

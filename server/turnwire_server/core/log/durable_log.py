@@ -188,6 +188,7 @@ class DurableLog:
             # The run at the end still grows; what is stored of it does not.
             items[-1] = items[-1].cut(memory.durable, memory.head)
         frames = _encode(items)
+        entries = [item for item in items if isinstance(item, Entry)]
         # Nobody asks for them before they are durable. Encoded once, for the store and for readers.
         self._frames = {(memory.durable, memory.head): frames}
         return Batch(
@@ -197,9 +198,8 @@ class DurableLog:
             body=dump(items, [frame.text for frame in frames]),
             is_open=self._owner.is_open,
             title=self.title,
-            blobs=frozenset(
-                blob for item in items if isinstance(item, Entry) for blob in item.blobs
-            ),
+            blobs=frozenset(blob for entry in entries for blob in entry.blobs),
+            spent=tuple(spent for entry in entries if (spent := entry.spent) is not None),
         )
 
     def stored(self, upto: int) -> None:
@@ -248,18 +248,11 @@ class DurableLog:
         return bool(self._followers)
 
     @property
-    def runners(self) -> set[str | None]:
-        """Whom the readers say they are; None: some do not say."""
-        return {follower.runner for follower in self._followers}
-
-    @property
     def is_stored(self) -> bool:
         """Whether all that was appended is durable."""
         return self.memory.head == self.memory.durable
 
-    def follow(
-        self, after: int, epoch: str | None, wake: Callable[[], None], runner: str | None
-    ) -> Follower:
+    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
         reset = None
         if (epoch is not None and epoch != self.epoch) or after > self.memory.head:
@@ -272,7 +265,6 @@ class DurableLog:
             epoch=self.epoch,
             after=after,
             wake=wake,
-            runner=runner,
             reset=reset,
         )
         follower.is_ended = self._is_ending

@@ -5,7 +5,7 @@ merges in the log.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, Protocol
 
 from turnwire_protocol import Closed, Code, Event, Reset
@@ -58,15 +58,12 @@ class Follower:
         epoch: str,
         after: int,
         wake: Callable[[], None],
-        runner: str | None = None,
         reset: Reset | None = None,
     ) -> None:
         self.conversation = conversation
         self.epoch = epoch
         self.after = after
         """The seq of the last event read."""
-        self.runner = runner
-        """Which client it is, if it says."""
         self.reset = reset
         """Set where the asked cursor is not in this log: to be sent before the first event."""
         self.closed: Closed | None = None
@@ -111,7 +108,7 @@ class Follower:
         """Read no more. Idempotent."""
         self._source.detach(self)
 
-    async def stream(self, *, idle_seconds: float) -> AsyncIterator[list[Frame]]:
+    async def stream(self, *, idle_seconds: float) -> AsyncGenerator[list[Frame], None]:
         """All events from here on as they come; ends when the subscription does.
 
         Gives an empty list now and then, about every `idle_seconds`, while nothing comes.

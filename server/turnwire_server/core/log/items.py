@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from turnwire_protocol import (
     MAX_MERGED_BYTES,
+    Done,
     Event,
     Message,
     TextBlock,
@@ -15,10 +16,12 @@ from turnwire_protocol import (
     Token,
     ToolInput,
     ToolResult,
+    TotalUsage,
     encode,
     parse_event,
     span_of,
 )
+from turnwire_server.store.port import Spent
 
 __all__ = [
     "ENTRY_BYTES",
@@ -30,6 +33,7 @@ __all__ = [
     "Place",
     "Private",
     "coalesce",
+    "spent_of",
     "text_bytes",
 ]
 
@@ -74,6 +78,13 @@ class Entry:
         if not isinstance(self.event, Message | ToolResult) or isinstance(self.event.content, str):
             return []
         return [block.blob for block in self.event.content if not isinstance(block, TextBlock)]
+
+    @property
+    def spent(self) -> Spent | None:
+        """What its turn has used, if it is the end of one."""
+        if not isinstance(self.event, Done):
+            return None
+        return spent_of(self.event.usage, self.event.cost_usd, at=self.event.at)
 
     def cut(self, after: int, upto: int) -> "Entry":
         """The part in (after, upto]; an entry has only one."""
@@ -191,6 +202,17 @@ def coalesce(items: Iterable[Item]) -> Iterator[Item]:
             yield item
     if last is not None:
         yield last
+
+
+def spent_of(usage: TotalUsage, cost_usd: float | None, *, at: str) -> Spent:
+    """What it counts for, on the day of `at` (RFC 3339, UTC)."""
+    tokens = (
+        usage.input_tokens
+        + usage.output_tokens
+        + usage.cache_read_input_tokens
+        + usage.cache_creation_input_tokens
+    )
+    return Spent(at[:10], tokens, cost_usd or 0.0)
 
 
 def text_bytes(text: str) -> int:

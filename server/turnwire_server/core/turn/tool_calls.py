@@ -293,16 +293,6 @@ class ToolCalls:
             raise Rejected(Code.ALREADY_DECIDED, "tool_id: this call has its result already")
         self._progress(call, progress.message, progress.fraction)
 
-    def abandon(self) -> None:
-        """The clients are gone: what they ran will not be answered."""
-        for call in self._calls.values():
-            if call.output is not None and not call.output.done():
-                gone = "The client that ran the tool is gone."
-                body = ToolOutputBody(
-                    tool_id=call.tool_id, runner=self._runner or "-", content=gone, is_error=True
-                )
-                call.output.set_result(body)
-
     def _find(self, tool_id: str) -> _Call:
         for call in self._calls.values():
             if call.tool_id == tool_id:

@@ -26,7 +26,8 @@ from turnwire_protocol import (
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.history.history import Rendered
-from turnwire_server.core.log.items import DeltaType, Place, Private
+from turnwire_server.core.log.items import DeltaType, Place, Private, spent_of
+from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.options import Options, Policy
@@ -40,6 +41,8 @@ from turnwire_server.model.port import (
     Stop,
     ToolSpecification,
 )
+from turnwire_server.store.port import Spent
+from turnwire_server.timestamp import timestamp
 from turnwire_server.tools.port import ToolContext
 from turnwire_server.tools.toolset import Toolset
 
@@ -89,8 +92,10 @@ class Turn:
         services: Services,
         log: FoldedLog,
         on_done: Callable[["Turn"], None],
+        on_rest: Callable[[], None],
         cancel_on_detach: bool,
     ) -> None:
+        """`on_done`: it has ended. `on_rest`: `is_resting` has changed."""
         self.id = id
         self.principal = principal
         self.state = TurnState.QUEUED
@@ -101,8 +106,12 @@ class Turn:
         self._services = services
         self._log = log
         self._on_done = on_done
+        self._on_rest = on_rest
+        self._rest = Rest()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        """Its time limit. None while it rests, and once it is done."""
+        self._seconds_left = services.policy.turn_timeout
         self._meter = UsageMeter()
         self.calls = ToolCalls(
             self,
@@ -128,10 +137,7 @@ class Turn:
         self.state = TurnState.RUNNING
         options: Private = {"options": self._options.model_dump()}
         self.write(Start(**self.place(), model=self.model), options)
-        timeout = self._services.policy.turn_timeout
-        late = ModelError(Code.TIMEOUT, f"the turn did not end within {timeout:g} seconds")
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(timeout, lambda: self.end(StopReason.FAILED, late))
+        self._wind_clock()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
 
     def end(self, stop_reason: str, error: ModelError | None = None) -> None:
@@ -164,8 +170,7 @@ class Turn:
             )
         )
         self.state = TurnState.DONE
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_clock()
         # This closes the upstream: the task leaves `async with model.stream(…)`, or whatever else
         # it waits in. Where the task itself ends the turn there is nothing to stop.
         if self._task is not None and self._task is not asyncio.current_task():
@@ -189,9 +194,14 @@ class Turn:
         self._on_done(self)
 
     @property
-    def runner(self) -> str | None:
-        """The client that runs its client tools, if it has any."""
-        return self._options.runner if self._options.client_tools else None
+    def is_resting(self) -> bool:
+        """Whether everything that is left to do is up to somebody outside."""
+        return self._rest.is_resting
+
+    def spending(self) -> Spent:
+        """What it has used so far."""
+        cost = self._meter.cost_usd(self._services.policy.prices)
+        return spent_of(self._meter.total(), cost, at=timestamp())
 
     def drop(self) -> None:
         """Forget a turn whose message was withdrawn: it writes nothing, not even `done`."""
@@ -219,8 +229,13 @@ class Turn:
 
     def write(self, event: Event, private: Private | None = None) -> None:
         """See `TurnWriter.write`."""
-        if self.state is not TurnState.DONE:
-            self._log.write(event, private)
+        if self.state is TurnState.DONE:
+            return
+        self._log.write(event, private)
+        was_resting = self._rest.is_resting
+        self._rest.apply(event)
+        if self._rest.is_resting is not was_resting:
+            self._clock_or_rest()
 
     def write_delta(
         self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
@@ -240,6 +255,29 @@ class Turn:
     def has_call(self, tool_id: str) -> bool:
         """See `TurnWriter.has_call`."""
         return self._log.has_call(tool_id)
+
+    # Time
+
+    def _clock_or_rest(self) -> None:
+        """What people and clients are waited for has time limits of its own; the turn's stands."""
+        if self._rest.is_resting:
+            self._stop_clock()
+        elif self.state is TurnState.RUNNING:
+            self._wind_clock()
+        self._on_rest()
+
+    def _wind_clock(self) -> None:
+        timeout = self._services.policy.turn_timeout
+        late = ModelError(Code.TIMEOUT, f"the turn did not end within {timeout:g} seconds")
+        self._timer = asyncio.get_running_loop().call_later(
+            self._seconds_left, lambda: self.end(StopReason.FAILED, late)
+        )
+
+    def _stop_clock(self) -> None:
+        if self._timer is not None:
+            self._seconds_left = self._timer.when() - asyncio.get_running_loop().time()
+            self._timer.cancel()
+            self._timer = None
 
     # The agent loop
 

@@ -1,0 +1,59 @@
+"""Inquiries: what a command wants to know of the store. It knows nothing of conversations."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from turnwire_server.errors import Rejected, StoreError
+
+__all__ = ["Inquiries"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ANSWER_SECONDS = 10.0
+
+
+class Inquiries:
+    """The store's answers; its trouble refuses the command, and where that is safe its silence.
+
+    `answer_seconds`: how long a command waits for an answer that changes nothing.
+    """
+
+    def __init__(self, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._answer_seconds = answer_seconds
+        self._is_silent = False
+        """Whether the store left the last question without an answer: said in the log once."""
+
+    async def read(self, answer: Awaitable[T]) -> T:
+        """The answer to a question that has no effect, and is short.
+
+        Raises:
+            Rejected: the store cannot be read, or does not answer.
+        """
+        return await self._answered(answer, within_seconds=self._answer_seconds)
+
+    async def done(self, answer: Awaitable[T]) -> T:
+        """What comes of a change, or of a long read: waited for as long as it takes.
+
+        Raises:
+            Rejected: the store cannot be used.
+        """
+        return await self._answered(answer, within_seconds=None)
+
+    async def _answered(self, answer: Awaitable[T], *, within_seconds: float | None) -> T:
+        try:
+            async with asyncio.timeout(within_seconds):
+                found = await answer
+        except StoreError as error:
+            raise Rejected.because_of_the_store(error) from error
+        except TimeoutError as error:
+            if not self._is_silent:
+                seconds = self._answer_seconds
+                logger.warning("the store hangs: a read has no answer after %g s", seconds)
+            self._is_silent = True
+            raise Rejected.because_of_the_store() from error
+        self._is_silent = False
+        return found

@@ -1,0 +1,232 @@
+"""The open conversations: found in the store, opened once for all who ask, let go when idle.
+
+It decides on no command. Opening takes time, and between its end and the moment at which who waited
+for it goes on, others have their turn: each of these gaps is closed by a name below.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable
+
+from turnwire_protocol import Code
+from turnwire_server.core.conversation import Conversation
+from turnwire_server.core.inquiry import Inquiries
+from turnwire_server.core.log.committer import Committer
+from turnwire_server.core.turn.turn import Services
+from turnwire_server.errors import Rejected, StoreError, Unreadable
+from turnwire_server.store.port import Head, Store
+
+__all__ = ["OpenConversations"]
+
+logger = logging.getLogger(__name__)
+
+_MAX_OPEN = 1000
+"""Conversations; beyond, idle ones are let go."""
+
+
+class OpenConversations:
+    """Those that are in memory. Somebody else's looks like an unknown one.
+
+    `on_done` is called after each turn with its conversation and the seq before it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        services: Services,
+        inquiries: Inquiries,
+        *,
+        on_done: Callable[[Conversation, int], None],
+        max_open: int | None = None,
+    ) -> None:
+        self._store = store
+        self._committer = committer
+        self._services = services
+        self._inquiries = inquiries
+        self._on_done = on_done
+        self._max_open = _MAX_OPEN if max_open is None else max_open
+        self._open: dict[str, asyncio.Task[Conversation]] = {}
+        self._entering: Counter[str] = Counter()
+        """Conversations that somebody waits for, to use them: how many do."""
+        self._deleting: dict[str, asyncio.Event] = {}
+        """Set once the conversation is gone, or could not be deleted."""
+        self._unreadable: set[str] = set()
+        """Conversations of which the log has said that they cannot be read."""
+        self._is_draining = False
+        self._has_hung_up = False
+
+    def all(self) -> list[Conversation]:
+        """Those that are open now, the longest open first."""
+        return [
+            task.result()
+            for task in self._open.values()
+            if task.done() and not task.cancelled() and task.exception() is None
+        ]
+
+    async def recover(self, head: Head) -> None:
+        """Open a conversation that an earlier process left unfinished, which ends its turn."""
+        try:
+            await self._opening(head.conversation, head.owner)
+        except StoreError as error:
+            # One bad log keeps nobody else from being served. It is refused to who asks.
+            self.name_unreadable(head.conversation, error)
+        else:
+            logger.info("recovered conversation=%s", head.conversation)
+
+    async def head(self, principal: str, id: str) -> Head:
+        """What is known of the conversation without reading it.
+
+        Raises:
+            Rejected: unknown conversation.
+        """
+        head = await self._inquiries.read(self._store.head(id))
+        if head is None or head.owner != principal:
+            raise _unknown()
+        return head
+
+    async def find(self, principal: str, id: str) -> Conversation:
+        """The conversation, opened if need be.
+
+        Raises:
+            Rejected: unknown conversation.
+        """
+        while id not in self._deleting:
+            if self._opened(id) is None:
+                await self.head(principal, id)
+                if id in self._deleting:
+                    break
+            conversation = await self._enter(id, principal)
+            if conversation is None:
+                continue
+            # An id that was derived from a key, whose send was refused, has no log.
+            if conversation.owner != principal or conversation.is_empty:
+                break
+            return conversation
+        raise _unknown()
+
+    async def create(self, principal: str, id: str) -> Conversation:
+        """The conversation, begun if there is none."""
+        while True:
+            # What is about to go must not be opened; once it is gone, its key begins another one.
+            while (deleting := self._deleting.get(id)) is not None:
+                await deleting.wait()
+            conversation = await self._enter(id, principal)
+            if conversation is not None:
+                return conversation
+
+    async def delete(self, principal: str, id: str) -> None:
+        """End what runs and all subscriptions, forget the log.
+
+        Raises:
+            Rejected: unknown conversation, or the store cannot be written.
+        """
+        try:
+            found = await self.find(principal, id)
+        except Rejected as rejected:
+            # What cannot be read can still be got rid of.
+            if not isinstance(rejected.__cause__, Unreadable):
+                raise
+        else:
+            found.close(Code.UNKNOWN_CONVERSATION)
+        self._open.pop(id, None)
+        self._unreadable.discard(id)
+        # Whoever asks meanwhile must not open what is about to go.
+        over = self._deleting[id] = asyncio.Event()
+        try:
+            await self._inquiries.done(self._store.delete(id))
+        finally:
+            del self._deleting[id]
+            over.set()
+
+    def drain(self) -> None:
+        """The process goes down soon; see `Conversation.drain`. Also of those that come now."""
+        self._is_draining = True
+        for conversation in self.all():
+            conversation.drain()
+
+    def end_streams(self) -> None:
+        """End all streams, also those whose end cannot be stored, and those that come now."""
+        self._has_hung_up = True
+        for conversation in self.all():
+            conversation.end_streams()
+
+    def name_unreadable(self, id: str, error: StoreError) -> None:
+        """Say it in the program's log, once: it is asked for again and again."""
+        if id not in self._unreadable:
+            self._unreadable.add(id)
+            logger.error("conversation=%s cannot be read and is refused: %s", id, error)
+
+    # Opening
+
+    async def _enter(self, id: str, principal: str) -> Conversation | None:
+        """The conversation, opened if need be; None if it has been deleted or lost meanwhile.
+
+        Between its opening and the moment at which who waited for it goes on, others have their
+        turn. It must not be evicted then: who took it would read and write beside all others.
+        """
+        task = self._opening(id, principal)
+        self._entering[id] += 1
+        try:
+            conversation = await self._inquiries.done(asyncio.shield(task))
+        finally:
+            self._entering[id] -= 1
+            if not self._entering[id]:
+                del self._entering[id]
+        return conversation if self._opened(id) is task else None
+
+    def _opening(self, id: str, principal: str) -> asyncio.Task[Conversation]:
+        """Single-flight: whoever comes while it opens waits for the same."""
+        task = self._opened(id)
+        if task is None:
+            self._evict()
+            task = asyncio.create_task(self._load(id, principal), name=f"open {id}")
+            self._open[id] = task
+            # One that fails is let go of at once: its id may have been made up for it.
+            task.add_done_callback(lambda task: self._opened(id))
+        return task
+
+    def _opened(self, id: str) -> asyncio.Task[Conversation] | None:
+        """The conversation, open or opening; one that failed to open or is over is let go."""
+        task = self._open.get(id)
+        if task is not None and task.done():
+            failed = task.cancelled() or task.exception() is not None
+            if failed or task.result().is_closed:
+                del self._open[id]
+                return None
+        return task
+
+    async def _load(self, id: str, principal: str) -> Conversation:
+        fence = await self._store.claim(id, principal, secrets.token_hex(6))
+        conversation = Conversation(
+            fence,
+            store=self._store,
+            committer=self._committer,
+            services=self._services,
+            on_done=self._on_done,
+        )
+        try:
+            await conversation.load()
+        except Unreadable as error:
+            self.name_unreadable(id, error)
+            raise
+        if self._is_draining:
+            conversation.drain()
+        if self._has_hung_up:
+            conversation.end_streams()
+        return conversation
+
+    def _evict(self) -> None:
+        """Let go of the oldest idle ones, a tenth at once; their logs are in the store."""
+        if len(self._open) < self._max_open:
+            return
+        live = [one for one in self.all() if one.conversation not in self._entering]
+        idle = [one.conversation for one in live if one.is_idle]
+        for id in idle[: max(self._max_open // 10, 1)]:
+            del self._open[id]
+
+
+def _unknown() -> Rejected:
+    return Rejected(Code.UNKNOWN_CONVERSATION, "conversation: no such conversation")

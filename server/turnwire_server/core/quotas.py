@@ -1,0 +1,136 @@
+"""Quotas: what each principal may still begin: turns by number and by what they use, conversations.
+
+Limits of one request are elsewhere; these are about what somebody has done before, here and, by the
+day, in processes before this one.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from turnwire_protocol import Code
+from turnwire_server.core.conversation import Conversation
+from turnwire_server.core.inquiry import Inquiries
+from turnwire_server.core.limits import Buckets, ServiceLimits
+from turnwire_server.errors import Rejected
+from turnwire_server.store.port import Spent, Store
+
+__all__ = ["Quotas", "Standing"]
+
+_MINUTE = 60.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, frozen=True)
+class Standing:
+    """What the store knew of a principal a moment ago."""
+
+    at: datetime
+    spent: Spent
+    """Today; nothing where that is not bounded."""
+    conversations: int
+    """0 where their number is not asked for."""
+
+
+class Quotas:
+    """Who may begin another turn, and a conversation with it.
+
+    What is refused counts for nothing. `clock` gives the time in UTC, `now` monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inquiries: Inquiries,
+        limits: ServiceLimits,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._store = store
+        self._inquiries = inquiries
+        self._limits = limits
+        self._now = now
+        self._clock = clock
+        self._busy: dict[str, set[Conversation]] = {}
+        """Conversations of each principal that may have an unfinished turn. May hold stale ones
+        after a message was withdrawn; `check` removes them."""
+        most = limits.max_turns_per_minute
+        self._turns = Buckets(most / _MINUTE, size=most) if most is not None else None
+
+    async def standing(self, principal: str, *, begins: bool) -> Standing:
+        """Ask the store what the bounds need; `begins`: perhaps a conversation.
+
+        Raises:
+            Rejected: the store cannot be read.
+        """
+        at, limits = self._clock(), self._limits
+        spent, conversations = Spent(at.date().isoformat()), 0
+        if limits.max_tokens_per_day is not None or limits.max_cost_usd_per_day is not None:
+            spent = await self._inquiries.read(self._store.spent(principal, spent.day))
+        if begins and limits.max_conversations_per_principal is not None:
+            conversations = await self._inquiries.read(self._store.count(principal))
+        return Standing(at, spent, conversations)
+
+    def check(self, principal: str, conversation: Conversation, standing: Standing) -> None:
+        """Whether the principal may begin a turn in this conversation now.
+
+        Turns that run are let go on, so a day may end above its bound, by what they still use.
+
+        Raises:
+            Rejected: too_many.
+        """
+        limits = self._limits
+        busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
+        if busy:
+            self._busy[principal] = busy
+        if len(busy) >= limits.max_running_turns and conversation not in busy:
+            raise Rejected(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
+        if self._turns is not None:
+            seconds = self._turns.seconds_until(principal, self._now())
+            if seconds > 0:
+                message = f"at most {limits.max_turns_per_minute} turns a minute"
+                raise Rejected(Code.TOO_MANY, message, retry_after_seconds=round(seconds, 3))
+        self._check_day(busy, standing)
+        most = limits.max_conversations_per_principal
+        if most is not None and conversation.is_empty:
+            # Those whose first message is not stored yet, the store has not counted.
+            beginning = sum(other.is_beginning for other in busy)
+            if standing.conversations + beginning >= most:
+                raise Rejected(Code.TOO_MANY, f"at most {most} conversations: delete some")
+
+    def _check_day(self, busy: set[Conversation], standing: Standing) -> None:
+        most_tokens = self._limits.max_tokens_per_day
+        most_usd = self._limits.max_cost_usd_per_day
+        if most_tokens is None and most_usd is None:
+            return
+        running = [other.spending() for other in busy]
+        tokens = standing.spent.tokens + sum(spent.tokens for spent in running)
+        usd = standing.spent.cost_usd + sum(spent.cost_usd for spent in running)
+        if most_tokens is not None and tokens >= most_tokens:
+            message = f"the {most_tokens} tokens of today (UTC) are used up"
+        elif most_usd is not None and usd >= most_usd:
+            message = "what today's (UTC) turns may cost is used up"
+        else:
+            return
+        today = standing.at.replace(hour=0, minute=0, second=0, microsecond=0)
+        seconds = (today + timedelta(days=1) - standing.at).total_seconds()
+        raise Rejected(Code.TOO_MANY, message, retry_after_seconds=round(seconds, 3))
+
+    def begun(self, principal: str, conversation: Conversation) -> None:
+        """A message that `check` has let pass was accepted."""
+        self._busy.setdefault(principal, set()).add(conversation)
+        if self._turns is not None:
+            self._turns.take(principal, self._now())
+
+    def rest(self, conversation: Conversation) -> None:
+        """A turn is over: forget that the conversation is busy, if it is not any more."""
+        busy = self._busy.get(conversation.owner, set())
+        if not conversation.is_busy:
+            busy.discard(conversation)
+        if not busy:
+            self._busy.pop(conversation.owner, None)

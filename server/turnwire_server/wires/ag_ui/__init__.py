@@ -1,0 +1,1 @@
+"""AG-UI, and the routes that CopilotKit's front end asks for."""

@@ -1,0 +1,1 @@
+"""The AI SDK's UI message stream, v5, v6 and v7."""
