@@ -32,6 +32,7 @@ from turnwire_server.transports.handshake import Lobby
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
+from turnwire_server.transports.wrong_tokens import WrongTokens
 from turnwire_server.wires.service import Service
 from turnwire_server.wires.wires import WIRES
 
@@ -102,6 +103,9 @@ class Turnwire:
             allow_hosts=self.settings.allow_hosts,
             unserved=self._unserved,
             max_requests_per_second=self.settings.limits.max_requests_per_second,
+            wrong_tokens=WrongTokens(
+                self.settings.limits.max_wrong_tokens_per_minute, proxies=self.settings.proxies
+            ),
         )
         exposes = self.settings.expose_provider_errors
         self._model = Claude(

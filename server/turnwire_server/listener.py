@@ -21,8 +21,8 @@ from turnwire_server.connections import (
     Window,
     room_for_connections,
 )
-from turnwire_server.connections.rationed import RATIONED
 from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.rationed import RATIONED
 
 __all__ = ["DrainingServer", "bind", "server_for"]
 

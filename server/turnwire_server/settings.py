@@ -83,8 +83,9 @@ class Settings(BaseSettings, Policy):
     machine's. Unless set, with a token any name will do."""
     proxies: list[str] = list(_PRIVATE)
     """Addresses and networks in which proxies may stand, so that many clients come from one
-    address: connections from there count for `limits.max_connections` only. By default this
-    machine and the private networks."""
+    address: connections from there count for `limits.max_connections` only, and wrong tokens for
+    the address that the proxy names in `X-Forwarded-For`. By default this machine and the private
+    networks."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
     mcp: str | None = None

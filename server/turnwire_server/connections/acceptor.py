@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pydantic_core import to_json
 
 from turnwire_protocol import Code
-from turnwire_server.connections.rationed import RATIONED
 from turnwire_server.connections.room import Place, Room
+from turnwire_server.rationed import RATIONED
 
 __all__ = ["Acceptor"]
 

@@ -6,14 +6,12 @@ next that comes. So who says nothing cannot keep out who has something to say, a
 addresses is needed. Those who are being served are never closed; when all are, the next is refused.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-__all__ = ["Place", "Room"]
+from turnwire_server.addresses import Network, counted_as
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+__all__ = ["Place", "Room"]
 
 
 class Place:
@@ -64,17 +62,17 @@ class Room:
 
         Somebody who asks for nothing may have to give way.
         """
-        counted_as = self._counted_as(address)
-        if counted_as is not None and self._per_address[counted_as] >= self._max_per_address:
-            mine = (place for place in self.waiting if place.counted_as == counted_as)
+        name = counted_as(address, self._proxies)
+        if name is not None and self._per_address[name] >= self._max_per_address:
+            mine = (place for place in self.waiting if place.counted_as == name)
             if not self._displace(next(mine, None)):
                 return None
         elif self.taken >= self.max_connections and not self.displace():
             return None
-        place = Place(self, counted_as)
+        place = Place(self, name)
         self._places.add(place)
-        if counted_as is not None:
-            self._per_address[counted_as] += 1
+        if name is not None:
+            self._per_address[name] += 1
         return place
 
     def displace(self) -> bool:
@@ -100,18 +98,3 @@ class Room:
         self.leave(place)
         give_way()
         return True
-
-    def _counted_as(self, address: str) -> str | None:
-        try:
-            # A zone ("fe80::1%eth0") is of this machine, not of the peer.
-            known: Address = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return None
-        if isinstance(known, ipaddress.IPv6Address) and known.ipv4_mapped is not None:
-            known = known.ipv4_mapped
-        if any(known in network for network in self._proxies):
-            return None
-        if isinstance(known, ipaddress.IPv6Address):
-            # One customer has a whole /64 (RFC 6177), and as many addresses as he likes.
-            return str(ipaddress.ip_network((known, 64), strict=False))
-        return str(known)

@@ -4,7 +4,6 @@ import hmac
 import inspect
 import ipaddress
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
@@ -14,6 +13,8 @@ from starlette.requests import HTTPConnection
 from turnwire_protocol import Code
 from turnwire_server.core.limits import Buckets
 from turnwire_server.errors import Rejected
+from turnwire_server.rationed import Ration
+from turnwire_server.transports.wrong_tokens import WrongTokens
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +71,15 @@ class Access:
         now: Callable[[], float] = time.monotonic,
         unserved: Callable[[], Rejected | None] = _served,
         max_requests_per_second: float | None = None,
+        wrong_tokens: WrongTokens | None = None,
     ) -> None:
         """`unserved` says why nobody at all is served now, if so."""
         self._authenticate = authenticate
         self._unserved = unserved
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._now = now
-        self._logged = -math.inf
-        self._unlogged = 0
+        self._ration = Ration(_LOG_SECONDS)
+        self._wrong_tokens = wrong_tokens
         self._requests = Buckets(max_requests_per_second) if max_requests_per_second else None
         self._allow_origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
 
@@ -135,8 +137,7 @@ class Access:
 
     def _denial(self, connection: HTTPConnection, message: str) -> Rejected:
         """The refusal, which is also said in the log: who runs the service can do something."""
-        self._unlogged += 1
-        if self._now() - self._logged >= _LOG_SECONDS:
+        if (refused := self._ration.take(self._now())) is not None:
             headers = connection.headers
             logger.warning(
                 "refused: %s (peer %s, host %.100r, origin %.100r; %d refused since the last line)",
@@ -144,9 +145,8 @@ class Access:
                 connection.client.host if connection.client else "?",
                 headers.get("host"),
                 headers.get("origin"),
-                self._unlogged,
+                refused,
             )
-            self._logged, self._unlogged = self._now(), 0
         return Rejected(Code.PERMISSION_DENIED, message)
 
     def is_allowed(self, origin: str) -> bool:
@@ -168,14 +168,31 @@ class Access:
             raise Rejected(Code.TOO_MANY, "too many requests at once", retry_after_seconds=1.0)
 
     async def principal(self, connection: HTTPConnection) -> str | None:
-        """The principal, or None: no valid credentials came with the headers."""
-        if self._authenticate is None:
+        """The principal, or None: no valid credentials came with the headers.
+
+        Raises:
+            Rejected: too_many wrong tokens came from its address.
+        """
+        authenticate = self._authenticate
+        if authenticate is None:
             return LOCAL
-        found = self._authenticate(connection)
-        return await found if inspect.isawaitable(found) else found
+
+        async def ask() -> str | None:
+            found = authenticate(connection)
+            return await found if inspect.isawaitable(found) else found
+
+        token = connection.headers.get("authorization")
+        # Without one nothing is guessed: sessions in cookies are the authenticator's own to guard.
+        if self._wrong_tokens is None or token is None:
+            return await ask()
+        return await self._wrong_tokens.guard(connection, token, ask)
 
     async def principal_of_token(self, connection: HTTPConnection, token: str) -> str | None:
-        """The principal, by a token that came after the headers (`hello`), or None."""
+        """The principal, by a token that came after the headers (`hello`), or None.
+
+        Raises:
+            Rejected: see `principal`.
+        """
         headers = [pair for pair in connection.scope["headers"] if pair[0] != b"authorization"]
         bearer = (b"authorization", b"Bearer " + token.encode())
         scope = {**connection.scope, "headers": [*headers, bearer]}

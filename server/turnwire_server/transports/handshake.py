@@ -79,11 +79,16 @@ async def shake_hands(
     try:
         access.check_host(socket)
         access.check_origin(socket)
+        principal = await access.principal(socket)
     except Rejected as refused:
-        denial = error_response(refused.code, refused.message, retryable=refused.retryable)
+        denial = error_response(
+            refused.code,
+            refused.message,
+            retryable=refused.retryable,
+            retry_after_seconds=refused.retry_after_seconds,
+        )
         await socket.send_denial_response(denial)
         return None
-    principal = await access.principal(socket)
     asked = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in asked else None)
     if asked and PROTOCOL not in asked:
@@ -119,7 +124,10 @@ async def _hello(socket: WebSocket, access: Access, *, max_frames: int) -> str:
             refused = Rejected(Code.UNAUTHORIZED, "send hello first")
             await socket.send_text(reject(command.id, refused))
             continue
-        principal = await access.principal_of_token(socket, command.token)
+        try:
+            principal = await access.principal_of_token(socket, command.token)
+        except Rejected as refused:
+            raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
         if principal is None:
             raise Closing(CloseCode.UNAUTHORIZED, "the token is not valid")
         return principal

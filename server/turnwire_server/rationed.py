@@ -1,8 +1,9 @@
 """Log lines that strangers can cause: one a second of each kind, however often it happens."""
 
 import logging
+import math
 
-__all__ = ["RATIONED"]
+__all__ = ["RATIONED", "Ration"]
 
 _SECONDS = 1.0
 _OF_OTHERS = frozenset(
@@ -13,6 +14,23 @@ _OF_OTHERS = frozenset(
     }
 )
 """What uvicorn says of what a peer sent. All its other lines are let through."""
+
+
+class Ration:
+    """One line every so many seconds, for what one object says again and again. Pure."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._written = -math.inf
+        self._unwritten = 0
+
+    def take(self, now: float) -> int | None:
+        """How many the line of now stands for, this one among them; None: none is due."""
+        self._unwritten += 1
+        if now - self._written < self._seconds:
+            return None
+        self._written, count, self._unwritten = now, self._unwritten, 0
+        return count
 
 
 class Rationed(logging.Filter):
