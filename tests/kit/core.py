@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from tests.kit.fence import fence_of
 from turnwire_protocol import Event, parse_event
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.conversation import Conversation
@@ -74,7 +75,7 @@ async def conversing(
     committer = Committer(store)
     committer.start()
     yield Conversation(
-        await store.claim("c_1", ANNA, "e_1"),
+        await fence_of(store, "c_1", ANNA, "e_1"),
         store=store,
         committer=committer,
         services=services_over(store, model, **policy),

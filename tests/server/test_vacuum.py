@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.kit.fence import fence_of
 from tests.server.store.store_rows import bodies_of, fill, opened, row_body
 from turnwire_server.store.port import Batch
 from turnwire_server.vacuum import vacuum
@@ -26,7 +27,7 @@ async def made(path: Path) -> None:
     """A database of one conversation, and the room of a larger one that was deleted."""
     async with opened(path) as store:
         await fill(store, "c_1", 1)
-        fence = await store.claim("c_2", "ann", "epoch")
+        fence = await fence_of(store, "c_2")
         await store.append([Batch(fence, 1, 1, bytes(1_000_000), is_open=False)])
         await store.delete("c_2")
 

@@ -12,7 +12,7 @@ from turnwire_server import create_app
 from turnwire_server.core.limits import Places
 from turnwire_server.errors import StoreError
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Batch, Fence
+from turnwire_server.store.port import Batch, Claim
 from turnwire_server.transports.handshake import Lobby
 from turnwire_server.transports.websocket import Connection
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -239,7 +239,7 @@ class HeldClaims(MemoryStore):
         self.asked = asyncio.Event()
         self.released = asyncio.Event()
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
         self.asked.set()
         await self.released.wait()
         return await super().claim(conversation, owner, epoch)

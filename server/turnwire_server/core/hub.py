@@ -75,7 +75,7 @@ class Hub:
         await self._store.open()
         self._committer.start()
         self._housekeeper.start()
-        for head in await self._store.list_open():
+        for head in await self._store.orphans():
             await self._open.recover(head)
 
     async def drain(self, grace_seconds: float) -> None:

@@ -199,9 +199,11 @@ class OpenConversations:
         return task
 
     async def _load(self, id: str, principal: str) -> Conversation:
-        fence = await self._store.claim(id, principal, secrets.token_hex(6))
+        claim = await self._store.claim(id, principal, secrets.token_hex(6))
+        if claim.fence is None:
+            raise StoreError(f"conversation={id} is held by {claim.holder}")
         conversation = Conversation(
-            fence,
+            claim.fence,
             store=self._store,
             committer=self._committer,
             services=self._services,

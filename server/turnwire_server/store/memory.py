@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from turnwire_server.errors import Fenced
-from turnwire_server.store.port import Batch, Blob, Fence, Head, Row, Spent, Spool, Usage
+from turnwire_server.store.port import Batch, Blob, Claim, Fence, Head, Row, Spent, Spool, Usage
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["MemoryBlobs", "MemoryStore"]
@@ -36,12 +36,17 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing to do."""
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
         """See `Store.claim`."""
         log = self._logs.get(conversation)
-        if log is not None:
-            return Fence(conversation, log.head.owner, log.head.epoch)
-        return Fence(conversation, owner, epoch)
+        if log is None:
+            return Claim(Fence(conversation, owner, epoch))
+        head = log.head
+        fence = Fence(conversation, head.owner, head.epoch)
+        return Claim(fence, head=head.seq, is_open=log.is_open, orphan=log.is_open)
+
+    async def release(self, fence: Fence) -> None:
+        """Nobody else is there to claim it."""
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`."""
@@ -101,9 +106,13 @@ class MemoryStore:
         heads.sort(key=lambda head: head.position, reverse=True)
         return [head for head in heads if before is None or head.position < before][:limit]
 
-    async def list_open(self) -> list[Head]:
-        """See `Store.list_open`."""
+    async def orphans(self) -> list[Head]:
+        """See `Store.orphans`."""
         return [log.head for log in self._logs.values() if log.is_open]
+
+    async def count_open(self, owner: str) -> int:
+        """See `Store.count_open`."""
+        return sum(log.is_open and log.head.owner == owner for log in self._logs.values())
 
     async def count(self, owner: str) -> int:
         """See `Store.count`."""

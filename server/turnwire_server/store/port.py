@@ -1,10 +1,27 @@
-"""What the core wants of a store: fenced, idempotent appends, and reads after a cursor."""
+"""What the core wants of a store: fenced, idempotent appends, and reads after a cursor.
+
+Several processes may share a store; each is a node then. One of them at a time writes to a
+conversation: it claims it, and lets go of it with the batch that ends the last turn. In a store of
+one process (SQLite, memory) nobody else is there to hold anything.
+"""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-__all__ = ["Batch", "Blob", "BlobStore", "Fence", "Head", "Row", "Spent", "Spool", "Store", "Usage"]
+__all__ = [
+    "Batch",
+    "Blob",
+    "BlobStore",
+    "Claim",
+    "Fence",
+    "Head",
+    "Row",
+    "Spent",
+    "Spool",
+    "Store",
+    "Usage",
+]
 
 
 @dataclass(slots=True, frozen=True)
@@ -14,6 +31,9 @@ class Fence:
     conversation: str
     owner: str
     epoch: str
+    node: str = field(default="", compare=False)
+    """The node that has it, where a store tells nodes apart. One that was declared dead is another
+    node from then on, and what it had claimed before is void."""
 
 
 class Spent(NamedTuple):
@@ -42,6 +62,8 @@ class Batch:
     """Ids of the blobs that its items name: they are kept as long as the conversation is."""
     spent: tuple[Spent, ...] = ()
     """What the turns have used that end in it: added to what its owner has spent, once."""
+    releases: bool = False
+    """Whether the fence is given back with it: whoever appends next has to claim anew."""
 
 
 class Row(NamedTuple):
@@ -63,11 +85,28 @@ class Head:
     title: str
     created_at: str
     updated_at: str
+    holder: str | None = None
+    """Another node that has the right to append now; None: this one, or nobody."""
 
     @property
     def position(self) -> str:
         """Where it stands in its owner's list; positions compare as the list is ordered."""
         return f"{self.updated_at}|{self.conversation}"
+
+
+class Claim(NamedTuple):
+    """What came of asking for the right to append."""
+
+    fence: Fence | None
+    """None: another node has it."""
+    holder: str | None = None
+    """The node that has it, if that is another one."""
+    head: int = 0
+    """The last seq in the store; a copy that does not reach so far must be brought up to date."""
+    is_open: bool = False
+    """Whether a turn is unfinished there."""
+    orphan: bool = False
+    """Whether that turn has nobody any more who could end it: its node is gone."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -159,12 +198,15 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of everything."""
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
-        """The right to append; `owner` and `epoch` count only where the log does not exist yet.
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+        """Ask for the right to append; a node that has it is given it again.
 
-        An existing log keeps its own, which the returned fence carries. A conversation comes to
-        exist with its first batch.
+        `owner` and `epoch` count only where the log does not exist yet. An existing log keeps its
+        own, which the fence carries. A conversation comes to exist with its first batch.
         """
+
+    async def release(self, fence: Fence) -> None:
+        """Give the right back where no batch does; what is void already stays so."""
 
     async def append(self, batches: list[Batch]) -> None:
         """Make all batches durable in one commit, or none of them.
@@ -173,7 +215,7 @@ class Store(Protocol):
         are a probe: it changes nothing, and fails where a commit would fail.
 
         Raises:
-            Fenced: a fence is void: somebody else has written, or begun the log anew.
+            Fenced: a fence is void: somebody else has claimed the log, or begun it anew.
             StoreError: it may have been stored nevertheless; the same call may be repeated.
         """
 
@@ -200,8 +242,14 @@ class Store(Protocol):
         That is the `Head.position` of the last one seen.
         """
 
-    async def list_open(self) -> list[Head]:
-        """The conversations whose last batch left a turn unfinished."""
+    async def orphans(self) -> list[Head]:
+        """The conversations whose last batch left a turn unfinished that no living node holds.
+
+        In a store of one process: all that are unfinished. It asks before it begins any turn.
+        """
+
+    async def count_open(self, owner: str) -> int:
+        """How many of the owner's conversations have an unfinished turn, on all nodes."""
 
     async def count(self, owner: str) -> int:
         """How many conversations the owner has."""

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema, statements
 from turnwire_server.store.blob_files import BlobFiles
-from turnwire_server.store.port import Batch, Fence, Head, Row, Spent
+from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent
 from turnwire_server.store.sqlite_blobs import SqliteBlobs
 from turnwire_server.store.tail import Tail, follow_on
 
@@ -68,12 +68,17 @@ class SqliteStore:
         await _run_on(self._writing, self._close)
         self._writing.shutdown(wait=False)
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
         """See `Store.claim`."""
         head = await self.head(conversation)
-        if head is not None:
-            return Fence(conversation, head.owner, head.epoch)
-        return Fence(conversation, owner, epoch)
+        if head is None:
+            return Claim(Fence(conversation, owner, epoch))
+        is_open = await self._read(statements.is_open, conversation)
+        fence = Fence(conversation, head.owner, head.epoch)
+        return Claim(fence, head=head.seq, is_open=is_open, orphan=is_open)
+
+    async def release(self, fence: Fence) -> None:
+        """Nobody else is there to claim it."""
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: deleted meanwhile, and begun anew."""
@@ -107,10 +112,14 @@ class SqliteStore:
         heads = await self._read(statements.list_heads, owner, limit, before)
         return [_with_seq_of_tail(head, seqs) for head in heads]
 
-    async def list_open(self) -> list[Head]:
-        """See `Store.list_open`."""
+    async def orphans(self) -> list[Head]:
+        """See `Store.orphans`."""
         seqs = self._tail.seqs()
         return [_with_seq_of_tail(head, seqs) for head in await self._read(statements.list_open)]
+
+    async def count_open(self, owner: str) -> int:
+        """See `Store.count_open`."""
+        return await self._read(statements.count_open, owner)
 
     async def count(self, owner: str) -> int:
         """See `Store.count`."""

@@ -14,7 +14,9 @@ __all__ = [
     "append",
     "compact",
     "count",
+    "count_open",
     "delete",
+    "is_open",
     "list_heads",
     "list_open",
     "place",
@@ -276,8 +278,21 @@ def read_spent(connection: sqlite3.Connection, owner: str, day: str) -> Spent:
 
 
 def list_open(connection: sqlite3.Connection) -> list[Head]:
-    """See `Store.list_open`."""
+    """The conversations whose last batch left a turn unfinished."""
     return _heads(connection, f"{_HEADS} WHERE is_open")
+
+
+def count_open(connection: sqlite3.Connection, owner: str) -> int:
+    """See `Store.count_open`."""
+    query = "SELECT count(*) FROM conversations WHERE owner = ? AND is_open"
+    return int(connection.execute(query, (owner,)).fetchone()[0])
+
+
+def is_open(connection: sqlite3.Connection, conversation: str) -> bool:
+    """Whether the conversation's last batch left a turn unfinished."""
+    query = "SELECT is_open FROM conversations WHERE id = ?"
+    found = connection.execute(query, (conversation,)).fetchone()
+    return found is not None and bool(found[0])
 
 
 def _heads(connection: sqlite3.Connection, query: str, *parameters: str | int) -> list[Head]:

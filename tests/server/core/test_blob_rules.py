@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.fence import fence_of
 from tests.kit.patience import patience
 from tests.server.store.store_rows import batch_of, opened
 from turnwire_protocol import Code, ImageBlock
@@ -46,7 +47,7 @@ class Shelf:
 
     async def name(self, *blobs: Blob, conversation: str = "c_1") -> None:
         """A conversation says these."""
-        fence = await self.store.claim(conversation, "ann", "epoch")
+        fence = await fence_of(self.store, conversation)
         await self.store.append([batch_of(fence, 1, blobs=[blob.id for blob in blobs])])
 
 

@@ -1,5 +1,6 @@
 """The durable log: what it keeps in memory of what is stored."""
 
+from tests.kit.fence import fence_of
 from tests.kit.patience import patience
 from turnwire_protocol import Token
 from turnwire_server.core.log.committer import Committer
@@ -29,7 +30,7 @@ async def log_of(
     store = MemoryStore()
     committer = Committer(store)
     log = DurableLog(
-        await store.claim("c_1", "ann", "e_1"),
+        await fence_of(store, "c_1", "ann", "e_1"),
         store,
         committer,
         Idle(),

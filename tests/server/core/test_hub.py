@@ -15,7 +15,7 @@ from turnwire_server.core.hub import Hub
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Batch, Fence, Head, Row
+from turnwire_server.store.port import Batch, Claim, Head, Row
 
 STEPS = range(8)
 """Steps of the event loop by which one comes later: some fall into the moment that is meant."""
@@ -44,7 +44,7 @@ class WatchedStore(MemoryStore):
         self._holds.append(Hold(operation))
         return self._holds[-1]
 
-    def release(self) -> None:
+    def release_all(self) -> None:
         """Nothing waits any more."""
         for hold in self._holds:
             hold.released.set()
@@ -56,7 +56,7 @@ class WatchedStore(MemoryStore):
                 await hold.released.wait()
                 return
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Fence:
+    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
         self.claims[conversation] += 1
         await self._pass("claim")
         if self.fails:
@@ -91,7 +91,7 @@ async def running(
         try:
             yield core
         finally:
-            store.release()
+            store.release_all()
             await core.close()
 
 

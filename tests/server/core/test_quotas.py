@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit.core import ANNA, HeldModel, conversing
+from tests.kit.fence import fence_of
 from tests.kit.patience import patience
 from turnwire_protocol import Code, SendBody, TotalUsage
 from turnwire_server.core.conversation import Conversation
@@ -50,7 +51,7 @@ class Desk:
 
     async def spend(self, tokens: int, usd: float, *, owner: str = ANNA) -> None:
         """A turn of the present day has ended."""
-        fence = await self.store.claim(f"c_{owner}_{tokens}_{self.at}", owner, "e")
+        fence = await fence_of(self.store, f"c_{owner}_{tokens}_{self.at}", owner, "e")
         spent = Spent(self.at.date().isoformat(), tokens, usd)
         await self.store.append([Batch(fence, 1, 1, b"[]", is_open=False, spent=(spent,))])
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tests.kit.fence import fence_of
 from tests.kit.patience import PATIENCE_SECONDS
 from tests.server.store.store_rows import batch_of, join_all, opened
 
@@ -66,7 +67,7 @@ def _run(path: Path, telling: Connection) -> None:
 
 async def _append(path: Path, telling: Connection) -> None:
     async with opened(path) as store:
-        fence = await store.claim("c_1", "ann", "epoch")
+        fence = await fence_of(store, "c_1")
         head = await store.head("c_1")
         seq = head.seq if head else 0
         telling.send(seq)

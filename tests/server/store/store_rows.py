@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.kit.fence import fence_of
 from turnwire_server.store.port import Batch, Blob, BlobStore, Fence, Row, Spent, Store
 from turnwire_server.store.sqlite import SqliteStore
 
@@ -45,16 +46,18 @@ def batch_of(
     title: str | None = None,
     blobs: Iterable[str] = (),
     spent: tuple[Spent, ...] = (),
+    releases: bool = False,
 ) -> Batch:
     """A batch of one seq, or of first_seq to last_seq, with the body that says so."""
     last_seq = first_seq if last_seq is None else last_seq
     body = row_body(first_seq, last_seq)
-    return Batch(fence, first_seq, last_seq, body, is_open, title, frozenset(blobs), spent)
+    named = frozenset(blobs)
+    return Batch(fence, first_seq, last_seq, body, is_open, title, named, spent, releases)
 
 
 async def fill(store: Store, conversation: str, count: int, *, owner: str = "ann") -> Fence:
     """Append `count` batches of one seq each, one commit for each."""
-    fence = await store.claim(conversation, owner, "epoch")
+    fence = await fence_of(store, conversation, owner, "epoch")
     for seq in range(1, count + 1):
         await store.append([batch_of(fence, seq)])
     return fence

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from tests.kit.fence import fence_of
 from tests.server.store.store_rows import batch_of, blob_of, bytes_of, fill, put
 from turnwire_server.store.port import Store, Usage
 
@@ -77,7 +78,7 @@ async def test_a_deleted_blob_may_be_put_in_anew(store: Store) -> None:
 async def test_unused_is_what_no_log_names_and_what_was_put_before_a_time(store: Store) -> None:
     for number, at in enumerate((10, 10, 20), start=1):
         await put(store.blobs, blob_of(f"b_{number}", b"x"), b"x", at=at)
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     await store.append([batch_of(fence, 1, blobs=["b_1"])])
     assert await unused(store, before=10) == set()
     assert await unused(store, before=11) == {"b_2"}
@@ -111,7 +112,7 @@ async def test_a_used_blob_is_deleted_all_the_same_if_nobody_asks_whether_it_is(
     store: Store,
 ) -> None:
     await put(store.blobs, blob_of("b_1", b"x"), b"x")
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     await store.append([batch_of(fence, 1, blobs=["b_1"])])
     assert await store.blobs.delete("b_1")
 

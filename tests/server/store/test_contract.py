@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
+from tests.kit.fence import fence_of
 from tests.server.store.store_rows import batch_of, bodies_of, fill, join_all, row_body
-from turnwire_server.store.port import Batch, Fence, Head, Row, Spent, Store
+from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, Store
 
 
 async def test_a_conversation_exists_with_its_first_batch_and_not_by_a_claim(store: Store) -> None:
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     assert fence == Fence("c_1", "ann", "epoch")
     assert await store.head("c_1") is None
     await store.append([batch_of(fence, 1, 3, title="Hello")])
@@ -19,12 +20,12 @@ async def test_a_conversation_exists_with_its_first_batch_and_not_by_a_claim(sto
 
 async def test_an_existing_log_keeps_its_owner_and_epoch_at_a_claim(store: Store) -> None:
     await fill(store, "c_1", 1, owner="ann")
-    assert await store.claim("c_1", "bob", "other") == Fence("c_1", "ann", "epoch")
+    assert await fence_of(store, "c_1", "bob", "other") == Fence("c_1", "ann", "epoch")
 
 
 async def test_batches_of_several_conversations_are_read_back_in_order(store: Store) -> None:
-    one = await store.claim("c_1", "ann", "epoch")
-    two = await store.claim("c_2", "ann", "epoch")
+    one = await fence_of(store, "c_1")
+    two = await fence_of(store, "c_2")
     await store.append([batch_of(one, 1, 2), batch_of(two, 1), batch_of(one, 3, 9)])
     assert await bodies_of(store, "c_1") == [row_body(1, 2), row_body(3, 9)]
     assert await bodies_of(store, "c_2") == [row_body(1, 1)]
@@ -32,7 +33,7 @@ async def test_batches_of_several_conversations_are_read_back_in_order(store: St
 
 
 async def test_reading_begins_with_the_batch_that_holds_the_next_seq(store: Store) -> None:
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     await store.append([batch_of(fence, 1, 2), batch_of(fence, 3, 9), batch_of(fence, 10)])
     rows = [row_body(1, 2), row_body(3, 9), row_body(10, 10)]
     read = [await store.read("c_1", after, max_bytes=1000) for after in (0, 1, 2, 5, 8, 9, 10, 99)]
@@ -49,7 +50,7 @@ async def test_reading_stops_after_the_bytes_asked_for_and_gives_at_least_one(st
 async def test_a_repeated_append_is_passed_over_and_what_is_new_beside_it_is_stored(
     store: Store,
 ) -> None:
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     first = [batch_of(fence, 1, 2, is_open=True, title="Hello"), batch_of(fence, 3)]
     await store.append(first)
     head = await store.head("c_1")
@@ -57,18 +58,18 @@ async def test_a_repeated_append_is_passed_over_and_what_is_new_beside_it_is_sto
     assert await store.head("c_1") == head
     await store.append([*first, batch_of(fence, 4)])
     assert await bodies_of(store, "c_1") == [row_body(1, 2), row_body(3, 3), row_body(4, 4)]
-    assert await store.list_open() == []
+    assert await store.count_open("ann") == 0
 
 
 async def test_bodies_are_any_bytes(store: Store) -> None:
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     body = bytes(range(256)) * 100
     await store.append([Batch(fence, 1, 1, body, False)])
     assert await bodies_of(store, "c_1") == [body]
 
 
 async def test_the_title_stays_until_a_batch_or_a_rename_sets_another(store: Store) -> None:
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     titles = []
     for seq, title in enumerate(["Hello", None, "", "Again"], start=1):
         await store.append([batch_of(fence, seq, title=title)])
@@ -101,11 +102,39 @@ async def test_the_list_is_newest_first_in_pages_and_of_one_owner(store: Store) 
 
 
 async def test_open_are_those_whose_last_batch_says_so(store: Store) -> None:
-    one = await store.claim("c_1", "ann", "epoch")
-    two = await store.claim("c_2", "bob", "epoch")
+    one = await fence_of(store, "c_1")
+    two = await fence_of(store, "c_2", "bob")
     await store.append([batch_of(one, 1, is_open=True), batch_of(two, 1, is_open=True)])
+    assert (await store.count_open("ann"), await store.count_open("bob")) == (1, 1)
     await store.append([batch_of(one, 2, is_open=False)])
-    assert [head.conversation for head in await store.list_open()] == ["c_2"]
+    assert (await store.count_open("ann"), await store.count_open("bob")) == (0, 1)
+    assert [(await store.claim(id, "ann", "")).is_open for id in ("c_1", "c_2")] == [False, True]
+
+
+async def test_a_claim_tells_how_far_the_log_reaches(store: Store) -> None:
+    assert await store.claim("c_1", "ann", "epoch") == Claim(Fence("c_1", "ann", "epoch"))
+    fence = await fill(store, "c_1", 3)
+    assert await store.claim("c_1", "ann", "other") == Claim(fence, head=3)
+
+
+async def test_who_let_go_of_a_conversation_may_claim_it_again(store: Store) -> None:
+    fence = await fence_of(store, "c_1")
+    await store.append([batch_of(fence, 1, releases=True)])
+    fence = await fence_of(store, "c_1")
+    await store.append([batch_of(fence, 2)])
+    await store.release(fence)
+    await store.release(fence)
+    fence = await fence_of(store, "c_1")
+    await store.append([batch_of(fence, 3)])
+    assert await bodies_of(store, "c_1") == [row_body(seq, seq) for seq in (1, 2, 3)]
+
+
+async def test_what_was_claimed_and_given_back_unused_leaves_no_trace(store: Store) -> None:
+    await store.release(await fence_of(store, "c_1"))
+    assert await store.head("c_1") is None
+    assert await store.list_heads("ann", limit=9, before=None) == []
+    fence = await fence_of(store, "c_1", "bob", "other")
+    assert fence == Fence("c_1", "bob", "other")
 
 
 async def test_a_deleted_conversation_is_gone_and_can_begin_anew(store: Store) -> None:
@@ -113,7 +142,7 @@ async def test_a_deleted_conversation_is_gone_and_can_begin_anew(store: Store) -
     await store.delete("c_1")
     await store.delete("c_1")
     assert (await store.head("c_1"), await bodies_of(store, "c_1")) == (None, [])
-    fence = await store.claim("c_1", "bob", "new")
+    fence = await fence_of(store, "c_1", "bob", "new")
     await store.append([batch_of(fence, 1)])
     assert fence == Fence("c_1", "bob", "new")
     assert await bodies_of(store, "c_1") == [row_body(1, 1)]
@@ -155,15 +184,15 @@ async def test_an_append_of_nothing_changes_nothing(store: Store) -> None:
     await fill(store, "c_1", 2)
     before = (await store.head("c_1"), await bodies_of(store, "c_1"))
     await store.append([])
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     assert (await store.head("c_1"), await bodies_of(store, "c_1")) == before
     await store.append([batch_of(fence, 3)])
     assert await bodies_of(store, "c_1") == [row_body(1, 1), row_body(2, 2), row_body(3, 3)]
 
 
 async def test_what_is_spent_adds_up_by_owner_and_day_and_once_for_each_batch(store: Store) -> None:
-    one = await store.claim("c_1", "ann", "epoch")
-    two = await store.claim("c_2", "ann", "epoch")
+    one = await fence_of(store, "c_1")
+    two = await fence_of(store, "c_2")
     late, early = Spent("2026-01-01", 7, 0.25), Spent("2026-01-02", 3, 0.5)
     batches = [batch_of(one, 1, 2, spent=(late, early)), batch_of(two, 1, spent=(early,))]
     await store.append(batches)
@@ -179,7 +208,7 @@ async def test_an_owners_conversations_are_counted_from_their_first_batch_on(sto
     assert await store.count("ann") == 0
     for number in range(3):
         await fill(store, f"c_{number}", 2)
-    await store.claim("c_4", "ann", "epoch")
+    await fence_of(store, "c_4")
     await fill(store, "c_bob", 1, owner="bob")
     await store.delete("c_1")
     await store.delete("c_1")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.fence import fence_of
 from tests.server.store.store_rows import (
     batch_of,
     blob_of,
@@ -49,7 +50,7 @@ async def test_everything_is_there_after_reopening_in_the_same_process(path: Pat
         head = await store.head("c_1")
     async with opened(path) as store:
         assert await store.head("c_1") == head
-        assert await store.list_open() == [head]
+        assert await store.orphans() == [head]
         assert await bodies_of(store, "c_1") == [row_body(seq, seq) for seq in (1, 2, 3, 4)]
 
 
@@ -118,7 +119,7 @@ async def test_a_fence_of_a_deleted_log_cannot_append_to_its_successor(path: Pat
     async with opened(path) as store:
         old = await fill(store, "c_1", 1)
         await store.delete("c_1")
-        new = await store.claim("c_1", "ann", "another epoch")
+        new = await fence_of(store, "c_1", "ann", "another epoch")
         await store.append([batch_of(new, 1)])
         with pytest.raises(Fenced):
             await store.append([batch_of(old, 2)])
@@ -206,7 +207,7 @@ async def check_reading(store: SqliteStore) -> None:
 async def test_the_rows_of_a_long_turn_leave_the_tail_before_it_ends(path: Path) -> None:
     store = SqliteStore(path, max_tail_rows=4)
     await store.open()
-    long, short = [await store.claim(f"c_{name}", "ann", "epoch") for name in ("long", "short")]
+    long, short = [await fence_of(store, f"c_{name}") for name in ("long", "short")]
     for seq in range(1, 30):
         await store.append([batch_of(long, seq, is_open=True), batch_of(short, seq)])
         await store.compact("c_short", join_all)
@@ -218,7 +219,7 @@ async def test_the_rows_of_a_long_turn_leave_the_tail_before_it_ends(path: Path)
 async def test_the_tail_stays_short_however_many_turns_write_at_once(path: Path) -> None:
     store = SqliteStore(path, max_tail_rows=40)
     await store.open()
-    fences = [await store.claim(f"c_{number}", "ann", "epoch") for number in range(20)]
+    fences = [await fence_of(store, f"c_{number}") for number in range(20)]
     for seq in range(1, 60):
         await store.append([batch_of(fence, seq, is_open=True) for fence in fences])
         assert counts_of(path)[0] <= 40 + 5 * len(fences)
@@ -236,7 +237,7 @@ async def test_what_a_deleted_log_left_in_the_tail_is_no_part_of_its_successor(
         await fill(store, "c_1", 3)
         await store.delete("c_1")
         assert counts_of(path) == (1, 0)
-        fence = await store.claim("c_1", "ann", "another epoch")
+        fence = await fence_of(store, "c_1", "ann", "another epoch")
         await store.append([batch_of(fence, 1)])
     async with opened(path) as store:
         assert await bodies_of(store, "c_1") == [row_body(1, 1)]
@@ -266,13 +267,13 @@ async def test_a_file_of_version_1_is_upgraded_and_its_conversations_count_as_op
 ) -> None:
     run_sql(path, VERSION_1)
     async with opened(path) as store:
-        (head,) = await store.list_open()
+        (head,) = await store.orphans()
         assert (head.conversation, head.seq, head.title) == ("c_1", 2, "Old")
         assert await store.count("ann") == 1
-        fence = await store.claim("c_1", "ann", "other")
+        fence = await fence_of(store, "c_1", "ann", "other")
         await store.append([batch_of(fence, 3, is_open=False)])
     async with opened(path) as store:
-        assert await store.list_open() == []
+        assert await store.orphans() == []
         assert await bodies_of(store, "c_1") == [b"old", row_body(3, 3)]
 
 
@@ -281,7 +282,7 @@ async def test_a_file_of_version_2_is_upgraded_and_takes_blobs(path: Path) -> No
     run_sql(path, f"{VERSION_1} {version_2} PRAGMA user_version = 2;")
     blob = blob_of("b_1", b"one")
     async with opened(path) as store:
-        assert await store.list_open() == []
+        assert await store.orphans() == []
         assert await bodies_of(store, "c_1") == [b"old"]
         await put(store.blobs, blob, b"one")
     async with opened(path) as store:

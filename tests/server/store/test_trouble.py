@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.fence import fence_of
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.server.store.store_rows import bodies_of, fill, join_all, opened, row_body
 from turnwire_server.errors import StoreError
@@ -45,7 +46,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def append_until_it_fails(store: SqliteStore) -> tuple[int, Batch]:
     """Append big batches; the last seq stored, and the batch that was refused."""
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     for seq in range(1, 100):
         batch = Batch(fence, seq, seq, bytes([seq]) * BIG, True)
         try:
@@ -150,7 +151,7 @@ async def test_a_current_file_opens_and_reads_where_nothing_can_be_written(path:
 async def test_closing_while_writes_fail_loses_nothing_and_frees_the_lock(path: Path) -> None:
     store = SqliteStore(path)
     await store.open()
-    fence = await store.claim("c_1", "ann", "epoch")
+    fence = await fence_of(store, "c_1")
     await store.append([Batch(fence, seq, seq, bytes([seq]) * BIG, True) for seq in (1, 2, 3)])
     with limited_files(BIG):
         await store.close()
