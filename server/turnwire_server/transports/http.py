@@ -2,7 +2,7 @@
 JSON."""
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, Protocol
 
 from fastapi import APIRouter, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,7 @@ from turnwire_server.transports.access import Access
 __all__ = [
     "ERROR",
     "Problem",
+    "Refusal",
     "Responses",
     "TurnwireErrorReply",
     "endpoints",
@@ -53,6 +54,21 @@ class TurnwireErrorReply(BaseModel):
     """Every answer that is an error. Of a turn that failed it has the folded turn beside it."""
 
     error: Problem
+
+
+
+class Refusal(Protocol):
+    """What a front end is told of a request that took no effect; see `error_response`."""
+
+    def __call__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> Response:
+        """The answer, with the status of the code."""
 
 
 _STATUSES: dict[str, int] = {
@@ -159,8 +175,11 @@ def principal_of(request: Request) -> str:
     return principal
 
 
-def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
-    """A route class whose endpoints are reached only by those `access` lets in."""
+def guarded(
+    access: Access, *, needs_principal: bool = True, refusal: Refusal = error_response
+) -> type[APIRoute]:
+    """A route class whose endpoints are reached only by those `access` lets in; the others, and
+    whose requests take no effect, are told so by `refusal`."""
 
     class Guarded(APIRoute):
         def get_route_handler(self) -> Handler:
@@ -178,19 +197,19 @@ def guarded(access: Access, *, needs_principal: bool = True) -> type[APIRoute]:
                         request.state.turnwire_principal = principal
                     response = await handler(request)
                 except Rejected as refused:
-                    response = error_response(
+                    response = refusal(
                         refused.code,
                         refused.message,
                         retryable=refused.retryable,
                         retry_after_seconds=refused.retry_after_seconds,
                     )
                 except RequestValidationError as error:
-                    response = error_response(Code.BAD_COMMAND, _problem(error))
+                    response = refusal(Code.BAD_COMMAND, _problem(error))
                 except ClientDisconnect:
                     # Nobody is there to be told, and nothing of ours has failed.
                     return _Nothing()
                 except ProtocolError as error:
-                    response = error_response(Code.BAD_COMMAND, str(error))
+                    response = refusal(Code.BAD_COMMAND, str(error))
                 _add_cors_headers(access, request, response)
                 return response
 
