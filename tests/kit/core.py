@@ -60,10 +60,19 @@ def services_over(store: Store, model: Model, **policy: Any) -> Services:
     )
 
 
-def core_on(store: Store, model: Model, *, max_queued: int = 8, max_open: int = 1000) -> Hub:
+def core_on(
+    store: Store,
+    model: Model,
+    *,
+    max_queued: int = 8,
+    max_open: int = 1000,
+    max_open_bytes: int = 2**30,
+    idle_seconds: float = 3600.0,
+) -> Hub:
     """A core that is not started yet."""
     services = services_over(store, model, max_queued=max_queued)
-    return Hub(store, services, ServiceLimits(), max_open=max_open)
+    limits = ServiceLimits(max_open_bytes=max_open_bytes)
+    return Hub(store, services, limits, max_open=max_open, idle_seconds=idle_seconds)
 
 
 @asynccontextmanager

@@ -50,6 +50,8 @@ PAST_MODEL = "imported"
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 """Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
 _MAX_UNDURABLE_SECONDS = 5.0
+_EMPTY_BYTES = 8 * 1024
+"""What a conversation takes in memory that says nothing, roughly."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -378,6 +380,11 @@ class Conversation:
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
         return self._log.is_closed
+
+    @property
+    def weight(self) -> int:
+        """The bytes of memory it takes while nobody uses it, roughly."""
+        return _EMPTY_BYTES + self._log.weight
 
     @property
     def is_beginning(self) -> bool:

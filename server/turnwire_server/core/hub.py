@@ -32,6 +32,8 @@ __all__ = ["Hub"]
 logger = logging.getLogger(__name__)
 
 _HANG_UP_SECONDS = 2.0
+_IDLE_SECONDS = 300.0
+"""How long a conversation stays open that nobody uses, at least."""
 _COMPACTION_DELAY_SECONDS = 1.0
 
 
@@ -45,6 +47,7 @@ class Hub:
         limits: ServiceLimits,
         *,
         max_open: int | None = None,
+        idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         self._store = store
         self._services = services
@@ -58,6 +61,8 @@ class Hub:
             self._inquiries,
             on_done=self._turn_done,
             max_open=max_open,
+            max_open_bytes=limits.max_open_bytes,
+            idle_seconds=idle_seconds,
         )
         self._quiet = asyncio.Event()
         self._finished: dict[str, int] = {}
@@ -103,6 +108,7 @@ class Hub:
 
     async def close(self) -> None:
         """End what runs, store what waits."""
+        self._open.close()
         for conversation in self._open.all():
             conversation.interrupt()
         if self._compactor is not None:
@@ -153,8 +159,12 @@ class Hub:
             raise
         if send.key is not None and conversation.has_key(send.key):
             return conversation.send(principal, send)  # It begins nothing.
-        self._quotas.check(principal, conversation, standing)
-        accepted = conversation.send(principal, send, past)
+        try:
+            self._quotas.check(principal, conversation, standing)
+            accepted = conversation.send(principal, send, past)
+        except Rejected:
+            self._open.forget_empty(conversation)
+            raise
         self._quotas.begun(principal, conversation)
         return accepted
 

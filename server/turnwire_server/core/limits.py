@@ -49,6 +49,8 @@ class ServiceLimits(BaseModel):
     """Of `serve`; never more than leaves a part of the process's files to model and database."""
     max_connections_per_address: int = Field(default=1024, ge=1)
     """Of `serve`; an IPv6 address counts by its /64, the `proxies` are not counted."""
+    max_open_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    """Memory of open conversations, roughly; beyond, those that nobody uses are let go."""
     max_wrong_tokens_per_minute: int = Field(default=60, ge=1)
     """Of an address (counted like its connections); a token that was right before always passes."""
     hello_timeout_seconds: float = 5.0

@@ -7,6 +7,7 @@ for it goes on, others have their turn: each of these gaps is closed by a name b
 import asyncio
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -29,7 +30,11 @@ _MAX_OPEN = 1000
 class OpenConversations:
     """Those that are in memory. Somebody else's looks like an unknown one.
 
-    `on_done` is called after each turn with its conversation and the seq before it.
+    `on_done` is called after each turn with its conversation and the seq before it. Beyond
+    `max_open`, or `max_open_bytes` of memory, idle ones are let go; those that are not idle are
+    bounded by sockets, streams and running turns. So is each that nobody has used for
+    `idle_seconds`: opening it again is a read of its log. `look_seconds`: how often that, and the
+    memory, is looked at.
     """
 
     def __init__(
@@ -41,6 +46,9 @@ class OpenConversations:
         *,
         on_done: Callable[[Conversation, int], None],
         max_open: int | None = None,
+        max_open_bytes: int,
+        idle_seconds: float,
+        look_seconds: float = 1.0,
     ) -> None:
         self._store = store
         self._committer = committer
@@ -48,7 +56,14 @@ class OpenConversations:
         self._inquiries = inquiries
         self._on_done = on_done
         self._max_open = _MAX_OPEN if max_open is None else max_open
+        self._max_open_bytes = max_open_bytes
+        self._idle_seconds = idle_seconds
+        self._look_seconds = min(look_seconds, idle_seconds)
         self._open: dict[str, asyncio.Task[Conversation]] = {}
+        """The longest unused first."""
+        self._idle_since: dict[str, float] = {}
+        """Since when nobody has used it (monotonic seconds), as seen when it was last looked at."""
+        self._timer: asyncio.TimerHandle | None = None
         self._entering: Counter[str] = Counter()
         """Conversations that somebody waits for, to use them: how many do."""
         self._deleting: dict[str, asyncio.Event] = {}
@@ -59,7 +74,7 @@ class OpenConversations:
         self._has_hung_up = False
 
     def all(self) -> list[Conversation]:
-        """Those that are open now, the longest open first."""
+        """Those that are open now, the longest unused first."""
         return [
             task.result()
             for task in self._open.values()
@@ -169,13 +184,17 @@ class OpenConversations:
         """
         task = self._opening(id, principal)
         self._entering[id] += 1
+        self._idle_since.pop(id, None)
         try:
             conversation = await self._inquiries.done(asyncio.shield(task))
         finally:
             self._entering[id] -= 1
             if not self._entering[id]:
                 del self._entering[id]
-        return conversation if self._opened(id) is task else None
+        if self._opened(id) is not task:
+            return None
+        self._open[id] = self._open.pop(id)
+        return conversation
 
     def _opening(self, id: str, principal: str) -> asyncio.Task[Conversation]:
         """Single-flight: whoever comes while it opens waits for the same."""
@@ -218,16 +237,55 @@ class OpenConversations:
             conversation.drain()
         if self._has_hung_up:
             conversation.end_streams()
+        self._look_again()
         return conversation
 
     def _evict(self) -> None:
-        """Let go of the oldest idle ones, a tenth at once; their logs are in the store."""
-        if len(self._open) < self._max_open:
-            return
-        live = [one for one in self.all() if one.conversation not in self._entering]
-        idle = [one.conversation for one in live if one.is_idle]
-        for id in idle[: max(self._max_open // 10, 1)]:
-            del self._open[id]
+        """Where there are too many, let go of those idle ones that nobody has used for longest, a
+        tenth at once; their logs are in the store."""
+        if len(self._open) >= self._max_open:
+            for one in self._idle()[: max(self._max_open // 10, 1)]:
+                del self._open[one.conversation]
+
+    def _idle(self) -> list[Conversation]:
+        return [one for one in self.all() if one.is_idle and one.conversation not in self._entering]
+
+    def _look(self) -> None:
+        """Let go of what has been idle for long, and of more where all are too many or too large.
+
+        Looked at now and then: to add up what all weigh at each opening would cost more than it.
+        """
+        now = time.monotonic()
+        size = sum(one.weight for one in self.all())
+        most = self._max_open_bytes
+        if size > most:
+            most -= most // 10
+        idle = self._idle()
+        since = {one.conversation: self._idle_since.get(one.conversation, now) for one in idle}
+        for one in idle:
+            is_over = size > most or len(self._open) > self._max_open
+            if is_over or now - since[one.conversation] >= self._idle_seconds:
+                size -= one.weight
+                del self._open[one.conversation], since[one.conversation]
+        self._idle_since = since
+        self._timer = None
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self._timer is None and self._open:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._look_seconds, self._look)
+
+    def forget_empty(self, conversation: Conversation) -> None:
+        """A message was refused that would have begun it: it takes no place any more."""
+        id = conversation.conversation
+        if conversation.is_empty and conversation.is_idle and id not in self._entering:
+            self._open.pop(id, None)
+
+    def close(self) -> None:
+        """Look after idle ones no more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _unknown() -> Rejected:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from weakref import WeakSet
 
 from turnwire_protocol import Code
 from turnwire_server.core.conversation import Conversation
@@ -56,7 +57,7 @@ class Quotas:
         self._limits = limits
         self._now = now
         self._clock = clock
-        self._busy: dict[str, set[Conversation]] = {}
+        self._busy: dict[str, WeakSet[Conversation]] = {}
         """Conversations of each principal that may have an unfinished turn. May hold stale ones
         after a message was withdrawn; `check` removes them."""
         most = limits.max_turns_per_minute
@@ -87,7 +88,7 @@ class Quotas:
         limits = self._limits
         busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
         if busy:
-            self._busy[principal] = busy
+            self._busy[principal] = WeakSet(busy)
         if len(busy) >= limits.max_running_turns and conversation not in busy:
             raise Rejected(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
         if self._turns is not None:
@@ -123,13 +124,13 @@ class Quotas:
 
     def begun(self, principal: str, conversation: Conversation) -> None:
         """A message that `check` has let pass was accepted."""
-        self._busy.setdefault(principal, set()).add(conversation)
+        self._busy.setdefault(principal, WeakSet()).add(conversation)
         if self._turns is not None:
             self._turns.take(principal, self._now())
 
     def rest(self, conversation: Conversation) -> None:
         """A turn is over: forget that the conversation is busy, if it is not any more."""
-        busy = self._busy.get(conversation.owner, set())
+        busy = self._busy.get(conversation.owner, WeakSet())
         if not conversation.is_busy:
             busy.discard(conversation)
         if not busy:

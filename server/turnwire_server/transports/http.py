@@ -56,7 +56,6 @@ class TurnwireErrorReply(BaseModel):
     error: Problem
 
 
-
 class Refusal(Protocol):
     """What a front end is told of a request that took no effect; see `error_response`."""
 

@@ -23,8 +23,16 @@ class Idle:
         """Nobody is missed."""
 
 
+IDLE = Idle()
+
+
 async def log_of(
-    tokens: int, *, keep_bytes: int = 1000, keep_frames: int = 8, is_released: bool = True
+    tokens: int,
+    *,
+    keep_bytes: int = 1000,
+    keep_frames: int = 8,
+    is_released: bool = True,
+    is_read: bool = True,
 ) -> DurableLog:
     """A log with so many durable deltas of a kilobyte, each in a block of its own."""
     store = MemoryStore()
@@ -33,7 +41,7 @@ async def log_of(
         await fence_of(store, "c_1", "ann", "e_1"),
         store,
         committer,
-        Idle(),
+        IDLE,
         keep_bytes=keep_bytes,
         keep_frames=keep_frames,
     )
@@ -41,6 +49,8 @@ async def log_of(
         log.append_delta(Token, "t_1", block, "x" * 1000, tool_id=None)
     if is_released:
         log.release()
+    if is_read:
+        log.follow(0, None, lambda: None)
     committer.start()
     async with patience():
         await log.durable(tokens)
@@ -80,3 +90,19 @@ async def test_a_reader_far_behind_reads_on_from_the_store_into_what_is_in_memor
     while frames := await follower.read(max_bytes=2000):
         seqs += (frame.seq for frame in frames)
     assert seqs == [*range(1, 9)]
+
+
+async def test_what_nobody_reads_is_not_kept_and_can_be_read_nevertheless() -> None:
+    log = await log_of(4, keep_bytes=10_000, is_read=False)
+    assert (log.memory.floor, log.weight) == (4, 4000)
+    assert [frame.seq for frame in await log.frames(1, max_bytes=10_000)] == [2, 3, 4]
+
+
+async def test_when_the_last_reader_has_gone_nothing_is_kept_any_more() -> None:
+    log = await log_of(4, keep_bytes=10_000)
+    another = log.follow(0, None, lambda: None)
+    (first,) = log._followers - {another}
+    first.close()
+    assert log.memory.floor == 0
+    another.close()
+    assert log.memory.floor == 4

@@ -1,6 +1,8 @@
 """The hub: which conversations are open, and what becomes of those who ask while that changes."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +12,8 @@ import pytest
 
 from tests.kit.core import ANNA, HeldModel, Reader, core_on
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from turnwire_protocol import Ack, Code, Done, Event, Message, SendBody, StopReason
+from turnwire_protocol import Ack, Cancel, Code, Done, Event, Message, SendBody, StopReason
+from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected, StoreError, Unreadable
@@ -79,13 +82,24 @@ class WatchedStore(MemoryStore):
 
 @asynccontextmanager
 async def running(
-    store: WatchedStore, model: HeldModel | None = None, *, max_open: int = 1000
+    store: WatchedStore,
+    model: HeldModel | None = None,
+    *,
+    max_open: int = 1000,
+    max_open_bytes: int = 2**30,
+    idle_seconds: float = 3600.0,
 ) -> AsyncIterator[Hub]:
     """A core that runs; without a model of the test's own every message is answered at once."""
     if model is None:
         model = HeldModel()
         model.released.set()
-    core = core_on(store, model, max_open=max_open)
+    core = core_on(
+        store,
+        model,
+        max_open=max_open,
+        max_open_bytes=max_open_bytes,
+        idle_seconds=idle_seconds,
+    )
     async with patience():
         await core.start()
         try:
@@ -134,7 +148,82 @@ async def stepped(steps: int) -> None:
         await asyncio.sleep(0)
 
 
+def noticed(conversation: Conversation) -> asyncio.Event:
+    """Set once it has left memory."""
+    gone = asyncio.Event()
+    weakref.finalize(conversation, gone.set)
+    return gone
+
+
 # Eviction
+
+
+async def test_the_longest_unused_is_let_go_first() -> None:
+    store = WatchedStore()
+    async with running(store, max_open=2) as core:
+        first, second = [await answered(core) for _ in range(2)]
+        await answered(core, "again", conversation=first)
+        await answered(core)
+        await answered(core, "again", conversation=first)
+    assert (store.claims[first], store.claims[second]) == (1, 1)
+
+
+async def test_beyond_so_many_bytes_idle_conversations_are_let_go() -> None:
+    store = WatchedStore()
+    async with running(store, max_open_bytes=60_000) as core:
+        large = await answered(core, "x" * 40_000)
+        (one,) = core._open.all()
+        gone = noticed(one)
+        del one
+        last = await answered(core, "x" * 40_000)
+        await gone.wait()
+        await follow(core, last)
+        await follow(core, large)
+    assert (store.claims[large], store.claims[last]) == (2, 1)
+
+
+async def test_what_is_let_go_leaves_memory_at_once() -> None:
+    """And not when the collector comes, which may be hours later."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with running(WatchedStore(), max_open=1) as core:
+            conversation = await answered(core)
+            await answered(core, "again", conversation=conversation)
+            first = await sent(core, "is stopped", conversation=conversation)
+            waits = await sent(core, "is too", conversation=conversation, if_busy="queue")
+            for ack in (waits, first):
+                await core.submit(ANNA, Cancel(id="1", conversation=conversation, turn=ack.turn))
+            await ended(core, first)
+            (one,) = core._open.all()
+            parts: list[Callable[[], object]]
+            parts = [weakref.ref(each) for each in (one, one._log, one._folded)]
+            del one
+            await answered(core, "in another conversation")
+            await stepped(3)
+            assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.enable()
+
+
+async def test_what_nobody_has_used_for_a_while_is_let_go_and_what_is_read_is_not() -> None:
+    async with running(WatchedStore(), idle_seconds=0.01) as core:
+        conversation = await answered(core)
+        follower = await follow(core, conversation)
+        await answered(core, "in another conversation")
+        (one,) = [one for one in core._open.all() if one.conversation != conversation]
+        gone = noticed(one)
+        del one
+        await gone.wait()
+        assert [one.conversation for one in core._open.all()] == [conversation]
+        follower.close()
+
+
+async def test_a_refused_send_leaves_no_conversation_in_memory() -> None:
+    async with running(WatchedStore(), max_open=1) as core:
+        with pytest.raises(Rejected):
+            await sent(core, model="no-such-model")
+        assert core._open.all() == []
 
 
 async def test_beyond_the_bound_the_oldest_idle_conversation_is_let_go() -> None:

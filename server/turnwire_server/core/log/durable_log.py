@@ -6,6 +6,7 @@ durable. It decides nothing about what is appended.
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -57,7 +58,10 @@ class Owner(Protocol):
 
 
 class DurableLog:
-    """One conversation's log, made durable and shown to its readers."""
+    """One conversation's log, made durable and shown to its readers.
+
+    It does not keep its owner, who keeps it.
+    """
 
     def __init__(
         self,
@@ -77,7 +81,8 @@ class DurableLog:
         self._fence = fence
         self._store = store
         self._committer = committer
-        self._owner = owner
+        # Weakly, as the owner has us: what is let go of must not wait for the collector.
+        self._owner = weakref.ref(owner)
         self._keep_bytes = keep_bytes
         self._keep_frames = keep_frames
         self._released = 0
@@ -94,6 +99,9 @@ class DurableLog:
         """Whether the program's log has said that the store gave what is no log."""
         self.is_closed = False
         """Whether it is over: nothing is stored any more."""
+        self._unstored_weight = 0
+        self.weight = 0
+        """Bytes of all that is stored of it, roughly: as many as its folded history has."""
 
     async def load(self, take: Callable[[Item], None]) -> None:
         """Read the whole stored log once, giving each item to `take`.
@@ -103,7 +111,11 @@ class DurableLog:
         """
         seq = 0
         while bodies := await self._store.read(self.conversation, seq, max_bytes=_LOAD_BYTES):
-            items = [item for body in bodies for item in load(body)]
+            items = []
+            for body in bodies:
+                loaded = load(body)
+                self.weight += _weight(body, loaded)
+                items += loaded
             for item in coalesce(_continuing(items, seq)):
                 take(item)
                 seq = item.last_seq
@@ -191,12 +203,14 @@ class DurableLog:
         entries = [item for item in items if isinstance(item, Entry)]
         # Nobody asks for them before they are durable. Encoded once, for the store and for readers.
         self._frames = {(memory.durable, memory.head): frames}
+        body = dump(items, [frame.text for frame in frames])
+        self._unstored_weight = _weight(body, items)
         return Batch(
             self._fence,
             first_seq=memory.durable + 1,
             last_seq=memory.head,
-            body=dump(items, [frame.text for frame in frames]),
-            is_open=self._owner.is_open,
+            body=body,
+            is_open=(owner := self._owner()) is not None and owner.is_open,
             title=self.title,
             blobs=frozenset(blob for entry in entries for blob in entry.blobs),
             spent=tuple(spent for entry in entries if (spent := entry.spent) is not None),
@@ -205,6 +219,7 @@ class DurableLog:
     def stored(self, upto: int) -> None:
         """See `Source.stored`: readers may see up to `upto` now."""
         self.memory.durable = upto
+        self.weight, self._unstored_weight = self.weight + self._unstored_weight, 0
         self._withdrawn = None
         # It went with the first batch; with a later one it would undo a renaming.
         self.title = None
@@ -215,8 +230,7 @@ class DurableLog:
             self._waiting = [(seq, future) for seq, future in self._waiting if seq > upto]
         for follower in self._followers:
             follower.wake()
-        if self._released >= upto:
-            self.memory.trim(self._keep_bytes)
+        self._trim()
 
     def reconcile(self, head: int) -> None:
         """See `Source.reconcile`: what is there and was not taken back is stored."""
@@ -229,11 +243,13 @@ class DurableLog:
 
     def waits(self, *, has_failed: bool) -> None:
         """See `Source.waits`."""
-        self._owner.on_wait(has_failed=has_failed)
+        if (owner := self._owner()) is not None:
+            owner.on_wait(has_failed=has_failed)
 
     def lost(self) -> None:
         """See `Source.lost`."""
-        self._owner.on_lost()
+        if (owner := self._owner()) is not None:
+            owner.on_lost()
 
     # Reading
 
@@ -270,14 +286,28 @@ class DurableLog:
         follower.is_ended = self._is_ending
         # Registered before anything is read, and no await in between: nothing is missed.
         self._followers.add(follower)
-        self._owner.on_followers()
+        self._tell_owner()
         return follower
 
     def detach(self, follower: Follower) -> None:
         """The follower reads no more."""
         if follower in self._followers:
             self._followers.remove(follower)
-            self._owner.on_followers()
+            self._trim()
+            self._tell_owner()
+
+    def _tell_owner(self) -> None:
+        if (owner := self._owner()) is not None:
+            owner.on_followers()
+
+    def _trim(self) -> None:
+        """Forget what no turn needs and no reader is near to: the tokens of an answer, each an
+        object, take fifteen times as much room as its text."""
+        if self._released < self.memory.durable:
+            return
+        self.memory.trim(self._keep_bytes if self._followers else 0)
+        if not self._followers:
+            self._frames.clear()
 
     async def hang_up(self) -> None:
         """The process goes down: store what waits, then end the streams."""

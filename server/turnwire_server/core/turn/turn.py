@@ -139,6 +139,7 @@ class Turn:
         self.write(Start(**self.place(), model=self.model), options)
         self._wind_clock()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
+        self._task.add_done_callback(lambda task: self._let_go())
 
     def end(self, stop_reason: str, error: ModelError | None = None) -> None:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
@@ -192,6 +193,13 @@ class Turn:
             "-" if error is None else error.code.value,
         )
         self._on_done(self)
+        if self._task is None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nothing of it runs any more. A turn and its parts refer to each other, so they wait for
+        the collector; the log, with all its history, must not wait with them."""
+        del self._on_done, self._on_rest, self._log
 
     @property
     def is_resting(self) -> bool:
@@ -206,6 +214,7 @@ class Turn:
     def drop(self) -> None:
         """Forget a turn whose message was withdrawn: it writes nothing, not even `done`."""
         self.state = TurnState.DONE
+        self._let_go()
 
     async def _run(self) -> None:
         try:

@@ -1,0 +1,25 @@
+"""Recovery: the end of a turn whose process died says what it had used."""
+
+from tests.server.core.log_author import Author
+from turnwire_protocol import Done, Token, TotalUsage
+from turnwire_server.core.log.items import Place
+from turnwire_server.core.recovery import Recovery
+from turnwire_server.core.turn.usage import Price
+
+
+def test_the_end_of_a_turn_that_was_cut_off_has_its_cost_where_the_price_is_known() -> None:
+    author = Author.new()
+    author.ask("t_1")
+    author.step()
+    author.log.append_delta(Token, "t_1", 0, "x" * 40)
+    at = Place(conversation="c_1", seq=99, turn="t_1", at="2026-11-20T12:00:01Z")
+    ends = []
+    for prices in ({}, {"claude-simulated-opus": Price(input=1, output=100_000)}):
+        recovery = Recovery(prices)
+        for item in author.log.read(0, author.log.head):
+            recovery.apply(item)
+        (end,) = recovery.missing(lambda turn: at)
+        assert isinstance(end, Done)
+        ends.append((end.usage, end.cost_usd))
+    usage = TotalUsage(output_tokens=10, estimated=True)
+    assert ends == [(usage, None), (usage, 1.0)]
