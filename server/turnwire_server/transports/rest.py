@@ -90,7 +90,7 @@ _COMMANDS: dict[str, tuple[type[_Command], type[BaseModel], tuple[Code, ...]]] =
 _OF_COMMANDS = (Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.TOO_LARGE, Code.TIMEOUT)
 
 Absent = SkipJsonSchema[None]
-"""Neither a header nor a query can say null: it is not there, and the document must not offer it."""
+"""Neither a header nor a query can say null, and the document must not offer it."""
 
 LastEventId = Annotated[
     str | Absent,
