@@ -77,7 +77,8 @@ class Turnwire:
 
     What a transport of your own needs is public: `hub` takes commands and gives followers, `blobs`
     keeps images and documents, `access` says who asks (`transports.http.endpoints` makes a
-    router that applies it), `settings` holds the limits. A transport translates and decides nothing.
+    router that applies it), `settings` holds the limits. A transport translates, and decides
+    nothing.
 
     Raises:
         SettingsError: a setting or a tool is not valid.

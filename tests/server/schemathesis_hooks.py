@@ -36,7 +36,7 @@ DEPENDS = (
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Have half of all questions be about conversations that are there. The stream of one has no
     end, so it is never asked for.
     """
@@ -50,7 +50,9 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 
 @schemathesis.hook
-def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+def filter_failure(
+    context: HookContext, failure: Failure, case: Case[Any], response: Response
+) -> bool:
     """Whether it is one."""
     is_refusal = response.status_code == 400 and "Schema-valid request rejected" in failure.title
     return not (is_refusal and any(reason in response.text for reason in DEPENDS))
