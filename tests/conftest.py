@@ -29,6 +29,8 @@ SLOW = (
     "test_packages.py",
     "server/test_cli.py",
     "server/tools/test_mcp.py",
+    "server/test_fuzz.py",
+    "server/test_schemathesis.py",
     "server/test_reasons.py",
     "client/test_blobs.py",
     "client/test_healing.py",

@@ -96,7 +96,7 @@ class SendBody(_Strict):
 
     model_config = ConfigDict(json_schema_extra={"dependentRequired": {"client_tools": ["runner"]}})
 
-    content: Content
+    content: Content = Field(json_schema_extra={"minLength": 1, "minItems": 1})
     key: Key | None = Field(default=None, description="the same key twice is one send")
     conversation: Name | None = Field(default=None, description="absent: a new one")
     model: Name | None = None

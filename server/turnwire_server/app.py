@@ -76,8 +76,9 @@ class Turnwire:
     streams off.
 
     What a transport of your own needs is public: `hub` takes commands and gives followers, `blobs`
-    keeps images and documents, `access` says who asks (`transports.http.guarded` applies it to
-    HTTP endpoints), `settings` holds the limits. A transport translates and decides nothing.
+    keeps images and documents, `access` says who asks (`transports.http.endpoints` makes a
+    router that applies it), `settings` holds the limits. A transport translates, and decides
+    nothing.
 
     Raises:
         SettingsError: a setting or a tool is not valid.

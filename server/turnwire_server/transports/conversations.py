@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import to_json
 
 from turnwire_protocol import Code, FoldedConversation
@@ -50,7 +51,7 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
     async def list_conversations(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: Annotated[str | None, Query(max_length=256)] = None,
+        before: Annotated[str | SkipJsonSchema[None], Query(max_length=256)] = None,
     ) -> dict[str, Any]:
         """The conversations, newest first; `next` is the `before` of the next page."""
         heads = await hub.list_heads(principal_of(request), limit=limit + 1, before=before)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AliasChoices, BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from turnwire_protocol import (
     Ack,
@@ -88,13 +89,27 @@ _COMMANDS: dict[str, tuple[type[_Command], type[BaseModel], tuple[Code, ...]]] =
 """The endpoints below a conversation that are commands, and what they alone refuse."""
 _OF_COMMANDS = (Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.TOO_LARGE, Code.TIMEOUT)
 
-LastEventId = Annotated[str | None, Header(description="Where to go on: an event's `id`.")]
+Absent = SkipJsonSchema[None]
+"""Neither a header nor a query can say null, and the document must not offer it."""
+
+LastEventId = Annotated[
+    str | Absent,
+    Header(
+        description="Where to go on: an event's `id`.",
+        # For who reads the document; `parse_sse_id` looks.
+        json_schema_extra={"pattern": "^[^:]+:[^:]+:[0-9]{1,16}$"},
+    ),
+]
 
 
 class ChatBody(SendBody):
     """A `send`, without type and id; `message` is another name for `content`."""
 
-    content: Content = Field(min_length=1, validation_alias=AliasChoices("content", "message"))
+    content: Content = Field(
+        min_length=1,
+        validation_alias=AliasChoices("content", "message"),
+        json_schema_extra={"minItems": 1, "minLength": 1},
+    )
 
 
 def rest_router(
@@ -161,7 +176,7 @@ def rest_router(
     async def post_chat(
         request: Request,
         body: Annotated[ChatBody, body_of(ChatBody, bodies)],
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
+        idempotency_key: Annotated[str | Absent, Header(min_length=1, max_length=128)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
         """Send a message and stream the events of its turn, until its `done`.
@@ -179,7 +194,7 @@ def rest_router(
         request: Request,
         message: Annotated[str, Query(min_length=1)],
         key: Annotated[str, Query(min_length=1, max_length=128)],
-        conversation: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+        conversation: Annotated[str | Absent, Query(min_length=1, max_length=128)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
         """The same for a plain `EventSource`, which reconnects by itself: `key` makes it attach."""
