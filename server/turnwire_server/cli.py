@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -20,6 +19,7 @@ from turnwire_server.app import Turnwire, create_app
 from turnwire_server.connections import raise_descriptors
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import SettingsError, StoreError
+from turnwire_server.heap import keep_small, spare_the_collector
 from turnwire_server.listener import bind, server_for
 from turnwire_server.model.claude import Client, connect, has_credentials
 from turnwire_server.settings import Settings, default_db, load_settings
@@ -173,10 +173,12 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
             click.echo("No API key: this is the demo, a simulator answers. Set ANTHROPIC_API_KEY.")
         if settings.token is not None:
             click.echo(f"Open {address}/#/token=…  with the token you set.")
-        _spare_the_collector()
+        spare_the_collector()
+        small = asyncio.create_task(keep_small(), name="heap")
         try:
             await server.serve(sockets=[listener])
         finally:
+            small.cancel()
             await turnwire.close()
         end.within(_GRACE_SECONDS)
 
@@ -185,13 +187,6 @@ async def _drain(turnwire: Turnwire) -> None:
     if (what := turnwire.waits_for()) is not None:
         click.echo(f"Stopping: waiting for {what}. Ctrl-C again ends it now.", err=True)
     await turnwire.drain()
-
-
-def _spare_the_collector() -> None:
-    """Collect garbage less often, and never look at the program's own objects again: with hundreds
-    of turns, one full collection delays every token by a quarter of a second."""
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 @contextlib.asynccontextmanager

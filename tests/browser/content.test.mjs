@@ -7,7 +7,7 @@ import { attachmentsOf, contentOf, headline, plain } from "../../client/turnwire
 import { Files } from "../../client/turnwire_browser/static/page/files.js";
 import { formOf } from "../../client/turnwire_browser/static/page/input.js";
 import { readable } from "../../client/turnwire_browser/static/page/result.js";
-import { fileSize, timeLeft } from "../../client/turnwire_browser/static/page/words.js";
+import { explain, fileSize, timeLeft } from "../../client/turnwire_browser/static/page/words.js";
 
 const image = { type: "image", blob: "b_1", media_type: "image/png", bytes: 9, name: "cat.png" };
 const paper = { type: "document", blob: "b_2", media_type: "application/pdf", bytes: 9 };
@@ -76,4 +76,10 @@ test("a file is fetched once for all who show it, and again after it has failed"
   context.mock.timers.tick(60_000);
   await again;
   assert.deepEqual([fetched, revoked], [2, ["blob:5"]]);
+});
+
+test("which limit it is that was reached, the server says", () => {
+  const { title, remedy } = explain("too_many", "the 1000 tokens of today (UTC) are used up");
+  assert.deepEqual([title, remedy], ["You have reached a limit of this server.", "The 1000 tokens of today (UTC) are used up."]);
+  assert.equal(explain("too_many").remedy, "Wait a moment, then try again.");
 });

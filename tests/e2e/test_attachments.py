@@ -238,7 +238,9 @@ async def test_a_refused_message_goes_back_to_the_composer_with_its_files(
     tab = await open_tab(await serve(limits={"max_running_turns": 0}))
     await pick(tab, PICTURE)
     await tab.ask("What is this?")
-    await expect(tab.page.locator(".delivery")).to_contain_text("Not sent. Too many messages")
+    await expect(tab.page.locator(".delivery")).to_contain_text(
+        "Not sent. You have reached a limit"
+    )
     await expect(tab.page.locator(".letters .picture")).to_have_attribute("data-state", "shown")
     await tab.page.get_by_role("button", name="Edit").click()
     await expect(tab.message).to_have_value("What is this?")

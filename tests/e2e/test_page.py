@@ -273,7 +273,7 @@ async def test_a_message_that_is_refused_is_marked_and_can_be_edited_or_sent_aga
     await tab.page.route_web_socket("**/v1/ws", connect)
     await tab.page.goto(address)
     await tab.ask("Helo?")
-    await expect(tab.page.locator(".delivery")).to_contain_text("Not sent. Too many messages")
+    await expect(tab.page.locator(".delivery")).to_contain_text("limit of this server. Slow down.")
     await tab.page.get_by_role("button", name="Edit").click()
     await expect(tab.bubbles).to_have_count(0)
     await expect(tab.message).to_have_value("Helo?")

@@ -57,7 +57,7 @@ const EXPLANATIONS = {
     remedy: "Shorten it, send it in parts, or attach less.",
   },
   too_many: {
-    title: "Too many messages at once.",
+    title: "You have reached a limit of this server.",
     remedy: "Wait a moment, then try again.",
   },
   draining: {
@@ -87,7 +87,19 @@ const EXPLANATIONS = {
  */
 export function explain(code, message) {
   const known = code === undefined ? undefined : EXPLANATIONS[code];
+  // Which limit it is, and until when, only the server knows.
+  if (known && code === "too_many" && message) return { title: known.title, remedy: sentence(message) };
   return known ?? { title: message || "Something went wrong.", remedy: "" };
+}
+
+/**
+ * A server's message as a sentence.
+ *
+ * @param {string} message
+ */
+function sentence(message) {
+  const first = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
 /**
