@@ -16,6 +16,7 @@ from turnwire_server.connections import (
     Acceptor,
     HardenedHttpProtocol,
     HardenedProtocol,
+    Line,
     Place,
     Room,
     Window,
@@ -85,6 +86,7 @@ class DrainingServer(uvicorn.Server):
         self.limits = limits
         self.room = room
         self._window = Window()
+        self._line = Line()
         self._acceptors: list[Acceptor] = []
         self._draining: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,6 +112,7 @@ class DrainingServer(uvicorn.Server):
         return HardenedHttpProtocol(
             place=place,
             window=self._window,
+            line=self._line,
             limits=self.limits,
             config=self.config,
             server_state=self.server_state,

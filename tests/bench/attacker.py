@@ -95,4 +95,6 @@ def _attack(kind: str, port: int, token: str) -> None:
 
 
 if __name__ == "__main__":
+    # It stands for a machine of its own: it is not to take the processor of who measures.
+    os.nice(19)
     _attack(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -6,7 +6,7 @@ Behind another server (uvicorn with an app of your own) that server's bounds cou
 from turnwire_server.connections.acceptor import Acceptor
 from turnwire_server.connections.descriptors import raise_descriptors, room_for_connections
 from turnwire_server.connections.http import HardenedHttpProtocol
-from turnwire_server.connections.reading import Window
+from turnwire_server.connections.reading import Line, Window
 from turnwire_server.connections.room import Place, Room
 from turnwire_server.connections.websocket import HardenedProtocol
 
@@ -14,6 +14,7 @@ __all__ = [
     "Acceptor",
     "HardenedHttpProtocol",
     "HardenedProtocol",
+    "Line",
     "Place",
     "Room",
     "Window",

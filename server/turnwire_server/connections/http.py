@@ -13,7 +13,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from turnwire_server.connections.reading import SmallReads, Window
+from turnwire_server.connections.reading import Line, Reads, Window
 from turnwire_server.connections.room import Place
 from turnwire_server.connections.websocket import HardenedProtocol
 from turnwire_server.core.limits import Bucket, ServiceLimits
@@ -28,49 +28,64 @@ class BoundedEvents(h11.Connection):
     each read is a turn of the loop, in which others have theirs.
     """
 
-    def __init__(
-        self, bucket: Bucket, clock: Callable[[], float], give_up: Callable[[], None]
-    ) -> None:
+    def __init__(self, bucket: Bucket, clock: Callable[[], float]) -> None:
         super().__init__(h11.SERVER)
         self._bucket = bucket
         self._clock = clock
-        self._give_up = give_up
-        self._pieces = 0
+        self._is_first = True
+        self.pieces = 0
+        self.is_flooded = False
+        """Whether the peer was given up."""
 
     def receive_data(self, data: bytes) -> None:
         """Take what one read brought."""
-        self._pieces = 0
+        self._is_first = True
         super().receive_data(data)
 
     def next_event(self) -> Any:
         """The next event of it; none any more of a peer that was given up."""
+        if self.is_flooded:
+            return h11.NEED_DATA
         event = super().next_event()
         if type(event) is h11.Data:
-            self._pieces += 1
-            if self._pieces > 1 and not self._bucket.take(self._clock()):
-                self._give_up()
+            self.pieces += 1
+            if not self._is_first and not self._bucket.take(self._clock()):
+                self.is_flooded = True
                 return h11.NEED_DATA
+            self._is_first = False
         return event
 
 
-class HardenedHttpProtocol(H11Protocol, SmallReads):
+class HardenedHttpProtocol(H11Protocol, Reads):
     """One connection, until it ends or becomes a WebSocket."""
 
+    conn: BoundedEvents
     _deadline: asyncio.TimerHandle | None = None
 
     def __init__(
-        self, *, place: Place, window: Window, limits: ServiceLimits, **uvicorn: Any
+        self, *, place: Place, window: Window, line: Line, limits: ServiceLimits, **uvicorn: Any
     ) -> None:
         super().__init__(**uvicorn)
         self.window = window
+        self.line = line
         self._place = place
-        self._header_timeout_seconds = limits.header_timeout_seconds
+        self._limits = limits
         self._upgraded: Callable[..., asyncio.Protocol] = partial(
-            HardenedProtocol, place=place, window=window, limits=limits
+            HardenedProtocol, place=place, window=window, line=line, limits=limits
         )
         self.ws_protocol_class = self._upgraded  # type: ignore[assignment]
         bucket = Bucket(limits.frames_per_second, self.loop.time())
-        self.conn = BoundedEvents(bucket, self.loop.time, lambda: self.transport.abort())
+        self.conn = BoundedEvents(bucket, self.loop.time)
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces of bodies have come so far."""
+        return self.conn.pieces
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the app is to catch up first."""
+        return self.flow.read_paused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection without a request must bring one in time."""
@@ -81,6 +96,14 @@ class HardenedHttpProtocol(H11Protocol, SmallReads):
         """Take the data; then begin or end the wait for the rest of the headers."""
         super().data_received(data)
         self._watch()
+
+    def handle_events(self) -> None:
+        """Take what has come; of a flood nothing more."""
+        super().handle_events()
+        if self.conn.is_flooded and self.held is None:
+            self._place.work()
+            self._place.wait(self.transport.abort)
+            self.hold(self._limits.flood_hold_seconds)
 
     def on_response_complete(self) -> None:
         """Until the next request the place is anybody's."""
@@ -93,6 +116,7 @@ class HardenedHttpProtocol(H11Protocol, SmallReads):
         self._place.leave()
         super().connection_lost(exc)
         self._relax()
+        self.let_go()
 
     def send_400_response(self, msg: str) -> None:
         """Say that this is no HTTP, unless an answer is on its way already."""
@@ -102,13 +126,17 @@ class HardenedHttpProtocol(H11Protocol, SmallReads):
             self.transport.abort()
 
     def _watch(self) -> None:
-        if not self._is_waiting():
+        if self.held is not None:
+            self._relax()
+        elif not self._is_waiting():
             self._relax()
             if not self._is_upgraded():
                 self._place.work()
         elif self._deadline is None:
             self._place.wait(self._give_way)
-            self._deadline = self.loop.call_later(self._header_timeout_seconds, self._give_up)
+            self._deadline = self.loop.call_later(
+                self._limits.header_timeout_seconds, self._give_up
+            )
 
     def _is_upgraded(self) -> bool:
         return self.transport.get_protocol() is not self

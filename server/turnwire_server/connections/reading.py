@@ -1,10 +1,25 @@
-"""How much is read at once: asyncio's own 256 KiB are tens of thousands of the smallest frames."""
+"""How much is read at once: asyncio's own 256 KiB are tens of thousands of the smallest frames.
+
+What a read costs is not its bytes but the pieces they make: a frame of 6 bytes takes as long as one
+of a thousand. So a connection begins with small reads; they grow as long as they bring few pieces,
+and are small again as soon as one brings many. Those who bring many stand in line: one read of them
+all is taken in a turn of the loop. So floods cost a millisecond a turn, however many connections
+they come on; who sends little never waits; and a large frame is read in few turns.
+
+Whoever is cut off for a flood is held for a moment before the connection ends: else he would be
+back at once, and coming in, over and over, is what costs most.
+"""
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
 
-__all__ = ["READ_BYTES", "SmallReads", "Window"]
+__all__ = ["Line", "Reads", "Window"]
 
-READ_BYTES = 16 * 1024
+_LEAST_BYTES = 512
+_MOST_BYTES = 64 * 1024
+_MANY_PIECES = 8
+"""In one read."""
 
 
 class Window:
@@ -15,31 +30,106 @@ class Window:
     is to stay must be copied.
     """
 
-    def __init__(self, size: int = READ_BYTES) -> None:
-        self._memory = memoryview(bytearray(size))
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray(_MOST_BYTES))
 
-    def whole(self) -> memoryview:
+    def part(self, size: int) -> memoryview:
         """What is to be read into."""
-        return self._memory
+        return self._memory[:size]
 
     def copy(self, length: int) -> bytes:
         """What was read."""
         return bytes(self._memory[:length])
 
 
-class SmallReads(asyncio.BufferedProtocol):
-    """What makes a protocol read through a window, and so little at once."""
+class Line:
+    """Where the reads wait of those who bring many pieces: one is taken in a turn of the loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Reads, bytes]] = deque()
+        self._is_called = False
+
+    def stand(self, reads: "Reads", data: bytes) -> None:
+        """Take this when it is its turn, after what waits already."""
+        reads.transport.pause_reading()
+        self._waiting.append((reads, data))
+        self._call()
+
+    def _call(self) -> None:
+        if not self._is_called:
+            self._is_called = True
+            asyncio.get_running_loop().call_soon(self._take)
+
+    def _take(self) -> None:
+        self._is_called = False
+        reads, data = self._waiting.popleft()
+        if self._waiting:
+            self._call()
+        if reads.transport.is_closing():
+            return
+        reads.take(data)
+        # It may be that the app is to catch up first: then uvicorn reads on when it has.
+        if not (reads.is_paused or reads.held or reads.transport.is_closing()):
+            reads.transport.resume_reading()
+
+
+class Reads(asyncio.BufferedProtocol, ABC):
+    """What makes a protocol read through a window, and as much at once as its peer deserves."""
 
     window: Window
+    line: Line
+    transport: asyncio.Transport
+    read_bytes = _LEAST_BYTES
+    """How much the next read may bring."""
+    brings_many = False
+    """Whether the last one brought many pieces."""
+    held: asyncio.TimerHandle | None = None
+    """Of a peer that was cut off: ends the connection."""
+
+    @property
+    @abstractmethod
+    def pieces(self) -> int:
+        """How many frames or chunks have come so far."""
+
+    @property
+    @abstractmethod
+    def is_paused(self) -> bool:
+        """Whether nothing is to be read until the app has received what there is."""
+
+    @abstractmethod
+    def data_received(self, data: bytes) -> None:
+        """Take what was read."""
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the loop reads into."""
-        return self.window.whole()
+        return self.window.part(self.read_bytes)
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
-        self.data_received(self.window.copy(nbytes))
+        if self.held is not None:
+            return
+        data = self.window.copy(nbytes)
+        if self.brings_many:
+            self.line.stand(self, data)
+        else:
+            self.take(data)
 
-    def data_received(self, data: bytes) -> None:
-        """Take what was read."""
-        raise NotImplementedError
+    def take(self, data: bytes) -> None:
+        """Take what was read; how much it was says how much may be read next."""
+        before = self.pieces
+        self.data_received(data)
+        self.brings_many = self.pieces - before > _MANY_PIECES
+        if self.brings_many:
+            self.read_bytes = _LEAST_BYTES
+        elif len(data) == self.read_bytes:
+            self.read_bytes = min(2 * self.read_bytes, _MOST_BYTES)
+
+    def hold(self, seconds: float) -> None:
+        """Take nothing more, and end the connection then."""
+        self.transport.pause_reading()
+        self.held = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+    def let_go(self) -> None:
+        """It has ended."""
+        if self.held is not None:
+            self.held.cancel()

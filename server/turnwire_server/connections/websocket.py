@@ -15,7 +15,7 @@ from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
 from turnwire_protocol import CloseCode
-from turnwire_server.connections.reading import SmallReads, Window
+from turnwire_server.connections.reading import Line, Reads, Window
 from turnwire_server.connections.room import Place
 from turnwire_server.core.limits import HELLO_BYTES, Bucket, ServiceLimits
 
@@ -37,10 +37,12 @@ class BoundedFrames(ServerProtocol):
     def __init__(self, bucket: Bucket, clock: Callable[[], float], **options: Any) -> None:
         super().__init__(**options)
         self.bucket = bucket
+        self.pieces = 0
         self._clock = clock
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a frame, or fail the connection; `fail` drops what was read and not yet parsed."""
+        self.pieces += 1
         if self.bucket.take(self._clock()):
             super().recv_frame(frame)
             return
@@ -48,7 +50,7 @@ class BoundedFrames(ServerProtocol):
         self.parser_exc = TooManyFrames()
 
 
-class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
+class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
     """One WebSocket. Until the app admits it (after `hello`) it may send next to nothing.
 
     The app finds `admit` in the scope's extension `turnwire`.
@@ -57,10 +59,11 @@ class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
     conn: BoundedFrames
 
     def __init__(
-        self, *, place: Place, window: Window, limits: ServiceLimits, **uvicorn: Any
+        self, *, place: Place, window: Window, line: Line, limits: ServiceLimits, **uvicorn: Any
     ) -> None:
         super().__init__(**uvicorn)
         self.window = window
+        self.line = line
         self._place = place
         self._limits = limits
         handful = limits.max_frames_before_hello
@@ -70,6 +73,16 @@ class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
             max_size=min(HELLO_BYTES, limits.max_frame_bytes),
             logger=self.logger,
         )
+
+    @property
+    def pieces(self) -> int:
+        """How many frames have come so far."""
+        return self.conn.pieces
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the app is to catch up first."""
+        return self.read_paused
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade has begun: the place is still that of somebody unknown."""
@@ -81,6 +94,7 @@ class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
         """The place is free."""
         self._place.leave()
         super().connection_lost(exc)
+        self.let_go()
 
     def admit(self) -> None:
         """It is known who this is: what the limits say holds from now on."""
@@ -91,7 +105,12 @@ class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
     async def run_asgi(self) -> None:
         """Run the app; it is told how to admit."""
         self.scope["extensions"]["turnwire"] = {"admit": self.admit}
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            # A circle, which only the collector would find: many connections that come and go are
+            # to leave nothing to it.
+            del self.scope["extensions"]["turnwire"]
 
     def handle_ping(self) -> None:
         """Answer a ping, unless earlier answers pile up unread."""
@@ -108,8 +127,9 @@ class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
     def handle_parser_exception(self) -> None:
         """Close with the parser's code. Who floods us and does not read is not told why."""
         is_deaf = self.transport.get_write_buffer_size() > 0
-        is_flood = isinstance(self.conn.parser_exc, TooManyFrames)
-        if self.conn.close_sent is None or (is_flood and is_deaf):
+        if isinstance(self.conn.parser_exc, TooManyFrames):
+            self._cut_off(is_told=not is_deaf and self.conn.close_sent is not None)
+        elif self.conn.close_sent is None:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
             self.close_sent = True
             self.transport.abort()
@@ -118,6 +138,22 @@ class HardenedProtocol(WebSocketsSansIOProtocol, SmallReads):
         # Whatever the app still sends finds nobody: it is told so as after a lost connection.
         self.disconnected = True
         self.writable.set()
+
+    def _cut_off(self, *, is_told: bool) -> None:
+        # The app is to see the end of it, and not all that came before.
+        for message in [self.queue.get_nowait() for _ in range(self.queue.qsize())]:
+            if message["type"] != "websocket.receive":
+                self.queue.put_nowait(message)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.TOO_SLOW})
+        self.close_sent = True
+        if is_told:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self._place.work()
+        self._place.wait(self.transport.abort)
+        self.read_paused = False
+        self.hold(self._limits.flood_hold_seconds)
+        # uvicorn closes as soon as the app has returned, unless somebody else will.
+        self.close_timer = self.held
 
     def _give_way(self) -> None:
         if self.handshake_complete and not self.close_sent:

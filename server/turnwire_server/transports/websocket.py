@@ -149,7 +149,12 @@ class Connection:
                 task.cancel()
             ends = await asyncio.gather(*tasks, *self._acks, return_exceptions=True)
         # The first in the order above: a reader that is gone makes the writer fail as well.
-        raise next(end for end in ends if isinstance(end, Exception))
+        reason = next(end for end in ends if isinstance(end, Exception))
+        try:
+            raise reason
+        finally:
+            # A traceback that leads to this frame, and back: only the collector would find it.
+            del reason, ends, tasks
 
     def going_away(self, reconnect_after_seconds: float) -> None:
         """The server drains: tell the client."""
