@@ -341,14 +341,18 @@ class Blocking:
     def __init__(self) -> None:
         self.release = threading.Event()
         self.ended = threading.Semaphore(0)
-        self.begun = 0
+        self.begun = threading.Semaphore(0)
 
     def wait(self) -> str:
         """Wait."""
-        self.begun += 1
+        self.begun.release()
         self.release.wait(PATIENCE_SECONDS)
         self.ended.release()
         return "late"
+
+    async def until_begun(self) -> None:
+        """Wait until one more call has begun."""
+        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE_SECONDS)
 
     async def until_ended(self) -> None:
         """Release it, and wait until one call has ended."""
@@ -365,16 +369,17 @@ async def test_a_sync_tool_over_its_time_is_abandoned() -> None:
 
 async def test_abandoned_threads_count_until_their_tool_has_really_returned() -> None:
     blocking = Blocking()
-    tools = Toolset(
-        map(as_tool, [blocking.wait, tool(name="give", timeout_seconds=9.0)(giving("Hi"))]),
-        timeout_seconds=0.05,
-        max_threads=2,
-    )
-    outcomes = [await tools.run("wait", {}, CONTEXT) for _ in range(4)]
-    assert blocking.begun == 2
-    assert ["not started" in str(outcome.content) for outcome in outcomes] == [False] * 2 + [
-        True
-    ] * 2
+    patient = tool(timeout_seconds=PATIENCE_SECONDS)
+    late = tool(name="late", timeout_seconds=0.01)(giving("Hi"))
+    give = tool(name="give", timeout_seconds=PATIENCE_SECONDS)(giving("Hi"))
+    tools = Toolset([patient(blocking.wait), late, give], max_threads=2)
+    for _ in range(2):
+        stopped = asyncio.create_task(tools.run("wait", {}, CONTEXT))
+        await blocking.until_begun()
+        stopped.cancel()
+        await asyncio.wait([stopped])
+    outcome = await tools.run("late", {}, CONTEXT)
+    assert ("not started" in str(outcome.content), outcome.is_error) == (True, True)
     waiting = asyncio.create_task(tools.run("give", {}, CONTEXT))
     await blocking.until_ended()
     async with patience():
