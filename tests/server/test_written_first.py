@@ -52,7 +52,9 @@ async def service(
 ) -> AsyncIterator[Wire]:
     """A model that calls the tool `name` once."""
     simulator.program(Answer(ToolUse(name, {}), stop_reason="tool_use"), Answer(Text("Done.")))
-    turnwire = turnwire_over(simulator, store=store, tools=tools, model=MODEL)
+    # The tests ask again and again, as fast as they are answered.
+    limits = {"max_frames_per_second": 100_000}
+    turnwire = turnwire_over(simulator, store=store, tools=tools, model=MODEL, limits=limits)
     async with patience(), serving(turnwire) as address, wired(address) as wire:
         yield wire
 
