@@ -2,54 +2,84 @@
 
 import asyncio
 import base64
-import re
+import gc
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
 
 import pytest
+import uvicorn
+from starlette.requests import HTTPConnection
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from turnwire_protocol import PROTOCOL
+from turnwire_server import Turnwire, create_app
+from turnwire_server.connections import HardenedHttpProtocol, HardenedProtocol
+from turnwire_server.listener import bind
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 MASK = bytes(4)
+PING = b'{"type":"ping","id":"1"}'
 FRAMES = {
-    "empty": b"\x81\x80" + MASK,
-    "continuation": b"\x00\x80" + MASK,
-    "ping": b"\x89\x80" + MASK,
-    "pong": b"\x8a\x80" + MASK,
-    "JSON ping": b"\x81\x98" + MASK + b'{"type":"ping","id":"1"}',
+    "empty": (b"", b"\x81\x80" + MASK),
+    "fragment": (b"\x01\x80" + MASK, b"\x00\x80" + MASK),
+    "ping": (b"", b"\x89\x80" + MASK),
+    "pong": (b"", b"\x8a\x80" + MASK),
+    "JSON ping": (b"", b"\x81\x98" + MASK + PING),
 }
+"""What comes first, perhaps, and then over and over."""
 MANY_BYTES = 1024 * 1024
-PONG = re.compile(rb'\x8a\x00|"type":"pong"')
+CLOSE = 0x88
+HELD = {"flood_hold_seconds": PATIENCE_SECONDS}
+"""Who is cut off is not thrown out before the test has read why."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a connection ended."""
+
+    code: int
+    """Of the close frame."""
+    answers: int
+    """Frames that came before it."""
 
 
 class Peer:
     """A socket on which anything may be written, once it is a WebSocket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
+        self.reader = reader
         self.writer = writer
 
-    async def until_closed(self) -> bytes:
-        """All that comes until the server hangs up."""
+    async def flood(self, first: bytes, piece: bytes) -> Ending:
+        """Write a mebibyte of it, and read until the server's close frame."""
+        self.writer.write(first + piece * (MANY_BYTES // len(piece)))
+        answers = 0
+        async with patience():
+            while True:
+                kind, length = await self.reader.readexactly(2)
+                # A server's frames have no mask (RFC 6455 §5.1), and none of these is a large one.
+                if length == 126:
+                    (length,) = struct.unpack("!H", await self.reader.readexactly(2))
+                payload = await self.reader.readexactly(length)
+                if kind == CLOSE:
+                    return Ending(struct.unpack("!H", payload[:2])[0], answers)
+                answers += 1
+
+    async def until_gone(self) -> bytes:
+        """All that comes until the connection ends, in whatever way."""
         received = b""
-        with suppress(ConnectionResetError):
+        with suppress(ConnectionError):
             async with patience():
-                while data := await self._reader.read(65536):
+                while data := await self.reader.read(65536):
                     received += data
         return received
-
-    async def flood(self, piece: bytes) -> bytes:
-        """Write a mebibyte of it, and read until the server hangs up."""
-        reading = asyncio.create_task(self.until_closed())
-        with suppress(ConnectionError):
-            self.writer.write(piece * (MANY_BYTES // len(piece)))
-            await self.writer.drain()
-        return await reading
 
 
 @asynccontextmanager
@@ -64,46 +94,125 @@ async def peer(address: str, head: bytes) -> AsyncIterator[Peer]:
         writer.transport.abort()
 
 
-@asynccontextmanager
-async def upgraded(address: str, *more: str) -> AsyncIterator[Peer]:
-    """A WebSocket, with more headers perhaps."""
+def upgrade(address: str, *more: str) -> bytes:
+    """The request for a WebSocket, with more headers perhaps."""
     lines = ["GET /v1/ws HTTP/1.1", f"Host: {address}", "Upgrade: websocket"]
     lines += ["Connection: Upgrade", "Sec-WebSocket-Version: 13", *more]
     lines += [f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}"]
     lines += [f"Sec-WebSocket-Protocol: {PROTOCOL}", "", ""]
-    async with peer(address, "\r\n".join(lines).encode()) as socket:
+    return "\r\n".join(lines).encode()
+
+
+@asynccontextmanager
+async def upgraded(address: str, *more: str) -> AsyncIterator[Peer]:
+    """A WebSocket, with more headers perhaps."""
+    async with peer(address, upgrade(address, *more)) as socket:
         async with patience():
-            await socket._reader.readuntil(b"\r\n\r\n")
+            await socket.reader.readuntil(b"\r\n\r\n")
         yield socket
 
 
+@asynccontextmanager
+async def behind_another_server(turnwire: Turnwire) -> AsyncIterator[str]:
+    """Serve it as an embedding app does, by uvicorn as it is."""
+    config = uvicorn.Config(create_app(turnwire), log_level="warning", ws="websockets-sansio")
+    server, listener = uvicorn.Server(config), bind("127.0.0.1", 0)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        async with patience():
+            while not server.started:  # noqa: ASYNC110 (uvicorn sets no event)
+                await asyncio.sleep(0)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
 @pytest.mark.parametrize("credentials", [(), ("Authorization: Bearer bert",)], ids=["none", "own"])
-@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+@pytest.mark.parametrize(("first", "piece"), FRAMES.values(), ids=FRAMES)
 async def test_who_floods_is_cut_off_in_the_middle_of_a_read_and_a_turn_goes_on(
-    simulator: Simulator, frame: bytes, credentials: tuple[str, ...]
+    simulator: Simulator, first: bytes, piece: bytes, credentials: tuple[str, ...]
 ) -> None:
     gate = Gate()
     simulator.program(Answer(Text(["Hel", "lo"])).at(4, gate))
-    turnwire = turnwire_over(simulator, authenticate=by_name)
+    turnwire = turnwire_over(simulator, authenticate=by_name, limits=HELD)
     async with serving(turnwire) as address, wired(address, hello="anna") as wire:
         conversation = (await wire.ask("send", content="hi"))["conversation"]
         await gate.reached()
         async with upgraded(address, *credentials) as attacker:
-            received = await attacker.flood(frame)
+            ending = await attacker.flood(first, piece)
+        # An empty frame is no JSON: the app, if it gets one at all, closes with its own code.
+        is_refused = bool(credentials) and piece == FRAMES["empty"][1]
+        assert ending.code == (4500 if is_refused else 4429)
         # Tens of thousands were sent.
-        assert len(PONG.findall(received)) < 2_000
+        assert ending.answers < 2_000
         gate.open()
         await wire.until("done")
         assert wire.fold(conversation).to_dict()["turns"][0]["blocks"][0]["text"] == "Hello"
 
 
-async def test_a_body_in_countless_pieces_is_cut_off(simulator: Simulator) -> None:
-    head = b"POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    turnwire = turnwire_over(simulator, authenticate=by_name)
-    async with serving(turnwire) as address, peer(address, head) as attacker:
-        await attacker.flood(b"1\r\nx\r\n")
+async def test_who_was_cut_off_is_thrown_out_after_a_while(simulator: Simulator) -> None:
+    turnwire = turnwire_over(
+        simulator, authenticate=by_name, limits={"flood_hold_seconds": 0.01, "max_connections": 1}
+    )
+    async with serving(turnwire) as address, upgraded(address) as attacker:
+        attacker.writer.write(FRAMES["ping"][1] * 1_000)
+        await attacker.until_gone()
+    # Nor does he keep the place of another, as long as he is there.
+    turnwire = turnwire_over(simulator, limits={**HELD, "max_connections": 1})
+    async with serving(turnwire) as address, upgraded(address) as attacker:
+        await attacker.flood(*FRAMES["ping"])
         async with asking(address) as http:
             assert (await http.get("/health")).status_code == 200
+        await attacker.until_gone()
+
+
+async def test_who_floods_before_he_is_accepted_is_no_fault_of_ours(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def authenticate(connection: HTTPConnection) -> str:
+        asked.set()
+        await answered.wait()
+        return "anna"
+
+    limits = {"flood_hold_seconds": 0.01}
+    turnwire = turnwire_over(simulator, authenticate=authenticate, limits=limits)
+    async with serving(turnwire) as address, peer(address, upgrade(address)) as attacker:
+        async with patience():
+            await asked.wait()
+        attacker.writer.write(FRAMES["ping"][1] * 1_000)
+        assert await attacker.until_gone() == b""
+        answered.set()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+ASKED = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HEAD = (
+    b"POST /v1/chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Authorization: Bearer anna\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+async def test_a_body_in_countless_pieces_is_cut_off_and_not_answered(simulator: Simulator) -> None:
+    # The app's own bounds of a body are far away.
+    limits = {"flood_hold_seconds": 0.01, "body_timeout_seconds": 3600, "max_frame_bytes": 2**24}
+    turnwire = turnwire_over(simulator, authenticate=by_name, limits=limits)
+    async with serving(turnwire) as address, peer(address, HEAD) as attacker:
+        attacker.writer.write(b"1\r\nx\r\n" * 10_000)
+        assert await attacker.until_gone() == b""
+        async with asking(address) as http:
+            assert (await http.get("/health")).status_code == 200
+
+
+async def test_a_short_body_may_come_in_pieces_of_one_byte(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, authenticate=by_name)
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in b'{"message": "Hello, how are you?"}')
+    async with serving(turnwire) as address, peer(address, HEAD) as client:
+        client.writer.write(body + b"0\r\n\r\n")
+        async with patience():
+            assert (await client.reader.readline()).split()[1] == b"200"
 
 
 @pytest.mark.parametrize("frame", ['{"type": "ping", "id": "1"}', '{"type": "nonsense"}'])
@@ -132,11 +241,40 @@ async def test_data_frames_are_bounded_by_the_app_too_behind_any_server(
     simulator: Simulator,
 ) -> None:
     limits = {"max_frames_per_second": 1, "max_commands_per_second": 1}
-    async with serving(turnwire_over(simulator, limits=limits)) as address, wired(address) as wire:
-        with suppress(Exception):
-            for _ in range(50):
-                await wire.send("ping")
+    turnwire = turnwire_over(simulator, limits=limits)
+    async with behind_another_server(turnwire) as address, wired(address) as wire:
+        for _ in range(50):
+            await wire.send("ping")
         assert await wire.closed() == 4429
+
+
+async def test_a_connection_that_ends_leaves_nothing_to_the_collector(simulator: Simulator) -> None:
+    kinds = (HardenedHttpProtocol, HardenedProtocol)
+    limits = {"flood_hold_seconds": 0.01}
+    turnwire = turnwire_over(simulator, authenticate=by_name, limits=limits)
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(turnwire) as address:
+            async with (
+                peer(address, b""),
+                peer(address, ASKED) as asker,
+                wired(address, hello="anna") as wire,
+                upgraded(address) as attacker,
+            ):
+                async with patience():
+                    await asker.reader.readuntil(b"}")
+                await wire.ask("ping")
+                there = WeakSet[Any](one for one in gc.get_objects() if type(one) in kinds)
+                assert len(there) >= 4
+                attacker.writer.write(FRAMES["ping"][1] * 1_000)
+                await attacker.until_gone()
+            async with patience():
+                # They are gone as soon as the server has seen the end of them.
+                while there:  # noqa: ASYNC110 (nothing says so)
+                    await asyncio.sleep(0)
+    finally:
+        gc.enable()
 
 
 async def test_an_ordinary_client_never_meets_the_bounds(

@@ -52,6 +52,7 @@ class Line:
     def stand(self, reads: "Reads", data: bytes) -> None:
         """Take this when it is its turn, after what waits already."""
         reads.transport.pause_reading()
+        reads.in_line += 1
         self._waiting.append((reads, data))
         self._call()
 
@@ -63,13 +64,13 @@ class Line:
     def _take(self) -> None:
         self._is_called = False
         reads, data = self._waiting.popleft()
+        reads.in_line -= 1
         if self._waiting:
             self._call()
-        if reads.transport.is_closing():
-            return
-        reads.take(data)
-        # It may be that the app is to catch up first: then uvicorn reads on when it has.
-        if not (reads.is_paused or reads.held or reads.transport.is_closing()):
+        if not reads.is_over:
+            reads.take(data)
+        # Where the app is to catch up first, uvicorn reads on when it has.
+        if not (reads.is_over or reads.is_paused or reads.in_line):
             reads.transport.resume_reading()
 
 
@@ -83,6 +84,8 @@ class Reads(asyncio.BufferedProtocol, ABC):
     """How much the next read may bring."""
     brings_many = False
     """Whether the last one brought many pieces."""
+    in_line = 0
+    """How many of its reads wait there: uvicorn may read on in between."""
     held: asyncio.TimerHandle | None = None
     """Of a peer that was cut off: ends the connection."""
 
@@ -100,16 +103,21 @@ class Reads(asyncio.BufferedProtocol, ABC):
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is taken of this peer."""
+        return self.held is not None or self.transport.is_closing()
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the loop reads into."""
         return self.window.part(self.read_bytes)
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
-        if self.held is not None:
+        if self.is_over:
             return
         data = self.window.copy(nbytes)
-        if self.brings_many:
+        if self.brings_many or self.in_line:
             self.line.stand(self, data)
         else:
             self.take(data)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from turnwire_protocol import (
     PROTOCOL,
@@ -90,7 +90,11 @@ async def shake_hands(
         await socket.send_denial_response(denial)
         return None
     asked = socket.scope.get("subprotocols", [])
-    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in asked else None)
+    try:
+        await socket.accept(subprotocol=PROTOCOL if PROTOCOL in asked else None)
+    except OSError as gone:
+        # Starlette translates this only of a socket that was accepted.
+        raise WebSocketDisconnect(1006) from gone
     if asked and PROTOCOL not in asked:
         raise Closing(CloseCode.VIOLATION, f"the subprotocol is {PROTOCOL}")
     if principal is not None:
