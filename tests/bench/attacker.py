@@ -10,6 +10,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable
+from threading import Thread
 
 __all__ = ["KINDS"]
 
@@ -32,7 +33,14 @@ _FRAMES = {
     "pings": b"\x89" + _MASKED,
     "JSON pings": b"\x81" + bytes([0x80 | len(_JSON_PING)]) + bytes(4) + _JSON_PING,
 }
-KINDS = (*_FRAMES, "JSON pings, with credentials", "one-byte chunks", "silent connections")
+_KNOWN_PINGS, _CHUNKS, _SILENCE = (
+    "JSON pings, with credentials",
+    "one-byte chunks",
+    "silent connections",
+)
+_CROWD = 64
+_AT_ONCE = f", {_CROWD} at once"
+KINDS = (*_FRAMES, _KNOWN_PINGS, _CHUNKS, _KNOWN_PINGS + _AT_ONCE, _CHUNKS + _AT_ONCE, _SILENCE)
 
 
 def _flood(port: int, hello: bytes, first: bytes, piece: bytes) -> None:
@@ -88,10 +96,13 @@ def _attack(kind: str, port: int, token: str) -> None:
         for name, piece in _FRAMES.items()
     }
     known = _HEAD % (port, key, bearer)
-    attacks[KINDS[-3]] = lambda: _flood(port, known, b"\x89" + _MASKED, _FRAMES["JSON pings"])
-    attacks[KINDS[-2]] = lambda: _flood(port, _POST % (port, bearer), b"", b"1\r\nx\r\n")
-    attacks[KINDS[-1]] = lambda: asyncio.run(_silent(port))
-    attacks[kind]()
+    attacks[_KNOWN_PINGS] = lambda: _flood(port, known, b"\x89" + _MASKED, _FRAMES["JSON pings"])
+    attacks[_CHUNKS] = lambda: _flood(port, _POST % (port, bearer), b"", b"1\r\nx\r\n")
+    attacks[_SILENCE] = lambda: asyncio.run(_silent(port))
+    attack = attacks[kind.removesuffix(_AT_ONCE)]
+    for _ in range(_CROWD - 1 if kind.endswith(_AT_ONCE) else 0):
+        Thread(target=attack, daemon=True).start()
+    attack()
 
 
 if __name__ == "__main__":
