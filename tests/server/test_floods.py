@@ -151,6 +151,18 @@ async def test_who_floods_is_cut_off_in_the_middle_of_a_read_and_a_turn_goes_on(
         assert wire.fold(conversation).to_dict()["turns"][0]["blocks"][0]["text"] == "Hello"
 
 
+async def test_who_breaks_the_websocket_protocol_is_held_too(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator, limits=HELD)
+    async with serving(turnwire) as address, upgraded(address) as attacker:
+        # A continuation of nothing.
+        ending = await attacker.flood(b"", b"\x00\x80" + MASK)
+        assert ending.code == 1002
+        async with asking(address) as http:
+            assert (await http.get("/health")).status_code == 200
+        assert not attacker.reader.at_eof()
+        assert attacker.reader.exception() is None
+
+
 async def test_who_was_cut_off_is_thrown_out_after_a_while(simulator: Simulator) -> None:
     turnwire = turnwire_over(
         simulator, authenticate=by_name, limits={"flood_hold_seconds": 0.01, "max_connections": 1}

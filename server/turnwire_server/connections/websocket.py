@@ -128,7 +128,13 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         """Close with the parser's code. Who floods us and does not read is not told why."""
         is_deaf = self.transport.get_write_buffer_size() > 0
         if isinstance(self.conn.parser_exc, TooManyFrames):
+            # The app is to see the end of it, and not all that came before.
+            for message in [self.queue.get_nowait() for _ in range(self.queue.qsize())]:
+                if message["type"] != "websocket.receive":
+                    self.queue.put_nowait(message)
             self._cut_off(is_told=not is_deaf and self.conn.close_sent is not None)
+        elif self.conn.parser_exc is not None and self.conn.close_sent is not None:
+            self._cut_off(is_told=True)
         elif self.conn.close_sent is None:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
             self.close_sent = True
@@ -140,11 +146,9 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         self.writable.set()
 
     def _cut_off(self, *, is_told: bool) -> None:
-        # The app is to see the end of it, and not all that came before.
-        for message in [self.queue.get_nowait() for _ in range(self.queue.qsize())]:
-            if message["type"] != "websocket.receive":
-                self.queue.put_nowait(message)
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.TOO_SLOW})
+        sent = self.conn.close_sent
+        code = CloseCode.TOO_SLOW if sent is None else sent.code
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
         self.close_sent = True
         if is_told:
             self.transport.write(b"".join(self.conn.data_to_send()))

@@ -38,7 +38,7 @@ class ServiceLimits(BaseModel):
     """Of a WebSocket, of every kind; commands need twice their own rate of it in any case."""
     max_frames_before_hello: int = Field(default=16, ge=1)
     flood_hold_seconds: float = Field(default=1.0, ge=0)
-    """Of `serve`: how long a connection that was cut off for too many frames or chunks lasts."""
+    """Of `serve`: how long a connection still lasts that was cut off for what it sent."""
     max_requests_per_second: int = Field(default=200, ge=1)
     """HTTP requests of a principal."""
     max_sockets: int = 256
