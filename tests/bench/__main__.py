@@ -20,6 +20,7 @@ from tests.bench.reading import reading
 from tests.bench.streaming import durability, streaming
 from tests.bench.uploads import uploads
 from tests.bench.upstream import Upstream
+from tests.bench.wires import wires
 
 
 async def ceiling(upstream: Upstream) -> None:
@@ -62,6 +63,7 @@ async def main(only: list[str]) -> None:
         "uploads": lambda: uploads(upstream),
         "inbound": lambda: inbound(upstream),
         "attacks": lambda: attacks(upstream),
+        "wires": lambda: wires(upstream),
         "browser": browser,
     }
     if unknown := set(only) - parts.keys():

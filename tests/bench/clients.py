@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Mapping
 
-__all__ = ["Reader", "WsReader", "open_reader", "post", "read_sse", "read_ws"]
+__all__ = ["Reader", "WsReader", "open_reader", "post", "read_body", "read_sse", "read_ws"]
 
 _TIME = re.compile(rb"@(\d+);")
 _TURN = re.compile(rb'"conversation":"(c_[^"]+)".*?"turn":"(t_[^"]+)"')
@@ -133,25 +133,30 @@ async def open_reader(way: str, port: int, message: str) -> Reader:
 
 async def read_sse(kind: str, port: int, message: str) -> Reader:
     """POST a message and read the stream that answers."""
-    hello = _request(port, "/v1/chat", message=message)
+    body = json.dumps({"message": message}).encode()
+    return await read_body(port, "/v1/chat", body, _END[kind])
+
+
+async def read_body(port: int, path: str, body: bytes, end: bytes) -> Reader:
+    """POST a body of JSON and read the stream that answers, until the mark of its end."""
+    hello = _request(port, path, body)
     loop = asyncio.get_running_loop()
-    _, reader = await loop.create_connection(lambda: Reader(hello, _END[kind]), "127.0.0.1", port)
+    _, reader = await loop.create_connection(lambda: Reader(hello, end), "127.0.0.1", port)
     return reader
 
 
 async def post(port: int, path: str, **body: str) -> None:
     """POST to the service; the answer is not looked at."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(_request(port, path, **body))
+    writer.write(_request(port, path, json.dumps(body).encode()))
     await writer.drain()
     writer.close()
 
 
-def _request(port: int, path: str, **body: str) -> bytes:
-    data = json.dumps(body).encode()
+def _request(port: int, path: str, body: bytes) -> bytes:
     return (
         b"POST %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n\r\n%s" % (path.encode(), port, len(data), data)
+        b"content-length: %d\r\n\r\n%s" % (path.encode(), port, len(body), body)
     )
 
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tests.bench.clients import Reader, open_reader
 from tests.bench.servers import Served, serving
 from tests.bench.table import head, milliseconds, row
 from tests.bench.upstream import Upstream
 
-__all__ = ["WAYS", "durability", "open_paced", "streaming"]
+__all__ = ["PACE", "WAYS", "durability", "flat_out", "open_paced", "paced", "streaming"]
 
 WAYS = ("turnwire ws", "turnwire sse", "tutorial sse", "relay sse")
 PACED = (1, 50, 200, 400)
@@ -23,12 +23,18 @@ PATIENCE_SECONDS = 30.0
 TURNS = 100
 
 
-async def open_paced(way: str, port: int, streams: int, *, seconds: float) -> list[Reader]:
+Open = Callable[[str, int, str], Awaitable[Reader]]
+"""(way, port, message) → the reader of the answer."""
+
+
+async def open_paced(
+    way: str, port: int, streams: int, *, seconds: float, open: Open = open_reader
+) -> list[Reader]:
     """Streams that run for some seconds from now, and do not all tick at once."""
     tokens = round((seconds + OPENING_SECONDS) * PACE)
     readers = []
     for _ in range(streams):
-        readers.append(await open_reader(way, port, f"tokens={tokens} pace={PACE}"))
+        readers.append(await open(way, port, f"tokens={tokens} pace={PACE}"))
         await asyncio.sleep(OPENING_SECONDS / streams)
     await asyncio.sleep(SETTLING_SECONDS)
     return readers
@@ -41,13 +47,14 @@ def leave(readers: Sequence[Reader]) -> None:
 
 
 async def paced(
-    served: Served, upstream: Upstream, way: str, streams: int
+    served: Served, upstream: Upstream, way: str, streams: int, *, open: Open = open_reader
 ) -> tuple[float, float, list[float]]:
     """Of streams that run already: CPU µs per token, share of a core, delays in seconds.
 
     What the beginning of a turn costs is measured by itself.
     """
-    readers = await open_paced(way, served.port, streams, seconds=SECONDS + MARGIN_SECONDS)
+    seconds = SECONDS + MARGIN_SECONDS
+    readers = await open_paced(way, served.port, streams, seconds=seconds, open=open)
     marks = [len(reader.delays_ns) for reader in readers]
     used, tokens, began = served.cpu_seconds(), upstream.tokens, time.perf_counter()
     await asyncio.sleep(SECONDS)
@@ -65,11 +72,13 @@ async def paced(
     return used / tokens * 1e6, share, delays
 
 
-async def flat_out(served: Served, upstream: Upstream, way: str) -> float:
+async def flat_out(
+    served: Served, upstream: Upstream, way: str, *, open: Open = open_reader
+) -> float:
     """CPU µs per token of four streams as fast as they go."""
     for tokens in (200, 20_000):  # The first to warm up.
         used, sent = served.cpu_seconds(), upstream.tokens
-        readers = [await open_reader(way, served.port, f"tokens={tokens} pace=0") for _ in range(4)]
+        readers = [await open(way, served.port, f"tokens={tokens} pace=0") for _ in range(4)]
         await asyncio.gather(*(reader.ended for reader in readers))
         used, sent = served.cpu_seconds() - used, upstream.tokens - sent
         leave(readers)
