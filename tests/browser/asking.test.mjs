@@ -14,8 +14,8 @@ import {
 import { TurnwireError } from "../../client/turnwire_browser/static/turnwire/turnwire.js";
 
 const OURS = "r_1";
-const waiting = { state: "waiting", tool_name: "erase", input: { path: "a" }, partial_json: '{"path":"a"}' };
-const client = { state: "executing", runs_on: "client", runner: OURS, tool_name: "sign", input: {} };
+const waiting = { type: "tool", state: "waiting", tool_name: "erase", input: { path: "a" }, partial_json: '{"path":"a"}' };
+const client = { type: "tool", state: "executing", runs_on: "client", runner: OURS, tool_name: "sign", input: {} };
 
 for (const [name, call, expected] of [
   ["one that waits for approval", waiting, "decision"],

@@ -30,7 +30,8 @@ for (const [url, expected] of [
     const WebSocket = function (socketUrl) {
       urls.push(socketUrl);
     };
-    connect(url, { WebSocket, timers: { setTimeout() {}, clearTimeout() {}, now: () => 0 } });
+    const timers = { setTimeout() {}, clearTimeout() {}, now: () => 0 };
+    connect(url, { WebSocket, timers }).subscribe(() => {});
     assert.deepEqual(urls, [expected]);
   });
 }

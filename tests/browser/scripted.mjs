@@ -87,7 +87,7 @@ class Socket {
 
 const LIMITS = { max_frame_bytes: 1000, max_subscriptions: 9, max_running_turns: 9, max_commands_per_second: 9 };
 
-/** A wire, its timers, and the sockets it has opened; `server` is the newest. Jitter is always its bound. */
+/** A wire somebody listens to, its timers, and the sockets it has opened; `server` is the newest. Jitter is always its bound. */
 export function scripted(options = {}) {
   const sockets = [];
   const timers = new Timers();
@@ -95,6 +95,7 @@ export function scripted(options = {}) {
     return new Socket(url, protocols, sockets);
   };
   const wire = connect("ws://host", { WebSocket, timers, random: () => 1, ...options });
+  wire.subscribe(() => {});
   return {
     wire,
     timers,

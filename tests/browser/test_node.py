@@ -22,14 +22,17 @@ def test_passes_in_node(path: Path) -> None:
 def test_the_npm_package_has_every_module_the_client_loads() -> None:
     package = json.loads((BROWSER / "package.json").read_text("utf-8"))
     library = BROWSER / "static" / "turnwire"
-    assert package["exports"]["."]["default"] == "./static/turnwire/turnwire.js"
+    peers = package["peerDependencies"]
+    entries = {Path(export["default"]) for export in package["exports"].values()}
+    assert entries == {Path("static/turnwire/turnwire.js"), Path("static/turnwire/react.js")}
     assert "static/turnwire" in package["files"]
-    loaded = {"turnwire.js"}
-    waiting = ["turnwire.js"]
+    loaded = {entry.name for entry in entries}
+    waiting = sorted(loaded)
     while waiting:
         source = (library / waiting.pop()).read_text("utf-8")
-        found = set(re.findall(r'^(?:import|export) .* from "\./(.+)";$', source, re.MULTILINE))
-        assert len(found) == len(re.findall(r"^(?:import|export) .* from ", source, re.MULTILINE))
+        imported = re.findall(r'^(?:import|export) .* from "(.+)";$', source, re.MULTILINE)
+        assert len(imported) == len(re.findall(r"^(?:import|export) .* from ", source, re.MULTILINE))
+        found = {name.removeprefix("./") for name in imported if name not in peers}
         waiting += found - loaded
         loaded |= found
     # messages.js has types only.

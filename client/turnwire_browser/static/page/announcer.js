@@ -5,7 +5,7 @@ import { setText } from "./element.js";
 import { ending, explain, retryCause } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
-/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 
 export class Announcer {
   #turn = "";
@@ -37,7 +37,7 @@ export class Announcer {
    *
    * @param {FoldedTurn | undefined} turn
    * @param {boolean} live whether what is new happens now; the past is not announced
-   * @param {Block} [asking] the call in it that waits for the user
+   * @param {ToolBlock} [asking] the call in it that waits for the user
    */
   update(turn, live, asking) {
     if (!turn) return;
@@ -47,12 +47,13 @@ export class Announcer {
 
   /**
    * @param {FoldedTurn} turn
-   * @param {Block | undefined} asking
+   * @param {ToolBlock | undefined} asking
    */
   #updateAsked(turn, asking) {
     const asked = asking ? `${asking.tool_id} ${asking.state}` : "";
     if (asked === this.#asked) return;
-    const before = turn.blocks.find(({ tool_id }) => tool_id === this.#asked.split(" ")[0]);
+    const [id] = this.#asked.split(" ");
+    const before = turn.blocks.filter((block) => block.type === "tool").find(({ tool_id }) => tool_id === id);
     this.#asked = asked;
     const news = [before && turn.state === "running" ? verdict(before) : "", asking ? demand(asking) : ""];
     if (news.some(Boolean)) this.say(news.filter(Boolean).join(". "));
@@ -78,7 +79,7 @@ export class Announcer {
   }
 }
 
-/** @param {Block} asking */
+/** @param {ToolBlock} asking */
 function demand(asking) {
   if (asking.state === "waiting") return `Claude asks to use ${asking.tool_name}`;
   return `Claude asks: ${questionOf(asking)?.question ?? asking.tool_name}`;

@@ -8,7 +8,7 @@ import { isEnter, takesEscape } from "./keys.js";
 import { recall, remember } from "./storage.js";
 import { timeLeft } from "./words.js";
 
-/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 
 /**
  * @typedef {(
@@ -29,7 +29,7 @@ export class ApprovalView {
   #field;
 
   /**
-   * @param {Block} block that waits
+   * @param {ToolBlock} block that waits
    * @param {Decide} decide
    */
   constructor(block, decide) {

@@ -3,14 +3,14 @@
 import { TurnwireError } from "../turnwire/turnwire.js";
 import { ASK_USER, isHandled } from "./tools.js";
 
-/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 
 /**
  * What a call waits for: a `decision` of anybody, an `answer` in this tab, or one `elsewhere`;
  * undefined: nothing.
  *
- * @param {Block} block
+ * @param {ToolBlock} block
  * @param {string} runner this tab's
  * @returns {"decision" | "answer" | "elsewhere" | undefined}
  */
@@ -29,17 +29,19 @@ export function asks({ state, decision, runs_on, runner: whose, tool_name = "" }
  */
 export function firstAsked(turn, runner) {
   if (turn?.state !== "running") return undefined;
-  return turn.blocks.find((block) => ["decision", "answer"].includes(asks(block, runner) ?? ""));
+  const calls = turn.blocks.filter((block) => block.type === "tool");
+  return calls.find((call) => ["decision", "answer"].includes(asks(call, runner) ?? ""));
 }
 
 /**
  * The question of a call that asks the user one, with the answers it suggests.
  *
- * @param {Block} block
+ * @param {ToolBlock} block
  * @returns {{ question: string, choices: string[] } | undefined}
  */
 export function questionOf({ tool_name, input }) {
   if (tool_name !== ASK_USER || typeof input?.question !== "string") return undefined;
+  /** @type {unknown[]} */
   const choices = Array.isArray(input.choices) ? input.choices : [];
   return { question: input.question, choices: choices.filter((choice) => typeof choice === "string") };
 }
@@ -67,7 +69,7 @@ export async function refusalOf(answering) {
 /**
  * What was decided about a call, where somebody had to; else "".
  *
- * @param {Block} block
+ * @param {ToolBlock} block
  */
 export function verdict(block) {
   const why = block.reason ? `: ${block.reason}` : "";
@@ -79,7 +81,7 @@ export function verdict(block) {
 /**
  * Whether somebody changed the input that the model gave.
  *
- * @param {Block} block
+ * @param {ToolBlock} block
  */
 export function isEdited({ decision, input, partial_json }) {
   if (decision !== "allow") return false;

@@ -5,7 +5,8 @@ import { decorate } from "./copy.js";
 import { element, setText } from "./element.js";
 import { duration } from "./words.js";
 
-/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").TextBlock} TextBlock */
+/** @typedef {import("../turnwire/fold.js").ThinkingBlock} ThinkingBlock */
 
 /** Markdown that grows: only what is new is handed on, however often the block is looked at. */
 class GrowingMarkdown {
@@ -45,11 +46,11 @@ export class TextView {
   }
 
   /**
-   * @param {Block} block
+   * @param {TextBlock} block
    * @param {boolean} ended whether its turn has ended
    */
   update(block, ended) {
-    this.markdown.update(block.text ?? "", block.complete || ended);
+    this.markdown.update(block.text, block.complete || ended);
   }
 }
 
@@ -74,12 +75,12 @@ export class ThinkingView {
   }
 
   /**
-   * @param {Block} block
+   * @param {ThinkingBlock} block
    * @param {boolean} ended whether its turn has ended
    */
   update(block, ended) {
     const over = block.complete || ended;
-    this.markdown.update(block.text ?? "", over);
+    this.markdown.update(block.text, over);
     this.element.classList.toggle("active", !over);
     // Signed thinking may come without its text: then there is nothing to open.
     this.element.hidden = over && !block.text;

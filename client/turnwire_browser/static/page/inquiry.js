@@ -6,7 +6,7 @@ import { inputView } from "./input.js";
 import { isEnter, takesEscape } from "./keys.js";
 import { recall, remember } from "./storage.js";
 
-/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 
 /**
  * @typedef {(toolId: string, content: string, isError: boolean) => Promise<void>} Answer
@@ -21,7 +21,7 @@ export class InquiryView {
   #draft;
 
   /**
-   * @param {Block} block that runs here
+   * @param {ToolBlock} block that runs here
    * @param {Answer} answer
    */
   constructor(block, answer) {

@@ -6,7 +6,7 @@ import { element } from "./element.js";
 import { Folded } from "./folded.js";
 import { countOf } from "./words.js";
 
-/** @typedef {NonNullable<import("../turnwire/fold.js").Block["result"]>} Result */
+/** @typedef {NonNullable<import("../turnwire/fold.js").ToolBlock["result"]>} Result */
 
 const SHORT_LINES = 8;
 const SHORT_CHARACTERS = 320;

@@ -9,7 +9,7 @@ import { ProgressView } from "./progress.js";
 import { ResultView } from "./result.js";
 import { duration } from "./words.js";
 
-/** @typedef {import("../turnwire/fold.js").Block} Block */
+/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 
 /**
  * @typedef {object} CallActions What a reader can do with a call.
@@ -24,7 +24,7 @@ const PLACES = { server: "on the server", client: "in a client", provider: "at A
 
 export class ToolView {
   #actions;
-  /** @type {Block | undefined} */
+  /** @type {ToolBlock | undefined} */
   #block;
   /** @type {ReturnType<typeof asks>} */
   #asked;
@@ -62,7 +62,7 @@ export class ToolView {
   }
 
   /**
-   * @param {Block} block
+   * @param {ToolBlock} block
    * @param {boolean} ended whether its turn has ended
    */
   update(block, ended) {
@@ -95,14 +95,14 @@ export class ToolView {
     this.element.remove();
   }
 
-  /** @param {Block} block */
+  /** @param {ToolBlock} block */
   #place({ runs_on, runner }) {
     const isHere = runner !== undefined && runner === this.#actions.runner;
     return isHere ? "in this tab" : (PLACES[runs_on ?? ""] ?? "");
   }
 
   /**
-   * @param {Block} block
+   * @param {ToolBlock} block
    * @param {ReturnType<typeof asks>} asked
    */
   #ask(block, asked) {
@@ -122,7 +122,7 @@ export class ToolView {
 /**
  * Where the call stands, as a state to style and in words.
  *
- * @param {Block} block
+ * @param {ToolBlock} block
  * @param {boolean} ended
  * @param {ReturnType<typeof asks>} asked
  */
@@ -144,7 +144,7 @@ function condition({ result, state, decision }, ended, asked) {
 /**
  * The call's input, pretty-printed as soon as it is whole.
  *
- * @param {Block | undefined} block
+ * @param {ToolBlock | undefined} block
  */
 function inputText(block) {
   return block?.input ? JSON.stringify(block.input, null, 2) : given(block);
@@ -153,7 +153,7 @@ function inputText(block) {
 /**
  * The input as the model gave it.
  *
- * @param {Block | undefined} block
+ * @param {ToolBlock | undefined} block
  */
 function given(block) {
   const partial = block?.partial_json ?? "";

@@ -10,7 +10,8 @@ import { retryCause } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("../turnwire/fold.js").Block} Block */
-/** @typedef {{ block: Block, view: TextView | ThinkingView | ToolView }} Shown */
+/** @typedef {{ element: HTMLElement, update(block: Block, ended: boolean): void }} View of the type that the block has */
+/** @typedef {{ block: Block, view: View }} Shown */
 /** @typedef {import("./question.js").TurnActions & import("./tool.js").CallActions} TurnActions */
 
 export class TurnView {
@@ -114,6 +115,7 @@ export class TurnView {
  * @param {Block} block
  * @param {boolean} live
  * @param {TurnActions} actions
+ * @returns {View}
  */
 function viewOf(block, live, actions) {
   if (block.type === "tool") return new ToolView(actions);
@@ -127,7 +129,8 @@ function viewOf(block, live, actions) {
  * @param {Block} other
  */
 function isSame(one, other) {
-  return one.block === other.block && one.type === other.type && one.tool_id === other.tool_id;
+  const [id, otherId] = [one, other].map((block) => (block.type === "tool" ? block.tool_id : undefined));
+  return one.block === other.block && one.type === other.type && id === otherId;
 }
 
 /**
@@ -137,9 +140,7 @@ function isSame(one, other) {
  */
 function isQuiet(turn) {
   if (turn.state === "done" || turn.retry) return false;
-  return turn.blocks.every(({ type, state, complete }) =>
-    type === "tool" ? state === "done" : complete,
-  );
+  return turn.blocks.every((block) => (block.type === "tool" ? block.state === "done" : block.complete));
 }
 
 function dots() {

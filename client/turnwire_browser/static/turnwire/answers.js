@@ -3,10 +3,10 @@
 import { nothingSent } from "./errors.js";
 
 /** @import { TurnwireError } from "./errors.js" */
-/** @import { Block } from "./fold.js" */
+/** @import { ToolBlock } from "./fold.js" */
 /** @import { Port } from "./turnwire.js" */
 
-/** @typedef {(call: Readonly<Block>) => boolean | undefined} Verdict undefined: it has not been answered yet */
+/** @typedef {(call: Readonly<ToolBlock>) => boolean | undefined} Verdict undefined: it has not been answered yet */
 
 export class Answers {
   #port;

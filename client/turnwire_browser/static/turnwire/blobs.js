@@ -1,6 +1,6 @@
 // Images and documents over HTTP: put in once, read by id; knows no conversation.
 
-import { TurnwireError, errorOf } from "./errors.js";
+import { TurnwireError, errorOf, noPage } from "./errors.js";
 
 /** @import { AttachmentBlock } from "./messages.js" */
 
@@ -13,7 +13,7 @@ export class Blobs {
   #maxBytes;
 
   /**
-   * @param {string} url of `/v1/blobs`
+   * @param {string | undefined} url of `/v1/blobs`; undefined: it is relative to a page, and there is none
    * @param {string | undefined} token
    * @param {() => number | undefined} maxBytes the largest blob the server takes; undefined: not known yet
    */
@@ -53,6 +53,7 @@ export class Blobs {
 
   /** @param {string} path @param {RequestInit} request */
   async #fetch(path, request) {
+    if (this.#url === undefined) throw noPage();
     let response;
     try {
       response = await fetch(this.#url + path, request);

@@ -1,7 +1,7 @@
 // One socket at a time, opened again when it is lost; knows of the messages only `welcome`.
 
 import { Backoff } from "./backoff.js";
-import { TurnwireError, endOf, mayReconnect } from "./errors.js";
+import { TurnwireError, endOf, mayReconnect, noPage, noWebSocket } from "./errors.js";
 
 /** @import { Welcome } from "./messages.js" */
 
@@ -14,7 +14,7 @@ const HELLO = "hello";
 const PING = "ping";
 
 export const State = Object.freeze({
-  /** The first attempt is under way. */
+  /** The first attempt is under way, or begins as soon as somebody needs the connection. */
   CONNECTING: "connecting",
   /** Welcomed: commands flow. */
   OPEN: "open",
@@ -52,11 +52,14 @@ export const State = Object.freeze({
  * @property {() => void} onChange the snapshot has changed
  */
 
+/** Before the first attempt. @type {Readonly<ConnectionSnapshot>} */
+export const UNCONNECTED = Object.freeze({ state: State.CONNECTING });
+
 /** @typedef {new (url: string, protocols: string[]) => WebSocket} WebSocketClass */
 
 export class Connection {
   /** @type {Readonly<ConnectionSnapshot>} immutable; its identity changes only on change */
-  snapshot = { state: State.CONNECTING };
+  snapshot = UNCONNECTED;
   #url;
   #token;
   #WebSocket;
@@ -72,13 +75,13 @@ export class Connection {
   /** The server asked for this much patience before the next attempt. */
   #patienceSeconds = 0;
   #watching = new AbortController();
+  #hasStarted = false;
 
   /**
-   * Begins to connect; what happens is told to `owner` later, never from inside.
-   * @param {string} url ws:// or wss://
-   * @param {{token?: string, WebSocket: WebSocketClass, timers: Timers, random: () => number}} options
+   * Does nothing before `start`.
+   * @param {string | undefined} url ws:// or wss://; undefined: it is relative to a page, and there is none
+   * @param {{token: string | undefined, WebSocket: WebSocketClass | undefined, timers: Timers, random: () => number}} options
    * @param {Owner} owner
-   * @throws {DOMException} SyntaxError: no WebSocket can have that URL
    */
   constructor(url, { token, WebSocket, timers, random }, owner) {
     this.#url = url;
@@ -89,8 +92,17 @@ export class Connection {
     this.#owner = owner;
     this.#next = new Timer(timers);
     this.#stable = new Timer(timers);
-    this.#open();
+  }
+
+  /**
+   * Connect, unless that has begun: somebody needs the connection. What happens is told to the owner later; at once, by
+   * `onEnd`, only that there can be none.
+   */
+  start() {
+    if (this.#hasStarted || this.snapshot.state === State.CLOSED) return;
+    this.#hasStarted = true;
     this.#watchBrowser();
+    this.#open();
   }
 
   /** @param {string} text a command; only while open */
@@ -125,7 +137,15 @@ export class Connection {
   #open() {
     const { state, welcome } = this.snapshot;
     if (state !== State.CONNECTING) this.#show({ state: lostState(), ...(welcome && { welcome }) });
-    const socket = new this.#WebSocket(this.#url, [PROTOCOL]);
+    if (this.#url === undefined) return this.close(noPage());
+    if (this.#WebSocket === undefined) return this.close(noWebSocket());
+    let socket;
+    try {
+      socket = new this.#WebSocket(this.#url, [PROTOCOL]);
+    } catch (error) {
+      // The browser forbids it, for example an unprotected socket to a page that came protected.
+      return this.close(new TurnwireError("unsupported", String(error)));
+    }
     this.#socket = socket;
     let isOpen = false;
     // A socket that was dropped may still speak for a while: only the current one is heard.

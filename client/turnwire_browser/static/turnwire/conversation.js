@@ -1,12 +1,12 @@
-// A followed conversation: its cursor and fold, its turns, its subscription over reconnects; knows no socket.
+// A followed conversation: its cursor and fold, its turns, what is asked in it; knows no socket.
 
 import { Answers } from "./answers.js";
-import { Backoff } from "./backoff.js";
 import { Cursor, Verdict } from "./cursor.js";
 import { TurnwireError, nothingSent } from "./errors.js";
 import { FoldedConversation } from "./fold.js";
 import { Observable } from "./observable.js";
 import { randomId } from "./random.js";
+import { Subscription } from "./subscription.js";
 import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
 
@@ -32,22 +32,12 @@ import { Turns } from "./turns.js";
  * @property {{code: string, message: string}} [error]
  */
 
-const Link = Object.freeze({
-  /** Nobody listens to it or sends in it. */
-  UNFOLLOWED: "unfollowed",
-  /** It is wanted, and waits for a connection or for the time to try again. */
-  WAITING: "waiting",
-  /** The ack of our subscribe is still to come. */
-  SUBSCRIBING: "subscribing",
-  SUBSCRIBED: "subscribed",
-});
-
 export class Conversation {
   /** @type {string | undefined} */
   #id;
   #port;
   #answers;
-  #retries;
+  #subscription;
   #observable = new Observable();
   #cursor = new Cursor();
   #fold = new FoldedConversation();
@@ -56,8 +46,6 @@ export class Conversation {
   #keys = new Set();
   /** It was unfollowed, and stays subscribed for the calls that run here. */
   #isLeaving = false;
-  /** @type {(typeof Link)[keyof typeof Link]} */
-  #link = Link.UNFOLLOWED;
   /** @type {ConversationSnapshot["state"]} */
   #state;
   /** @type {TurnwireError | undefined} */
@@ -66,8 +54,6 @@ export class Conversation {
   #head;
   /** Whether a call may wait for this wire's tools that they have not seen. */
   #hasCalls = false;
-  /** Counts subscribes, so that the reply of one that was overtaken is known. */
-  #subscription = 0;
   /** @type {Promise<unknown> | undefined} the send that will give this conversation its id */
   #creating;
   /** @type {Readonly<ConversationSnapshot> | undefined} made when asked for */
@@ -83,11 +69,20 @@ export class Conversation {
     this.#answers = new Answers(port, () => this.#id, (toolId, verdict) => {
       return this.#observable.until(() => {
         const call = this.#fold.call(toolId);
-        return (call && verdict(call)) ?? (this.#link === Link.UNFOLLOWED ? false : undefined);
+        return (call && verdict(call)) ?? (this.#subscription.isWanted ? undefined : false);
       });
     });
-    this.#retries = new Backoff(port.random);
+    this.#subscription = new Subscription(port, {
+      place: () => {
+        this.#head = undefined;
+        return { conversation: this.#id, epoch: this.#cursor.epoch, after: this.#cursor.seq };
+      },
+      onAck: (ack, asked) => this.#takeSubscription(ack, asked),
+      onEnd: (error) => this.#close(error),
+    });
     this.#state = id === undefined ? "new" : "loading";
+    const first = this.getSnapshot();
+    this.getServerSnapshot = () => first;
   }
 
   /** Undefined until the first send is acked. */
@@ -96,17 +91,17 @@ export class Conversation {
   }
 
   /**
-   * Hear of changes: once per message of the server that made some. Begins to follow.
+   * Hear of changes: once per message of the server that made some. Begins to follow. Bound, as React wants it.
    * @param {() => void} listener
    * @returns {() => void} ends hearing; the conversation stays followed until `unfollow`
    */
-  subscribe(listener) {
+  subscribe = (listener) => {
     this.#follow();
     return this.#observable.subscribe(listener);
-  }
+  };
 
-  /** @returns {Readonly<ConversationSnapshot>} immutable; its identity changes only on change */
-  getSnapshot() {
+  /** @returns {Readonly<ConversationSnapshot>} immutable; its identity changes only on change. Bound */
+  getSnapshot = () => {
     const error = this.#error && { code: this.#error.code, message: this.#error.message };
     return (this.#snapshot ??= {
       id: this.#id,
@@ -115,7 +110,14 @@ export class Conversation {
       state: this.#state,
       ...(error && { error }),
     });
-  }
+  };
+
+  /**
+   * What `getSnapshot` gave before anything had come: what a server rendered, and what a browser has to begin with when it
+   * takes that over, however late.
+   * @type {() => Readonly<ConversationSnapshot>}
+   */
+  getServerSnapshot;
 
   /**
    * Ask. Resolves when the server has stored it; over a lost connection it is repeated under its key, and runs once.
@@ -223,7 +225,7 @@ export class Conversation {
    * here go on: the server is listened to until the turns that may make some have ended.
    */
   unfollow() {
-    if (this.#link === Link.UNFOLLOWED) return;
+    if (!this.#subscription.isWanted) return;
     this.#isLeaving = true;
     this.#leave();
     this.#turns.fail(new TurnwireError("closed", "The conversation is no longer followed."));
@@ -233,12 +235,12 @@ export class Conversation {
 
   /** Commands may flow on a new connection. */
   onOpen() {
-    if (this.#link === Link.WAITING) this.#subscribe();
+    this.#subscription.onOpen();
   }
 
   /** The connection is lost; another will come. */
   onLoss() {
-    if (this.#link !== Link.UNFOLLOWED) this.#link = Link.WAITING;
+    this.#subscription.onLoss();
   }
 
   /** There will be no further connection. @param {TurnwireError} error */
@@ -248,9 +250,9 @@ export class Conversation {
 
   /** @param {Event & {span?: number}} event */
   onEvent(event) {
-    if (this.#link === Link.UNFOLLOWED) return;
+    if (!this.#subscription.isWanted) return;
     const verdict = this.#cursor.judge(event);
-    if (verdict === Verdict.RESUBSCRIBE && this.#link === Link.SUBSCRIBED) this.#subscribe();
+    if (verdict === Verdict.RESUBSCRIBE && this.#subscription.stands) this.#subscription.ask();
     if (verdict !== Verdict.APPLY) return;
     this.#cursor.advance(event);
     this.#fold.apply(event);
@@ -264,60 +266,38 @@ export class Conversation {
 
   /** @param {Reset} message */
   onReset({ epoch }) {
-    if (this.#link === Link.UNFOLLOWED) return;
+    if (!this.#subscription.isWanted) return;
     // Its ack may have said so before.
     if (this.#cursor.epoch === epoch && this.#cursor.seq === 0) return;
     this.#drop(epoch);
     // Not the answer to our subscribe: nothing has told how far the replay goes.
-    if (this.#link === Link.SUBSCRIBED) this.#subscribe();
+    if (this.#subscription.stands) this.#subscription.ask();
   }
 
   /** @param {Closed} message */
   onClosed({ code, retryable }) {
-    if (this.#link === Link.UNFOLLOWED) return;
-    this.#takeRefusal(new TurnwireError(code, "The conversation cannot be followed.", { retryable }));
+    if (!this.#subscription.isWanted) return;
+    this.#subscription.refuse(new TurnwireError(code, "The conversation cannot be followed.", { retryable }));
   }
 
   /** Unsubscribe, if that is wanted and no call is to run here: the server gives up those whose runner has gone. */
   #leave() {
     if (!this.#isLeaving || this.#turns.isServing || this.#port.runner.hasCalls(this.#fold.turns)) return;
-    if (this.#port.isOpen()) this.#port.post({ type: "unsubscribe", conversation: this.#id });
-    this.#link = Link.UNFOLLOWED;
+    this.#subscription.leave();
     this.#observable.notify();
   }
 
   #follow() {
     this.#isLeaving = false;
-    if (this.#id === undefined || this.#link !== Link.UNFOLLOWED) return;
+    if (this.#id === undefined || this.#subscription.isWanted) return;
     const failure = this.#port.failure();
     if (failure) return this.onEnd(failure);
-    this.#link = Link.WAITING;
     if (this.#state === "closed") this.#become("loading");
-    if (this.#port.isOpen()) this.#subscribe();
-  }
-
-  #subscribe() {
-    this.#link = Link.SUBSCRIBING;
-    this.#head = undefined;
-    const subscription = ++this.#subscription;
-    const isCurrent = () => this.#link === Link.SUBSCRIBING && this.#subscription === subscription;
-    const { epoch, seq: after } = this.#cursor;
-    const { id: runner } = this.#port.runner;
-    this.#port.request({ type: "subscribe", conversation: this.#id, after, epoch, runner }, {
-      acked: (ack) => {
-        if (isCurrent()) this.#takeSubscription(ack, after);
-      },
-      failed: (error) => {
-        // Of a lost connection the wire tells by `lost`.
-        if (isCurrent()) this.#takeRefusal(error);
-      },
-    });
+    this.#subscription.want();
   }
 
   /** @param {Ack} ack @param {number} asked the seq we asked to go on after */
   #takeSubscription({ epoch, after, head }, asked) {
-    this.#link = Link.SUBSCRIBED;
-    this.#retries.reset();
     const isOther = this.#cursor.epoch !== undefined && this.#cursor.epoch !== epoch;
     if (isOther || (after ?? asked) < asked) this.#drop(epoch);
     this.#cursor.epoch = epoch;
@@ -351,19 +331,9 @@ export class Conversation {
     this.#leave();
   }
 
-  /** @param {TurnwireError} error of a subscribe, or the end of a subscription */
-  #takeRefusal(error) {
-    if (!error.retryable) return this.#close(error);
-    this.#link = Link.WAITING;
-    const seconds = (error.retryAfterSeconds ?? 0) + this.#retries.next();
-    this.#port.timers.setTimeout(() => {
-      if (this.#link === Link.WAITING && this.#port.isOpen()) this.#subscribe();
-    }, seconds * 1000);
-  }
-
   /** @param {TurnwireError} error */
   #close(error) {
-    this.#link = Link.UNFOLLOWED;
+    this.#subscription.end();
     this.#error = error;
     this.#become("closed");
     this.#turns.fail(error);
@@ -387,8 +357,8 @@ export class Conversation {
     this.#become("loading");
     // A key that was used before may be of a later turn, and what came before it is missing; or much of the turn has
     // been, and a head must tell how much.
-    if (after > 0 || isRepeated) return this.#subscribe();
-    this.#link = Link.SUBSCRIBED;
+    if (after > 0 || isRepeated) return this.#subscription.ask();
+    this.#subscription.adopt();
     this.#head = 0;
     this.#checkArrival();
   }

@@ -5,7 +5,8 @@ export class TurnwireError extends Error {
   name = "TurnwireError";
 
   /**
-   * @param {string} code of PROTOCOL.md, or `closed`: this client has been closed; open string
+   * @param {string} code of PROTOCOL.md; or `closed`: this client has been closed, `unsupported`: this platform lacks
+   *   something that is needed to connect; open string
    * @param {string} message for people
    * @param {{retryable?: boolean, retryAfterSeconds?: number, isRepeated?: boolean}} [more]
    */
@@ -33,6 +34,17 @@ export function errorOf({ code, message, retryable, retry_after_seconds: retryAf
 /** The error of what needs a conversation that exists. */
 export function nothingSent() {
   return new TurnwireError("unknown_conversation", "Nothing has been sent in it yet.");
+}
+
+/** The error of a relative URL where there is no page: in Node.js, or while a server renders. */
+export function noPage() {
+  return new TurnwireError("unsupported", "The URL of the service is relative, and there is no page: give the whole URL.");
+}
+
+/** The error of a platform without sockets. */
+export function noWebSocket() {
+  const remedy = 'give one, as in connect(url, { WebSocket }) with that of the package "ws"';
+  return new TurnwireError("unsupported", `There is no WebSocket here (Node.js has one from version 22 on): ${remedy}.`);
 }
 
 /**

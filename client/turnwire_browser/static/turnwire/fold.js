@@ -9,19 +9,30 @@
 /** @typedef {Required<Omit<TotalUsage, "estimated">>} Counts of tokens */
 /** @typedef {ToolApprovalEvent | ToolDecisionEvent | ToolExecutingEvent | ToolProgressEvent | ToolResultEvent} ToolCallEvent */
 
+/** @typedef {WordsBlock<"text">} TextBlock */
+/** @typedef {WordsBlock<"thinking">} ThinkingBlock */
+
 /**
- * A content block of the answer. Those of a tool call have the fields of `tool_…`; `partial_json` is its
- * input, as far as it has come, `input` what it runs with.
- * @typedef {object} Block
+ * Text, or thinking.
+ * @template {"text" | "thinking"} Type
+ * @typedef {object} WordsBlock
  * @property {number} block
- * @property {"text" | "thinking" | "tool"} type
+ * @property {Type} type
  * @property {boolean} complete
- * @property {string} [text] of all but tool calls
- * @property {string} [partial_json]
- * @property {string} [tool_id]
- * @property {string} [tool_name]
- * @property {RunsOn} [runs_on]
- * @property {"announced" | "waiting" | "executing" | "done"} [state]
+ * @property {string} text as far as it has come
+ */
+
+/**
+ * A tool call: `partial_json` is its input, as far as it has come, `input` what it runs with.
+ * @typedef {object} ToolBlock
+ * @property {number} block
+ * @property {"tool"} type
+ * @property {boolean} complete
+ * @property {string} partial_json
+ * @property {string} tool_id
+ * @property {string} tool_name
+ * @property {RunsOn} runs_on
+ * @property {"announced" | "waiting" | "executing" | "done"} state
  * @property {Record<string, unknown>} [input]
  * @property {string} [runner]
  * @property {string} [expires_at]
@@ -30,6 +41,8 @@
  * @property {{message: string, fraction?: number}} [progress]
  * @property {{content: Content, is_error: boolean, duration_ms: number}} [result]
  */
+
+/** A content block of the answer: its `type` tells which. @typedef {TextBlock | ThinkingBlock | ToolBlock} Block */
 
 /**
  * One user message and everything done to answer it; `usage` is the total once done, until then the attempt's.
@@ -73,8 +86,7 @@ export class FoldedConversation {
    */
   call(toolId) {
     for (const turn of [...this.turns].reverse()) {
-      const call = turn.blocks.find((block) => block.tool_id === toolId);
-      if (call) return call;
+      for (const block of turn.blocks) if (block.type === "tool" && block.tool_id === toolId) return block;
     }
     return undefined;
   }
@@ -152,7 +164,11 @@ function next(turn, event) {
     case "tool_executing":
     case "tool_progress":
     case "tool_result":
-      return change(turn, (block) => block.tool_id === event.tool_id, (block) => call(block, event));
+      return change(
+        turn,
+        (block) => "tool_id" in block && block.tool_id === event.tool_id,
+        (block) => call(/** @type {ToolBlock} */ (block), event),
+      );
     case "usage":
       return turn.done ? turn : { ...turn, usage: counts(event) };
     case "retry": {
@@ -189,8 +205,9 @@ function append(turn, number, type, piece) {
   const block = blocks[index];
   if (block === undefined) {
     const field = type === "tool" ? "partial_json" : "text";
-    blocks.push({ block: number, type, complete: false, [field]: piece });
-  } else if (block.partial_json !== undefined) {
+    // Of a call, its `tool_start` comes first: this has its name.
+    blocks.push(/** @type {Block} */ (/** @type {unknown} */ ({ block: number, type, complete: false, [field]: piece })));
+  } else if ("partial_json" in block) {
     blocks[index] = { ...block, partial_json: block.partial_json + piece };
   } else {
     blocks[index] = { ...block, text: block.text + piece };
@@ -206,14 +223,11 @@ function append(turn, number, type, piece) {
 function announce(turn, { block: number, tool_id, tool_name, runs_on }) {
   const blocks = [...turn.blocks];
   const index = position(blocks, number);
-  const { type, complete, text, partial_json } = blocks[index] ?? {
-    type: /** @type {const} */ ("tool"),
-    complete: false,
-    partial_json: "",
-  };
-  /** @type {Block} */
-  const block = present({ block: number, type, complete, text, partial_json, tool_id, tool_name, runs_on, state: "announced" });
-  blocks[index < 0 ? blocks.length : index] = block;
+  const begun = blocks[index] ?? { type: "tool", complete: false, partial_json: "" };
+  const { type, complete } = begun;
+  const said = "partial_json" in begun ? { partial_json: begun.partial_json } : { text: begun.text };
+  const block = { block: number, type, complete, ...said, tool_id, tool_name, runs_on, state: "announced" };
+  blocks[index < 0 ? blocks.length : index] = /** @type {ToolBlock} */ (block);
   return { ...turn, blocks };
 }
 
@@ -226,9 +240,9 @@ function position(blocks, number) {
 
 /**
  * What an event changes of the block of its tool call.
- * @param {Readonly<Block>} block
+ * @param {Readonly<ToolBlock>} block
  * @param {ToolCallEvent} event
- * @returns {Partial<Block>}
+ * @returns {Partial<ToolBlock>}
  */
 function call(block, event) {
   switch (event.type) {
@@ -255,8 +269,8 @@ function call(block, event) {
  */
 function change(turn, matches, by) {
   if (!turn.blocks.some(matches)) return turn;
-  const blocks = turn.blocks.map((block) => (matches(block) ? present({ ...block, ...by(block) }) : block));
-  return { ...turn, blocks };
+  const changed = (/** @type {Block} */ block) => /** @type {Block} */ (present({ ...block, ...by(block) }));
+  return { ...turn, blocks: turn.blocks.map((block) => (matches(block) ? changed(block) : block)) };
 }
 
 /** @param {Partial<Counts>} from @returns {Counts} */

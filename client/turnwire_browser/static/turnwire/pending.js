@@ -21,15 +21,17 @@ export class PendingCommands {
   #waiting = new Map();
   #nextId = 1;
   #transmit;
+  #connect;
   /** @type {number | undefined} undefined: not connected, everything waits */
   #maxFrameBytes;
   #draining = false;
   /** @type {TurnwireError | undefined} why there will be no further connection */
   failure;
 
-  /** @param {(text: string) => void} transmit */
-  constructor(transmit) {
+  /** @param {{transmit: (text: string) => void, connect: () => void}} connection `connect`: there is something to send */
+  constructor({ transmit, connect }) {
     this.#transmit = transmit;
+    this.#connect = connect;
   }
 
   /**
@@ -37,6 +39,7 @@ export class PendingCommands {
    * @param {Expecting} expecting
    */
   request(command, expecting) {
+    this.#connect();
     if (this.failure) return expecting.failed(this.failure);
     const id = String(this.#nextId++);
     const text = JSON.stringify({ ...command, id }, wellFormed);

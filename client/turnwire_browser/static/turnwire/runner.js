@@ -3,7 +3,7 @@
 import { randomId } from "./random.js";
 
 /** @import { TurnwireError } from "./errors.js" */
-/** @import { Block, FoldedTurn } from "./fold.js" */
+/** @import { FoldedTurn, ToolBlock } from "./fold.js" */
 /** @import { ClientTool, Content, ContentBlock } from "./messages.js" */
 
 /**
@@ -18,8 +18,10 @@ import { randomId } from "./random.js";
 
 /**
  * A tool that runs here. `run` gives text, content blocks, or any JSON value, or a promise of these; what it throws is
- * an error result with its text. Without `run`, calls wait for somebody's `toolOutput`.
- * @typedef {ClientTool & {run?: (input: any, context: ToolContext) => unknown}} Tool
+ * an error result with its text. Without `run`, calls wait for somebody's `toolOutput`. `Input` is what `input_schema`
+ * describes; the server has checked it.
+ * @template [Input=Record<string, unknown>]
+ * @typedef {ClientTool & {run?: (input: Input, context: ToolContext) => unknown}} Tool
  */
 
 /**
@@ -40,7 +42,7 @@ const OVER = ["already_decided", "unknown_tool_call", "unknown_conversation", "c
 /** The tools of one wire, and the calls of them that run. `id` names this program to the server. */
 export class Runner {
   #now;
-  /** @type {Map<string, Tool>} */
+  /** @type {Map<string, Tool<any>>} */
   #tools = new Map();
   /** Ids of the calls that were ever begun: a reset shows them again. @type {Set<string>} */
   #begun = new Set();
@@ -58,7 +60,7 @@ export class Runner {
     this.#now = now;
   }
 
-  /** @param {Tool} tool @throws {TypeError} it cannot be one, or there is one of this name */
+  /** @param {Tool<any>} tool @throws {TypeError} it cannot be one, or there is one of this name */
   add({ name, description, input_schema, run }) {
     if (typeof name !== "string" || !NAME.test(name)) {
       throw new TypeError("A tool's name is 1 to 128 letters, digits, _ or -.");
@@ -96,7 +98,8 @@ export class Runner {
     for (const turn of turns) {
       if (turn.state !== "running") continue;
       for (const call of turn.blocks) {
-        const { state, runner, tool_id = "", tool_name = "" } = call;
+        if (call.type !== "tool") continue;
+        const { state, runner, tool_id, tool_name } = call;
         const tool = this.#tools.get(tool_name);
         if (state !== "executing" || runner !== this.id || !tool?.run || this.#begun.has(tool_id)) continue;
         this.#begun.add(tool_id);
@@ -108,8 +111,10 @@ export class Runner {
 
   /** Whether a call is to run here, or runs. @param {ReadonlyArray<Readonly<FoldedTurn>>} turns */
   hasCalls(turns) {
-    const isOurs = (/** @type {Block} */ { state, runner }) => state === "executing" && runner === this.id;
-    return turns.some(({ state, blocks }) => state === "running" && blocks.some(isOurs));
+    return turns.some(({ state, blocks }) => {
+      if (state !== "running") return false;
+      return blocks.some((block) => block.type === "tool" && block.state === "executing" && block.runner === this.id);
+    });
   }
 
   /** The call has its result. @param {string} toolId */
@@ -148,10 +153,10 @@ export class Runner {
   /**
    * @param {Caller} chat
    * @param {string} turn
-   * @param {Readonly<Block>} call
-   * @param {Tool} tool
+   * @param {Readonly<ToolBlock>} call
+   * @param {Tool<any>} tool
    */
-  async #run(chat, turn, { tool_id = "", input }, { name, run }) {
+  async #run(chat, turn, { tool_id, input = {} }, { name, run }) {
     const stop = new AbortController();
     this.#running.set(tool_id, { turn, stop });
     /** @type {ToolContext} */

@@ -18,6 +18,7 @@ import { foldTurn, queued } from "./fold.js";
  */
 
 /**
+ * Its reply is `await turn.done`. (The turn itself is no promise: awaiting a send would wait for the end of the answer.)
  * Iterate it for its events, from its first, as often as you like; what a slow reader has not taken yet merges.
  * Iteration goes on over reconnects, ends after `done`, and throws TurnwireError if the turn cannot be followed any more.
  */
@@ -94,7 +95,7 @@ export class Turn {
       return;
     }
     this.#resolve({
-      text: turn.blocks.map((block) => (block.type === "text" ? (block.text ?? "") : "")).join(""),
+      text: turn.blocks.map((block) => (block.type === "text" ? block.text : "")).join(""),
       blocks: turn.blocks,
       usage: turn.usage,
       stopReason: turn.done?.stop_reason ?? "",

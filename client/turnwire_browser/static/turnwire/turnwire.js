@@ -2,7 +2,7 @@
 
 import { Blobs } from "./blobs.js";
 import { PendingCommands } from "./pending.js";
-import { Connection, State } from "./connection.js";
+import { Connection, State, UNCONNECTED } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { TurnwireError, blameOf } from "./errors.js";
 import { Observable } from "./observable.js";
@@ -19,6 +19,9 @@ export { Conversation, TurnwireError };
 /** @typedef {import("./turn.js").Reply} Reply */
 /** @typedef {import("./fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("./fold.js").Block} Block */
+/** @typedef {import("./fold.js").TextBlock} TextBlock */
+/** @typedef {import("./fold.js").ThinkingBlock} ThinkingBlock */
+/** @typedef {import("./fold.js").ToolBlock} ToolBlock */
 /** @typedef {ConnectionSnapshot} WireSnapshot */
 /** @typedef {import("./messages.js").Event} Event */
 /** @typedef {import("./messages.js").Content} Content */
@@ -36,11 +39,12 @@ export { Conversation, TurnwireError };
  */
 
 /**
- * Connect to a Turnwire service. Returns at once; the connection is made, and made again when lost, in the background.
+ * Connect to a Turnwire service. Returns at once, and does nothing on the network before somebody needs it: subscribes to
+ * the wire, follows a conversation, or sends. From then on the connection is made, and made again when lost, in the background.
  * @param {string | URL} url of the service, ws(s):// or http(s)://, or relative to the page; `/v1/ws` is added unless it is there
  * @param {ConnectOptions} [options]
  * @returns {Wire}
- * @throws {TypeError | DOMException} no such URL
+ * @throws {TypeError} no such URL, or of another protocol
  */
 export function connect(url, options = {}) {
   return new Wire(socketUrl(url), options);
@@ -52,6 +56,7 @@ export function connect(url, options = {}) {
  * @property {PendingCommands["request"]} request
  * @property {PendingCommands["ask"]} ask
  * @property {PendingCommands["post"]} post
+ * @property {() => void} connect somebody needs the connection
  * @property {() => boolean} isOpen
  * @property {() => TurnwireError | undefined} failure why there will be no further connection
  * @property {(id: string, conversation: Conversation) => void} adopt throws TurnwireError: another has that id
@@ -73,14 +78,17 @@ export class Wire {
   #port;
 
   /**
-   * @param {string} url ws:// or wss://
+   * @param {string | undefined} url ws:// or wss://; undefined: relative, and there is no page
    * @param {ConnectOptions} options
    */
   constructor(url, { token, runner, WebSocket = globalThis.WebSocket, timers = platformTimers, random = Math.random }) {
     this.#runner = new Runner(runner, () => timers.now());
-    const blobs = url.replace(/^ws/, "http").replace(/\/ws(\?.*)?$/, "/blobs");
+    const blobs = url?.replace(/^ws/, "http").replace(/\/ws(\?.*)?$/, "/blobs");
     this.#blobs = new Blobs(blobs, token, () => this.getSnapshot().welcome?.limits.max_blob_bytes);
-    this.#pending = new PendingCommands((text) => this.#connection.transmit(text));
+    this.#pending = new PendingCommands({
+      transmit: (text) => this.#connection.transmit(text),
+      connect: () => this.#connection.start(),
+    });
     this.#connection = new Connection(url, { token, WebSocket, timers, random }, {
       onOpen: ({ limits }) => {
         this.#pending.open(limits.max_frame_bytes);
@@ -104,6 +112,7 @@ export class Wire {
       request: this.#pending.request.bind(this.#pending),
       ask: this.#pending.ask.bind(this.#pending),
       post: this.#pending.post.bind(this.#pending),
+      connect: () => this.#connection.start(),
       isOpen: () => this.#connection.snapshot.state === State.OPEN,
       failure: () => this.#pending.failure,
       adopt: (id, chat) => this.#adopt(id, chat),
@@ -114,18 +123,21 @@ export class Wire {
   }
 
   /**
-   * Hear of changes of the connection.
+   * Hear of changes of the connection, which is made. Bound, as React wants it.
    * @param {() => void} listener
    * @returns {() => void} ends it
    */
-  subscribe(listener) {
-    return this.#observable.subscribe(listener);
-  }
+  subscribe = (listener) => {
+    const end = this.#observable.subscribe(listener);
+    this.#connection.start();
+    return end;
+  };
 
-  /** @returns {Readonly<ConnectionSnapshot>} immutable; its identity changes only on change */
-  getSnapshot() {
-    return this.#connection.snapshot;
-  }
+  /** @returns {Readonly<ConnectionSnapshot>} immutable; its identity changes only on change. Bound */
+  getSnapshot = () => this.#connection.snapshot;
+
+  /** What `getSnapshot` gave before there was a connection, for server rendering. Bound. @returns {Readonly<ConnectionSnapshot>} */
+  getServerSnapshot = () => UNCONNECTED;
 
   /** Try now, instead of when the back-off says. */
   reconnect() {
@@ -158,7 +170,8 @@ export class Wire {
   /**
    * Let the model call a function of this program: every send from now on offers it. A call runs here only, and once,
    * whatever becomes of the connection meanwhile.
-   * @param {Tool} tool
+   * @template [Input=Record<string, unknown>]
+   * @param {Tool<Input>} tool
    * @throws {TypeError} it cannot be one, or there is one of this name
    */
   tool(tool) {
@@ -229,10 +242,14 @@ const platformTimers = {
   now: () => Date.now(),
 };
 
-/** @param {string | URL} url */
+/** @param {string | URL} url @returns {string | undefined} undefined: relative, and there is no page */
 function socketUrl(url) {
-  const address = new URL(url, globalThis.document?.baseURI);
+  const page = globalThis.document?.baseURI ?? globalThis.location?.href;
+  // A page that is rendered on a server has no address yet, and needs none: it connects in the browser.
+  if (page === undefined && !/^[a-z][a-z\d+.-]*:/i.test(String(url))) return undefined;
+  const address = new URL(url, page);
   address.protocol = address.protocol.replace(/^http/, "ws");
+  if (!/^wss?:$/.test(address.protocol)) throw new TypeError(`Not a URL of a service: ${url}`);
   address.hash = "";
   if (!address.pathname.endsWith("/v1/ws")) address.pathname = address.pathname.replace(/\/*$/, "/v1/ws");
   return address.href;
