@@ -2,24 +2,24 @@
 
 import { TurnwireError, errorOf, noPage } from "./errors.js";
 
+/** @import { Token } from "./connection.js" */
 /** @import { AttachmentBlock } from "./messages.js" */
 
 const MAX_NAME_CHARACTERS = 200;
 
 export class Blobs {
   #url;
-  /** @type {Record<string, string>} */
-  #headers;
+  #token;
   #maxBytes;
 
   /**
    * @param {string | undefined} url of `/v1/blobs`; undefined: it is relative to a page, and there is none
-   * @param {string | undefined} token
+   * @param {Token | undefined} token
    * @param {() => number | undefined} maxBytes the largest blob the server takes; undefined: not known yet
    */
   constructor(url, token, maxBytes) {
     this.#url = url;
-    this.#headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+    this.#token = token;
     this.#maxBytes = maxBytes;
   }
 
@@ -34,8 +34,8 @@ export class Blobs {
     if (maxBytes !== undefined && blob.size > maxBytes) {
       throw new TurnwireError("too_large", `It is larger than ${maxBytes} bytes.`);
     }
-    const headers = { ...this.#headers, "Content-Type": blob.type };
-    const response = await this.#fetch("", { method: "POST", headers, body: blob, signal });
+    const headers = { "Content-Type": blob.type };
+    const response = await this.#fetch("", { method: "POST", headers, body: blob, ...(signal && { signal }) });
     const { blob: id, media_type, bytes } = await response.json();
     const type = media_type.startsWith("image/") ? "image" : "document";
     return { type, blob: id, media_type, bytes, ...(name && { name: name.slice(0, MAX_NAME_CHARACTERS) }) };
@@ -47,16 +47,18 @@ export class Blobs {
    * @returns {Promise<Blob>}
    */
   async download({ blob }, { signal }) {
-    const response = await this.#fetch(`/${encodeURIComponent(blob)}`, { headers: this.#headers, signal });
+    const response = await this.#fetch(`/${encodeURIComponent(blob)}`, signal ? { signal } : {});
     return response.blob();
   }
 
-  /** @param {string} path @param {RequestInit} request */
+  /** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} request */
   async #fetch(path, request) {
     if (this.#url === undefined) throw noPage();
+    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    const headers = { ...request.headers, ...(token !== undefined && { Authorization: `Bearer ${token}` }) };
     let response;
     try {
-      response = await fetch(this.#url + path, request);
+      response = await fetch(this.#url + path, { ...request, headers });
     } catch (error) {
       if (request.signal?.aborted) throw error;
       throw new TurnwireError("network_error", "The server could not be reached.", { retryable: true });

@@ -52,6 +52,12 @@ export const State = Object.freeze({
  * @property {() => void} onChange the snapshot has changed
  */
 
+/**
+ * What a service wants to know who we are; or a function that fetches it, asked before each attempt to connect and each
+ * upload. A TurnwireError that it throws ends the connection for good, anything else is tried again.
+ * @typedef {string | (() => string | Promise<string>)} Token
+ */
+
 /** Before the first attempt. @type {Readonly<ConnectionSnapshot>} */
 export const UNCONNECTED = Object.freeze({ state: State.CONNECTING });
 
@@ -76,11 +82,13 @@ export class Connection {
   #patienceSeconds = 0;
   #watching = new AbortController();
   #hasStarted = false;
+  /** Counts attempts, so that a token that comes too late is known. */
+  #attempt = 0;
 
   /**
    * Does nothing before `start`.
    * @param {string | undefined} url ws:// or wss://; undefined: it is relative to a page, and there is none
-   * @param {{token: string | undefined, WebSocket: WebSocketClass | undefined, timers: Timers, random: () => number}} options
+   * @param {{token: Token | undefined, WebSocket: WebSocketClass | undefined, timers: Timers, random: () => number}} options
    * @param {Owner} owner
    */
   constructor(url, { token, WebSocket, timers, random }, owner) {
@@ -139,9 +147,30 @@ export class Connection {
     if (state !== State.CONNECTING) this.#show({ state: lostState(), ...(welcome && { welcome }) });
     if (this.#url === undefined) return this.close(noPage());
     if (this.#WebSocket === undefined) return this.close(noWebSocket());
+    this.#next.set(OPEN_SECONDS, () => this.#lose(1006, ""));
+    if (typeof this.#token === "function") void this.#fetchToken(this.#token, this.#url, this.#WebSocket);
+    else this.#dial(this.#url, this.#WebSocket, this.#token);
+  }
+
+  /** @param {() => string | Promise<string>} fetchToken @param {string} url @param {WebSocketClass} WebSocket */
+  async #fetchToken(fetchToken, url, WebSocket) {
+    const attempt = this.#attempt;
+    let token;
+    try {
+      token = await fetchToken();
+    } catch (error) {
+      // The page's own code: what it cannot do now, it may be able to do later.
+      if (attempt !== this.#attempt) return;
+      return error instanceof TurnwireError ? this.close(error) : this.#lose(1006, "");
+    }
+    if (attempt === this.#attempt) this.#dial(url, WebSocket, token);
+  }
+
+  /** @param {string} url @param {WebSocketClass} WebSocket @param {string | undefined} token */
+  #dial(url, WebSocket, token) {
     let socket;
     try {
-      socket = new this.#WebSocket(this.#url, [PROTOCOL]);
+      socket = new WebSocket(url, [PROTOCOL]);
     } catch (error) {
       // The browser forbids it, for example an unprotected socket to a page that came protected.
       return this.close(new TurnwireError("unsupported", String(error)));
@@ -151,9 +180,7 @@ export class Connection {
     // A socket that was dropped may still speak for a while: only the current one is heard.
     socket.onopen = () => {
       isOpen = true;
-      if (this.#socket === socket && this.#token !== undefined) {
-        this.#command({ type: "hello", id: HELLO, token: this.#token });
-      }
+      if (this.#socket === socket && token !== undefined) this.#command({ type: "hello", id: HELLO, token });
     };
     socket.onmessage = ({ data }) => {
       if (this.#socket === socket) this.#read(data);
@@ -165,7 +192,6 @@ export class Connection {
     socket.onerror = () => {
       if (this.#socket === socket && !isOpen) this.#lose(1006, "");
     };
-    this.#next.set(OPEN_SECONDS, () => this.#lose(1006, ""));
   }
 
   /** @param {unknown} data of a frame */
@@ -214,6 +240,7 @@ export class Connection {
   /** Forget the socket at once: on a dead link its closing handshake would take minutes. */
   #drop() {
     const socket = this.#socket;
+    this.#attempt += 1;
     this.#socket = undefined;
     this.#next.clear();
     this.#stable.clear();

@@ -7,6 +7,7 @@ import { dialogueOf } from "./dialogue.js";
 import { connect } from "./turnwire.js";
 
 /** @import { ReactElement, ReactNode } from "react" */
+/** @import { Token } from "./connection.js" */
 /** @import { Conversation } from "./conversation.js" */
 /** @import { Dialogue, DialogueSnapshot, Failure } from "./dialogue.js" */
 /** @import { Wire } from "./turnwire.js" */
@@ -36,7 +37,7 @@ const WireContext = createContext(/** @type {Wire | undefined} */ (undefined));
  * when the provider goes; other props make another one, which goes on with the same conversations.
  * @param {object} props
  * @param {string | URL} props.url as of `connect`: of the service, or relative to the page
- * @param {string} [props.token] for a service that wants one
+ * @param {Token} [props.token] for a service that wants one, or a function that fetches it, of which the first is kept
  * @param {ReactNode} [props.children]
  * @returns {ReactElement}
  */
@@ -45,7 +46,9 @@ export function TurnwireProvider({ url, token, children }) {
   const make = () => ({ address, token, wire: connect(address, token === undefined ? {} : { token }) });
   const [held, hold] = useState(make);
   let current = held;
-  if (held.address !== address || held.token !== token) hold((current = make()));
+  // A function is mostly written in place, and another one at each rendering.
+  const isSame = held.token === token || (typeof held.token === "function" && typeof token === "function");
+  if (held.address !== address || !isSame) hold((current = make()));
   const { wire } = current;
   useEffect(() => {
     // React hides what it keeps (<Activity>) as if it had gone, and shows it again.

@@ -8,7 +8,7 @@ import { TurnwireError, blameOf } from "./errors.js";
 import { Observable } from "./observable.js";
 import { Runner } from "./runner.js";
 
-/** @import { ConnectionSnapshot, Timers, WebSocketClass } from "./connection.js" */
+/** @import { ConnectionSnapshot, Timers, Token, WebSocketClass } from "./connection.js" */
 /** @import { AttachmentBlock } from "./messages.js" */
 /** @import { Tool } from "./runner.js" */
 
@@ -30,7 +30,7 @@ export { Conversation, TurnwireError };
 
 /**
  * @typedef {object} ConnectOptions
- * @property {string} [token] for a service that wants one
+ * @property {Token} [token] for a service that wants one; a function fetches it when it is needed
  * @property {string} [runner] the `runner` of an earlier wire that this one replaces, for example one kept over a reload.
  *   Only one wire may use it at a time: a page stores it when it is hidden, because a duplicated tab copies its storage
  * @property {WebSocketClass} [WebSocket] where the platform has none; the platform's unless given
