@@ -31,7 +31,9 @@ def test_the_npm_package_has_every_module_the_client_loads() -> None:
     while waiting:
         source = (library / waiting.pop()).read_text("utf-8")
         imported = re.findall(r'^(?:import|export) .* from "(.+)";$', source, re.MULTILINE)
-        assert len(imported) == len(re.findall(r"^(?:import|export) .* from ", source, re.MULTILINE))
+        assert len(imported) == len(
+            re.findall(r"^(?:import|export) .* from ", source, re.MULTILINE)
+        )
         found = {name.removeprefix("./") for name in imported if name not in peers}
         waiting += found - loaded
         loaded |= found
