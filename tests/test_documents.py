@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "protocol/PROTOCOL.md"]
 DOCUMENTS += [f".github/{path.name}" for path in sorted((ROOT / ".github").glob("*.md"))]
 FOLDERS = (".ci", ".github", "client", "protocol", "server", "tests")
-OTHERS = {"/openapi.json", "Node.js", "my_tools.py", "servers.json"}
+OTHERS = {"/openapi.json", "Next.js", "Node.js", "my_tools.py", "servers.json"}
 """What only looks like a file of ours: an endpoint, a program, files of the reader's."""
 
 FILE = re.compile(r"(?<![\w./-])[\w./*-]+\.(?:conf|css|html|js|json|md|mjs|py|toml|yaml)\b")
