@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.kit.node_process import listening, run_program
+from tests.kit.node_process import listening
 from tests.kit.npm import Packages
 
-__all__ = ["express", "next_app", "next_dev"]
+__all__ = ["express", "next_dev"]
 
 HERE = Path(__file__).parent
 _NEXT = "next/dist/bin/next"
@@ -19,17 +19,6 @@ async def express(packages: Packages, service: str) -> AsyncIterator[str]:
     variables = {"SERVICE": service}
     with packages.work_folder(HERE / "express.mjs") as folder:
         async with listening(packages, folder, "express.mjs", variables=variables) as url:
-            yield f"{url}/ai"
-
-
-@asynccontextmanager
-async def next_app(packages: Packages, service: str) -> AsyncIterator[str]:
-    """The Next.js app, built as for production (`next build`, `next start`)."""
-    program = str(packages.path(_NEXT))
-    variables = {"SERVICE": service}
-    with packages.work_folder(*(HERE / "next").iterdir()) as folder:
-        await run_program(packages, folder, program, "build", variables=variables)
-        async with listening(packages, folder, program, "start", variables=variables) as url:
             yield f"{url}/ai"
 
 

@@ -1,4 +1,7 @@
-"""Through apps of Node.js that compress what they pass on: tokens come one by one all the same."""
+"""Through apps of Node.js that compress what they pass on: tokens come one by one all the same.
+
+Of Next.js as it is built there is one app, in tests/e2e/react.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.proxies.front_ends import express, next_app, next_dev
+from tests.e2e.proxies.front_ends import express, next_dev
 from tests.kit.npm import Packages, packages_of
 from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
@@ -27,7 +30,7 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-@pytest.mark.parametrize("front_end", [express, next_app, next_dev])
+@pytest.mark.parametrize("front_end", [express, next_dev])
 async def test_each_token_is_read_before_the_next_is_written(
     front_end: FrontEnd, simulator: Simulator
 ) -> None:

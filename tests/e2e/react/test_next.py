@@ -12,9 +12,10 @@ from playwright.async_api import Browser, expect
 from tests.e2e.react.apps import TOKEN, next_app
 from tests.e2e.react.reader import Reader
 from tests.kit.npm import Packages
-from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.port import reserved_port
 from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import SseReader, asking
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -84,3 +85,25 @@ async def test_the_server_renders_without_a_connection_what_every_page_begins_wi
             assert f'<span class="state">{state}</span>' in page
             assert '<span class="connection">connecting</span>' in page
             assert TOKEN not in page
+
+
+async def test_an_event_stream_through_its_rewrites_comes_token_by_token(
+    app: str, answering: Simulator
+) -> None:
+    words = ["one ", "two ", "three"]
+    gates = [Gate() for _ in words]
+    answering.program(
+        Answer(Text([part for pair in zip(words, gates, strict=True) for part in pair]))
+    )
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "gzip"}
+    async with asking(app.removeprefix("http://"), headers=headers) as http, patience():
+        # It does compress what may be.
+        assert (await http.get("/")).headers["content-encoding"] == "gzip"
+        async with http.stream("POST", "/v1/chat", json={"message": "hello"}) as response:
+            assert response.status_code == 200
+            reader = SseReader(response)
+            for word, gate in zip(words, gates, strict=True):
+                # The model writes the next one only when this one has come through.
+                assert (await reader.until("token")).data["text"] == word
+                gate.open()
+            await reader.until("done")
