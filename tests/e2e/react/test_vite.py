@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.e2e.react.apps import vite_app
+from tests.e2e.react.apps import TOKEN, vite_app
 from tests.e2e.react.reader import Reader
 from tests.kit.npm import Packages
 from tests.kit.patience import PATIENCE_SECONDS
@@ -40,7 +40,7 @@ async def answering() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def app(packages: Packages, package: Path, answering: Simulator) -> AsyncIterator[str]:
     """The address of the app."""
-    turnwire = turnwire_over(answering, tools=[erase], detach_grace=PATIENCE_SECONDS)
+    turnwire = turnwire_over(answering, tools=[erase], token=TOKEN, detach_grace=PATIENCE_SECONDS)
     async with (
         serving(turnwire) as service,
         vite_app(packages, package, f"http://{service}") as url,
@@ -72,6 +72,7 @@ async def test_an_answer_streams_into_all_components_over_one_socket(
 ) -> None:
     reader = await open_reader()
     await expect(reader.status).to_have_text("ready")
+    await reader.press("Render again")
     before, within = Gate(), Gate()
     answering.program(Answer(Thinking("Hmm."), Text([before, "one ", within, "two"])))
     await reader.ask("Count")
@@ -191,7 +192,7 @@ async def test_unmounting_closes_the_socket_and_what_is_shown_again_goes_on(
     await expect(reader.texts).to_have_text("one")
     await reader.ask("Go on")
     await expect(reader.texts).to_have_text(["one", "two"])
-    assert reader.open_sockets == 1
+    assert (len(reader.sockets), reader.open_sockets) == (2, 1)
     async with reader.sockets[-1].expect_event("close"):
         await reader.press("Leave")
     assert reader.open_sockets == 0

@@ -6,17 +6,21 @@ import { Chat } from "./chat";
 
 function App() {
   const [shown, show] = useState<"shown" | "hidden" | "gone">("shown");
-  const id = new URLSearchParams(location.search).get("c") ?? undefined;
+  const [, render] = useState(0);
+  // As the page was loaded: a new conversation stays one whose id is not given.
+  const [id] = useState(() => new URLSearchParams(location.search).get("c") ?? undefined);
   return (
     <>
       <nav>
         <button onClick={() => show("shown")}>Show</button>
         <button onClick={() => show("hidden")}>Hide</button>
         <button onClick={() => show("gone")}>Leave</button>
+        <button onClick={() => render((count) => count + 1)}>Render again</button>
       </nav>
       {shown !== "gone" && (
         <Activity mode={shown === "shown" ? "visible" : "hidden"}>
-          <TurnwireProvider url="/">
+          {/* Another function at each rendering. */}
+          <TurnwireProvider url="/" token={async () => "a-token-of-the-server"}>
             <Chat id={id} />
           </TurnwireProvider>
         </Activity>
