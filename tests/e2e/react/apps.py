@@ -22,7 +22,8 @@ TOKEN = "a-token-of-the-server"
 
 
 def packed(folder: Path) -> Path:
-    """The npm package as `npm pack` makes it, in this folder."""
+    """The npm package as `npm pack` makes it, in this folder. Without the compiler, which comes
+    from the registry, the calling test is skipped; under CI it fails."""
     npm = shutil.which("npm")
     assert npm is not None
     # A copy: what is built on the way stays out of the checkout.
@@ -39,7 +40,10 @@ def packed(folder: Path) -> Path:
         check=False,
     )
     if finished.returncode != 0:
-        pytest.fail(f"npm pack\n{finished.stdout}\n{finished.stderr}")
+        reason = f"npm pack\n{finished.stdout}\n{finished.stderr}"
+        if os.environ.get("CI") == "true" or "error TS" in finished.stdout:
+            pytest.fail(reason)
+        pytest.skip(reason)
     (package,) = folder.glob("*.tgz")
     return package
 
