@@ -61,11 +61,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     One worker must not be left with a long test when the other has nothing more to do.
     """
     for item in items:
-        if _place(item, SLOW) < len(SLOW):
+        if _place(item.path, SLOW) < len(SLOW):
             item.add_marker("slow")
-        if _place(item, TOGETHER) < len(TOGETHER):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(HERE).as_posix()))
-    items.sort(key=lambda item: _place(item, SLOW))
+    items.sort(key=lambda item: _place(item.path, SLOW))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Gives the tests of a file to one worker, where they share what is dear to make.
+
+    pytest-xdist's marks for that do nothing under pytest 9.2, which computes the ids of its tests
+    where pytest-xdist 3.8 writes into them.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if _place(HERE.parent / file, TOGETHER) < len(TOGETHER) else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -82,9 +97,9 @@ def _encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _place(item: pytest.Item, paths: tuple[str, ...]) -> int:
-    """The first of the paths in which the test is; beyond the last where it is in none."""
-    here = item.path.relative_to(HERE).parts
+def _place(file: Path, paths: tuple[str, ...]) -> int:
+    """The first of the paths in which the file is; beyond the last where it is in none."""
+    here = file.relative_to(HERE).parts
     parts = [tuple(path.split("/")) for path in paths]
     found = (at for at, part in enumerate(parts) if here[: len(part)] == part)
     return next(found, len(paths))
