@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 from tests.kit.npm import Packages
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.port import reserved_port
 
 __all__ = ["listening", "run_program"]
@@ -19,7 +19,8 @@ async def run_program(
 ) -> None:
     """Run Node.js in `folder`; fails unless it succeeds."""
     process = await _started(packages, folder, *arguments, variables=variables)
-    async with _ended(process), patience():
+    # A build is the work of a minute where nothing else runs.
+    async with _ended(process), asyncio.timeout(5 * PATIENCE_SECONDS):
         assert await process.wait() == 0
 
 
