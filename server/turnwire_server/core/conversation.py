@@ -377,6 +377,11 @@ class Conversation:
         return self.is_open and not self.is_closed
 
     @property
+    def is_resting(self) -> bool:
+        """Whether all that is unfinished is a turn at rest."""
+        return self.running is not None and self.running.is_resting and not self._waiting
+
+    @property
     def is_closed(self) -> bool:
         """Whether its log is gone, deleted or lost."""
         return self._log.is_closed

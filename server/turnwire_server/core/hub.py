@@ -219,6 +219,19 @@ class Hub:
         """
         return (await self._open.find(principal, conversation)).turns
 
+    async def is_resting(self, principal: str, conversation: str) -> bool:
+        """Whether all that is unfinished there is a turn at rest: it waits for somebody outside.
+
+        Raises:
+            Rejected: unknown conversation.
+        """
+        return (await self._find(principal, conversation)).is_resting
+
+    @property
+    def tool_names(self) -> list[str]:
+        """Of the server's own tools, as of now."""
+        return self._services.toolset.names
+
     async def submit(self, principal: str, command: Command) -> Receipt:
         """Any command that is answered by a plain ack.
 

@@ -84,8 +84,12 @@ async def ask(
         try:
             accepted = await hub.send(principal, keyed, name=name, past=past)
         except Rejected as refused:
-            is_raced = refused.code in (Code.KEY_REUSED, Code.UNKNOWN_TURN)
-            if not is_raced or round == _ROUNDS - 1:
+            if round == _ROUNDS - 1:
+                raise
+            if refused.code is Code.BUSY and await hub.is_resting(principal, conversation):
+                # The streams of that turn have ended in "your move", and this is the move.
+                send = send.model_copy(update={"if_busy": "interrupt"})
+            elif refused.code not in (Code.KEY_REUSED, Code.UNKNOWN_TURN):
                 raise
             continue
         # Shielded: whoever else waits for it must not lose it with this request.

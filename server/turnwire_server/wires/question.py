@@ -41,8 +41,9 @@ def turn_of(turns: Sequence[Record], message: str) -> Record | None:
 
 
 def _last_of(turns: Sequence[Record], key: str) -> Record | None:
-    of_key = (turn for turn in reversed(turns) if turn.key and turn.key.partition("~")[0] == key)
-    return next(of_key, None)
+    # A message that was sent without a key goes by the id of its turn.
+    names = ((turn, (turn.key or turn.turn).partition("~")[0]) for turn in reversed(turns))
+    return next((turn for turn, name in names if name == key), None)
 
 
 def asked(

@@ -1,1 +1,1 @@
-"""AG-UI, and the routes that CopilotKit's front end asks for."""
+"""AG-UI 1.0 and 0.x (https://docs.ag-ui.com), and the routes of CopilotKit's runtime."""

@@ -1,0 +1,177 @@
+"""What AG-UI's clients send (https://docs.ag-ui.com/sdk/js/core/types), and what it asks for. Pure.
+
+Their `messages` are the whole conversation as the page has it. Of these only the last user message
+counts, and what the page's tools have given since: the rest is in the log, which wins.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from turnwire_protocol import Code, ThinkingOption
+from turnwire_server.core.conversation import PastTurn
+from turnwire_server.errors import Rejected
+from turnwire_server.wires.question import key_of
+
+__all__ = ["Message", "Options", "ResumeEntry", "RunInput", "client_tools_of", "past_of"]
+
+
+class _Open(BaseModel):
+    """Unknown fields never fail: each version of these clients sends others."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+
+def _or_nothing(value: Any) -> Any:
+    """Apps put what they like into `forwardedProps`; ours is an object under our name."""
+    options = value.get("turnwire") if isinstance(value, dict) else None
+    return options if isinstance(options, dict) else {}
+
+
+class Message(_Open):
+    """One of the page's messages, with all else it has: the page may be told of it again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    role: str
+    content: Any = None
+    tool_call_id: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it came."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+    @property
+    def is_of_answer(self) -> bool:
+        """Whether it is a part of an answer, and not something that was asked."""
+        return self.role in ("assistant", "reasoning", "tool")
+
+
+class Tool(_Open):
+    """A tool that runs in the page."""
+
+    name: str
+    description: str = ""
+    parameters: Any = None
+
+
+class ContextEntry(_Open):
+    """Something that the page wants the model to know."""
+
+    description: str = ""
+    value: str = ""
+
+
+class ResumeEntry(_Open):
+    """What a person said to an interrupt, which has the id of its tool call."""
+
+    interrupt_id: str
+    status: str
+    payload: Any = None
+
+
+class Options(BaseModel):
+    """What a page may choose for the turn: the fields of `send`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    model: str | None = None
+    max_tokens: int | None = None
+    thinking: ThinkingOption | None = None
+    tools: list[str] | None = None
+    if_busy: Literal["reject", "queue", "interrupt"] = "reject"
+    on_detach: Literal["continue", "cancel"] = "cancel"
+
+
+class RunInput(_Open):
+    """AG-UI's RunAgentInput, 1.0 and 0.x."""
+
+    thread_id: str = Field(min_length=1, max_length=1024)
+    run_id: str = Field(max_length=1024)
+    protocol_version: str | None = None
+    """Absent: a client of 0.x, which fails at what is new in 1.0."""
+    messages: list[Message] = []
+    tools: list[Tool] | None = None
+    context: list[ContextEntry] | None = None
+    resume: list[ResumeEntry] | None = None
+    options: Annotated[Options, BeforeValidator(_or_nothing)] = Field(
+        default=Options(), alias="forwardedProps"
+    )
+
+    @property
+    def asked(self) -> Message:
+        """The last user message.
+
+        Raises:
+            Rejected: there is none.
+        """
+        return self.messages[self._asked_at]
+
+    @property
+    def before(self) -> Sequence[Message]:
+        """What stands before the last user message."""
+        return self.messages[: self._asked_at]
+
+    @property
+    def since(self) -> Sequence[Message]:
+        """What the page has behind the last user message: its answer, as far as it has come."""
+        return self.messages[self._asked_at + 1 :]
+
+    @property
+    def _asked_at(self) -> int:
+        for index in range(len(self.messages) - 1, -1, -1):
+            if self.messages[index].role == "user":
+                return index
+        raise Rejected(Code.BAD_COMMAND, "messages: a user message is required")
+
+    @property
+    def instructions(self) -> str:
+        """What the page wants the model to know beside the messages; empty if nothing."""
+        said = [
+            message.content
+            for message in self.messages
+            if message.role in ("system", "developer") and isinstance(message.content, str)
+        ]
+        said += [f"{entry.description}:\n{entry.value}" for entry in self.context or ()]
+        return "\n\n".join(said)
+
+
+def client_tools_of(tools: Sequence[Tool], *, taken: Sequence[str]) -> list[dict[str, Any]]:
+    """The page's tools as `client_tools` of a `send`, without those whose names the server has."""
+    return [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            # AG-UI asks for no parameters where there are none; the model wants a schema.
+            "input_schema": tool.parameters or {"type": "object", "properties": {}},
+        }
+        for tool in tools
+        if tool.name not in taken
+    ]
+
+
+def past_of(messages: Sequence[Message]) -> list[PastTurn]:
+    """The turns that the messages make: for a page that brings a conversation from elsewhere."""
+    past: list[PastTurn] = []
+    for message in messages:
+        text = "\n\n".join(_texts(message.content)).strip()
+        if message.role == "user" and text:
+            past.append(PastTurn(text, key_of(message.id), ""))
+        elif message.role == "assistant" and text and past:
+            answer = "\n\n".join(filter(None, (past[-1].answer, text)))
+            past[-1] = past[-1]._replace(answer=answer)
+    return past
+
+
+def _texts(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+                yield text

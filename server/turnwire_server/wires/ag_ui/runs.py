@@ -1,0 +1,233 @@
+"""What a request of an AG-UI client does: the runs that it reads, and Stop."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from turnwire_protocol import (
+    Cancel,
+    Decide,
+    FoldedConversation,
+    SendBody,
+    ToolOutput,
+    parse_body,
+)
+from turnwire_server.core.hub import Hub
+from turnwire_server.wires.ag_ui.content import content_of
+from turnwire_server.wires.ag_ui.messages import answer_messages, result_id, user_message
+from turnwire_server.wires.ag_ui.run_input import (
+    Message,
+    ResumeEntry,
+    RunInput,
+    client_tools_of,
+    past_of,
+)
+from turnwire_server.wires.ag_ui.translator import Run, Translator
+from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
+from turnwire_server.wires.exchange import Exchange, answer, ask, listen, turns_of
+from turnwire_server.wires.service import Service
+from turnwire_server.wires.turn_reader import TurnReader
+
+__all__ = ["connect", "run", "stop"]
+
+_REASON_CHARS = 4096
+
+
+async def run(service: Service, principal: str, input: RunInput) -> ChunkStream:
+    """Have the last user message answered, or go on with its answer, and stream that.
+
+    Raises:
+        Rejected, BadCommand: it took no effect.
+    """
+    with ExitStack() as place:
+        # A place first: what is refused leaves no trace.
+        place.enter_context(service.streams.taken(principal))
+        had = [message for message in input.since if message.is_of_answer]
+        exchange = await _exchange(service, principal, input, is_again=not had)
+        place.callback(exchange.follower.close)
+        kept = [message for message in input.since if not message.is_of_answer]
+        before = [message.to_dict() for message in (*input.before, input.asked, *kept)]
+        # Where an answer was in time the page has had all up to it. Otherwise it may have missed
+        # anything, and what it has of the answer is made anew.
+        is_in_time = bool(exchange.accepted)
+        translator = Translator(
+            _run(input),
+            exchange.turn,
+            before=before,
+            given=[message.tool_call_id or "" for message in _given(had)] if is_in_time else (),
+        )
+        if is_in_time:
+            resumed = {entry.interrupt_id for entry in input.resume or ()}
+            answered = resumed.union(exchange.accepted or ())
+            reader = TurnReader(exchange.follower, exchange.turn, answered=answered)
+        else:
+            reader = TurnReader(exchange.follower, exchange.turn)
+        is_anew = bool(had) and not is_in_time
+        begin = translator.begin_anew(_reasoning(had)) if is_anew else translator.begin()
+        groups = _groups(begin, reader, translator, idle_seconds=service.keepalive_seconds)
+        return ChunkStream(groups, place.pop_all())
+
+
+async def connect(service: Service, principal: str, input: RunInput) -> ChunkStream:
+    """The conversation as it is, then the turn that is unfinished, if one is.
+
+    Raises:
+        Rejected: it cannot be read now.
+    """
+    with ExitStack() as place:
+        place.enter_context(service.streams.taken(principal))
+        conversation, records = await turns_of(service.hub, principal, input.thread_id)
+        began = _run(input)
+        if not records:
+            # Not an empty snapshot: the page may begin with messages of its own.
+            return ChunkStream(_all([began.started(), began.finished()]), place.pop_all())
+        folded = await _folded(service.hub, principal, conversation)
+        # By what the readers see: an end that is not durable yet is none.
+        unfinished = next((turn for turn in folded.turns.values() if turn.done is None), None)
+        messages: list[Chunk] = []
+        for turn in folded.turns.values():
+            messages += [user_message(turn), *(answer_messages(turn) if turn.done else ())]
+        if unfinished is None:
+            snapshot = {"type": "MESSAGES_SNAPSHOT", "messages": messages}
+            chunks = [began.started(), snapshot, began.finished()]
+            return ChunkStream(_all(chunks), place.pop_all())
+        # Looked up again: the turn may have begun since.
+        records = await service.hub.turns(principal, conversation)
+        record = next(one for one in records if one.turn == unfinished.turn)
+        exchange = await listen(service.hub, principal, conversation, record)
+        place.callback(exchange.follower.close)
+        translator = Translator(began, exchange.turn, before=messages)
+        reader = TurnReader(exchange.follower, exchange.turn)
+        mine = [message for message in input.messages if message.id.startswith(f"{record.turn}.")]
+        begin = translator.begin_anew(_reasoning(mine))
+        groups = _groups(begin, reader, translator, idle_seconds=service.keepalive_seconds)
+        return ChunkStream(groups, place.pop_all())
+
+
+async def stop(service: Service, principal: str, thread: str) -> bool:
+    """Stop what is unfinished in the conversation; whether anything was.
+
+    Raises:
+        Rejected: it cannot be read now.
+    """
+    conversation, records = await turns_of(service.hub, principal, thread)
+    unfinished = [one for one in records if one.done_seq is None]
+    # The waiting ones first, so that none of them begins.
+    for record in reversed(unfinished):
+        cancel = Cancel(id="ag-ui", conversation=conversation, turn=record.turn)
+        await service.hub.submit(principal, cancel)
+    return bool(unfinished)
+
+
+def _run(input: RunInput) -> Run:
+    return Run(thread=input.thread_id, run=input.run_id, version=input.protocol_version)
+
+
+async def _exchange(
+    service: Service, principal: str, input: RunInput, *, is_again: bool
+) -> Exchange:
+    conversation = await service.hub.named(principal, input.thread_id)
+    runner = f"ag-ui:{conversation}"
+    answers: list[Decide | ToolOutput] = [
+        _decision(entry, conversation) for entry in input.resume or ()
+    ]
+    for message in _given(input.since):
+        fields = {
+            "id": "ag-ui",
+            "conversation": conversation,
+            "tool_id": message.tool_call_id,
+            "runner": runner,
+            "content": await content_of(message.content, service.blobs, principal),
+            "is_error": bool((message.model_extra or {}).get("error")),
+        }
+        answers.append(parse_body(ToolOutput, fields))
+    hub = service.hub
+    if answers:
+        return await answer(hub, principal, conversation, input.asked.id, answers)
+    send = await _send(service, principal, input, runner=runner)
+    return await ask(
+        hub,
+        principal,
+        input.thread_id,
+        send,
+        message=input.asked.id,
+        # A page that has nothing of an answer that is done wants another one.
+        again_if_done=is_again,
+        past=past_of(input.before),
+    )
+
+
+async def _send(service: Service, principal: str, input: RunInput, *, runner: str) -> SendBody:
+    fields: dict[str, Any] = input.options.model_dump(exclude_none=True)
+    fields["content"] = await content_of(input.asked.content, service.blobs, principal)
+    tools = client_tools_of(input.tools or (), taken=service.hub.tool_names)
+    if tools:
+        fields |= {"client_tools": tools, "runner": runner}
+    # Every page has some; that it may not choose them is no reason to refuse it.
+    if input.instructions and "system" in service.policy.client_options:
+        system = (service.policy.system, input.instructions)
+        fields["system"] = "\n\n".join(filter(None, system))
+    return parse_body(SendBody, fields)
+
+
+def _decision(entry: ResumeEntry, conversation: str) -> Decide:
+    payload = entry.payload if isinstance(entry.payload, dict) else {}
+    fields: dict[str, Any] = {
+        "id": "ag-ui",
+        "conversation": conversation,
+        "tool_id": entry.interrupt_id,
+    }
+    if entry.status == "resolved" and payload.get("approved") is True:
+        fields["decision"] = "allow"
+        if isinstance(edited := payload.get("editedArgs"), dict):
+            fields["input"] = edited
+    else:
+        fields["decision"] = "deny"
+        if isinstance(reason := payload.get("reason"), str):
+            fields["reason"] = reason[:_REASON_CHARS]
+    return parse_body(Decide, fields)
+
+
+def _given(messages: Sequence[Message]) -> list[Message]:
+    """The results that the page gives itself, and not those that it has from here."""
+    return [
+        message
+        for message in messages
+        if message.role == "tool"
+        and message.tool_call_id is not None
+        and message.id != result_id(message.tool_call_id)
+    ]
+
+
+def _reasoning(messages: Sequence[Message]) -> list[str]:
+    return [message.id for message in messages if message.role == "reasoning"]
+
+
+async def _folded(hub: Hub, principal: str, conversation: str) -> FoldedConversation:
+    """The conversation up to here, as its readers see it."""
+    follower, head = await hub.follow(
+        principal, conversation, after=0, epoch=None, wake=lambda: None
+    )
+    folded = FoldedConversation()
+    try:
+        while follower.after < head and (events := await follower.events()):
+            for event in events:
+                folded.apply(event)
+    finally:
+        follower.close()
+    return folded
+
+
+async def _groups(
+    begin: Sequence[Chunk], reader: TurnReader, translator: Translator, *, idle_seconds: float
+) -> AsyncIterator[Sequence[Chunk]]:
+    yield begin
+    async for group in reader.read(idle_seconds=idle_seconds):
+        chunks = [chunk for heard in group for chunk in translator.apply(heard)]
+        if chunks or not group:
+            yield chunks
+    yield translator.end(reader.ending)
+
+
+async def _all(chunks: Sequence[Chunk]) -> AsyncIterator[Sequence[Chunk]]:
+    yield chunks
