@@ -225,7 +225,7 @@ class Hub:
         Raises:
             Rejected: unknown conversation.
         """
-        return (await self._find(principal, conversation)).is_resting
+        return (await self._open.find(principal, conversation)).is_resting
 
     @property
     def tool_names(self) -> list[str]:
