@@ -133,20 +133,35 @@ class CopilotPage extends Page {
     this.watch(agent);
   }
 
+  /** The page has a tool, which gives `result` at once or, without one, when `releases` does. */
   tool({ name, result }) {
     this.core.addTool({
       name,
       description: "A tool of the page.",
       handler: async (input) => {
         this.ran.push(input);
-        return result;
+        return result ?? (await new Promise((resolve) => void (this.release = resolve)));
       },
     });
   }
 
-  start({ connects }) {
+  releases({ result }) {
+    this.release(result);
+  }
+
+  properties(properties) {
+    this.core.setProperties(properties);
+  }
+
+  /** Resolves once a tool runs in the page. */
+  async runs() {
+    while (!this.ran.length) await new Promise((resolve) => setTimeout(resolve, 1));
+    return this.state;
+  }
+
+  start({ connects, resume }) {
     const agent = this.agent;
-    return connects ? this.core.connectAgent({ agent }) : this.core.runAgent({ agent });
+    return connects ? this.core.connectAgent({ agent }) : this.core.runAgent({ agent, resume });
   }
 
   /** Like `begin`, of what is there already: what a page does when it is loaded. */
