@@ -27,7 +27,10 @@ class State:
     """What a page shows."""
 
     def __init__(self, state: dict[str, Any]) -> None:
-        self.messages: list[dict[str, Any]] = state["messages"]
+        # An empty thought is what a snapshot takes the others away with.
+        self.messages: list[dict[str, Any]] = [
+            m for m in state["messages"] if (m["role"], m.get("content")) != ("reasoning", "")
+        ]
         self.interrupts: list[dict[str, Any]] = state["interrupts"]
         self.events: list[dict[str, Any]] = state["events"]
         self.failures: list[str] = state["failures"]

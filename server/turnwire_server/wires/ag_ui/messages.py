@@ -2,10 +2,21 @@
 
 from collections.abc import Iterator
 
-from turnwire_protocol import Block, FoldedTurn, TextBlock, text_of
+from turnwire_protocol import Block, FoldedTurn, TextBlock, ToolCall, text_of
 from turnwire_server.wires.chunk_stream import Chunk
 
-__all__ = ["answer_messages", "message_id", "reasoning_id", "result_id", "user_message"]
+__all__ = [
+    "CUT_OFF",
+    "answer_messages",
+    "message_id",
+    "reasoning_id",
+    "result_id",
+    "user_message",
+]
+
+CUT_OFF = "Not run: the answer was cut off."
+"""The result of a call whose input did not come to its end. The log has none: the model is not
+shown such a call. A page that has one without a result runs it, if the tool is its own."""
 
 
 def message_id(turn: str, block: int) -> str:
@@ -49,33 +60,26 @@ def _parts(turn: FoldedTurn) -> str | list[Chunk]:
 
 
 def answer_messages(turn: FoldedTurn) -> Iterator[Chunk]:
-    """The turn's blocks. A call whose input never came is left out: the page would run it."""
+    """The turn's blocks, as the page has them when all of them have been streamed."""
     for block in turn.blocks:
-        if block.type == "tool":
-            yield from _call_messages(turn.turn, block)
+        if block.tool is not None:
+            yield from _call_messages(message_id(turn.turn, block.block), block, block.tool)
+        elif block.text and block.type == "text":
+            id = message_id(turn.turn, block.block)
+            yield {"id": id, "role": "assistant", "content": block.text}
         elif block.text:
-            is_text = block.type == "text"
-            id = (message_id if is_text else reasoning_id)(turn.turn, block.block)
-            yield {
-                "id": id,
-                "role": "assistant" if is_text else "reasoning",
-                "content": block.text,
-            }
+            id = reasoning_id(turn.turn, block.block)
+            yield {"id": id, "role": "reasoning", "content": block.text}
 
 
-def _call_messages(turn: str, block: Block) -> Iterator[Chunk]:
-    if block.tool is None or not block.complete:
-        return
-    call = {"name": block.tool.tool_name, "arguments": block.text or "{}"}
-    yield {
-        "id": message_id(turn, block.block),
-        "role": "assistant",
-        "toolCalls": [{"id": block.tool.tool_id, "type": "function", "function": call}],
-    }
-    if block.tool.result is not None:
+def _call_messages(id: str, block: Block, tool: ToolCall) -> Iterator[Chunk]:
+    function = {"name": tool.tool_name, "arguments": block.text or "{}"}
+    call = {"id": tool.tool_id, "type": "function", "function": function}
+    yield {"id": id, "role": "assistant", "toolCalls": [call]}
+    if tool.result is not None or not block.complete:
         yield {
-            "id": result_id(block.tool.tool_id),
+            "id": result_id(tool.tool_id),
             "role": "tool",
-            "toolCallId": block.tool.tool_id,
-            "content": text_of(block.tool.result.content),
+            "toolCallId": tool.tool_id,
+            "content": CUT_OFF if tool.result is None else text_of(tool.result.content),
         }

@@ -63,7 +63,7 @@ async def run(service: Service, principal: str, input: RunInput) -> ChunkStream:
         else:
             reader = TurnReader(exchange.follower, exchange.turn)
         is_anew = bool(had) and not is_in_time
-        begin = translator.begin_anew(_reasoning(had)) if is_anew else translator.begin()
+        begin = translator.begin_anew(had) if is_anew else translator.begin()
         groups = _groups(begin, reader, translator, idle_seconds=service.keepalive_seconds)
         return ChunkStream(groups, place.pop_all())
 
@@ -99,7 +99,7 @@ async def connect(service: Service, principal: str, input: RunInput) -> ChunkStr
         translator = Translator(began, exchange.turn, before=messages)
         reader = TurnReader(exchange.follower, exchange.turn)
         mine = [message for message in input.messages if message.id.startswith(f"{record.turn}.")]
-        begin = translator.begin_anew(_reasoning(mine))
+        begin = translator.begin_anew(mine)
         groups = _groups(begin, reader, translator, idle_seconds=service.keepalive_seconds)
         return ChunkStream(groups, place.pop_all())
 
@@ -197,10 +197,6 @@ def _given(messages: Sequence[Message]) -> list[Message]:
         and message.tool_call_id is not None
         and message.id != result_id(message.tool_call_id)
     ]
-
-
-def _reasoning(messages: Sequence[Message]) -> list[str]:
-    return [message.id for message in messages if message.role == "reasoning"]
 
 
 async def _folded(hub: Hub, principal: str, conversation: str) -> FoldedConversation:

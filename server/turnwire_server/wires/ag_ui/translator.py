@@ -5,7 +5,7 @@ ends one run and goes on in the next. Within a run the clients check that all th
 closed, and that nothing is opened twice.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from turnwire_protocol import (
@@ -28,11 +28,13 @@ from turnwire_protocol import (
     text_of,
 )
 from turnwire_server.wires.ag_ui.messages import (
+    CUT_OFF,
     answer_messages,
     message_id,
     reasoning_id,
     result_id,
 )
+from turnwire_server.wires.ag_ui.run_input import Message
 from turnwire_server.wires.chunk_stream import Chunk
 from turnwire_server.wires.turn_reader import Ending, Heard
 
@@ -48,7 +50,6 @@ _APPROVAL_SCHEMA: dict[str, Any] = {
     "required": ["approved"],
 }
 _INTERRUPTED = "The answer was interrupted: ask again."
-_CUT_OFF = "Not run: the answer was cut off."
 
 
 class Run:
@@ -77,12 +78,12 @@ class Translator:
     """
 
     def __init__(
-        self, run: Run, turn: str, *, before: Sequence[Chunk], given: Collection[str] = ()
+        self, run: Run, turn: str, *, before: Sequence[Chunk], given: Iterable[str] = ()
     ) -> None:
         self._run = run
         self._folded = FoldedTurn(turn)
         self._before = before
-        self._given = given
+        self._given = set(given)
         self._open: dict[int, ToolStart | type[Token] | type[Thinking]] = {}
         """The blocks that have begun in this run and are not complete."""
         self._step: str | None = None
@@ -91,12 +92,10 @@ class Translator:
         """The run begins, where the page has nothing of the answer, or all up to here."""
         return [self._run.started()]
 
-    def begin_anew(self, reasoning: Collection[str]) -> list[Chunk]:
-        """The run begins, and all of the answer follows: what the page has of it goes first.
-
-        `reasoning` are the ids of the reasoning messages among that.
-        """
-        return [self._run.started(), self._snapshot(reasoning)]
+    def begin_anew(self, had: Iterable[Message]) -> list[Chunk]:
+        """The run begins, and all of the answer follows: what the page had of it goes first."""
+        has_thought = any(message.role == "reasoning" for message in had)
+        return [self._run.started(), self._snapshot(without_reasoning=has_thought)]
 
     def apply(self, heard: Heard) -> list[Chunk]:
         """What the page is told of the next event. The path of every token."""
@@ -139,7 +138,7 @@ class Translator:
                 ]
             case BlockStop():
                 return self._close(event.block)
-            case ToolResult() if event.tool_id not in self._given:
+            case ToolResult() if event.tool_id in self._results - self._given:
                 return [_result(event.tool_id, text_of(event.content))]
             case Step():
                 return self._begin_step(f"step {event.step}")
@@ -205,32 +204,33 @@ class Translator:
 
     def _cut_off(self, block: int) -> list[Chunk]:
         """The run ends before the block does."""
-        kind = self._open[block]
+        call = self._open[block]
         chunks = self._close(block)
-        if isinstance(kind, ToolStart):
+        if isinstance(call, ToolStart) and call.tool_id not in self._results:
             # CopilotKit runs every call of its tools that has no result when a run has ended.
-            chunks.append(_result(kind.tool_id, _CUT_OFF))
+            chunks.append(_result(call.tool_id, CUT_OFF))
         return chunks
+
+    @property
+    def _results(self) -> set[str]:
+        """The calls that have one, and are not void."""
+        calls = [block.tool for block in self._folded.blocks]
+        return {call.tool_id for call in calls if call is not None and call.result is not None}
 
     def _rewind(self, rewind: Rewind) -> list[Chunk]:
         void = [block for block in self._folded.blocks if block.block >= rewind.block]
         chunks = [chunk for block in list(self._open) for chunk in self._close(block)]
         self._folded.apply(rewind)
-        reasoning = [
-            reasoning_id(rewind.turn, block.block)
-            for block in void
-            if block.type == "thinking" and block.text
-        ]
-        return [*chunks, self._snapshot(reasoning)]
+        has_thought = any(block.type == "thinking" and block.text for block in void)
+        return [*chunks, self._snapshot(without_reasoning=has_thought)]
 
-    def _snapshot(self, void_reasoning: Iterable[str]) -> Chunk:
-        """All messages as they are now.
-
-        The clients keep reasoning that a snapshot leaves out, unless it has other reasoning, and
-        add to what they have under an id. So what is void stays there, empty, for the next attempt.
-        """
-        void = [{"id": id, "role": "reasoning", "content": ""} for id in void_reasoning]
-        messages = [*self._before, *answer_messages(self._folded), *void]
+    def _snapshot(self, *, without_reasoning: bool) -> Chunk:
+        """All messages as they are now; `without_reasoning`: some that the page has is void."""
+        messages = [*self._before, *answer_messages(self._folded)]
+        if without_reasoning and all(message["role"] != "reasoning" for message in messages):
+            # The clients keep all the reasoning they have where a snapshot has none.
+            id = f"{self._folded.turn}.thinking"
+            messages.append({"id": id, "role": "reasoning", "content": ""})
         return {"type": "MESSAGES_SNAPSHOT", "messages": messages}
 
     # Steps and ends
