@@ -39,10 +39,20 @@ SLOW = (
     "server/test_no_trace.py",
     "server/store/test_kill.py",
     "server/store/test_trouble.py",
+    "wires/ag_ui/test_clients.py",
+    "wires/ag_ui/test_copilotkit.py",
+    "wires/ag_ui/test_fold.py",
 )
 """The folders and files of the slow half, in the order in which they run."""
 
-TOGETHER = ("e2e", "test_packages.py", "server/model/test_raw.py", "server/test_page_files.py")
+TOGETHER = (
+    "e2e",
+    "test_packages.py",
+    "server/model/test_raw.py",
+    "server/test_page_files.py",
+    "wires/ag_ui/test_clients.py",
+    "wires/ag_ui/test_copilotkit.py",
+)
 """Where the tests of a file share what is dear to make, so that one worker runs them all."""
 
 

@@ -60,8 +60,8 @@ async def http(address: str) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 def thread(request: pytest.FixtureRequest) -> str:
-    """The conversation's name: the test's."""
-    return str(request.node.name)
+    """The conversation's name: the test's, which shows that a name may have anything in it."""
+    return f"chats/{request.node.name}"
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def draw_cases(*, max_examples: int) -> list[Case]:
 
 
 def _case(turn: FoldedTurn, reads: Iterable[Sequence[Event]], version: str | None) -> Case:
-    before = [user_message(turn)]
+    before = [user_message(turn, blobs="/v1/blobs")]
     run = Run(thread="thread", run="run", version=version)
     translator = Translator(run, turn.turn, before=before)
     chunks = translator.begin()

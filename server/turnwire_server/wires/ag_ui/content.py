@@ -9,7 +9,8 @@ from turnwire_server.errors import Rejected
 
 __all__ = ["content_of"]
 
-_OURS = re.compile(r"(?:https?://[^/]+)?/v1/blobs/(b_[0-9a-f]{32})")
+_OURS = re.compile(r".*/v1/blobs/(b_[0-9a-f]{32})")
+"""Whatever stands before it: the service may lie below a prefix, and nothing is fetched."""
 
 
 async def content_of(given: Any, blobs: Blobs, principal: str) -> Content:
@@ -58,7 +59,7 @@ async def _kept(data: str, type: str, blobs: Blobs, principal: str) -> ContentBl
 async def _blob_at(url: str, blobs: Blobs, principal: str) -> ContentBlock:
     # The server fetches no address that a page names: it may be one of its own network.
     if (ours := _OURS.fullmatch(url)) is None:
-        raise Rejected(Code.BAD_COMMAND, "content: a file's address must be /v1/blobs/... here")
+        raise Rejected(Code.BAD_COMMAND, "content: a file's address must be that of a blob here")
     blob, _ = await blobs.get(principal, ours[1])
     fields: dict[str, Any] = {
         "blob": blob.id,

@@ -35,13 +35,16 @@ def result_id(tool_id: str) -> str:
     return f"{tool_id}.result"
 
 
-def user_message(turn: FoldedTurn) -> Chunk:
-    """What the turn answers, by the id that the page gave it, if it was a page."""
+def user_message(turn: FoldedTurn, *, blobs: str) -> Chunk:
+    """What the turn answers, by the id that the page gave it, if it was a page.
+
+    `blobs` is where the page finds blobs.
+    """
     id = turn.turn if turn.key is None else turn.key.partition("~")[0]
-    return {"id": id, "role": "user", "content": _parts(turn)}
+    return {"id": id, "role": "user", "content": _parts(turn, blobs)}
 
 
-def _parts(turn: FoldedTurn) -> str | list[Chunk]:
+def _parts(turn: FoldedTurn, blobs: str) -> str | list[Chunk]:
     if not isinstance(turn.content, list):
         return turn.content or ""
     return [
@@ -51,7 +54,7 @@ def _parts(turn: FoldedTurn) -> str | list[Chunk]:
             "type": block.type,
             "source": {
                 "type": "url",
-                "value": f"/v1/blobs/{block.blob}",
+                "value": f"{blobs}/{block.blob}",
                 "mimeType": block.media_type,
             },
         }

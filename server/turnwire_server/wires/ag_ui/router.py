@@ -38,11 +38,6 @@ def ag_ui_router(service: Service) -> APIRouter:
         """AG-UI's one endpoint: `new HttpAgent({url})`."""
         return await run(service, principal_of(request), input)
 
-    @router.post("/{thread}/stop")
-    async def post_stop(request: Request, thread: str) -> dict[str, bool]:
-        """Stop what runs in a thread. `abortRun` of an `HttpAgent` only hangs up."""
-        return {"stopped": await stop(service, principal_of(request), thread)}
-
     # CopilotKit: `<CopilotKit runtimeUrl=".../v1/ag-ui">`.
 
     @router.get("/info")
@@ -68,11 +63,19 @@ def ag_ui_router(service: Service) -> APIRouter:
         request: Request, agent: str, input: Annotated[RunInput, body]
     ) -> Response:
         """The conversation of a page that was loaded again, and what is unfinished of it, live."""
-        return await connect(service, principal_of(request), input)
+        # The app may serve us below a prefix of its own.
+        blobs = f"{request.url.path.rpartition('/v1/ag-ui/')[0]}/v1/blobs"
+        return await connect(service, principal_of(request), input, blobs=blobs)
 
-    @router.post("/agent/{agent}/stop/{thread}")
+    @router.post("/agent/{agent}/stop/{thread:path}")
     async def post_agent_stop(request: Request, agent: str, thread: str) -> dict[str, bool]:
         """Stop what runs in a thread."""
+        return {"stopped": await stop(service, principal_of(request), thread)}
+
+    # Behind the others: a thread's name may have anything in it.
+    @router.post("/{thread:path}/stop")
+    async def post_stop(request: Request, thread: str) -> dict[str, bool]:
+        """Stop what runs in a thread. `abortRun` of an `HttpAgent` only hangs up."""
         return {"stopped": await stop(service, principal_of(request), thread)}
 
     return router

@@ -68,8 +68,10 @@ async def run(service: Service, principal: str, input: RunInput) -> ChunkStream:
         return ChunkStream(groups, place.pop_all())
 
 
-async def connect(service: Service, principal: str, input: RunInput) -> ChunkStream:
+async def connect(service: Service, principal: str, input: RunInput, *, blobs: str) -> ChunkStream:
     """The conversation as it is, then the turn that is unfinished, if one is.
+
+    `blobs` is where the page finds blobs.
 
     Raises:
         Rejected: it cannot be read now.
@@ -86,7 +88,10 @@ async def connect(service: Service, principal: str, input: RunInput) -> ChunkStr
         unfinished = next((turn for turn in folded.turns.values() if turn.done is None), None)
         messages: list[Chunk] = []
         for turn in folded.turns.values():
-            messages += [user_message(turn), *(answer_messages(turn) if turn.done else ())]
+            messages += [
+                user_message(turn, blobs=blobs),
+                *(answer_messages(turn) if turn.done else ()),
+            ]
         if unfinished is None:
             snapshot = {"type": "MESSAGES_SNAPSHOT", "messages": messages}
             chunks = [began.started(), snapshot, began.finished()]
