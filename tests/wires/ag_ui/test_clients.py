@@ -117,12 +117,13 @@ async def test_an_allowed_call_runs_in_the_turn_that_has_waited_unread(
 
 REFUSALS: list[dict[str, Any]] = [
     {"status": "resolved", "payload": {"approved": False, "reason": "not today"}},
+    {"status": "resolved", "payload": {"approved": "no"}},
     {"status": "resolved", "payload": "yes"},
     {"status": "cancelled"},
 ]
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=["denied", "not understood", "cancelled"])
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["denied", "no bool", "no object", "cancelled"])
 async def test_whatever_is_no_yes_is_a_no(
     refusal: dict[str, Any], opens: Opens, simulator: Simulator
 ) -> None:

@@ -1,0 +1,145 @@
+"""A real page of CopilotKit, built by Vite, in Chromium: the service is all the runtime it has."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+from starlette.staticfiles import StaticFiles
+
+from tests.kit.npm import packages_of
+from tests.kit.patience import PATIENCE_SECONDS, patience
+from tests.kit.service import serving, turnwire_over
+from turnwire_server import create_app, tool
+from turnwire_simulator import Answer, Cut, Gate, Simulator, Text, Thinking, ToolUse
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HERE = Path(__file__).parent
+FILES = (HERE / "index.html", HERE / "main.jsx")
+
+
+@tool(approval=True)
+def erase(path: str) -> str:
+    """Erase a file."""
+    return f"erased {path}"
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def model() -> AsyncIterator[Simulator]:
+    """What answers in place of Claude."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def address(model: Simulator) -> AsyncIterator[str]:
+    """The app that serves both the built page and the service."""
+    packages = await asyncio.to_thread(packages_of, HERE)
+    with packages.work_folder(*FILES) as folder:
+        vite = packages.path("vite/bin/vite.js")
+        build = [
+            packages.node,
+            vite,
+            "build",
+            "--base",
+            "./",
+            "--minify",
+            "false",
+            "--logLevel",
+            "error",
+        ]
+        await asyncio.to_thread(
+            subprocess.run, build, cwd=folder, check=True, timeout=PATIENCE_SECONDS
+        )
+        app = create_app(turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS))
+        app.mount("/app", StaticFiles(directory=folder / "dist", html=True))
+        async with serving(app) as address:
+            yield address
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser, address: str) -> AsyncIterator[Page]:
+    """A tab with the page, on a new conversation."""
+    context = await browser.new_context(viewport={"width": 900, "height": 700})
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    page = await context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    await page.goto(f"http://{address}/app/?thread={id(page)}")
+    yield page
+    await context.close()
+    assert problems == []
+
+
+async def ask(page: Page, text: str) -> None:
+    """Type and send."""
+    box = page.get_by_role("textbox")
+    await box.fill(text)
+    await box.press("Enter")
+
+
+async def test_a_page_thinks_speaks_uses_its_own_tool_and_asks_before_it_acts(
+    page: Page, model: Simulator
+) -> None:
+    within = Gate()
+    model.program(
+        Answer(Thinking("Hm."), Text(["Once upon ", within, "a time."])),
+        Answer(ToolUse("page_title", {}, id="e2e_title"), stop_reason="tool_use"),
+        Answer(Text("It is a chat.")),
+        Answer(
+            Text("Shall I?"),
+            ToolUse("erase", {"path": "a"}, id="e2e_erase"),
+            stop_reason="tool_use",
+        ),
+        Answer(Text("Erased it.")),
+    )
+    await ask(page, "Hi")
+    await expect(page.get_by_text("Once upon")).to_be_visible()
+    within.open()
+    await expect(page.get_by_text("Once upon a time.")).to_be_visible()
+    await expect(page.get_by_text("Hm.")).to_have_count(1)
+    await ask(page, "What is this page?")
+    await expect(page.get_by_text("It is a chat.")).to_be_visible()
+    (result,) = model.requests[-1]["messages"][-1]["content"]
+    assert result["content"] == "Turnwire in CopilotKit"
+    await ask(page, "Erase a")
+    await expect(page.get_by_role("alert")).to_contain_text("May erase run?")
+    # Whoever thinks about it may load the page again meanwhile.
+    await page.reload()
+    await page.get_by_role("alert").get_by_role("button", name="Allow").click()
+    await expect(page.get_by_text("Erased it.")).to_be_visible()
+    await expect(page.get_by_text("Shall I?")).to_have_count(1)
+    await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_page_that_is_loaded_again_in_mid_stream_goes_on_and_can_stop(
+    page: Page, model: Simulator
+) -> None:
+    aborted = model.aborted_streams
+    within = Gate()
+    model.program(Answer(Text(["Once upon ", within, "a time", Gate()])))
+    await ask(page, "Hi")
+    await expect(page.get_by_text("Once upon")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_text("Once upon")).to_be_visible()
+    within.open()
+    await expect(page.get_by_text("Once upon a time")).to_be_visible()
+    await page.get_by_test_id("copilot-send-button").click()
+    async with patience():
+        await model.wait(lambda: model.aborted_streams == aborted + 1)
+    model.program(Answer(Text("Ok.")))
+    await ask(page, "Go on")
+    await expect(page.get_by_text("Ok.")).to_be_visible()
+    await expect(page.get_by_text("Once upon a time")).to_have_count(1)
+
+
+async def test_a_page_shows_nothing_of_an_attempt_that_failed(page: Page, model: Simulator) -> None:
+    model.program(Answer(Thinking("Hm, hm."), Text(["Once upon", Cut()])), Answer(Text("Ok.")))
+    await ask(page, "Hi")
+    await expect(page.get_by_text("Ok.")).to_be_visible()
+    await expect(page.get_by_text("Once upon")).to_have_count(0)
+    await expect(page.get_by_text("Hm, hm.")).to_have_count(0)
