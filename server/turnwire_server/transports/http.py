@@ -112,37 +112,26 @@ _BEARER = HTTPBearer(
 )
 
 
-def refusals(*codes: Code, of_principal: bool = True) -> Responses:
+def refusals(
+    *codes: Code, of_principal: bool = True, error: dict[str, Any] | None = None
+) -> Responses:
     """What a guarded endpoint may answer besides what it is for: these codes, and those of all.
 
     The set is open, as codes are: `default` says so. It also keeps FastAPI from documenting errors
     in a form of its own, with a status that is never answered; and it is what brings the model into
-    the document. To name it at every status would double the time it takes to make an app.
+    the document. To name it at every status would double the time it takes to make an app. `error`
+    is the Response Object where a refusal has another form.
     """
     named: dict[int, list[str]] = {}
     for code in sorted(_ANYWHERE.union(codes, (Code.TOO_MANY,) if of_principal else ())):
         named.setdefault(status_of(code), []).append(f"`{code}`")
+    form = ERROR if error is None else error
     answers: Responses = {
-        status: {"description": ", ".join(named[status]), **ERROR} for status in sorted(named)
+        status: {"description": ", ".join(named[status]), **form} for status in sorted(named)
     }
     other = "Another error: the codes are an open set."
-    return {**answers, "default": {"description": other, "model": TurnwireErrorReply}}
-
-
-def endpoints(access: Access) -> APIRouter:
-    """A router for guarded endpoints below `/v1`, documented with the credentials they want: a
-    bearer token, wherever there is an authenticator. One that takes others is the app's to explain.
-    """
-    wanted: Responses = {}
-    if access.wants_credentials:
-        wanted = {401: {"description": f"`{Code.UNAUTHORIZED}`", **ERROR}}
-    return APIRouter(
-        prefix="/v1",
-        tags=["turnwire"],
-        route_class=guarded(access),
-        responses=wanted,
-        dependencies=[Security(_BEARER)] if wanted else [],
-    )
+    form = {"model": TurnwireErrorReply} if error is None else error
+    return {**answers, "default": {"description": other, **form}}
 
 
 def error_response(
@@ -215,6 +204,31 @@ def guarded(
             return guard
 
     return Guarded
+
+
+def endpoints(
+    access: Access,
+    *,
+    prefix: str = "/v1",
+    tag: str = "turnwire",
+    refusal: Refusal = error_response,
+    error: dict[str, Any] = ERROR,
+) -> APIRouter:
+    """A router for guarded endpoints below `prefix`, documented with the credentials they want: a
+    bearer token, wherever there is an authenticator. One that takes others is the app's to explain.
+
+    `error` is the Response Object of what `refusal` answers.
+    """
+    wanted: Responses = {}
+    if access.wants_credentials:
+        wanted = {401: {"description": f"`{Code.UNAUTHORIZED}`", **error}}
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        route_class=guarded(access, refusal=refusal),
+        responses=wanted,
+        dependencies=[Security(_BEARER)] if wanted else [],
+    )
 
 
 class _Nothing(Response):

@@ -1,11 +1,16 @@
 """A refusal for front ends that show the body of a failed request to people: plain text."""
 
+from typing import Any
+
 from starlette.responses import PlainTextResponse
 
 from turnwire_protocol import Code
 from turnwire_server.transports.http import status_of
 
-__all__ = ["text_refusal"]
+__all__ = ["TEXT", "text_refusal"]
+
+TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+"""Such a refusal, as OpenAPI's Response Object."""
 
 
 def text_refusal(

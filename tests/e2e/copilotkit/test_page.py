@@ -1,7 +1,6 @@
 """A real page of CopilotKit, built by Vite, in Chromium: the service is all the runtime it has."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -40,21 +39,13 @@ async def address(model: Simulator) -> AsyncIterator[str]:
     """The app that serves both the built page and the service."""
     packages = await asyncio.to_thread(packages_of, HERE)
     with packages.work_folder(*FILES) as folder:
-        vite = packages.path("vite/bin/vite.js")
-        build = [
-            packages.node,
-            vite,
-            "build",
-            "--base",
-            "./",
-            "--minify",
-            "false",
-            "--logLevel",
-            "error",
-        ]
-        await asyncio.to_thread(
-            subprocess.run, build, cwd=folder, check=True, timeout=PATIENCE_SECONDS
+        vite = str(packages.path("vite/bin/vite.js"))
+        flags = ("--base", "./", "--minify", "false", "--logLevel", "error")
+        build = await asyncio.create_subprocess_exec(
+            packages.node, vite, "build", *flags, cwd=folder
         )
+        async with patience():
+            assert await build.wait() == 0
         app = create_app(turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS))
         app.mount("/app", StaticFiles(directory=folder / "dist", html=True))
         async with serving(app) as address:

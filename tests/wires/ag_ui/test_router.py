@@ -10,17 +10,21 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.kit.openapi import Document
 from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.wires.ag_ui.conftest import MODEL, erase, look
-from turnwire_server import Turnwire
+from turnwire_server import Turnwire, create_app
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 OK = Answer(Text("Ok."))
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 TITLE = {"name": "page_title", "description": "The page's title."}
 Chunks = list[dict[str, Any]]
+
+DOCUMENT = Document(create_app(Turnwire(token="a-shared-token", wires=["ag_ui"])).openapi())
+"""What is answered is what it says."""
 
 
 @pytest.fixture
@@ -43,7 +47,9 @@ class Asker:
         message = {"id": "m1", "role": "user", "content": content}
         body = {"threadId": "chat", "runId": "r1", "messages": [message], **more}
         async with patience():
-            return await self.http.post(f"/v1/ag-ui{path}", json=body, headers=headers)
+            response = await self.http.post(f"/v1/ag-ui{path}", json=body, headers=headers)
+        await DOCUMENT.judge(response)
+        return response
 
     async def run(self, content: Any = "Hi", path: str = "", **more: Any) -> Chunks:
         """What a run says."""
@@ -308,4 +314,4 @@ async def test_while_nothing_comes_a_comment_does(simulator: Simulator) -> None:
 
 async def test_where_the_wire_is_switched_off_there_is_none(simulator: Simulator) -> None:
     async with asker(simulator, wires=["ai_sdk"]) as anna:
-        assert (await anna.post()).status_code in (404, 405)
+        assert (await anna.http.get("/v1/ag-ui/info")).status_code == 404
