@@ -42,6 +42,7 @@ SLOW = (
     "wires/ag_ui/test_clients.py",
     "wires/ag_ui/test_copilotkit.py",
     "wires/ag_ui/test_fold.py",
+    "wires/ag_ui/test_kill.py",
 )
 """The folders and files of the slow half, in the order in which they run."""
 
