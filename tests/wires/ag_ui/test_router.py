@@ -103,6 +103,16 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a film": ({"content": [{"type": "video", "source": {}}]}, "content: "),
     "a tool's name": ({"tools": [{"name": "a b", "description": ""}]}, "client_tools.0.name: "),
     "a model": ({"forwardedProps": {"turnwire": {"model": "gpt"}}}, "model: "),
+    "a message without an id": ({"messages": [{"role": "user", "content": "Hi"}]}, "id: "),
+    "too many results": (
+        {
+            "messages": [
+                {"id": "m1", "role": "user", "content": "Hi"},
+                *[{"id": "r", "role": "tool", "toolCallId": "u", "content": ""}] * 2001,
+            ]
+        },
+        "messages: ",
+    ),
     "an unknown call": ({"resume": [{"interruptId": "u", "status": "resolved"}]}, "conversation"),
 }
 
@@ -142,6 +152,19 @@ async def test_what_is_not_known_here_fails_nothing(simulator: Simulator) -> Non
             news=True,
         )
     assert text_of(chunks) == "Ok."
+
+
+async def test_of_a_long_conversation_from_elsewhere_the_last_turns_come_along(
+    simulator: Simulator,
+) -> None:
+    before = [
+        {"id": f"e{number}", "role": ("user", "assistant")[number % 2], "content": str(number)}
+        for number in range(3000)
+    ]
+    async with asker(simulator, OK) as anna:
+        await anna.run(messages=[*before, {"id": "m1", "role": "user", "content": "Hi"}])
+    (request,) = simulator.requests
+    assert len(request["messages"]) == 1001
 
 
 async def test_a_body_beyond_the_bound_is_refused(simulator: Simulator) -> None:
@@ -314,4 +337,5 @@ async def test_while_nothing_comes_a_comment_does(simulator: Simulator) -> None:
 
 async def test_where_the_wire_is_switched_off_there_is_none(simulator: Simulator) -> None:
     async with asker(simulator, wires=["ai_sdk"]) as anna:
-        assert (await anna.http.get("/v1/ag-ui/info")).status_code == 404
+        # 405: of all below /v1 there is only the preflight.
+        assert (await anna.http.get("/v1/ag-ui/info")).status_code == 405

@@ -10,12 +10,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from turnwire_protocol import Code, ThinkingOption
+from turnwire_protocol import Code, ThinkingOption, parse_body
 from turnwire_server.core.conversation import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.question import key_of
 
 __all__ = ["Message", "Options", "ResumeEntry", "RunInput", "client_tools_of", "past_of"]
+
+_MAX_SINCE = 2000
+"""Messages: a turn has no more calls than that, and each result is put to the hub."""
+_MAX_PAST = 1000
+"""Messages of a conversation from elsewhere: all of them are written at once."""
 
 
 class _Open(BaseModel):
@@ -33,18 +38,13 @@ def _or_nothing(value: Any) -> Any:
 
 
 class Message(_Open):
-    """One of the page's messages, with all else it has: the page may be told of it again."""
-
-    model_config = ConfigDict(extra="allow")
+    """One of the page's messages."""
 
     id: str
     role: str
     content: Any = None
     tool_call_id: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it came."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
+    error: Any = None
 
     @property
     def is_of_answer(self) -> bool:
@@ -95,7 +95,8 @@ class RunInput(_Open):
     run_id: str = Field(max_length=1024)
     protocol_version: str | None = None
     """Absent: a client of 0.x, which fails at what is new in 1.0."""
-    messages: list[Message] = []
+    messages: list[dict[str, Any]] = []
+    """As they came: most of them nobody looks at, and the page may be told of them again."""
     tools: list[Tool] | None = None
     context: list[ContextEntry] | None = None
     resume: list[ResumeEntry] | None = None
@@ -108,24 +109,40 @@ class RunInput(_Open):
         """The last user message.
 
         Raises:
-            Rejected: there is none.
+            Rejected, BadCommand: there is none, or it is none.
         """
-        return self.messages[self._asked_at]
+        return parse_body(Message, self.messages[self._asked_at])
 
     @property
-    def before(self) -> Sequence[Message]:
+    def before(self) -> Sequence[dict[str, Any]]:
         """What stands before the last user message."""
         return self.messages[: self._asked_at]
 
     @property
     def since(self) -> Sequence[Message]:
-        """What the page has behind the last user message: its answer, as far as it has come."""
-        return self.messages[self._asked_at + 1 :]
+        """What the page has behind the last user message: its answer, as far as it has come.
+
+        Raises:
+            Rejected, BadCommand: it is none.
+        """
+        since = self.messages[self._asked_at + 1 :]
+        if len(since) > _MAX_SINCE:
+            most = f"messages: at most {_MAX_SINCE} behind the last one of a user"
+            raise Rejected(Code.BAD_COMMAND, most)
+        return [parse_body(Message, message) for message in since]
+
+    @property
+    def without_answer(self) -> list[dict[str, Any]]:
+        """All messages but those of the answer to the last one of a user."""
+        at = self._asked_at + 1
+        parts = zip(self.messages[at:], self.since, strict=True)
+        kept = [message for message, parsed in parts if not parsed.is_of_answer]
+        return [*self.messages[:at], *kept]
 
     @property
     def _asked_at(self) -> int:
         for index in range(len(self.messages) - 1, -1, -1):
-            if self.messages[index].role == "user":
+            if self.messages[index].get("role") == "user":
                 return index
         raise Rejected(Code.BAD_COMMAND, "messages: a user message is required")
 
@@ -133,9 +150,10 @@ class RunInput(_Open):
     def instructions(self) -> str:
         """What the page wants the model to know beside the messages; empty if nothing."""
         said = [
-            message.content
+            message["content"]
             for message in self.messages
-            if message.role in ("system", "developer") and isinstance(message.content, str)
+            if message.get("role") in ("system", "developer")
+            and isinstance(message.get("content"), str)
         ]
         said += [f"{entry.description}:\n{entry.value}" for entry in self.context or ()]
         return "\n\n".join(said)
@@ -155,14 +173,15 @@ def client_tools_of(tools: Sequence[Tool], *, taken: Sequence[str]) -> list[dict
     ]
 
 
-def past_of(messages: Sequence[Message]) -> list[PastTurn]:
-    """The turns that the messages make: for a page that brings a conversation from elsewhere."""
+def past_of(messages: Sequence[dict[str, Any]]) -> list[PastTurn]:
+    """The turns that the messages make, the last ones: for a page that brings a conversation."""
     past: list[PastTurn] = []
-    for message in messages:
-        text = "\n\n".join(_texts(message.content)).strip()
-        if message.role == "user" and text:
-            past.append(PastTurn(text, key_of(message.id), ""))
-        elif message.role == "assistant" and text and past:
+    for message in messages[-_MAX_PAST:]:
+        id, role = message.get("id"), message.get("role")
+        text = "\n\n".join(_texts(message.get("content"))).strip()
+        if role == "user" and text and isinstance(id, str):
+            past.append(PastTurn(text, key_of(id), ""))
+        elif role == "assistant" and text and past:
             answer = "\n\n".join(filter(None, (past[-1].answer, text)))
             past[-1] = past[-1]._replace(answer=answer)
     return past

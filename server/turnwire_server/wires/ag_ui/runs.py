@@ -45,15 +45,13 @@ async def run(service: Service, principal: str, input: RunInput) -> ChunkStream:
         had = [message for message in input.since if message.is_of_answer]
         exchange = await _exchange(service, principal, input, is_again=not had)
         place.callback(exchange.follower.close)
-        kept = [message for message in input.since if not message.is_of_answer]
-        before = [message.to_dict() for message in (*input.before, input.asked, *kept)]
         # Where an answer was in time the page has had all up to it. Otherwise it may have missed
         # anything, and what it has of the answer is made anew.
         is_in_time = bool(exchange.accepted)
         translator = Translator(
             _run(input),
             exchange.turn,
-            before=before,
+            before=input.without_answer,
             given=[message.tool_call_id or "" for message in _given(had)] if is_in_time else (),
         )
         if is_in_time:
@@ -63,7 +61,8 @@ async def run(service: Service, principal: str, input: RunInput) -> ChunkStream:
         else:
             reader = TurnReader(exchange.follower, exchange.turn)
         is_anew = bool(had) and not is_in_time
-        begin = translator.begin_anew(had) if is_anew else translator.begin()
+        has_thought = any(message.role == "reasoning" for message in had)
+        begin = translator.begin_anew(has_thought=has_thought) if is_anew else translator.begin()
         groups = _groups(begin, reader, translator, idle_seconds=service.keepalive_seconds)
         return ChunkStream(groups, place.pop_all())
 
@@ -103,8 +102,9 @@ async def connect(service: Service, principal: str, input: RunInput, *, blobs: s
         place.callback(exchange.follower.close)
         translator = Translator(began, exchange.turn, before=messages)
         reader = TurnReader(exchange.follower, exchange.turn)
-        mine = [message for message in input.messages if message.id.startswith(f"{record.turn}.")]
-        begin = translator.begin_anew(mine)
+        # All that it has of thoughts: those of the answers that are done are in the snapshot.
+        has_thought = any(message.get("role") == "reasoning" for message in input.messages)
+        begin = translator.begin_anew(has_thought=has_thought)
         groups = _groups(begin, reader, translator, idle_seconds=service.keepalive_seconds)
         return ChunkStream(groups, place.pop_all())
 
@@ -143,7 +143,7 @@ async def _exchange(
             "tool_id": message.tool_call_id,
             "runner": runner,
             "content": await content_of(message.content, service.blobs, principal),
-            "is_error": bool((message.model_extra or {}).get("error")),
+            "is_error": bool(message.error),
         }
         answers.append(parse_body(ToolOutput, fields))
     hub = service.hub

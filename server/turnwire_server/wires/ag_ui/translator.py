@@ -34,7 +34,6 @@ from turnwire_server.wires.ag_ui.messages import (
     reasoning_id,
     result_id,
 )
-from turnwire_server.wires.ag_ui.run_input import Message
 from turnwire_server.wires.chunk_stream import Chunk
 from turnwire_server.wires.turn_reader import Ending, Heard
 
@@ -92,9 +91,11 @@ class Translator:
         """The run begins, where the page has nothing of the answer, or all up to here."""
         return [self._run.started()]
 
-    def begin_anew(self, had: Iterable[Message]) -> list[Chunk]:
-        """The run begins, and all of the answer follows: what the page had of it goes first."""
-        has_thought = any(message.role == "reasoning" for message in had)
+    def begin_anew(self, *, has_thought: bool) -> list[Chunk]:
+        """The run begins, and all of the answer follows: what the page had of it goes first.
+
+        `has_thought`: there is reasoning among that.
+        """
         return [self._run.started(), self._snapshot(without_reasoning=has_thought)]
 
     def apply(self, heard: Heard) -> list[Chunk]:
@@ -227,7 +228,7 @@ class Translator:
     def _snapshot(self, *, without_reasoning: bool) -> Chunk:
         """All messages as they are now; `without_reasoning`: some that the page has is void."""
         messages = [*self._before, *answer_messages(self._folded)]
-        if without_reasoning and all(message["role"] != "reasoning" for message in messages):
+        if without_reasoning and all(message.get("role") != "reasoning" for message in messages):
             # The clients keep all the reasoning they have where a snapshot has none.
             id = f"{self._folded.turn}.thinking"
             messages.append({"id": id, "role": "reasoning", "content": ""})
