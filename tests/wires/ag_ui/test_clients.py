@@ -167,6 +167,28 @@ async def test_a_message_in_place_of_a_decision_takes_the_turns_place(
     assert waiting.end["outcome"]["type"] == "success"
 
 
+@BOTH
+async def test_two_questions_and_a_tool_of_the_page_are_answered_in_one_request(
+    client: str, opens: Opens, simulator: Simulator
+) -> None:
+    page = await opens(client)
+    first, second, own = (f"{name}_{client[0]}" for name in ("first", "second", "mine"))
+    calls = [ToolUse("erase", {"path": id}, id=id) for id in (first, second)]
+    title = ToolUse("page_title", {}, id=own)
+    simulator.program(Answer(*calls, title, stop_reason="tool_use"), OK)
+    waiting = await asking(page, tools=TITLE)
+    assert [interrupt["id"] for interrupt in waiting.interrupts] == [first, second]
+    await page.give(own, "Turnwire")
+    resume = [
+        {"interruptId": first, "status": "resolved", "payload": {"approved": True}},
+        {"interruptId": second, "status": "resolved", "payload": {"approved": False}},
+    ]
+    state = await page.run(tools=TITLE, resume=resume)
+    assert state.results[first] == f"erased {first}"
+    assert "did not allow" in state.results[second]
+    assert (state.results[own], state.text, len(state.messages)) == ("Turnwire", "Ok.", 8)
+
+
 # The page's own tools
 
 
