@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.protocol.conversations import conversations, cuts
 from turnwire_protocol import Event, FoldedTurn, UnknownEvent, fold, merge
 from turnwire_server.wires.ag_ui.messages import answer_messages, user_message
-from turnwire_server.wires.ag_ui.translator import Run, Translator
+from turnwire_server.wires.ag_ui.run import Run
+from turnwire_server.wires.ag_ui.translator import Translator
 from turnwire_server.wires.turn_reader import Ending, Heard
 
 __all__ = ["Case", "draw_cases"]

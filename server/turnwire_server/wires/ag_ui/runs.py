@@ -15,6 +15,7 @@ from turnwire_protocol import (
 from turnwire_server.core.hub import Hub
 from turnwire_server.wires.ag_ui.content import content_of
 from turnwire_server.wires.ag_ui.messages import answer_messages, result_id, user_message
+from turnwire_server.wires.ag_ui.run import Run
 from turnwire_server.wires.ag_ui.run_input import (
     Message,
     ResumeEntry,
@@ -22,7 +23,7 @@ from turnwire_server.wires.ag_ui.run_input import (
     client_tools_of,
     past_of,
 )
-from turnwire_server.wires.ag_ui.translator import Run, Translator
+from turnwire_server.wires.ag_ui.translator import Translator
 from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
 from turnwire_server.wires.exchange import Exchange, answer, ask, listen, turns_of
 from turnwire_server.wires.service import Service

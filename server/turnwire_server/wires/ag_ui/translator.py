@@ -18,13 +18,11 @@ from turnwire_protocol import (
     StopReason,
     Thinking,
     Token,
-    ToolCall,
     ToolDecision,
     ToolInput,
     ToolProgress,
     ToolResult,
     ToolStart,
-    TotalUsage,
     text_of,
 )
 from turnwire_server.wires.ag_ui.messages import (
@@ -34,39 +32,13 @@ from turnwire_server.wires.ag_ui.messages import (
     reasoning_id,
     result_id,
 )
+from turnwire_server.wires.ag_ui.run import Run, interrupt_of, usage_of
 from turnwire_server.wires.chunk_stream import Chunk
 from turnwire_server.wires.turn_reader import Ending, Heard
 
-__all__ = ["Run", "Translator"]
+__all__ = ["Translator"]
 
-_APPROVAL_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "approved": {"type": "boolean"},
-        "editedArgs": {"type": "object"},
-        "reason": {"type": "string"},
-    },
-    "required": ["approved"],
-}
 _INTERRUPTED = "The answer was interrupted: ask again."
-
-
-class Run:
-    """What begins and ends a run, whatever is in between."""
-
-    def __init__(self, *, thread: str, run: str, version: str | None) -> None:
-        self.version = version
-        """Of the protocol, as the client said it; None: 0.x, whose clients fail at news."""
-        self._ids = {"threadId": thread, "runId": run}
-
-    def started(self) -> Chunk:
-        """The first event."""
-        spoken = {} if self.version is None else {"protocolVersion": "1.0"}
-        return {"type": "RUN_STARTED", **self._ids, **spoken}
-
-    def finished(self, **more: Any) -> Chunk:
-        """The last event of a run that has not failed."""
-        return {"type": "RUN_FINISHED", **self._ids, **more}
 
 
 class Translator:
@@ -250,7 +222,7 @@ class Translator:
     def _waits_for(self) -> Chunk:
         """Whose move it is: a person's, who is asked, or the page's, whose tools are to run."""
         calls = [block.tool for block in self._folded.blocks if block.tool is not None]
-        interrupts = [_interrupt(call) for call in calls if call.state == "waiting"]
+        interrupts = [interrupt_of(call) for call in calls if call.state == "waiting"]
         if interrupts:
             return {"type": "interrupt", "interrupts": interrupts}
         if self._run.version is None:
@@ -262,7 +234,7 @@ class Translator:
         done, error = self._folded.done, self._folded.error
         if done is None:
             return _failed(StopReason.INTERRUPTED, _INTERRUPTED)
-        usage = _usage(done.usage, self._folded.model)
+        usage = usage_of(done.usage, self._folded.model)
         summed = {} if self._run.version is None else {"usage": [usage]}
         if done.stop_reason == StopReason.INTERRUPTED:
             return _failed(StopReason.INTERRUPTED, _INTERRUPTED, **summed)
@@ -293,31 +265,5 @@ def _result(tool_id: str, content: str) -> Chunk:
     }
 
 
-def _interrupt(call: ToolCall) -> Chunk:
-    expires = {"expiresAt": call.approval.expires_at} if call.approval else {}
-    return {
-        "id": call.tool_id,
-        "reason": "tool_call",
-        "message": f"May {call.tool_name} run?",
-        "toolCallId": call.tool_id,
-        "responseSchema": _APPROVAL_SCHEMA,
-        **expires,
-    }
-
-
 def _failed(code: str, message: str, **more: Any) -> Chunk:
     return {"type": "RUN_ERROR", "message": message, "code": code, **more}
-
-
-def _usage(usage: TotalUsage, model: str | None) -> Chunk:
-    """In AG-UI's accounting, in which what was cached is a part of the input."""
-    cached, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
-    input = usage.input_tokens + cached + written
-    return {
-        **({} if model is None else {"model": model}),
-        "inputTokens": input,
-        "outputTokens": usage.output_tokens,
-        "totalTokens": input + usage.output_tokens,
-        "cachedInputTokens": cached,
-        "cacheWriteInputTokens": written,
-    }
