@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from starlette.staticfiles import StaticFiles
 
+from tests.kit.node_process import run_program
 from tests.kit.npm import packages_of
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import serving, turnwire_over
@@ -41,11 +42,7 @@ async def address(model: Simulator) -> AsyncIterator[str]:
     with packages.work_folder(*FILES) as folder:
         vite = str(packages.path("vite/bin/vite.js"))
         flags = ("--base", "./", "--minify", "false", "--logLevel", "error")
-        build = await asyncio.create_subprocess_exec(
-            packages.node, vite, "build", *flags, cwd=folder
-        )
-        async with patience():
-            assert await build.wait() == 0
+        await run_program(packages, folder, vite, "build", *flags, variables={})
         app = create_app(turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS))
         app.mount("/app", StaticFiles(directory=folder / "dist", html=True))
         async with serving(app) as address:
