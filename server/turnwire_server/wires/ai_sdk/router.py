@@ -1,13 +1,112 @@
 """The endpoints of the AI SDK's UI message stream, v5, v6 and v7."""
 
-from fastapi import APIRouter
+from contextlib import ExitStack
+from typing import Annotated
 
-from turnwire_server.transports.http import guarded
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from turnwire_protocol import Code, parse_body, parse_object
+from turnwire_server.errors import Rejected
+from turnwire_server.transports.body import body_of
+from turnwire_server.transports.http import guarded, principal_of
+from turnwire_server.wires.ai_sdk.messages import Messages
+from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
+from turnwire_server.wires.ai_sdk.request import ChatRequest
+from turnwire_server.wires.ai_sdk.values import Json, Version
+from turnwire_server.wires.chunk_stream import ChunkStream
+from turnwire_server.wires.refusal import text_refusal
 from turnwire_server.wires.service import Service
 
 __all__ = ["ai_sdk_router"]
 
+_HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+_LAST = b"data: [DONE]\n\n"
+_PREFIX = "/v1/ai-sdk"
+
+
+class _Stop(BaseModel):
+    """The body of `POST …/stop`, as far as it is looked at."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    activeStreamId: str | None = None
+    assistantMessage: Json | None = None
+
+    @property
+    def turn(self) -> str | None:
+        """The turn that is meant. A message that has not begun has an id of the page's own."""
+        named = self.activeStreamId or (self.assistantMessage or {}).get("id")
+        return named if isinstance(named, str) and named.startswith("t_") else None
+
 
 def ai_sdk_router(service: Service) -> APIRouter:
     """All endpoints of the wire."""
-    return APIRouter(prefix="/v1/ai-sdk", tags=["ai_sdk"], route_class=guarded(service.access))
+    router = APIRouter(
+        prefix=_PREFIX,
+        tags=["ai_sdk"],
+        route_class=guarded(service.access, refusal=text_refusal),
+    )
+
+    def streamed(reply: Reply, place: ExitStack) -> Response:
+        place.callback(reply.exchange.follower.close)
+        chunks = reply.chunks(idle_seconds=service.keepalive_seconds)
+        return ChunkStream(chunks, place.pop_all(), headers=_HEADERS, last=_LAST)
+
+    @router.post("/{version}/chat", response_class=Response, response_model=None)
+    async def chat(
+        request: Request,
+        version: Version,
+        body: Annotated[ChatRequest, body_of(ChatRequest, service.bodies)],
+    ) -> Response:
+        """Answer the last message of the user, or go on with what its tools were waiting for."""
+        # A place first: what is refused leaves no trace.
+        with ExitStack() as place:
+            place.enter_context(service.streams.taken(principal_of(request)))
+            reply = await replying(service, principal_of(request), body, version)
+            return streamed(reply, place)
+
+    @router.get("/{version}/chat/{name:path}/stream", response_class=Response, response_model=None)
+    async def resume(request: Request, version: Version, name: str) -> Response:
+        """The unfinished answer from its beginning, then live; 204: there is none."""
+        with ExitStack() as place:
+            place.enter_context(service.streams.taken(principal_of(request)))
+            reply = await resuming(service, principal_of(request), name, version)
+            return Response(status_code=204) if reply is None else streamed(reply, place)
+
+    @router.post("/{version}/chat/{name:path}/stop")
+    async def stop(request: Request, version: Version, name: str) -> Json:
+        """Stop the answer that runs, or the one that the body names."""
+        data = await service.bodies.read(request)
+        body = parse_body(_Stop, parse_object(data)) if data else _Stop()
+        return {"outcome": await stopping(service, principal_of(request), name, body.turn)}
+
+    @router.get("/{version}/chat/{name:path}/messages")
+    async def messages(request: Request, version: Version, name: str) -> Json:
+        """The conversation for a page that is loaded; an unfinished answer is left to `stream`."""
+        principal = principal_of(request)
+        before, _, _ = request.url.path.rpartition(f"{_PREFIX}/{version}/")
+        loaded = Messages(version, blobs=f"{before}/v1/blobs")
+        await _load(service, principal, name, loaded)
+        return {"messages": loaded.to_list(), "activeStreamId": loaded.unfinished}
+
+    return router
+
+
+async def _load(service: Service, principal: str, name: str, messages: Messages) -> None:
+    conversation = await service.hub.named(principal, name)
+    try:
+        follower, _ = await service.hub.follow(
+            principal, conversation, after=0, epoch=None, wake=lambda: None
+        )
+    except Rejected as refused:
+        if refused.code is not Code.UNKNOWN_CONVERSATION:
+            raise
+        return  # It has not begun.
+    try:
+        while events := await follower.events():
+            messages.apply(events)
+    finally:
+        follower.close()
+    if follower.closed is not None:
+        raise Rejected(Code(follower.closed.code), "the conversation cannot be read now")

@@ -1,0 +1,146 @@
+"""A conversation as the messages that a page begins with. Pure: the log's events in, messages out.
+
+An answer is what the chunks of its turn are folded to by the client, see `chunks.py`.
+"""
+
+from collections.abc import Iterable
+
+from turnwire_protocol import (
+    Content,
+    Event,
+    FoldedConversation,
+    FoldedTurn,
+    Step,
+    TextBlock,
+    text_of,
+)
+from turnwire_protocol.fold import Block, ToolCall
+from turnwire_server.core.history.answer import parse_input
+from turnwire_server.wires.ai_sdk.request import id_of_message
+from turnwire_server.wires.ai_sdk.values import (
+    UNFINISHED,
+    Json,
+    Version,
+    approval_data,
+    metadata_of_end,
+    output_of,
+)
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """Feed it a log; gives its messages, without the answers that are not finished."""
+
+    def __init__(self, version: Version, *, blobs: str) -> None:
+        """`blobs`: the URL of the service's blobs, without a slash at its end."""
+        self._version = version
+        self._blobs = blobs
+        self._conversation = FoldedConversation()
+        self._id = ""
+        self._steps: dict[str, list[int]] = {}
+        """Of each turn, how many blocks there were before each of its steps."""
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Take in the next events."""
+        for event in events:
+            self._id = event.conversation
+            if isinstance(event, Step) and event.attempt == 1:
+                turn = self._conversation.turns.get(event.turn)
+                before = 0 if turn is None else len(turn.blocks)
+                self._steps.setdefault(event.turn, []).append(before)
+            self._conversation.apply(event)
+
+    @property
+    def unfinished(self) -> str | None:
+        """The turn that runs, or rests; None where there is none."""
+        turns = self._conversation.turns.values()
+        return next((turn.turn for turn in turns if turn.done is None), None)
+
+    def to_list(self) -> list[Json]:
+        """The messages, in their order."""
+        messages = []
+        for turn in self._conversation.turns.values():
+            if turn.content is not None:
+                id = id_of_message(turn.turn, turn.key)
+                parts = list(self._content(turn.content))
+                messages.append({"id": id, "role": "user", "parts": parts})
+            if turn.done is not None:
+                messages.append(self._answer(turn))
+        return messages
+
+    def _content(self, content: Content) -> Iterable[Json]:
+        for block in [TextBlock(text=content)] if isinstance(content, str) else content:
+            if isinstance(block, TextBlock):
+                yield {"type": "text", "text": block.text}
+                continue
+            url = f"{self._blobs}/{block.blob}"
+            file = {"type": "file", "mediaType": block.media_type, "url": url}
+            yield {**file, "filename": block.name} if block.name else file
+
+    def _answer(self, turn: FoldedTurn) -> Json:
+        metadata: Json = {"conversation": self._id, "turn": turn.turn}
+        if turn.done is not None:
+            metadata |= metadata_of_end(turn.done, turn.error)
+        parts: list[Json] = []
+        steps = self._steps.get(turn.turn, [])
+        for number, start in enumerate(steps):
+            end = steps[number + 1] if number + 1 < len(steps) else len(turn.blocks)
+            parts.append({"type": "step-start"})
+            blocks = turn.blocks[start:end]
+            parts += (part for block in blocks if (part := self._part(block)) is not None)
+            parts += self._questions(blocks)
+        if turn.error is None and steps and any(block.tool for block in turn.blocks[steps[-1] :]):
+            parts.append({"type": "step-start"})
+        return {
+            "id": turn.turn,
+            "role": "assistant",
+            "metadata": {"turnwire": metadata},
+            "parts": parts,
+        }
+
+    def _part(self, block: Block) -> Json | None:
+        if block.tool is not None:
+            return self._call(block, block.tool)
+        kind = "reasoning" if block.type == "thinking" else "text"
+        return {"type": kind, "text": block.text, "state": "done"} if block.text else None
+
+    def _call(self, block: Block, call: ToolCall) -> Json:
+        input = parse_input(block.text) if call.input is None else call.input
+        part: Json = {
+            "type": f"tool-{call.tool_name}",
+            "toolCallId": call.tool_id,
+            "input": block.text if input is None else input,
+            **self._outcome(call),
+        }
+        if call.runs_on == "provider":
+            part["providerExecuted"] = True
+        if call.approval is not None and self._version.has_approvals:
+            part["approval"] = _approval(call)
+        return part
+
+    def _outcome(self, call: ToolCall) -> Json:
+        result, decision = call.result, call.decision
+        if result is None:
+            return {"state": "output-error", "errorText": UNFINISHED}
+        if decision is not None and decision.decision == "deny" and self._version.has_approvals:
+            return {"state": "output-denied"}
+        if result.is_error:
+            return {"state": "output-error", "errorText": text_of(result.content)}
+        return {"state": "output-available", "output": output_of(result.content)}
+
+    def _questions(self, blocks: Iterable[Block]) -> Iterable[Json]:
+        """What was asked about these calls, where calls themselves cannot say so."""
+        for block in blocks if not self._version.has_approvals else ():
+            if block.tool is not None and (asked := block.tool.approval) is not None:
+                decision = block.tool.decision
+                yield approval_data(asked, None if decision is None else decision.decision)
+
+
+def _approval(call: ToolCall) -> Json:
+    approval: Json = {"id": call.tool_id}
+    if call.decision is not None:
+        approval["approved"] = call.decision.decision == "allow"
+        if call.decision.reason is not None:
+            approval["reason"] = call.decision.reason
+    return approval
