@@ -39,8 +39,14 @@ class Browser:
         over = {"ws": f"ws://{self.address}/v1/ai-sdk/ws"}
         api = over.get(transport, f"http://{self.address}/v1/ai-sdk/{version}/chat")
         page = Page(self, next(self._ids), chat, version)
-        await page.do("open", **{"api": api, **given}, chat=chat, version=version, auto=auto,
-                      transport=transport)
+        await page.do(
+            "open",
+            **{"api": api, **given},
+            chat=chat,
+            version=version,
+            auto=auto,
+            transport=transport,
+        )
         return page
 
     async def ask(self, **request: Any) -> Any:

@@ -146,6 +146,10 @@ class Chunks:
                 return [self._tool_chunk("tool-input-start", event.tool_id)]
             case BlockStop():
                 return self._block_stop(event.block)
+            case (
+                ToolApproval() | ToolDecision() | ToolExecuting() | ToolProgress() | ToolResult()
+            ) if event.tool_id not in self._calls:
+                return []  # It is void.
             case ToolApproval():
                 return self._approval(event)
             case ToolDecision():
