@@ -1,6 +1,5 @@
 """One service, one simulator and one Node.js for all pages of these tests."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any

@@ -41,7 +41,6 @@ class Page {
     this.ran = [];
     this.data = [];
     this.finishes = [];
-    this.statuses = [];
     this.requests = 0;
     const shared = { body: body ?? undefined, headers: headers ?? undefined };
     const over = { sse: ai.DefaultChatTransport, ws: ai.WebSocketChatTransport }[transport];
@@ -55,13 +54,11 @@ class Page {
       state: this.state,
       transport: this.transport,
       onData: part => void this.data.push(part),
-      onFinish: finish =>
-        void this.finishes.push({
-          reason: finish.finishReason,
-          isAbort: finish.isAbort,
-          isError: finish.isError,
-          isDisconnect: finish.isDisconnect,
-        }),
+      onFinish: finish => {
+        const { finishReason: reason, isAbort, isError, isDisconnect } = finish;
+        this.finishes.push({ reason, isAbort, isError, isDisconnect });
+        this.state.changed.dispatchEvent(new Event("change"));
+      },
       onError: () => {},
       onToolCall: ({ toolCall }) => {
         if (!(toolCall.toolName in (tools ?? {})) || toolCall.dynamic) return;

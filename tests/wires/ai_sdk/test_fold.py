@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.kit.npm import packages_of
 from tests.kit.patience import PATIENCE_SECONDS
 from tests.protocol.conversations import conversations, cuts
-from turnwire_protocol import Done, Event, Retract, merge
+from turnwire_protocol import Event, Retract, merge
 from turnwire_server.wires.ai_sdk.chunks import Chunks
 from turnwire_server.wires.ai_sdk.messages import Messages
 from turnwire_server.wires.ai_sdk.values import Json, Version

@@ -118,8 +118,8 @@ async def _answer(
     exchange = await answer(service.hub, principal, conversation, answers.message, answers.given)
     if exchange.accepted:
         return exchange
-    # They came too late: the page is told what became of the calls instead.
-    asked = answers.decided or [one.tool_id for one in answers.given]
+    # They came too late, or by another way: the page is told what became of the calls.
+    asked = answers.decided or answers.waiting or [one.tool_id for one in answers.given]
     return exchange._replace(accepted=frozenset(asked))
 
 

@@ -23,6 +23,7 @@ _MAX_PAST = 500
 """Turns that a new conversation takes over from a page."""
 _MAX_REASON_CHARS = 4096
 _OPTIONS = ("model", "max_tokens", "thinking", "if_busy", "on_detach")
+_MAX_ID_CHARS = 128
 _OUTPUTS = ("output-available", "output-error")
 _UNKEYED = re.compile(r"(t_[0-9a-f]+)\.message")
 
@@ -62,6 +63,8 @@ class Answers(NamedTuple):
     given: list[Decide | ToolOutput]
     decided: list[str]
     """The calls that were decided here, perhaps by an earlier request."""
+    waiting: list[str]
+    """The calls of which nothing is known here: somebody else may have decided them."""
 
 
 class ChatRequest(BaseModel):
@@ -193,17 +196,22 @@ def answers_of(message: Message, *, conversation: str, runner: str) -> Answers:
     starts = [at for at, part in enumerate(message.parts) if part.get("type") == "step-start"]
     given: list[Decide | ToolOutput] = []
     decided: list[str] = []
+    waiting: list[str] = []
     for part in message.parts[starts[-1] if starts else 0 :]:
         tool_id = part.get("toolCallId")
-        if not isinstance(tool_id, str) or not 1 <= len(tool_id) <= 128:
+        if not isinstance(tool_id, str) or not 1 <= len(tool_id) <= _MAX_ID_CHARS:
+            continue
+        if part.get("providerExecuted"):
             continue
         place = {"id": "ai-sdk", "conversation": conversation, "tool_id": tool_id}
         if part.get("state") == "approval-responded":
             decided.append(tool_id)
             given.append(_decision(part, place))
-        elif part.get("state") in _OUTPUTS and not part.get("providerExecuted"):
+        elif part.get("state") in _OUTPUTS:
             given.append(_output(part, {**place, "runner": runner}))
-    return Answers(message.id, given, decided)
+        else:
+            waiting.append(tool_id)
+    return Answers(message.id, given, decided, waiting)
 
 
 def _decision(part: Json, place: Json) -> Decide:
