@@ -28,7 +28,7 @@ from turnwire_server.transports.access import Access, Authenticate, shared_token
 from turnwire_server.transports.blobs import blobs_router
 from turnwire_server.transports.body import Bodies
 from turnwire_server.transports.conversations import conversations_router
-from turnwire_server.transports.handshake import Lobby
+from turnwire_server.transports.handshake import Lobby, Peer
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
@@ -129,7 +129,7 @@ class Turnwire:
             model=self._model, toolset=toolset, policy=self.settings, blobs=self.blobs
         )
         self.hub = Hub(store, services, self.settings.limits)
-        self._connections: set[Connection] = set()
+        self._peers: set[Peer] = set()
         self._state = _State.NEW
         self._is_told = False
         self.router = self._router()
@@ -165,8 +165,8 @@ class Turnwire:
         another grace time, it is the shorter one that counts.
         """
         if not self.hub.is_draining:
-            for connection in self._connections:
-                connection.going_away(_RECONNECT_SECONDS)
+            for peer in self._peers:
+                peer.going_away(_RECONNECT_SECONDS)
         grace = self.settings.drain_grace if grace_seconds is None else grace_seconds
         await self.hub.drain(grace)
 
@@ -231,11 +231,11 @@ class Turnwire:
                 models=self.settings.all_models,
                 is_demo=self._is_demo,
             )
-            self._connections.add(connection)
+            self._peers.add(connection)
             try:
                 await connection.run()
             finally:
-                self._connections.discard(connection)
+                self._peers.discard(connection)
 
         bodies, streams = Bodies(limits), Places("streams", limits.max_streams)
         # A little ahead of the WebSocket's, for proxies that count.
@@ -258,6 +258,8 @@ class Turnwire:
             limits=limits,
             bodies=Bodies(limits, max_bytes=limits.max_wire_body_bytes),
             streams=streams,
+            sockets=places,
+            peers=self._peers,
             keepalive_seconds=keepalive_seconds,
         )
         for wire in self.settings.wires:

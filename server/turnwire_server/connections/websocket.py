@@ -96,9 +96,12 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         super().connection_lost(exc)
         self.let_go()
 
-    def admit(self) -> None:
-        """It is known who this is: what the limits say holds from now on."""
-        self.conn.max_message_size = self._limits.max_frame_bytes
+    def admit(self, max_frame_bytes: int | None = None) -> None:
+        """It is known who this is: what the limits say holds from now on.
+
+        `max_frame_bytes`: in place of that of the limits.
+        """
+        self.conn.max_message_size = max_frame_bytes or self._limits.max_frame_bytes
         self.conn.bucket = Bucket(self._limits.frames_per_second, self.loop.time())
         self._place.work()
 

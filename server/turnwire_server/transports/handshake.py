@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -21,7 +22,14 @@ from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 from turnwire_server.transports.http import error_response
 
-__all__ = ["Lobby", "admit", "shake_hands"]
+__all__ = ["Lobby", "Peer", "admit", "shake_hands"]
+
+
+class Peer(Protocol):
+    """A connection whose other end is told when the service goes away."""
+
+    def going_away(self, reconnect_after_seconds: float) -> None:
+        """The service drains; its successor may be looked for in so many seconds."""
 
 
 class Lobby:
@@ -106,11 +114,14 @@ async def shake_hands(
         raise Closing(CloseCode.UNAUTHORIZED, "no hello in time") from None
 
 
-def admit(socket: WebSocket) -> None:
-    """It is known who this is. Where the server is ours, it lifts the bounds for strangers."""
+def admit(socket: WebSocket, *, max_frame_bytes: int | None = None) -> None:
+    """It is known who this is. Where the server is ours, it lifts the bounds for strangers.
+
+    `max_frame_bytes`: of a frame from now on, unless it is that of the limits.
+    """
     ours = socket.scope.get("extensions", {}).get("turnwire")
     if ours is not None:
-        ours["admit"]()
+        ours["admit"](max_frame_bytes)
 
 
 async def _hello(socket: WebSocket, access: Access, *, max_frames: int) -> str:

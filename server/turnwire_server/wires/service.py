@@ -8,6 +8,7 @@ from turnwire_server.core.limits import Places, ServiceLimits
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.body import Bodies
+from turnwire_server.transports.handshake import Peer
 
 __all__ = ["Service"]
 
@@ -25,4 +26,8 @@ class Service:
     """Reads bodies of wires, which are larger than commands: they carry the whole conversation."""
     streams: Places
     """The streams of each principal, over all transports."""
+    sockets: Places
+    """The same of sockets."""
+    peers: set[Peer]
+    """Sockets that are told when the service goes away."""
     keepalive_seconds: float

@@ -98,6 +98,7 @@ async def _ask(
         content,
         runner=_runner(conversation),
         may_have_system="system" in service.policy.client_options,
+        taken=service.hub.tool_names,
     )
     return await ask(
         service.hub,

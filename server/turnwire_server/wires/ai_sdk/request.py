@@ -6,7 +6,8 @@ at; what is not known here fails nothing.
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -121,8 +122,10 @@ class ChatRequest(BaseModel):
                 return message, [*self._before(at)]
         raise BadCommand("messages: a message of the user is required")
 
-    def send(self, content: Any, *, runner: str, may_have_system: bool) -> SendBody:
-        """The `send` for a message with this content.
+    def send(
+        self, content: Any, *, runner: str, may_have_system: bool, taken: Collection[str]
+    ) -> SendBody:
+        """The `send` for a message with this content; `taken` are the names of the server's tools.
 
         Raises:
             BadCommand: an option is not valid.
@@ -133,7 +136,8 @@ class ChatRequest(BaseModel):
             # Other front ends always send one: where they may not choose, it is nothing to refuse.
             given["system"] = system
         given["tools"] = self.tools if isinstance(self.tools, list) else None
-        client_tools = [*self._client_tools()]
+        # Pages name tools of the server, too, to say how they look.
+        client_tools = [tool for tool in self._client_tools() if _name_of(tool) not in taken]
         if client_tools:
             given |= {"client_tools": client_tools, "runner": runner}
         said = {name: value for name, value in given.items() if value is not None}
@@ -144,11 +148,14 @@ class ChatRequest(BaseModel):
 
     def _before(self, end: int) -> Iterator[Message]:
         for at in range(max(end - 2 * _MAX_PAST, 0), end):
-            yield self._message(at)
+            # Nobody asks about these: what is none of them is no reason to refuse.
+            with suppress(BadCommand):
+                yield self._message(at)
 
     def _system(self) -> str:
-        first = self._message(0)
-        return "\n\n".join(first.texts) if first.role == "system" else ""
+        first = self.messages[0]
+        is_system = isinstance(first, dict) and first.get("role") == "system"
+        return "\n\n".join(self._message(0).texts) if is_system else ""
 
     def _client_tools(self) -> Iterator[Any]:
         """Tools that run in the page: in our form, or as an object by their names."""
@@ -164,6 +171,10 @@ class ChatRequest(BaseModel):
                 "description": tool.get("description") or "",
                 "input_schema": schema,
             }
+
+
+def _name_of(tool: Any) -> Any:
+    return tool.get("name") if isinstance(tool, dict) else None
 
 
 class _Listed(BaseModel):

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import BaseModel, ConfigDict
 
 from turnwire_protocol import Code, parse_body, parse_object
@@ -13,6 +13,7 @@ from turnwire_server.transports.http import guarded, principal_of
 from turnwire_server.wires.ai_sdk.messages import Messages
 from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
 from turnwire_server.wires.ai_sdk.request import ChatRequest
+from turnwire_server.wires.ai_sdk.socket import ChatSocket
 from turnwire_server.wires.ai_sdk.values import Json, Version
 from turnwire_server.wires.chunk_stream import ChunkStream
 from turnwire_server.wires.refusal import text_refusal
@@ -89,6 +90,15 @@ def ai_sdk_router(service: Service) -> APIRouter:
         loaded = Messages(version, blobs=f"{before}/v1/blobs")
         await _load(service, principal, name, loaded)
         return {"messages": loaded.to_list(), "activeStreamId": loaded.unfinished}
+
+    @router.websocket("/ws")
+    async def websocket(socket: WebSocket) -> None:
+        connection = ChatSocket(socket, service)
+        service.peers.add(connection)
+        try:
+            await connection.run()
+        finally:
+            service.peers.discard(connection)
 
     return router
 
