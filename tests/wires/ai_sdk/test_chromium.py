@@ -1,0 +1,142 @@
+"""A page of React and Vite with `useChat`, as it is built and shown, in Chromium."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from fastapi.staticfiles import StaticFiles
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.e2e.chromium import ARGUMENTS, require_chromium
+from tests.kit.npm import packages_of
+from tests.kit.patience import PATIENCE_SECONDS, patience
+from tests.kit.service import serving, turnwire_over
+from tests.wires.ai_sdk.conftest import erase, look
+from turnwire_server import create_app
+from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HERE = Path(__file__).parent
+PICTURES = os.environ.get("TURNWIRE_TEST_PICTURES")
+"""A folder for pictures of what is shown, for people who want to look."""
+
+over_both = pytest.mark.parametrize("over", ["sse", "ws"])
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def built() -> AsyncIterator[Path]:
+    """The page, built."""
+    packages = packages_of(HERE)
+    with packages.work_folder(HERE / "app") as folder:
+        async with patience():
+            process = await asyncio.create_subprocess_exec(
+                packages.node,
+                str(packages.path("vite/bin/vite.js")),
+                "build",
+                "--logLevel=error",
+                cwd=folder / "app",
+            )
+            assert await process.wait() == 0
+        yield folder / "app" / "dist"
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=require_chromium(), args=ARGUMENTS
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def model() -> AsyncIterator[Simulator]:
+    """What answers in place of Claude."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def url(built: Path, model: Simulator) -> AsyncIterator[str]:
+    """Where the page is: beside the service, which leaves readers time to come back."""
+    turnwire = turnwire_over(model, tools=[look, erase], detach_grace=PATIENCE_SECONDS)
+    app = create_app(turnwire)
+    app.mount("/page", StaticFiles(directory=built, html=True))
+    async with serving(app) as address:
+        yield f"http://{address}/page/"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    context = await chromium.new_context(viewport={"width": 720, "height": 640})
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    page = await context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    yield page
+    await context.close()
+    assert problems == []
+
+
+async def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        await page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+
+
+async def ask(page: Page, text: str) -> None:
+    await page.get_by_label("Message").fill(text)
+    await page.get_by_label("Message").press("Enter")
+
+
+@over_both
+async def test_a_question_a_decision_and_its_answer_are_on_the_page(
+    url: str, page: Page, model: Simulator, over: str
+) -> None:
+    model.program(
+        Answer(
+            Thinking("It is to go."),
+            Text("Wait."),
+            ToolUse("erase", {"path": "a"}),
+            stop_reason="tool_use",
+        ),
+        Answer(Text("It is gone.")),
+    )
+    await page.goto(f"{url}?id={uuid.uuid4().hex}&over={over}")
+    await ask(page, "Erase a.")
+    await expect(page.locator(".state")).to_have_text("approval-requested")
+    await picture(page, f"{over}-asked")
+    await page.reload()
+    await page.get_by_role("button", name="Allow").click()
+    await expect(page.locator(".assistant .text")).to_have_text(["Wait.", "It is gone."])
+    await expect(page.locator("output")).to_have_text("ready")
+    await expect(page.locator(".tool pre")).to_have_text('"erased a"')
+    await picture(page, f"{over}-answered")
+
+
+@over_both
+async def test_a_page_that_is_loaded_again_streams_on_and_stops(
+    url: str, page: Page, model: Simulator, over: str
+) -> None:
+    gate, aborted = Gate(), model.aborted_streams
+    model.program(Answer(Text(["Once ", gate, "upon ", Gate(), "a time."])))
+    await page.goto(f"{url}?id={uuid.uuid4().hex}&over={over}")
+    await ask(page, "A story.")
+    await expect(page.locator(".assistant .text")).to_have_text("Once ")
+    await page.reload()
+    await expect(page.locator(".assistant .text")).to_have_text("Once ")
+    gate.open()
+    await expect(page.locator(".assistant .text")).to_have_text("Once upon ")
+    await picture(page, f"{over}-streams")
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.locator("output")).to_have_text("ready")
+    async with patience():
+        await model.wait(lambda: model.aborted_streams == aborted + 1)
+    await page.reload()
+    await expect(page.locator(".assistant .text")).to_have_text("Once upon ")
