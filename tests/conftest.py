@@ -43,6 +43,11 @@ SLOW = (
     "wires/ag_ui/test_copilotkit.py",
     "wires/ag_ui/test_fold.py",
     "wires/ag_ui/test_kill.py",
+    "wires/ai_sdk/test_chromium.py",
+    "wires/ai_sdk/test_kill.py",
+    "wires/ai_sdk/test_pages.py",
+    "wires/ai_sdk/test_fold.py",
+    "wires/ai_sdk/test_socket.py",
 )
 """The folders and files of the slow half, in the order in which they run."""
 
@@ -53,6 +58,7 @@ TOGETHER = (
     "server/test_page_files.py",
     "wires/ag_ui/test_clients.py",
     "wires/ag_ui/test_copilotkit.py",
+    "wires/ai_sdk",
 )
 """Where the tests of a file share what is dear to make, so that one worker runs them all."""
 

@@ -1,0 +1,155 @@
+"""The endpoints, by what stands on the wire; without a page."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.kit.patience import patience
+from tests.kit.service import by_name, serving, turnwire_over
+from turnwire_server.core.limits import ServiceLimits
+from turnwire_simulator import Answer, Gate, Simulator, Text
+
+CHAT = "/v1/ai-sdk/v7/chat"
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A strict stand-in for the Claude API."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def anna(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
+    """Anna, at a service that knows her and Bert."""
+    limits = ServiceLimits(max_streams=1, max_wire_body_bytes=50_000)
+    turnwire = turnwire_over(simulator, authenticate=by_name, limits=limits)
+    headers = {"authorization": "Bearer anna"}
+    async with (
+        serving(turnwire) as address,
+        httpx2.AsyncClient(base_url=f"http://{address}", headers=headers) as http,
+        patience(),
+    ):
+        yield http
+
+
+def asking(text: str = "Hi", **fields: Any) -> dict[str, Any]:
+    """The body of a request."""
+    said = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": text}]}
+    return {"id": "a/chat", "messages": [said], "trigger": "submit-message", **fields}
+
+
+async def test_a_stream_is_what_the_client_and_proxies_expect(
+    anna: httpx2.AsyncClient, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("Ok.")))
+    answer = await anna.post(CHAT, json=asking())
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert answer.headers["cache-control"] == "no-cache, no-transform"
+    assert answer.headers["x-accel-buffering"] == "no"
+    events = answer.text.strip().split("\n\n")
+    assert events[-1] == "data: [DONE]"
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-1]]
+    assert [chunk["type"] for chunk in chunks if chunk["type"] != "message-metadata"] == [
+        "start",
+        "start-step",
+        "text-start",
+        "text-delta",
+        "text-end",
+        "finish-step",
+        "finish",
+    ]
+    assert chunks[0]["messageId"].startswith("t_")
+
+
+async def test_what_is_not_there_is_nothing_and_no_error(anna: httpx2.AsyncClient) -> None:
+    assert (await anna.get(f"{CHAT}/a/chat/stream")).status_code == 204
+    found = (await anna.get(f"{CHAT}/a/chat/messages")).json()
+    assert found == {"messages": [], "activeStreamId": None}
+    stopped = await anna.post(f"{CHAT}/a/chat/stop")
+    assert (stopped.status_code, stopped.json()) == (200, {"outcome": "already_done"})
+
+
+async def test_nobody_sees_or_stops_what_is_somebody_elses(
+    anna: httpx2.AsyncClient, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("For Anna.")))
+    answer = await anna.post(CHAT, json=asking())
+    start = json.loads(answer.text.partition("\n")[0].removeprefix("data: "))
+    place = start["messageMetadata"]["turnwire"]
+    bert = {"authorization": "Bearer bert"}
+    for name in ("a/chat", place["conversation"]):
+        found = await anna.get(f"{CHAT}/{name}/messages", headers=bert)
+        assert found.json()["messages"] == []
+        body = {"activeStreamId": place["turn"]}
+        stopped = await anna.post(f"{CHAT}/{name}/stop", json=body, headers=bert)
+        assert stopped.json() == {"outcome": "already_done"}
+    simulator.program(Answer(Text("For Bert.")))
+    foreign = asking(id=place["conversation"])
+    assert "For Bert." in (await anna.post(CHAT, json=foreign, headers=bert)).text
+    mine = (await anna.get(f"{CHAT}/{place['conversation']}/messages")).json()
+    assert len(mine["messages"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("[]", 400),
+        ("{", 400),
+        ({}, 400),
+        ({"id": "c"}, 400),
+        (asking(messages=[]), 400),
+        (asking(messages=[[]]), 400),
+        (asking(messages=[{"role": "system", "parts": []}]), 400),
+        (asking(messages=[{"role": "user", "parts": [7]}]), 400),
+        (asking("  "), 400),
+        (asking(model="no"), 400),
+        (asking(tools=["no"]), 400),
+        (asking(tools={"a": {"parameters": 7}}), 400),
+        (asking(tools={"a b": {}}), 400),
+        (asking(id=""), 400),
+        (asking("x" * 50_000), 413),
+        (asking(messages=[{"id": "t_1", "role": "assistant", "parts": []}]), 404),
+        (asking(messageId=7), 400),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_what_cannot_be_done_is_said_in_plain_words_and_leaves_nothing(
+    anna: httpx2.AsyncClient, body: Any, status: int
+) -> None:
+    content = body if isinstance(body, str) else json.dumps(body)
+    answer = await anna.post(CHAT, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["x-turnwire-code"]
+    assert answer.text
+    assert (await anna.get("/v1/conversations")).json()["conversations"] == []
+
+
+async def test_who_is_not_known_a_foreign_page_and_an_unknown_version_get_nothing(
+    anna: httpx2.AsyncClient,
+) -> None:
+    nobody = {"authorization": "Bearer nobody"}
+    assert (await anna.post(CHAT, json=asking(), headers=nobody)).status_code == 401
+    foreign = {"origin": "https://example.com"}
+    assert (await anna.post(CHAT, json=asking(), headers=foreign)).status_code == 403
+    assert (await anna.post(CHAT.replace("v7", "v4"), json=asking())).status_code == 400
+
+
+async def test_streams_are_counted_and_a_busy_conversation_says_so(
+    anna: httpx2.AsyncClient, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text(["Once ", Gate()])))
+    async with anna.stream("POST", CHAT, json=asking(on_detach="continue")) as streaming:
+        await anext(streaming.aiter_lines())
+        refused = await anna.post(CHAT, json=asking(id="other"))
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    other = [{"id": "m2", "role": "user", "parts": [{"type": "text", "text": "Ho"}]}]
+    # The place is free once the service has seen that the reader has gone.
+    while (busy := await anna.post(CHAT, json=asking(messages=other))).status_code == 429:
+        pass
+    assert (busy.status_code, busy.headers["x-turnwire-code"]) == (409, "busy")
