@@ -14,26 +14,26 @@ from turnwire_simulator import Answer, Gate, Simulator, Text
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.mark.parametrize("transport", ["sse", "ws"])
-async def test_after_a_kill_what_was_shown_is_there_and_the_chat_goes_on(
-    tmp_path: Path, transport: str
-) -> None:
+async def test_after_a_kill_what_was_shown_is_there_and_the_chat_goes_on(tmp_path: Path) -> None:
     async with Simulator() as simulator, killable(simulator.url, tmp_path / "db") as server:
         await server.start()
         address = server.url.removeprefix("http://")
         async with browsing(address) as browser, httpx2.AsyncClient(base_url=server.url) as http:
-            simulator.program(Answer(Text(["Once ", Gate(), "upon."])), OK)
-            page = await browser.open(chat(), transport=transport)
-            sending = asyncio.create_task(page.send("A story."))
-            await page.until("last.parts.some(part => part.text === 'Once ')")
+            pages = [await browser.open(chat(), transport=over) for over in ("sse", "ws")]
+            simulator.answer_with(lambda _: Answer(Text(["Once ", Gate(), "upon."])))
+            sending = [asyncio.create_task(page.send("A story.")) for page in pages]
+            for page in pages:
+                await page.until("last.parts.some(part => part.text === 'Once ')")
             server.kill()
-            assert (await sending)["status"] == "error"
+            assert [view["status"] for view in await asyncio.gather(*sending)] == ["error"] * 2
             await server.start()
-            await page.do("resume")  # Nothing runs any more.
-            view = await page.view()
-            assert (view["status"], texts(view["messages"][-1])) == ("ready", ["Once "])
-            found = (await http.get(f"{page.url}/messages")).json()
-            again = found["messages"][-1]
-            assert (found["activeStreamId"], texts(again)) == (None, ["Once "])
-            assert again["metadata"]["turnwire"]["stopReason"] == "interrupted"
-            assert texts((await page.send("Go on."))["messages"][-1]) == ["Ok."]
+            simulator.answer_with(lambda _: OK)
+            for page in pages:
+                await page.do("resume")  # Nothing runs any more.
+                view = await page.view()
+                assert (view["status"], texts(view["messages"][-1])) == ("ready", ["Once "])
+                found = (await http.get(f"{page.url}/messages")).json()
+                again = found["messages"][-1]
+                assert (found["activeStreamId"], texts(again)) == (None, ["Once "])
+                assert again["metadata"]["turnwire"]["stopReason"] == "interrupted"
+                assert texts((await page.send("Go on."))["messages"][-1]) == ["Ok."]
