@@ -43,7 +43,6 @@ SLOW = (
     "wires/ag_ui/test_copilotkit.py",
     "wires/ag_ui/test_fold.py",
     "wires/ag_ui/test_kill.py",
-    "wires/ai_sdk/test_chromium.py",
     "wires/ai_sdk/test_kill.py",
     "wires/ai_sdk/test_pages.py",
     "wires/ai_sdk/test_fold.py",

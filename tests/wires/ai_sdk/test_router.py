@@ -7,12 +7,16 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.kit.openapi import Document
 from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
+from turnwire_server import Turnwire, create_app
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 CHAT = "/v1/ai-sdk/v7/chat"
+DOCUMENT = Document(create_app(Turnwire(token="a-shared-token", wires=["ai_sdk"])).openapi())
+"""What is answered is what it says."""
 
 
 @pytest.fixture
@@ -28,9 +32,12 @@ async def anna(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
     limits = ServiceLimits(max_streams=1, max_wire_body_bytes=50_000)
     turnwire = turnwire_over(simulator, authenticate=by_name, limits=limits)
     headers = {"authorization": "Bearer anna"}
+    hooks: Any = {"response": [DOCUMENT.judge]}
     async with (
         serving(turnwire) as address,
-        httpx2.AsyncClient(base_url=f"http://{address}", headers=headers) as http,
+        httpx2.AsyncClient(
+            base_url=f"http://{address}", headers=headers, event_hooks=hooks
+        ) as http,
         patience(),
     ):
         yield http
@@ -67,10 +74,10 @@ async def test_a_stream_is_what_the_client_and_proxies_expect(
 
 
 async def test_what_is_not_there_is_nothing_and_no_error(anna: httpx2.AsyncClient) -> None:
-    assert (await anna.get(f"{CHAT}/a/chat/stream")).status_code == 204
-    found = (await anna.get(f"{CHAT}/a/chat/messages")).json()
+    assert (await anna.get(f"{CHAT}/a%2Fchat/stream")).status_code == 204
+    found = (await anna.get(f"{CHAT}/a%2Fchat/messages")).json()
     assert found == {"messages": [], "activeStreamId": None}
-    stopped = await anna.post(f"{CHAT}/a/chat/stop")
+    stopped = await anna.post(f"{CHAT}/a%2Fchat/stop")
     assert (stopped.status_code, stopped.json()) == (200, {"outcome": "already_done"})
 
 
@@ -82,7 +89,7 @@ async def test_nobody_sees_or_stops_what_is_somebody_elses(
     start = json.loads(answer.text.partition("\n")[0].removeprefix("data: "))
     place = start["messageMetadata"]["turnwire"]
     bert = {"authorization": "Bearer bert"}
-    for name in ("a/chat", place["conversation"]):
+    for name in ("a%2Fchat", place["conversation"]):
         found = await anna.get(f"{CHAT}/{name}/messages", headers=bert)
         assert found.json()["messages"] == []
         body = {"activeStreamId": place["turn"]}

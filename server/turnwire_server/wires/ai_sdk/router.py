@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict
 
 from turnwire_protocol import Code, parse_body, parse_object
 from turnwire_server.errors import Rejected
-from turnwire_server.transports.body import body_of
-from turnwire_server.transports.http import guarded, principal_of
+from turnwire_server.transports.body import body_of, described
+from turnwire_server.transports.http import Responses, endpoints, principal_of, refusals
 from turnwire_server.wires.ai_sdk.messages import Messages
 from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
 from turnwire_server.wires.ai_sdk.request import ChatRequest
 from turnwire_server.wires.ai_sdk.socket import ChatSocket
 from turnwire_server.wires.ai_sdk.values import Json, Version
 from turnwire_server.wires.chunk_stream import ChunkStream
-from turnwire_server.wires.refusal import text_refusal
+from turnwire_server.wires.refusal import TEXT, text_refusal
 from turnwire_server.wires.service import Service
 
 __all__ = ["ai_sdk_router"]
@@ -24,6 +24,20 @@ __all__ = ["ai_sdk_router"]
 _HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 _LAST = b"data: [DONE]\n\n"
 _PREFIX = "/v1/ai-sdk"
+
+_OF_CHAT = (
+    Code.BAD_COMMAND,
+    Code.BUSY,
+    Code.KEY_REUSED,
+    Code.NOT_FOUND,
+    Code.TIMEOUT,
+    Code.TOO_LARGE,
+    Code.UNKNOWN_CONVERSATION,
+    Code.UNKNOWN_TURN,
+)
+_REFUSALS = refusals(Code.BAD_COMMAND, error=TEXT)
+_OF_STOP = refusals(Code.BAD_COMMAND, Code.TIMEOUT, Code.TOO_LARGE, error=TEXT)
+_STREAM: Responses = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
 class _Stop(BaseModel):
@@ -43,10 +57,13 @@ class _Stop(BaseModel):
 
 def ai_sdk_router(service: Service) -> APIRouter:
     """All endpoints of the wire."""
-    router = APIRouter(
+    router = endpoints(
+        service.access,
         prefix=_PREFIX,
-        tags=["ai_sdk"],
-        route_class=guarded(service.access, refusal=text_refusal),
+        tag="ai_sdk",
+        # The client shows the body of a failed request: text, for people.
+        refusal=text_refusal,
+        error=TEXT,
     )
 
     def streamed(reply: Reply, place: ExitStack) -> Response:
@@ -54,7 +71,13 @@ def ai_sdk_router(service: Service) -> APIRouter:
         chunks = reply.chunks(idle_seconds=service.keepalive_seconds)
         return ChunkStream(chunks, place.pop_all(), headers=_HEADERS, last=_LAST)
 
-    @router.post("/{version}/chat", response_class=Response, response_model=None)
+    @router.post(
+        "/{version}/chat",
+        responses={**refusals(*_OF_CHAT, error=TEXT), **_STREAM},
+        response_class=Response,
+        response_model=None,
+        openapi_extra=described(ChatRequest),
+    )
     async def chat(
         request: Request,
         version: Version,
@@ -67,7 +90,12 @@ def ai_sdk_router(service: Service) -> APIRouter:
             reply = await replying(service, principal_of(request), body, version)
             return streamed(reply, place)
 
-    @router.get("/{version}/chat/{name:path}/stream", response_class=Response, response_model=None)
+    @router.get(
+        "/{version}/chat/{name:path}/stream",
+        responses={**_REFUSALS, **_STREAM, 204: {"description": "There is none."}},
+        response_class=Response,
+        response_model=None,
+    )
     async def resume(request: Request, version: Version, name: str) -> Response:
         """The unfinished answer from its beginning, then live; 204: there is none."""
         with ExitStack() as place:
@@ -75,14 +103,14 @@ def ai_sdk_router(service: Service) -> APIRouter:
             reply = await resuming(service, principal_of(request), name, version)
             return Response(status_code=204) if reply is None else streamed(reply, place)
 
-    @router.post("/{version}/chat/{name:path}/stop")
+    @router.post("/{version}/chat/{name:path}/stop", responses=_OF_STOP)
     async def stop(request: Request, version: Version, name: str) -> Json:
         """Stop the answer that runs, or the one that the body names."""
         data = await service.bodies.read(request)
         body = parse_body(_Stop, parse_object(data)) if data else _Stop()
         return {"outcome": await stopping(service, principal_of(request), name, body.turn)}
 
-    @router.get("/{version}/chat/{name:path}/messages")
+    @router.get("/{version}/chat/{name:path}/messages", responses=_REFUSALS)
     async def messages(request: Request, version: Version, name: str) -> Json:
         """The conversation for a page that is loaded; an unfinished answer is left to `stream`."""
         principal = principal_of(request)

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fastapi.staticfiles import StaticFiles
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.chromium import ARGUMENTS, require_chromium
 from tests.kit.npm import packages_of
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import serving, turnwire_over
@@ -22,6 +21,8 @@ from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HERE = Path(__file__).parent
+PACKAGES = HERE.parents[1] / "wires" / "ai_sdk"
+"""Whose packages the page is made of."""
 PICTURES = os.environ.get("TURNWIRE_TEST_PICTURES")
 """A folder for pictures of what is shown, for people who want to look."""
 
@@ -31,28 +32,19 @@ over_both = pytest.mark.parametrize("over", ["sse", "ws"])
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def built() -> AsyncIterator[Path]:
     """The page, built."""
-    packages = packages_of(HERE)
-    with packages.work_folder(HERE / "app") as folder:
+    packages = packages_of(PACKAGES)
+    files = [file for file in HERE.iterdir() if file.suffix in (".html", ".js", ".jsx")]
+    with packages.work_folder(*files) as folder:
         async with patience():
             process = await asyncio.create_subprocess_exec(
                 packages.node,
                 str(packages.path("vite/bin/vite.js")),
                 "build",
                 "--logLevel=error",
-                cwd=folder / "app",
+                cwd=folder,
             )
             assert await process.wait() == 0
-        yield folder / "app" / "dist"
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=require_chromium(), args=ARGUMENTS
-        )
-        yield browser
-        await browser.close()
+        yield folder / "dist"
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
@@ -73,8 +65,8 @@ async def url(built: Path, model: Simulator) -> AsyncIterator[str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(chromium: Browser) -> AsyncIterator[Page]:
-    context = await chromium.new_context(viewport={"width": 720, "height": 640})
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    context = await browser.new_context(viewport={"width": 720, "height": 640})
     context.set_default_timeout(PATIENCE_SECONDS * 1000)
     page = await context.new_page()
     problems: list[str] = []
