@@ -159,6 +159,25 @@ async def test_a_tool_of_the_page_may_take_its_time_and_a_page_loaded_meanwhile_
     assert len(stage.simulator.requests) == 2
 
 
+async def test_of_two_tools_of_the_page_the_one_that_still_runs_is_not_run_again(
+    stage: Stage,
+) -> None:
+    calls = (ToolUse("page_title", {"part": part}) for part in ("head", "foot"))
+    stage.simulator.program(Answer(*calls, stop_reason="tool_use"), OK)
+    page = await stage.browser.open(chat(), body=OFFER, tools={"page_title": None}, auto=False)
+    first, second = (await page.send("Which page?"))["ran"]
+    await page.do("output", tool="page_title", toolCallId=first, output="H")
+    await page.do("go")
+    view = await page.view()
+    assert (view["status"], view["ran"]) == ("ready", [first, second])
+    await page.do("output", tool="page_title", toolCallId=second, output="F")
+    await page.do("go")
+    view = await page.view()
+    assert (texts(view["messages"][-1]), view["ran"]) == (["Ok."], [first, second])
+    outputs = [part["output"] for part in view["messages"][-1]["parts"] if "output" in part]
+    assert outputs == ["H", "F"]
+
+
 @every_version
 async def test_stop_ends_the_answer_and_what_was_said_stays(stage: Stage, version: str) -> None:
     gate, aborted = Gate(), stage.simulator.aborted_streams
@@ -278,6 +297,14 @@ async def test_regenerating_and_editing_take_back_what_they_replace(
     assert [texts(one) for one in again["messages"]] == [["Other."], ["Four."]]
     assert again["messages"][0]["id"] == message
     assert len(stage.simulator.requests[-1]["messages"]) == 1
+
+
+async def test_a_message_that_is_edited_to_the_same_words_is_asked_again(stage: Stage) -> None:
+    stage.simulator.program(Answer(Text("One.")), Answer(Text("Two.")))
+    page = await stage.browser.open(chat())
+    message = (await page.send("First."))["messages"][0]["id"]
+    await page.do("edit", text="First.", message=message)
+    assert texts((await page.view())["messages"][-1]) == ["Two."]
 
 
 async def test_a_stale_tab_adds_to_the_conversation_and_takes_nothing_back(stage: Stage) -> None:
