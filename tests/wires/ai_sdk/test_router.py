@@ -160,3 +160,21 @@ async def test_streams_are_counted_and_a_busy_conversation_says_so(
     while (busy := await anna.post(CHAT, json=asking(messages=other))).status_code == 429:
         pass
     assert (busy.status_code, busy.headers["x-turnwire-code"]) == (409, "busy")
+
+
+async def test_a_conversation_that_is_deleted_ends_its_stream_in_words(
+    anna: httpx2.AsyncClient, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text(["Once ", Gate()])))
+    async with anna.stream("POST", CHAT, json=asking()) as streaming:
+        lines = (line async for line in streaming.aiter_lines() if line)
+        start = json.loads((await anext(lines)).removeprefix("data: "))
+        conversation = start["messageMetadata"]["turnwire"]["conversation"]
+        async for line in lines:
+            if "text-delta" in line:
+                break
+        assert (await anna.delete(f"/v1/conversations/{conversation}")).status_code == 204
+        rest = [line.removeprefix("data: ") async for line in lines]
+    assert rest[-1] == "[DONE]"
+    assert json.loads(rest[-2])["type"] == "error"
+    assert [json.loads(line)["type"] for line in rest[:-2]].count("text-end") == 1

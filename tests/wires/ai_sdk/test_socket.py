@@ -220,3 +220,16 @@ async def test_a_large_list_of_messages_fits_and_only_its_end_counts(stage: Stag
         await socket.send(send(name=chat(), messages=[*junk, *message]))
         frames = await until_end(socket)
     assert frames[-1]["type"] == "end", frames
+
+
+async def test_a_flood_of_frames_closes_the_socket() -> None:
+    limits = ServiceLimits(max_frames_per_second=1, max_commands_per_second=1)
+    async with (
+        Simulator() as simulator,
+        serving(turnwire_over(simulator, limits=limits)) as address,
+        socket_of(address) as socket,
+    ):
+        with suppress(ConnectionClosed):
+            for _ in range(50):
+                await socket.send('{"type": "abort", "requestId": "r1"}')
+        assert await closed_with(socket) == 4429
