@@ -439,7 +439,13 @@ async def test_the_transport_of_assistant_ui_is_understood(stage: Stage) -> None
     stage.simulator.program(calling("page_title"), OK)
     context = {
         "system": "Be brief.",
-        "tools": {"page_title": {"description": "Its title.", "parameters": {"type": "object"}}},
+        "tools": {
+            "page_title": {"description": "Its title.", "parameters": {"type": "object"}},
+            "look": {
+                "description": "How it looks is the page's.",
+                "parameters": {"type": "object"},
+            },
+        },
         "callSettings": {"temperature": 0.5},
         "config": {"modelName": "other"},
     }
@@ -449,4 +455,8 @@ async def test_the_transport_of_assistant_ui_is_understood(stage: Stage) -> None
     await page.send("Which page?")
     view = await page.until("finishes.length === 2 && status === 'ready'")
     assert texts(view["messages"][-1]) == ["Wait.", "Ok."]
-    assert "system" not in stage.simulator.requests[0]
+    asked = stage.simulator.requests[0]
+    assert "system" not in asked
+    offered = {tool["name"]: tool["description"] for tool in asked["tools"]}
+    assert offered["page_title"] == "Its title."
+    assert offered["look"] == "Look at a file."
