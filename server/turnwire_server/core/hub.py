@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
 from turnwire_server.core.conversation import Accepted, Conversation, PastTurn, Receipt
+from turnwire_server.core.hidden import Hidden
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.codec import join
@@ -25,7 +26,7 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Record
 from turnwire_server.errors import Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Head, Store
+from turnwire_server.store.port import HIDDEN, Head, Store
 
 __all__ = ["Hub"]
 
@@ -64,6 +65,7 @@ class Hub:
             max_open_bytes=limits.max_open_bytes,
             idle_seconds=idle_seconds,
         )
+        self._hidden = Hidden(store, self.delete, keep_seconds=limits.keep_hidden_seconds)
         self._quiet = asyncio.Event()
         self._finished: dict[str, int] = {}
         """Conversations whose rows after a seq may be compacted."""
@@ -82,6 +84,7 @@ class Hub:
         self._housekeeper.start()
         for head in await self._store.orphans():
             await self._open.recover(head)
+        self._hidden.start()
 
     async def drain(self, grace_seconds: float) -> None:
         """Begin nothing new, let what runs finish within the grace time, then end it."""
@@ -114,6 +117,7 @@ class Hub:
         if self._compactor is not None:
             self._compactor.cancel()
             await asyncio.gather(self._compactor, return_exceptions=True)
+        await self._hidden.close()
         await self._committer.close()
         await self._housekeeper.close()
         await self._store.close()
@@ -131,13 +135,15 @@ class Hub:
         send: SendBody,
         *,
         name: str | None = None,
+        hidden: str | None = None,
         past: Sequence[PastTurn] = (),
     ) -> Accepted:
         """A user's message, into its conversation or a new one.
 
         With `name`, which another front end gave its conversation, into the one of that name, see
-        `named`; `send.conversation` must not be given then. `past` is what was said in it before:
-        a new conversation begins with these turns, one that has begun has its own.
+        `named`; with `hidden` into the one that `hidden_of` gives. `send.conversation` must not be
+        given then. `past` is what was said in it before: a new conversation begins with these
+        turns, one that has begun has its own.
 
         Raises:
             Rejected: it took no effect.
@@ -145,7 +151,12 @@ class Hub:
         if self.is_draining:
             raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         try:
-            id = self.id_of(principal, send) if name is None else await self.named(principal, name)
+            if hidden is not None:
+                id = self.hidden_of(principal, hidden)
+            elif name is not None:
+                id = await self.named(principal, name)
+            else:
+                id = self.id_of(principal, send)
             await self._check_blobs(principal, send, id)
             # Before the conversation is found: from there on nothing may be waited for.
             begins = send.conversation is None
@@ -210,6 +221,13 @@ class Hub:
             if refused.code is not Code.UNKNOWN_CONVERSATION:
                 raise
         return _derived(principal, "name", name)
+
+    @staticmethod
+    def hidden_of(principal: str, name: str) -> str:
+        """The id of the principal's hidden conversation `name`, begun or not: one that is in no
+        list, counts for no quota of conversations, and goes `keep_hidden_seconds` after its last
+        change. Otherwise it is like any other."""
+        return _derived(principal, "hidden", name, prefix=HIDDEN)
 
     async def turns(self, principal: str, conversation: str) -> Sequence[Record]:
         """All turns of a conversation, in their order, void ones too; not to be changed.
@@ -327,6 +345,6 @@ class Hub:
                     logger.exception("compaction of conversation=%s failed", id)
 
 
-def _derived(principal: str, *names: str) -> str:
+def _derived(principal: str, *names: str, prefix: str = "c_") -> str:
     digest = hashlib.sha256("\0".join((principal, *names)).encode()).hexdigest()
-    return f"c_{digest[:24]}"
+    return f"{prefix}{digest[:24]}"

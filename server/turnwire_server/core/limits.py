@@ -74,6 +74,9 @@ class ServiceLimits(BaseModel):
     max_uploads: int = 32
     upload_timeout_seconds: float = 300.0
     """For all bytes of a blob to come."""
+    keep_hidden_seconds: float = Field(default=3600.0, ge=0)
+    """How long a hidden conversation stays after its last change: a retry finds its answer there.
+    One whose turn is unfinished stays in any case."""
     keep_unused_blobs_seconds: float = 24 * 3600.0
     """How long a blob stays that no conversation names (any more), from when it was last put."""
 

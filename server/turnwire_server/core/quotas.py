@@ -15,7 +15,7 @@ from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import Buckets, ServiceLimits
 from turnwire_server.errors import Rejected
-from turnwire_server.store.port import Spent, Store
+from turnwire_server.store.port import HIDDEN, Spent, Store
 
 __all__ = ["Quotas", "Standing"]
 
@@ -98,9 +98,9 @@ class Quotas:
                 raise Rejected(Code.TOO_MANY, message, retry_after_seconds=round(seconds, 3))
         self._check_day(busy, standing)
         most = limits.max_conversations_per_principal
-        if most is not None and conversation.is_empty:
+        if most is not None and conversation.is_empty and _counts(conversation):
             # Those whose first message is not stored yet, the store has not counted.
-            beginning = sum(other.is_beginning for other in busy)
+            beginning = sum(other.is_beginning and _counts(other) for other in busy)
             if standing.conversations + beginning >= most:
                 raise Rejected(Code.TOO_MANY, f"at most {most} conversations: delete some")
 
@@ -135,3 +135,7 @@ class Quotas:
             busy.discard(conversation)
         if not busy:
             self._busy.pop(conversation.owner, None)
+
+
+def _counts(conversation: Conversation) -> bool:
+    return not conversation.conversation.startswith(HIDDEN)

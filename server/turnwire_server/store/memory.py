@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from turnwire_server.errors import Fenced
-from turnwire_server.store.port import Batch, Blob, Claim, Fence, Head, Row, Spent, Spool, Usage
+from turnwire_server.store.port import (
+    HIDDEN,
+    Batch,
+    Blob,
+    Claim,
+    Fence,
+    Head,
+    Row,
+    Spent,
+    Spool,
+    Usage,
+)
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["MemoryBlobs", "MemoryStore"]
@@ -102,7 +113,7 @@ class MemoryStore:
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """See `Store.list_heads`."""
-        heads = [log.head for log in self._logs.values() if log.head.owner == owner]
+        heads = self._listed(owner)
         heads.sort(key=lambda head: head.position, reverse=True)
         return [head for head in heads if before is None or head.position < before][:limit]
 
@@ -114,9 +125,18 @@ class MemoryStore:
         """See `Store.count_open`."""
         return sum(log.is_open and log.head.owner == owner for log in self._logs.values())
 
+    async def list_hidden(self, *, before: str, limit: int) -> list[Head]:
+        """See `Store.list_hidden`."""
+        hidden = [
+            log.head
+            for id, log in self._logs.items()
+            if id.startswith(HIDDEN) and not log.is_open and log.head.updated_at < before
+        ]
+        return hidden[:limit]
+
     async def count(self, owner: str) -> int:
         """See `Store.count`."""
-        return sum(log.head.owner == owner for log in self._logs.values())
+        return len(self._listed(owner))
 
     async def spent(self, owner: str, day: str) -> Spent:
         """See `Store.spent`."""
@@ -131,6 +151,10 @@ class MemoryStore:
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
         self._logs.pop(conversation, None)
+
+    def _listed(self, owner: str) -> list[Head]:
+        heads = [log.head for log in self._logs.values() if log.head.owner == owner]
+        return [head for head in heads if not head.conversation.startswith(HIDDEN)]
 
     def _is_named(self, blob: str) -> bool:
         return any(blob in log.blobs for log in self._logs.values())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 __all__ = [
+    "HIDDEN",
     "Batch",
     "Blob",
     "BlobStore",
@@ -22,6 +23,9 @@ __all__ = [
     "Store",
     "Usage",
 ]
+
+HIDDEN = "h_"
+"""How the ids of conversations begin that are in no list: each was made for one request."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -237,7 +241,7 @@ class Store(Protocol):
         """The conversation, or None if there is none."""
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
-        """The owner's conversations, newest first, after the position `before`.
+        """The owner's conversations, newest first, after the position `before`; no hidden ones.
 
         That is the `Head.position` of the last one seen.
         """
@@ -251,8 +255,12 @@ class Store(Protocol):
     async def count_open(self, owner: str) -> int:
         """How many of the owner's conversations have an unfinished turn, on all nodes."""
 
+    async def list_hidden(self, *, before: str, limit: int) -> list[Head]:
+        """Hidden conversations without an unfinished turn that have not changed since `before`, a
+        time as `Head` has them."""
+
     async def count(self, owner: str) -> int:
-        """How many conversations the owner has."""
+        """How many conversations the owner has; hidden ones do not count."""
 
     async def spent(self, owner: str, day: str) -> Spent:
         """What the owner's turns have used that ended on that day (UTC, `YYYY-MM-DD`).

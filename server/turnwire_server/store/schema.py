@@ -100,6 +100,20 @@ _STEPS: tuple[tuple[str, ...], ...] = (
             UPDATE owners SET conversations = conversations - 1 WHERE owner = old.owner;
         END""",
     ),
+    (
+        # Hidden conversations (`store.port.HIDDEN`) do not count; before this there were none.
+        "DROP TRIGGER conversation_begins",
+        "DROP TRIGGER conversation_goes",
+        """CREATE TRIGGER conversation_begins AFTER INSERT ON conversations
+        WHEN substr(new.id, 1, 2) <> 'h_' BEGIN
+            INSERT INTO owners VALUES (new.owner, 1)
+                ON CONFLICT DO UPDATE SET conversations = conversations + 1;
+        END""",
+        """CREATE TRIGGER conversation_goes AFTER DELETE ON conversations
+        WHEN substr(old.id, 1, 2) <> 'h_' BEGIN
+            UPDATE owners SET conversations = conversations - 1 WHERE owner = old.owner;
+        END""",
+    ),
 )
 
 VERSION = len(_STEPS)

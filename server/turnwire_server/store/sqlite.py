@@ -121,6 +121,12 @@ class SqliteStore:
         """See `Store.count_open`."""
         return await self._read(statements.count_open, owner)
 
+    async def list_hidden(self, *, before: str, limit: int) -> list[Head]:
+        """See `Store.list_hidden`."""
+        seqs = self._tail.seqs()
+        heads = await self._read(statements.list_hidden, before, limit)
+        return [_with_seq_of_tail(head, seqs) for head in heads]
+
     async def count(self, owner: str) -> int:
         """See `Store.count`."""
         return await self._read(statements.count, owner)

@@ -18,6 +18,7 @@ __all__ = [
     "delete",
     "is_open",
     "list_heads",
+    "list_hidden",
     "list_open",
     "place",
     "probe",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 _HEADS = "SELECT id, owner, epoch, seq, title, created_at, updated_at FROM conversations"
+_IS_HIDDEN = "id >= 'h_' AND id < 'h`'"
+"""A range of the primary key; see `store.port.HIDDEN`."""
 _NEWEST_FIRST = "ORDER BY updated_at DESC, id DESC LIMIT ?"
 
 _State = tuple[str, int, bool]
@@ -257,10 +260,20 @@ def list_heads(
 ) -> list[Head]:
     """See `Store.list_heads`."""
     if before is None:
-        return _heads(connection, f"{_HEADS} WHERE owner = ? {_NEWEST_FIRST}", owner, limit)
+        query = f"{_HEADS} WHERE owner = ? AND NOT ({_IS_HIDDEN}) {_NEWEST_FIRST}"
+        return _heads(connection, query, owner, limit)
     updated_at, _, id = before.partition("|")
-    query = f"{_HEADS} WHERE owner = ? AND (updated_at, id) < (?, ?) {_NEWEST_FIRST}"
+    query = (
+        f"{_HEADS} WHERE owner = ? AND (updated_at, id) < (?, ?) AND NOT ({_IS_HIDDEN})"
+        f" {_NEWEST_FIRST}"
+    )
     return _heads(connection, query, owner, updated_at, id, limit)
+
+
+def list_hidden(connection: sqlite3.Connection, before: str, limit: int) -> list[Head]:
+    """See `Store.list_hidden`."""
+    query = f"{_HEADS} WHERE {_IS_HIDDEN} AND NOT is_open AND updated_at < ? LIMIT ?"
+    return _heads(connection, query, before, limit)
 
 
 def count(connection: sqlite3.Connection, owner: str) -> int:

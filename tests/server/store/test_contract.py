@@ -213,3 +213,36 @@ async def test_an_owners_conversations_are_counted_from_their_first_batch_on(sto
     await store.delete("c_1")
     await store.delete("c_1")
     assert (await store.count("ann"), await store.count("bob")) == (2, 1)
+
+
+async def test_hidden_conversations_are_in_no_list_and_do_not_count(store: Store) -> None:
+    for number in range(3):
+        await fill(store, f"c_{number}", 1)
+        await fill(store, f"h_{number}", 1)
+    assert await store.count("ann") == 3
+    first = await store.list_heads("ann", limit=2, before=None)
+    rest = await store.list_heads("ann", limit=9, before=first[-1].position)
+    assert [head.conversation for head in first + rest] == ["c_2", "c_1", "c_0"]
+    head = await store.head("h_1")
+    assert head is not None
+    assert head.owner == "ann"
+    await store.delete("h_1")
+    assert await store.count("ann") == 3
+
+
+async def test_hidden_conversations_are_found_by_their_age_unless_a_turn_is_unfinished(
+    store: Store,
+) -> None:
+    await fill(store, "c_1", 1)
+    await fill(store, "h_old", 1)
+    await fill(store, "h_bob", 1, owner="bob")
+    open_ = await store.claim("h_open", "ann", "epoch")
+    await store.append([batch_of(open_, 1, is_open=True)])
+    between = await fill(store, "h_new", 1)
+    await store.append([batch_of(between, 2)])
+    new = await store.head("h_new")
+    assert new is not None
+    old = await store.list_hidden(before=new.updated_at, limit=9)
+    assert sorted(head.conversation for head in old) == ["h_bob", "h_old"]
+    assert len(await store.list_hidden(before=new.updated_at, limit=1)) == 1
+    assert len(await store.list_hidden(before="9", limit=9)) == 3
