@@ -1,6 +1,7 @@
 """What every HTTP endpoint does alike, and how it is documented: access, CORS, and errors as typed
 JSON."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NotRequired, Protocol
 
@@ -31,6 +32,7 @@ __all__ = [
     "principal_of",
     "refusals",
     "status_of",
+    "unless_gone",
 ]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -235,6 +237,23 @@ class _Nothing(Response):
     """The answer to somebody who has gone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pass
+
+
+async def unless_gone(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+    """The answer; given up as soon as nobody waits for it any more."""
+    answering = asyncio.create_task(answer)
+    leaving = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=499)
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
         pass
 
 

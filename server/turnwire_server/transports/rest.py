@@ -1,9 +1,9 @@
 """REST and SSE: the same commands and followers as the WebSocket, over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -43,6 +43,7 @@ from turnwire_server.transports.http import (
     preflight,
     principal_of,
     refusals,
+    unless_gone,
 )
 from turnwire_server.transports.sse import EventStream
 
@@ -161,7 +162,7 @@ def rest_router(
             )
         accept = request.headers.get("accept", "")
         if "application/json" in accept and "text/event-stream" not in accept:
-            return await _unless_gone(request, _answer(follower, turn))
+            return await unless_gone(request, _answer(follower, turn))
         stream = EventStream(follower, turn=turn, keepalive_seconds=keepalive_seconds)
         stream.leaving = place.pop_all()
         return stream
@@ -277,23 +278,6 @@ def _submitting(
 
 def _nobody() -> None:
     """The waker of a follower that is read right away, or sets its own."""
-
-
-async def _unless_gone(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
-    """The answer; given up as soon as nobody waits for it any more."""
-    answering = asyncio.create_task(answer)
-    leaving = asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        return answering.result() if answering.done() else Response(status_code=499)
-    finally:
-        answering.cancel()
-        leaving.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _answer(follower: Follower, turn: str) -> Response:
