@@ -1,13 +1,189 @@
 """The endpoints of OpenAI's chat completions and models."""
 
-from fastapi import APIRouter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import Annotated, Any
 
-from turnwire_server.transports.http import guarded
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+
+from turnwire_protocol import Code, Decide, ToolApproval
+from turnwire_server.errors import Rejected
+from turnwire_server.transports.body import body_of, described
+from turnwire_server.transports.http import (
+    endpoints,
+    preflight,
+    principal_of,
+    refusals,
+    unless_gone,
+)
+from turnwire_server.wires.chunk_stream import ChunkStream
+from turnwire_server.wires.exchange import Exchange
+from turnwire_server.wires.openai.asking import Asker, suffix_of
+from turnwire_server.wires.openai.chunks import Chunk, Chunks, whole
+from turnwire_server.wires.openai.errors import error_response, refusal
+from turnwire_server.wires.openai.request import ChatRequest, models_of, send_of
+from turnwire_server.wires.openai.talk import read_talk
 from turnwire_server.wires.service import Service
+from turnwire_server.wires.turn_reader import TurnReader
 
 __all__ = ["openai_router"]
+
+_PREFIX = "/openai/v1"
+_NEVER = 3600.0
+"""Seconds; nobody wants to hear that nothing came."""
+_DENIED = "Nobody can be asked for approval here."
+_HEADERS = ("x-conversation-id", "x-openwebui-chat-id")
+_NAME_CHARS = 512
 
 
 def openai_router(service: Service) -> APIRouter:
     """All endpoints of the wire."""
-    return APIRouter(prefix="/openai/v1", tags=["openai"], route_class=guarded(service.access))
+    router = endpoints(service.access, prefix=_PREFIX, tag="openai", refusal=refusal)
+
+    @router.post(
+        "/chat/completions",
+        responses=refusals(Code.BAD_COMMAND, Code.NOT_FOUND, Code.TOO_LARGE, Code.TIMEOUT),
+        response_class=Response,
+        response_model=None,
+        openapi_extra=described(ChatRequest),
+    )
+    async def complete(
+        request: Request,
+        body: Annotated[ChatRequest, body_of(ChatRequest, service.bodies)],
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=512)] = None,
+    ) -> Response:
+        """Answer the last message of the list."""
+        principal = principal_of(request)
+        with ExitStack() as place:
+            place.enter_context(service.streams.taken(principal))
+            # What is wrong with it is said before its images are stored.
+            send_of(body, service.policy, content="…", system=None)
+            talk = await read_talk(body.messages, partial(service.blobs.keep, principal))
+            asker = Asker(
+                service.hub,
+                principal,
+                _name_of(request.headers, body),
+                idempotency_key,
+                is_retry=request.headers.get("x-stainless-retry-count", "0") != "0",
+            )
+            if talk.outputs:
+                exchange = await asker.continue_(talk)
+            else:
+                content = talk.questions[-1].content
+                send = send_of(body, service.policy, content=content, system=talk.system)
+                exchange = await asker.ask(talk, send)
+            conversation = exchange.follower.conversation
+            headers = {"x-conversation-id": conversation}
+            includes_usage = body.includes_usage or not body.stream
+            chunks = Chunks(
+                exchange.turn,
+                model=body.model,
+                includes_usage=includes_usage,
+                suffix=suffix_of(conversation),
+            )
+            if not body.stream:
+                told = _told(service, principal, exchange, chunks, idle_seconds=_NEVER)
+                try:
+                    return await unless_gone(request, _whole(told, chunks, headers))
+                finally:
+                    exchange.follower.close()
+            told = _told(
+                service, principal, exchange, chunks, idle_seconds=service.keepalive_seconds
+            )
+            return ChunkStream(
+                told,
+                follower=exchange.follower,
+                place=place.pop_all(),
+                last="[DONE]",
+                headers=headers,
+            )
+
+    @router.get("/models", responses=refusals(), response_model=None)
+    async def list_models() -> dict[str, Any]:
+        """The models that a request may name."""
+        return {"object": "list", "data": list(map(_model, models_of(service.policy)))}
+
+    @router.get("/models/{model}", responses=refusals(Code.NOT_FOUND), response_model=None)
+    async def retrieve_model(model: str) -> dict[str, Any]:
+        """One of them."""
+        if model not in models_of(service.policy):
+            raise Rejected(Code.NOT_FOUND, f"The model {model!r:.80} does not exist here")
+        return _model(model)
+
+    options = APIRouter(prefix=_PREFIX, include_in_schema=False)
+
+    @options.options("/{path:path}")
+    async def cors(request: Request, path: str) -> Response:
+        response = preflight(service.access, request)
+        if wanted := request.headers.get("access-control-request-headers"):
+            # The SDK has a dozen of its own. Which pages may ask at all, `preflight` has said.
+            response.headers["Access-Control-Allow-Headers"] = wanted
+        return response
+
+    both = APIRouter()
+    both.include_router(router)
+    both.include_router(options)
+    return both
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "anthropic"}
+
+
+def _name_of(headers: Mapping[str, str], body: ChatRequest) -> str | None:
+    """What the client calls its conversation; None: it does not say."""
+    said: object = (body.metadata or {}).get("conversation")
+    for header in _HEADERS:
+        said = headers.get(header) or said
+    if not said:
+        return None
+    if not isinstance(said, str) or len(said) > _NAME_CHARS:
+        message = f"metadata.conversation: a string of at most {_NAME_CHARS} characters"
+        raise Rejected(Code.BAD_COMMAND, message)
+    return said
+
+
+async def _told(
+    service: Service, principal: str, exchange: Exchange, chunks: Chunks, *, idle_seconds: float
+) -> AsyncIterator[list[Chunk]]:
+    """The chunks of the turn, in groups; an empty one now and then while nothing comes."""
+    reader = TurnReader(exchange.follower, exchange.turn, answered=exchange.accepted)
+    async for heard in reader.read(idle_seconds=idle_seconds):
+        group: list[Chunk] = []
+        for event, is_new in heard:
+            if is_new and isinstance(event, ToolApproval):
+                await _deny(service, principal, event)
+            group += chunks.take(event, is_new=is_new)
+        if group or not heard:
+            yield group
+    yield chunks.end(reader.ending)
+
+
+async def _deny(service: Service, principal: str, event: ToolApproval) -> None:
+    decide = Decide(
+        id="openai",
+        conversation=event.conversation,
+        tool_id=event.tool_id,
+        decision="deny",
+        reason=_DENIED,
+    )
+    try:
+        receipt = await service.hub.submit(principal, decide)
+        if receipt.durable is not None:
+            await receipt.durable
+    except Rejected:
+        pass  # Somebody else has decided, or the turn is over.
+
+
+async def _whole(
+    told: AsyncIterator[list[Chunk]], chunks: Chunks, headers: Mapping[str, str]
+) -> Response:
+    said = [chunk async for group in told for chunk in group]
+    if chunks.failure is None:
+        return JSONResponse(whole(said), headers=headers)
+    # What is worth another attempt has had several.
+    response = error_response(*chunks.failure, may_retry=False)
+    response.headers.update(headers)
+    return response

@@ -1,0 +1,191 @@
+"""A request for a chat completion, put to the hub: which turn answers it."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from turnwire_protocol import Code, SendBody, ToolOutput, ToolStart
+from turnwire_server.core.hub import Hub
+from turnwire_server.core.turn_index import Record, digest_of
+from turnwire_server.errors import Rejected
+from turnwire_server.store.port import HIDDEN
+from turnwire_server.wires.exchange import Exchange, answer, listen, turns_of
+from turnwire_server.wires.openai.place import BESIDE, Place, place_of
+from turnwire_server.wires.openai.request import RUNNER
+from turnwire_server.wires.openai.talk import Talk
+from turnwire_server.wires.question import key_of
+
+__all__ = ["Asker", "suffix_of"]
+
+_ROUNDS = 3
+"""Another tab may come between the look and the send; then the look is repeated."""
+_MARK = f"-{HIDDEN}"
+
+
+def suffix_of(conversation: str) -> str:
+    """What goes behind the ids of a conversation's calls, so that their results find it: a hidden
+    one has no other name that the client could give."""
+    return f"-{conversation}" if conversation.startswith(HIDDEN) else ""
+
+
+class Asker(NamedTuple):
+    """Who asks, and what is known of the request beside its body."""
+
+    hub: Hub
+    principal: str
+    name: str | None
+    """The client's name of the conversation."""
+    key: str | None
+    """Its Idempotency-Key."""
+    is_retry: bool
+    """Whether the client says that it has sent this before, and had no answer."""
+
+    async def ask(self, talk: Talk, send: SendBody) -> Exchange:
+        """Have the last question answered, or read the answer there is.
+
+        Raises:
+            Rejected: it took no effect.
+        """
+        if self.name is None:
+            return await self._ask_hidden(talk, send)
+        for round in range(_ROUNDS):
+            conversation, records = await turns_of(self.hub, self.principal, self.name)
+            if (known := self._of_key(records, send)) is not None:
+                return await listen(self.hub, self.principal, conversation, known)
+            place = _place_in(records, talk)
+            if place is BESIDE:
+                return await self._ask_hidden(talk, send)
+            record = place.record
+            if record is not None and self._is_again(record, send):
+                return await listen(self.hub, self.principal, conversation, record)
+            update = {
+                # The same request, before the first one is there to be seen, is the same send.
+                "key": key_of(self.key)
+                if self.key is not None
+                else f"{digest_of(send.content).hex()}~{len(records)}",
+                "retract": record and record.turn,
+            }
+            try:
+                accepted = await self.hub.send(
+                    self.principal,
+                    send.model_copy(update=update),
+                    name=self.name,
+                    past=talk.past,
+                )
+            except Rejected as refused:
+                is_raced = refused.code in (Code.KEY_REUSED, Code.UNKNOWN_TURN)
+                if not is_raced or round == _ROUNDS - 1:
+                    raise
+                continue
+            await asyncio.shield(accepted.durable)
+            return Exchange(accepted.ack.turn or "", accepted.follow(_nobody))
+        raise AssertionError("the last round returns or raises")
+
+    async def _ask_hidden(self, talk: Talk, send: SendBody) -> Exchange:
+        hub, principal = self.hub, self.principal
+        if self.key is None:
+            name = secrets.token_hex(12)
+        else:
+            name = key_of(self.key)
+            conversation = hub.hidden_of(principal, name)
+            try:
+                records = await hub.turns(principal, conversation)
+            except Rejected as refused:
+                if refused.code is not Code.UNKNOWN_CONVERSATION:
+                    raise
+            else:
+                if (known := self._of_key(records, send)) is not None:
+                    return await listen(hub, principal, conversation, known)
+        keyed = send.model_copy(update={"key": name})
+        accepted = await hub.send(principal, keyed, hidden=name, past=talk.past)
+        await asyncio.shield(accepted.durable)
+        return Exchange(accepted.ack.turn or "", accepted.follow(_nobody))
+
+    async def continue_(self, talk: Talk) -> Exchange:
+        """Give results of tools back into the turn that waits for them.
+
+        Raises:
+            Rejected: there is none.
+        """
+        hub, principal = self.hub, self.principal
+        hidden = {id.partition(_MARK)[2] for id in talk.outputs} - {""}
+        if len(hidden) > 1:
+            raise Rejected(Code.BAD_COMMAND, "tool_call_id: of more than one conversation")
+        records: Sequence[Record] = ()
+        if hidden:
+            conversation = HIDDEN + hidden.pop()
+            records = await hub.turns(principal, conversation)
+        elif self.name is not None:
+            conversation, records = await turns_of(hub, principal, self.name)
+        live = [record for record in records if not record.is_void]
+        if not live:
+            raise _no_such_call()
+        record = live[-1] if hidden else _place_in(records, talk).record or live[-1]
+        outputs = {id.partition(_MARK)[0]: content for id, content in talk.outputs.items()}
+        exchange = await answer(
+            hub,
+            principal,
+            conversation,
+            record.turn,
+            [
+                ToolOutput(
+                    id="openai",
+                    conversation=conversation,
+                    tool_id=tool_id,
+                    runner=RUNNER,
+                    content=content,
+                )
+                for tool_id, content in outputs.items()
+            ],
+        )
+        if not exchange.accepted:
+            # The same request again reads what came of the first one; but to results of calls that
+            # never were, nothing would ever come.
+            exchange.follower.close()
+            await self._check_calls(conversation, record, set(outputs))
+            exchange = await listen(hub, principal, conversation, record)
+        return exchange._replace(accepted=frozenset(outputs))
+
+    async def _check_calls(self, conversation: str, record: Record, tool_ids: set[str]) -> None:
+        exchange = await listen(self.hub, self.principal, conversation, record)
+        try:
+            while events := await exchange.follower.events():
+                for event in events:
+                    if isinstance(event, ToolStart) and event.turn == record.turn:
+                        tool_ids.discard(event.tool_id)
+        finally:
+            exchange.follower.close()
+        if tool_ids:
+            raise _no_such_call()
+
+    def _of_key(self, records: Sequence[Record], send: SendBody) -> Record | None:
+        if self.key is None:
+            return None
+        key = key_of(self.key)
+        record = next((record for record in records if record.key == key), None)
+        if record is not None and record.content != digest_of(send.content):
+            raise Rejected(Code.KEY_REUSED, "Idempotency-Key: was used for another message")
+        return record
+
+    def _is_again(self, record: Record, send: SendBody) -> bool:
+        """Whether a turn that is there answers this: the request came twice, or again because its
+        answer was lost. Otherwise another answer is wanted."""
+        is_same = record.content == digest_of(send.content)
+        return is_same and (record.done_seq is None or self.is_retry)
+
+
+def _place_in(records: Sequence[Record], talk: Talk) -> Place:
+    return place_of(
+        [record for record in records if not record.is_void],
+        [digest_of(question.content) for question in talk.questions],
+        is_answered=[question.is_answered for question in talk.questions],
+    )
+
+
+def _no_such_call() -> Rejected:
+    return Rejected(Code.UNKNOWN_TOOL_CALL, "tool_call_id: no call waits for this result")
+
+
+def _nobody() -> None:
+    """The waker of a follower that sets its own when it is read."""
