@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.protocol.conversations import conversations, cuts
 from turnwire_protocol import Event, Message, fold, merge
-from turnwire_server.wires.openai.chunks import Chunk, Chunks, whole
+from turnwire_server.wires.chunk_stream import Chunk
+from turnwire_server.wires.openai.chunks import Chunks, whole
 from turnwire_server.wires.turn_reader import Ending
 
 

@@ -22,13 +22,12 @@ from turnwire_protocol import (
     ToolResult,
     Usage,
 )
+from turnwire_server.wires.chunk_stream import Chunk
 from turnwire_server.wires.openai.errors import error_of
 from turnwire_server.wires.openai.request import RUNNER
 from turnwire_server.wires.turn_reader import Ending
 
-__all__ = ["Chunk", "Chunks", "whole"]
-
-Chunk = dict[str, Any]
+__all__ = ["Chunks", "whole"]
 
 _FINISHES: dict[str, str] = {
     StopReason.END_TURN: "stop",

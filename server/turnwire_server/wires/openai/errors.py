@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from turnwire_protocol import Code, StopReason
-from turnwire_server.errors import Rejected
-from turnwire_server.transports.http import status_of
+from turnwire_server.transports.http import Responses, refusals, status_of
 
-__all__ = ["error_of", "error_response", "refusal"]
+__all__ = ["ERROR", "error_of", "refusal", "refused"]
 
 _NAMES: dict[str, str] = {
     # Codes that clients look for (https://platform.openai.com/docs/guides/error-codes).
@@ -28,6 +28,33 @@ _TYPES: dict[int, str] = {
 }
 
 
+class OpenAIProblem(BaseModel):
+    """What went wrong."""
+
+    message: str = Field(description="for people")
+    type: str
+    param: str | None
+    code: str = Field(description='one of PROTOCOL.md "Codes" or OpenAI\'s, or a later one')
+
+
+class OpenAIErrorReply(BaseModel):
+    """Every answer that is an error."""
+
+    error: OpenAIProblem
+
+
+_REFERENCE = {"$ref": f"#/components/schemas/{OpenAIErrorReply.__name__}"}
+ERROR: dict[str, Any] = {"content": {"application/json": {"schema": _REFERENCE}}}
+"""An error, as OpenAPI's Response Object."""
+
+
+def refused(*codes: Code) -> Responses:
+    """`transports.http.refusals`, of errors in this form."""
+    ours = refusals(*codes)
+    other = {"description": ours.pop("default")["description"], "model": OpenAIErrorReply}
+    return {**{status: {**answer, **ERROR} for status, answer in ours.items()}, "default": other}
+
+
 def error_of(code: str, message: str) -> dict[str, Any]:
     """`{"error": …}`, as a body and as the data of an event."""
     status = _status_of(code)
@@ -36,32 +63,22 @@ def error_of(code: str, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": type, "param": None, "code": name}}
 
 
-def error_response(
+def refusal(
     code: str,
     message: str,
     *,
+    retryable: bool | None = None,
     retry_after_seconds: float | None = None,
-    may_retry: bool = True,
 ) -> JSONResponse:
-    """The error with its status. The SDKs ask again by themselves after 409, 429 and 5xx, unless
-    `may_retry` says that they are not to.
+    """The error with its status. The SDKs ask again by themselves after 408, 409, 429 and 5xx,
+    unless they are told that it is in vain.
     """
-    headers = {} if may_retry else {"x-should-retry": "false"}
+    headers = {"x-should-retry": "false"} if retryable is False else {}
     if retry_after_seconds is not None:
         headers["Retry-After"] = str(max(round(retry_after_seconds), 1))
     if code == Code.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_of(code, message), _status_of(code), headers)
-
-
-def refusal(refused: Rejected) -> JSONResponse:
-    """Why a request took no effect."""
-    return error_response(
-        refused.code,
-        refused.message,
-        retry_after_seconds=refused.retry_after_seconds,
-        may_retry=refused.retryable,
-    )
 
 
 def _status_of(code: str) -> int:

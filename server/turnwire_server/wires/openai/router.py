@@ -15,14 +15,13 @@ from turnwire_server.transports.http import (
     endpoints,
     preflight,
     principal_of,
-    refusals,
     unless_gone,
 )
-from turnwire_server.wires.chunk_stream import ChunkStream
+from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
 from turnwire_server.wires.exchange import Exchange
 from turnwire_server.wires.openai.asking import Asker, suffix_of
-from turnwire_server.wires.openai.chunks import Chunk, Chunks, whole
-from turnwire_server.wires.openai.errors import error_response, refusal
+from turnwire_server.wires.openai.chunks import Chunks, whole
+from turnwire_server.wires.openai.errors import ERROR, refusal, refused
 from turnwire_server.wires.openai.request import ChatRequest, models_of, send_of
 from turnwire_server.wires.openai.talk import read_talk
 from turnwire_server.wires.service import Service
@@ -40,11 +39,11 @@ _NAME_CHARS = 512
 
 def openai_router(service: Service) -> APIRouter:
     """All endpoints of the wire."""
-    router = endpoints(service.access, prefix=_PREFIX, tag="openai", refusal=refusal)
+    router = endpoints(service.access, prefix=_PREFIX, tag="openai", refusal=refusal, error=ERROR)
 
     @router.post(
         "/chat/completions",
-        responses=refusals(Code.BAD_COMMAND, Code.NOT_FOUND, Code.TOO_LARGE, Code.TIMEOUT),
+        responses=refused(Code.BAD_COMMAND, Code.NOT_FOUND, Code.TOO_LARGE, Code.TIMEOUT),
         response_class=Response,
         response_model=None,
         openapi_extra=described(ChatRequest),
@@ -92,20 +91,15 @@ def openai_router(service: Service) -> APIRouter:
             told = _told(
                 service, principal, exchange, chunks, idle_seconds=service.keepalive_seconds
             )
-            return ChunkStream(
-                told,
-                follower=exchange.follower,
-                place=place.pop_all(),
-                last="[DONE]",
-                headers=headers,
-            )
+            place.callback(exchange.follower.close)
+            return ChunkStream(told, place.pop_all(), headers=headers, last=b"data: [DONE]\n\n")
 
-    @router.get("/models", responses=refusals(), response_model=None)
+    @router.get("/models", responses=refused(), response_model=None)
     async def list_models() -> dict[str, Any]:
         """The models that a request may name."""
         return {"object": "list", "data": list(map(_model, models_of(service.policy)))}
 
-    @router.get("/models/{model}", responses=refusals(Code.NOT_FOUND), response_model=None)
+    @router.get("/models/{model}", responses=refused(Code.NOT_FOUND), response_model=None)
     async def retrieve_model(model: str) -> dict[str, Any]:
         """One of them."""
         if model not in models_of(service.policy):
@@ -184,6 +178,6 @@ async def _whole(
     if chunks.failure is None:
         return JSONResponse(whole(said), headers=headers)
     # What is worth another attempt has had several.
-    response = error_response(*chunks.failure, may_retry=False)
+    response = refusal(*chunks.failure, retryable=False)
     response.headers.update(headers)
     return response
