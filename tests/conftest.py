@@ -47,6 +47,8 @@ SLOW = (
     "wires/ai_sdk/test_pages.py",
     "wires/ai_sdk/test_fold.py",
     "wires/ai_sdk/test_socket.py",
+    "wires/openai/test_kill.py",
+    "wires/openai/test_npm.py",
 )
 """The folders and files of the slow half, in the order in which they run."""
 

@@ -61,7 +61,10 @@ def place_of(
             length += 1
         return length
 
-    anchor = max(candidates[-_MAX_CANDIDATES:], key=lambda index: (run(index), index))
+    # Where that leaves more than one, the list is whole, as most are.
+    anchor = max(
+        candidates[-_MAX_CANDIDATES:], key=lambda index: (run(index), index == known, index)
+    )
     place = anchor + last - known
     if place < len(turns):
         return Place(record=turns[place])
