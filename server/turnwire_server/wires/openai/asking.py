@@ -1,6 +1,7 @@
 """A request for a chat completion, put to the hub: which turn answers it."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +21,7 @@ __all__ = ["Asker", "suffix_of"]
 
 _ROUNDS = 3
 """Another tab may come between the look and the send; then the look is repeated."""
-_MARK = f"-{HIDDEN}"
+_SUFFIX = re.compile(rf"-({HIDDEN}[0-9a-f]{{24}})$", re.ASCII)
 
 
 def suffix_of(conversation: str) -> str:
@@ -109,20 +110,21 @@ class Asker(NamedTuple):
             Rejected: there is none.
         """
         hub, principal = self.hub, self.principal
-        hidden = {id.partition(_MARK)[2] for id in talk.outputs} - {""}
+        hidden = {match[1] for id in talk.outputs if (match := _SUFFIX.search(id))}
         if len(hidden) > 1:
             raise Rejected(Code.BAD_COMMAND, "tool_call_id: of more than one conversation")
         records: Sequence[Record] = ()
-        if hidden:
-            conversation = HIDDEN + hidden.pop()
+        is_hidden = bool(hidden)
+        if is_hidden:
+            conversation = hidden.pop()
             records = await hub.turns(principal, conversation)
         elif self.name is not None:
             conversation, records = await turns_of(hub, principal, self.name)
         live = [record for record in records if not record.is_void]
         if not live:
             raise _no_such_call()
-        record = live[-1] if hidden else _place_in(records, talk).record or live[-1]
-        outputs = {id.partition(_MARK)[0]: content for id, content in talk.outputs.items()}
+        record = live[-1] if is_hidden else _place_in(records, talk).record or live[-1]
+        outputs = {_SUFFIX.sub("", id): content for id, content in talk.outputs.items()}
         exchange = await answer(
             hub,
             principal,
