@@ -236,8 +236,8 @@ async def test_hidden_conversations_are_found_by_their_age_unless_a_turn_is_unfi
     await fill(store, "c_1", 1)
     await fill(store, "h_old", 1)
     await fill(store, "h_bob", 1, owner="bob")
-    open_ = (await store.claim("h_open", "ann", "epoch")).fence
-    await store.append([batch_of(open_, 1, is_open=True)])
+    unfinished = await fence_of(store, "h_open", "ann")
+    await store.append([batch_of(unfinished, 1, is_open=True)])
     between = await fill(store, "h_new", 1)
     await store.append([batch_of(between, 2)])
     new = await store.head("h_new")

@@ -1,6 +1,7 @@
 """The server is killed with -9 in mid-stream: what the client was shown is there afterwards."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -26,8 +27,8 @@ async def test_killed_in_mid_stream_the_named_conversation_has_what_was_shown(
         await server.start()
         url = f"{server.url}/openai/v1"
         async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as client:
-            asked = [{"role": "user", "content": "hi"}]
-            stream = await client.chat.completions.create(
+            asked: Any = [{"role": "user", "content": "hi"}]
+            stream: Any = await client.chat.completions.create(
                 model=MODEL, messages=asked, stream=True, extra_headers=CHAT
             )
             assert (await anext(aiter(stream))).choices[0].delta.content == "Half of "
@@ -37,7 +38,7 @@ async def test_killed_in_mid_stream_the_named_conversation_has_what_was_shown(
                     pass
             await server.start()
             # The client has what it was shown, and goes on.
-            messages = [
+            messages: Any = [
                 *asked,
                 {"role": "assistant", "content": "Half of "},
                 {"role": "user", "content": "go on"},
