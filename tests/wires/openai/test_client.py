@@ -193,14 +193,19 @@ async def test_the_same_request_three_times_is_one_model_call(
     assert len(simulator.requests) == 1
 
 
+@pytest.mark.parametrize("chat", ["chat", None])
 async def test_a_retry_of_the_client_reads_the_answer_that_was_lost(
-    service: Service, simulator: Simulator
+    service: Service, simulator: Simulator, chat: str | None
 ) -> None:
-    simulator.program(Answer(Text("first")), Answer(Text("second")))
+    simulator.program(*(Answer(Text(text)) for text in ("first", "second", "Bert's", "third")))
     retry = {"x-stainless-retry-count": "1"}
-    assert await text_of(service, "hi") == "first"
-    assert await text_of(service, "hi", headers=retry) == "first"
-    assert await text_of(service, "hi") == "second", "not said to be a retry, it is another answer"
+    assert await text_of(service, "hi", chat=chat) == "first"
+    assert await text_of(service, "hi", chat=chat, headers=retry) == "first"
+    again = await text_of(service, "hi", chat=chat)
+    assert again == "second", "not said to be a retry, it is a wish for another answer"
+    assert await text_of(service, "hi", chat=chat, headers=retry, name="bert") == "Bert's"
+    assert await text_of(service, "ho", chat="other", headers=retry) == "third"
+    assert await text_of(service, "hi", chat=chat, headers=retry) == "second"
 
 
 @pytest.mark.parametrize("chat", ["chat", None])

@@ -1,14 +1,17 @@
 """A request for a chat completion, put to the hub: which turn answers it."""
 
 import asyncio
+import hashlib
 import re
 import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pydantic_core import to_json
+
 from turnwire_protocol import Code, SendBody, ToolOutput, ToolStart
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.turn_index import Record, digest_of
+from turnwire_server.core.turn_index import Record, digest_of, fingerprint_of
 from turnwire_server.errors import Rejected
 from turnwire_server.store.port import HIDDEN
 from turnwire_server.wires.exchange import Exchange, answer, listen, turns_of
@@ -17,10 +20,11 @@ from turnwire_server.wires.openai.request import RUNNER
 from turnwire_server.wires.openai.talk import Talk
 from turnwire_server.wires.question import key_of
 
-__all__ = ["Asker", "suffix_of"]
+__all__ = ["Asker", "Recent", "suffix_of"]
 
 _ROUNDS = 3
 """Another tab may come between the look and the send; then the look is repeated."""
+_MAX_RECENT = 4096
 _SUFFIX = re.compile(rf"-({HIDDEN}[0-9a-f]{{24}})$", re.ASCII)
 
 
@@ -30,10 +34,32 @@ def suffix_of(conversation: str) -> str:
     return f"-{conversation}" if conversation.startswith(HIDDEN) else ""
 
 
+class Recent:
+    """Under which name each of the last requests was answered that brought none, and no key.
+
+    Only the SDK's retry looks here; it comes within seconds, to the same process.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, str] = {}
+
+    def name_of(self, principal: str, talk: Talk, send: SendBody, *, is_retry: bool) -> str:
+        """A new one, or that of the same request before."""
+        said = (principal, fingerprint_of(send), talk.past)
+        digest = hashlib.blake2b(to_json(said), digest_size=16).digest()
+        before = self._names.pop(digest, None)
+        name = before if is_retry and before is not None else secrets.token_hex(12)
+        self._names[digest] = name
+        if len(self._names) > _MAX_RECENT:
+            del self._names[next(iter(self._names))]
+        return name
+
+
 class Asker(NamedTuple):
     """Who asks, and what is known of the request beside its body."""
 
     hub: Hub
+    recent: Recent
     principal: str
     name: str | None
     """The client's name of the conversation."""
@@ -52,7 +78,8 @@ class Asker(NamedTuple):
             return await self._ask_hidden(talk, send)
         for round in range(_ROUNDS):
             conversation, records = await turns_of(self.hub, self.principal, self.name)
-            if (known := self._of_key(records, send)) is not None:
+            key = self.key and key_of(self.key)
+            if key and (known := _of_key(records, key, send)) is not None:
                 return await listen(self.hub, self.principal, conversation, known)
             place = _place_in(records, talk)
             if place is BESIDE:
@@ -62,9 +89,7 @@ class Asker(NamedTuple):
                 return await listen(self.hub, self.principal, conversation, record)
             update = {
                 # The same request, before the first one is there to be seen, is the same send.
-                "key": key_of(self.key)
-                if self.key is not None
-                else f"{digest_of(send.content).hex()}~{len(records)}",
+                "key": key or f"{digest_of(send.content).hex()}~{len(records)}",
                 "retract": record and record.turn,
             }
             try:
@@ -86,9 +111,10 @@ class Asker(NamedTuple):
     async def _ask_hidden(self, talk: Talk, send: SendBody) -> Exchange:
         hub, principal = self.hub, self.principal
         if self.key is None:
-            name = secrets.token_hex(12)
+            name = self.recent.name_of(principal, talk, send, is_retry=self.is_retry)
         else:
             name = key_of(self.key)
+        if self.key is not None or self.is_retry:
             conversation = hub.hidden_of(principal, name)
             try:
                 records = await hub.turns(principal, conversation)
@@ -96,14 +122,14 @@ class Asker(NamedTuple):
                 if refused.code is not Code.UNKNOWN_CONVERSATION:
                     raise
             else:
-                if (known := self._of_key(records, send)) is not None:
+                if (known := _of_key(records, name, send)) is not None:
                     return await listen(hub, principal, conversation, known)
         keyed = send.model_copy(update={"key": name})
         accepted = await hub.send(principal, keyed, hidden=name, past=talk.past)
         await asyncio.shield(accepted.durable)
         return Exchange(accepted.ack.turn or "", accepted.follow(_nobody))
 
-    async def continue_(self, talk: Talk) -> Exchange:
+    async def go_on(self, talk: Talk) -> Exchange:
         """Give results of tools back into the turn that waits for them.
 
         Raises:
@@ -161,20 +187,23 @@ class Asker(NamedTuple):
         if tool_ids:
             raise _no_such_call()
 
-    def _of_key(self, records: Sequence[Record], send: SendBody) -> Record | None:
-        if self.key is None:
-            return None
-        key = key_of(self.key)
-        record = next((record for record in records if record.key == key), None)
-        if record is not None and record.content != digest_of(send.content):
-            raise Rejected(Code.KEY_REUSED, "Idempotency-Key: was used for another message")
-        return record
-
     def _is_again(self, record: Record, send: SendBody) -> bool:
         """Whether a turn that is there answers this: the request came twice, or again because its
         answer was lost. Otherwise another answer is wanted."""
         is_same = record.content == digest_of(send.content)
         return is_same and (record.done_seq is None or self.is_retry)
+
+
+def _of_key(records: Sequence[Record], key: str, send: SendBody) -> Record | None:
+    """The turn that was sent with the key.
+
+    Raises:
+        Rejected: for another message.
+    """
+    record = next((record for record in records if record.key == key), None)
+    if record is not None and record.content != digest_of(send.content):
+        raise Rejected(Code.KEY_REUSED, "Idempotency-Key: was used for another message")
+    return record
 
 
 def _place_in(records: Sequence[Record], talk: Talk) -> Place:

@@ -12,7 +12,6 @@ from turnwire_protocol import (
     Error,
     Event,
     Message,
-    Rewind,
     Start,
     Step,
     StopReason,
@@ -61,8 +60,7 @@ class Chunks:
         self._includes_usage = includes_usage
         self._suffix = suffix
         self._has_role = False
-        self._shown = -1
-        """The last block whose text the client has."""
+        self._has_text = False
         self._breaks = False
         """Whether what comes next does not go on with the text that was shown."""
         self._calls: dict[str, ToolExecuting] = {}
@@ -83,10 +81,8 @@ class Chunks:
                 self._head["created"] = int(datetime.fromisoformat(event.at).timestamp())
             case Start() | Step():
                 self._head["model"] = event.model
-                self._breaks |= self._shown >= 0
-            case Rewind():
-                self._breaks |= self._shown >= event.block
-                self._shown = min(self._shown, event.block - 1)
+                # Another attempt, too: what the last one said cannot be taken back.
+                self._breaks = self._has_text
             case ToolExecuting() if event.runner == RUNNER:
                 self._calls[event.tool_id] = event
             case ToolResult():
@@ -118,7 +114,7 @@ class Chunks:
         return [error_of(code, message)]
 
     def _text(self, event: Token) -> str:
-        breaks, self._breaks, self._shown = self._breaks, False, event.block
+        breaks, self._breaks, self._has_text = self._breaks, False, True
         return _BREAK + event.text if breaks else event.text
 
     def _call(self, at: int, call: ToolExecuting) -> Chunk:

@@ -19,7 +19,7 @@ from turnwire_server.transports.http import (
 )
 from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
 from turnwire_server.wires.exchange import Exchange
-from turnwire_server.wires.openai.asking import Asker, suffix_of
+from turnwire_server.wires.openai.asking import Asker, Recent, suffix_of
 from turnwire_server.wires.openai.chunks import Chunks, whole
 from turnwire_server.wires.openai.errors import ERROR, refusal, refused
 from turnwire_server.wires.openai.request import ChatRequest, models_of, send_of
@@ -40,6 +40,7 @@ _NAME_CHARS = 512
 def openai_router(service: Service) -> APIRouter:
     """All endpoints of the wire."""
     router = endpoints(service.access, prefix=_PREFIX, tag="openai", refusal=refusal, error=ERROR)
+    recent = Recent()
 
     @router.post(
         "/chat/completions",
@@ -62,13 +63,14 @@ def openai_router(service: Service) -> APIRouter:
             talk = await read_talk(body.messages, partial(service.blobs.keep, principal))
             asker = Asker(
                 service.hub,
+                recent,
                 principal,
                 _name_of(request.headers, body),
                 idempotency_key,
                 is_retry=request.headers.get("x-stainless-retry-count", "0") != "0",
             )
             if talk.outputs:
-                exchange = await asker.continue_(talk)
+                exchange = await asker.go_on(talk)
             else:
                 content = talk.questions[-1].content
                 send = send_of(body, service.policy, content=content, system=talk.system)
