@@ -9,6 +9,7 @@ from tests.bench.servers import serving
 from tests.bench.streaming import PACE, flat_out, paced
 from tests.bench.table import head, milliseconds, row
 from tests.bench.upstream import Upstream
+from turnwire_server.core.turn.options import DEFAULT_MODEL
 
 __all__ = ["wires"]
 
@@ -34,7 +35,7 @@ def _ag_ui(message: str) -> dict[str, object]:
 def _openai(message: str) -> dict[str, object]:
     said = {"role": "user", "content": message}
     conversation = {"conversation": f"talk-{next(_numbers)}"}
-    return {"model": "bench", "messages": [said], "stream": True, "metadata": conversation}
+    return {"model": DEFAULT_MODEL, "messages": [said], "stream": True, "metadata": conversation}
 
 
 WAYS: dict[str, tuple[str, Callable[[str], dict[str, object]], bytes]] = {

@@ -70,13 +70,15 @@ async def test_its_owner_finds_it_by_its_name_and_nobody_else_does(core: Hub) ->
         await core.turns("bob", id)
 
 
-async def test_it_goes_when_its_time_is_over_and_not_before(core: Hub, store: MemoryStore) -> None:
-    id = await said(core, "a")
+async def test_all_go_when_their_time_is_over_and_not_before(core: Hub, store: MemoryStore) -> None:
+    ids = [await said(core, name) for name in "abc"]
     await Hidden(store, core.delete, keep_seconds=3600).sweep()
-    await core.turns(ANNA, id)
-    await Hidden(store, core.delete, keep_seconds=-1).sweep()
-    with pytest.raises(Rejected):
+    for id in ids:
         await core.turns(ANNA, id)
+    await Hidden(store, core.delete, keep_seconds=-1).sweep()
+    for id in ids:
+        with pytest.raises(Rejected):
+            await core.turns(ANNA, id)
 
 
 async def test_while_a_turn_is_unfinished_it_stays(
