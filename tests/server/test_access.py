@@ -53,7 +53,7 @@ def endpoints(simulator: Simulator) -> list[tuple[str, str]]:
     """(method, path) of every documented endpoint."""
     paths: dict[str, dict[str, Any]] = create_app(turnwire_over(simulator)).openapi()["paths"]
     return [
-        (method.upper(), path.format(conversation="c_none", blob="b_none"))
+        (method.upper(), path.format(conversation="c_none", blob="b_none", model="none"))
         for path, operations in paths.items()
         for method in operations
     ]

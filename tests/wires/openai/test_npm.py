@@ -77,7 +77,7 @@ async def test_all_that_the_client_for_javascript_does() -> None:
                 "is_refused": [
                     ["NotFoundError", 404, "model_not_found"],
                     ["BadRequestError", 400, "bad_command"],
-                    ["AuthenticationError", 401, "invalid_api_key"],
+                    ["AuthenticationError", 401, "unauthorized"],
                 ],
                 "fails_in_mid_stream": ["half an ", ["APIError", None, "network_error"]],
                 "stops": True,

@@ -14,7 +14,6 @@ _NAMES: dict[str, str] = {
     # Codes that clients look for (https://platform.openai.com/docs/guides/error-codes).
     Code.NOT_FOUND: "model_not_found",
     Code.CONTEXT_TOO_LONG: "context_length_exceeded",
-    Code.UNAUTHORIZED: "invalid_api_key",
 }
 _STATUSES: dict[str, int] = {
     Code.CONTEXT_TOO_LONG: 400,
