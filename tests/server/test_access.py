@@ -50,8 +50,9 @@ async def shared(simulator: Simulator) -> AsyncIterator[str]:
 
 
 def endpoints(simulator: Simulator) -> list[tuple[str, str]]:
-    """(method, path) of every documented endpoint."""
-    paths: dict[str, dict[str, Any]] = create_app(turnwire_over(simulator)).openapi()["paths"]
+    """(method, path) of every documented endpoint whose errors are JSON with a code."""
+    app = create_app(turnwire_over(simulator, wires=["openai"]))
+    paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     return [
         (method.upper(), path.format(conversation="c_none", blob="b_none", model="none"))
         for path, operations in paths.items()

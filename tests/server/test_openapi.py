@@ -103,7 +103,7 @@ class Place:
     ) -> httpx2.Response:
         """Ask, and judge the answer; a stream that begins is not read."""
         method, path = operation
-        url = path.format(conversation=conversation, blob=blob, model="none")
+        url = path.format(conversation=conversation, blob=blob)
         headers = {"Authorization": f"Bearer {TOKEN}", **options.pop("headers", {})}
         async with self.http.stream(method, url, headers=headers, **options) as response:
             await documented().judge(response)
@@ -135,7 +135,6 @@ BODIES: dict[str, Any] = {
     "an output": {"tool_id": "u", "runner": "r", "content": "x"},
     "progress": {"tool_id": "u", "runner": "r", "message": "x"},
     "a title": {"title": "x"},
-    "a completion": {"model": "none", "messages": [{"role": "user", "content": "Hi"}]},
 }
 QUERIES: dict[str, dict[str, str]] = {
     "wrong": {"limit": "x", "after": "x", "format": "x", "message": "", "key": ""},
@@ -159,17 +158,13 @@ REFUSED: dict[Operation, set[int]] = {
     ("POST", "/v1/blobs"): {400, 413},
     ("GET", "/v1/blobs/{blob}"): {404},
     ("DELETE", "/v1/blobs/{blob}"): {404},
-    ("POST", "/openai/v1/chat/completions"): {400, 404, 413},
-    ("GET", "/openai/v1/models"): set(),
-    ("GET", "/openai/v1/models/{model}"): {404},
     ("DELETE", "/v1/conversations/{conversation}"): {404},
 }
 """What can be had of a service that is well; the last one forgets the conversation."""
 
 
 async def test_what_is_refused_is_documented(simulator: Simulator) -> None:
-    sizes = ("max_blob_bytes", "max_frame_bytes", "max_wire_body_bytes")
-    async with placed(simulator, limits=dict.fromkeys(sizes, 1000)) as place:
+    async with placed(simulator, limits={"max_blob_bytes": 1000, "max_frame_bytes": 1000}) as place:
         for operation, expected in REFUSED.items():
             for conversation in ("c_none", place.conversation):
                 for body in BODIES.values():
@@ -209,7 +204,7 @@ async def test_a_service_that_goes_away_is_documented(simulator: Simulator) -> N
 async def test_a_service_that_was_not_started_is_documented(simulator: Simulator) -> None:
     client = TestClient(create_app(turnwire_over(simulator, token=TOKEN)))
     for method, path in documented().operations:
-        response = client.request(method, path.format(conversation="c", blob="b", model="m"))
+        response = client.request(method, path.format(conversation="c", blob="b"))
         assert response.status_code == 503
         await documented().judge(response)
 
