@@ -15,7 +15,7 @@ from turnwire_server.core.turn_index import Record, digest_of, fingerprint_of
 from turnwire_server.errors import Rejected
 from turnwire_server.store.port import HIDDEN
 from turnwire_server.wires.exchange import Exchange, answer, listen, turns_of
-from turnwire_server.wires.openai.place import BESIDE, Place, place_of
+from turnwire_server.wires.openai.position import BESIDE, Position, position_of
 from turnwire_server.wires.openai.request import RUNNER
 from turnwire_server.wires.openai.talk import Talk
 from turnwire_server.wires.question import key_of
@@ -81,10 +81,10 @@ class Asker(NamedTuple):
             key = self.key and key_of(self.key)
             if key and (known := _of_key(records, key, send)) is not None:
                 return await listen(self.hub, self.principal, conversation, known)
-            place = _place_in(records, talk)
-            if place is BESIDE:
+            position = _position_in(records, talk)
+            if position is BESIDE:
                 return await self._ask_hidden(talk, send)
-            record = place.record
+            record = position.record
             if record is not None and self._is_again(record, send):
                 return await listen(self.hub, self.principal, conversation, record)
             update = {
@@ -149,7 +149,7 @@ class Asker(NamedTuple):
         live = [record for record in records if not record.is_void]
         if not live:
             raise _no_such_call()
-        record = live[-1] if is_hidden else _place_in(records, talk).record or live[-1]
+        record = live[-1] if is_hidden else _position_in(records, talk).record or live[-1]
         outputs = {_SUFFIX.sub("", id): content for id, content in talk.outputs.items()}
         exchange = await answer(
             hub,
@@ -206,8 +206,8 @@ def _of_key(records: Sequence[Record], key: str, send: SendBody) -> Record | Non
     return record
 
 
-def _place_in(records: Sequence[Record], talk: Talk) -> Place:
-    return place_of(
+def _position_in(records: Sequence[Record], talk: Talk) -> Position:
+    return position_of(
         [record for record in records if not record.is_void],
         [digest_of(question.content) for question in talk.questions],
         is_answered=[question.is_answered for question in talk.questions],

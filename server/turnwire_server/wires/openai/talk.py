@@ -9,7 +9,7 @@ from turnwire_server.core.conversation import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.openai.request import ChatMessage, Part
 
-__all__ = ["Keep", "Question", "Talk", "read_talk"]
+__all__ = ["Keep", "Said", "Talk", "read_talk"]
 
 Keep = Callable[[str, str], Awaitable[Attachment]]
 """(base64, media type) → the block that refers to what was stored.
@@ -25,7 +25,7 @@ _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.=+-]+)*;base64,", re.ASCII)
 
 
 @dataclass(slots=True)
-class Question:
+class Said:
     """A user's message, and what the list has for an answer."""
 
     content: Content
@@ -39,7 +39,7 @@ class Talk:
     """The list. Its last question is what is asked now, unless it ends with results of tools."""
 
     system: str | None
-    questions: list[Question]
+    questions: list[Said]
     outputs: dict[str, Content]
     """By `tool_call_id`: results of tools at the very end."""
 
@@ -61,7 +61,7 @@ async def read_talk(messages: Sequence[ChatMessage], keep: Keep) -> Talk:
         Rejected: it asks nothing, or shows what cannot be shown.
     """
     system: list[str] = []
-    questions: list[Question] = []
+    questions: list[Said] = []
     outputs: dict[str, Content] = {}
     last, says = "", True
     for index, message in enumerate(messages):
@@ -81,7 +81,7 @@ async def read_talk(messages: Sequence[ChatMessage], keep: Keep) -> Talk:
             content = await _content_of(message, keep, where)
             says = content is not None
             if content is not None:
-                questions.append(Question(content))
+                questions.append(Said(content))
         elif questions:
             questions[-1].is_answered = True
             if (text := _text_of(message)).strip():

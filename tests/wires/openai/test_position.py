@@ -3,7 +3,7 @@
 import pytest
 
 from turnwire_server.core.turn_index import Record, digest_of
-from turnwire_server.wires.openai.place import BESIDE, place_of
+from turnwire_server.wires.openai.position import BESIDE, position_of
 
 TITLE = "### Task: find a title"
 NEXT = "next"
@@ -16,10 +16,10 @@ def placed(log: str, asked: list[str], unanswered: tuple[int, ...] = ()) -> int 
         for index, word in enumerate(log)
     ]
     answered = [index not in unanswered for index in range(len(asked))]
-    place = place_of(turns, [digest_of(word) for word in asked], is_answered=answered)
-    if place is BESIDE:
+    position = position_of(turns, [digest_of(word) for word in asked], is_answered=answered)
+    if position is BESIDE:
         return "beside"
-    return NEXT if place.record is None else turns.index(place.record)
+    return NEXT if position.record is None else turns.index(position.record)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from turnwire_server.core.turn_index import Record
 
-__all__ = ["Place", "place_of"]
+__all__ = ["Position", "position_of"]
 
 _MAX_RUN = 32
 """Messages that are compared to tell apart places where the same was said."""
@@ -19,7 +19,7 @@ _MAX_CANDIDATES = 512
 """Such places that are looked at, the last ones: a list is as long as its sender likes."""
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where the last message of the list belongs."""
 
     is_beside: bool = False
@@ -28,24 +28,24 @@ class Place(NamedTuple):
     """The turn that stands there now; None: it goes on behind the last one."""
 
 
-BESIDE = Place(is_beside=True)
+BESIDE = Position(is_beside=True)
 
 
-def place_of(
+def position_of(
     turns: Sequence[Record], asked: Sequence[bytes], *, is_answered: Sequence[bool]
-) -> Place:
+) -> Position:
     """`turns` are those that are not void; `asked` the digests of the list's user messages, and
     `is_answered` whether the list has an answer to each.
     """
     if not turns:
-        return Place()
+        return Position()
     at: dict[bytes, list[int]] = {}
     for index, turn in enumerate(turns):
         at.setdefault(turn.content, []).append(index)
     last = len(asked) - 1
     if last == 0:
         # Nothing but its own words tells whether it is of this conversation.
-        return Place(record=turns[0]) if asked[0] == turns[0].content else BESIDE
+        return Position(record=turns[0]) if asked[0] == turns[0].content else BESIDE
     for known in range(last - 1, -1, -1):
         if candidates := at.get(asked[known]):
             break
@@ -65,12 +65,12 @@ def place_of(
     anchor = max(
         candidates[-_MAX_CANDIDATES:], key=lambda index: (run(index), index == known, index)
     )
-    place = anchor + last - known
-    if place < len(turns):
-        return Place(record=turns[place])
+    index = anchor + last - known
+    if index < len(turns):
+        return Position(record=turns[index])
     missing = range(known + 1, last)
-    is_next = place == len(turns)
+    is_next = index == len(turns)
     # What was asked in vain, the log need not have; an answer that it has not was given elsewhere.
     if is_next or not any(is_answered[index] for index in missing):
-        return Place()
+        return Position()
     return BESIDE
