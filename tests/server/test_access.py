@@ -210,9 +210,16 @@ async def test_a_preflight_is_answered_for_allowed_origins_only(simulator: Simul
         assert {"authorization", "content-type", "idempotency-key", "last-event-id"} <= set(
             allowed.split(", ")
         )
+        wanted = {"Access-Control-Request-Headers": "authorization,x-of-a-wire"}
+        for path in ("/v1/ai-sdk/v7/chat", "/v1/ag-ui", "/openai/v1/chat/completions"):
+            response = await http.options(
+                path, headers={"Origin": "https://app.example", **asked, **wanted}
+            )
+            assert response.headers["access-control-allow-headers"] == "authorization,x-of-a-wire"
         foreign = await http.options(
-            "/v1/chat", headers={"Origin": "https://evil.example", **asked}
+            "/v1/chat", headers={"Origin": "https://evil.example", **asked, **wanted}
         )
+        assert "access-control-allow-headers" not in foreign.headers
         assert foreign.status_code == 403
 
 

@@ -233,6 +233,10 @@ def endpoints(
     )
 
 
+_EXPOSED = "Retry-After, X-Conversation-Id, X-Turnwire-Code, X-Vercel-AI-UI-Message-Stream"
+"""What pages of other origins may read of an answer's headers."""
+
+
 class _Nothing(Response):
     """The answer to somebody who has gone."""
 
@@ -264,8 +268,10 @@ def preflight(access: Access, request: Request) -> Response:
         return Response(status_code=403)
     response = Response(status_code=204)
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
-    response.headers["Access-Control-Allow-Headers"] = (
-        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+    # Other front ends have headers of their own. Which pages may ask at all, has been said above.
+    response.headers["Access-Control-Allow-Headers"] = request.headers.get(
+        "access-control-request-headers",
+        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
     )
     response.headers["Access-Control-Max-Age"] = "600"
     _add_cors_headers(access, request, response)
@@ -276,6 +282,7 @@ def _add_cors_headers(access: Access, request: Request, response: Response) -> N
     origin = request.headers.get("origin")
     if origin is not None and access.is_allowed(origin):
         response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         response.headers.add_vary_header("Origin")
 
 
