@@ -17,6 +17,7 @@ from turnwire_server.store.port import (
     Spent,
     Spool,
     Usage,
+    reach_of,
 )
 from turnwire_server.timestamp import timestamp
 
@@ -82,6 +83,10 @@ class MemoryStore:
                 )
             title = log.head.title if batch.title is None else batch.title
             log.head = replace(log.head, seq=batch.last_seq, title=title, updated_at=now)
+
+    async def reach(self, fence: Fence) -> int:
+        """See `Store.reach`."""
+        return reach_of(fence, await self.head(fence.conversation))
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`."""

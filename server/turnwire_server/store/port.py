@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from turnwire_server.errors import Fenced
+
 __all__ = [
     "HIDDEN",
     "Batch",
@@ -22,6 +24,7 @@ __all__ = [
     "Spool",
     "Store",
     "Usage",
+    "reach_of",
 ]
 
 HIDDEN = "h_"
@@ -96,6 +99,19 @@ class Head:
     def position(self) -> str:
         """Where it stands in its owner's list; positions compare as the list is ordered."""
         return f"{self.updated_at}|{self.conversation}"
+
+
+def reach_of(fence: Fence, head: Head | None) -> int:
+    """How far a log reaches for who has this fence of it; see `Store.reach`.
+
+    Raises:
+        Fenced: it is of another epoch: deleted meanwhile, and begun anew.
+    """
+    if head is None:
+        return 0
+    if head.epoch != fence.epoch:
+        raise Fenced(f"{fence.conversation} is of epoch {head.epoch} now, not {fence.epoch}")
+    return head.seq
 
 
 class Claim(NamedTuple):
@@ -221,6 +237,15 @@ class Store(Protocol):
         Raises:
             Fenced: a fence is void: somebody else has claimed the log, or begun it anew.
             StoreError: it may have been stored nevertheless; the same call may be repeated.
+        """
+
+    async def reach(self, fence: Fence) -> int:
+        """The last seq of the log, after an append under this fence that failed.
+
+        What was sent before it and may still be on its way has taken effect by then, or never will.
+
+        Raises:
+            Fenced: the fence is void: what is there may be somebody else's.
         """
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:

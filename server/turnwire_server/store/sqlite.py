@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema, statements
 from turnwire_server.store.blob_files import BlobFiles
-from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent
+from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
 from turnwire_server.store.sqlite_blobs import SqliteBlobs
 from turnwire_server.store.tail import Tail, follow_on
 
@@ -83,6 +83,10 @@ class SqliteStore:
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: deleted meanwhile, and begun anew."""
         await _run_on(self._writing, lambda: self._append(batches))
+
+    async def reach(self, fence: Fence) -> int:
+        """See `Store.reach`."""
+        return reach_of(fence, await self.head(fence.conversation))
 
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`."""

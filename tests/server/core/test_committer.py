@@ -31,12 +31,12 @@ class FailingStore(MemoryStore):
 class Log:
     """A log with one batch, which it withdraws as soon as the store fails."""
 
-    conversation = "c_1"
+    fence = Fence("c_1", "ann", "e")
 
     def __init__(self) -> None:
         self.waited = asyncio.Event()
         self.durable = asyncio.Event()
-        self._batch: Batch | None = Batch(Fence("c_1", "ann", "e"), 1, 1, b"[]", False)
+        self._batch: Batch | None = Batch(self.fence, 1, 1, b"[]", False)
 
     def unstored(self) -> Batch | None:
         return self._batch
@@ -106,12 +106,12 @@ async def test_a_store_that_hangs_is_told_in_the_log_once_and_again_when_it_work
 class LostLog(Log):
     """Another log, which belongs to somebody else by now."""
 
-    conversation = "c_2"
+    fence = Fence("c_2", "ann", "e")
 
     def __init__(self) -> None:
         super().__init__()
         self.is_lost = False
-        self._batch = Batch(Fence("c_2", "ann", "e"), 1, 1, b"[]", False)
+        self._batch = Batch(self.fence, 1, 1, b"[]", False)
 
     def lost(self) -> None:
         self._batch = None
@@ -129,3 +129,21 @@ async def test_a_log_that_is_lost_takes_none_of_those_with_it_that_are_stored_be
         await committer.close()
     assert (healthy.durable.is_set(), lost.durable.is_set()) == (True, False)
     assert (lost.is_lost, committer.trouble) == (True, None)
+
+
+async def test_what_somebody_else_has_stored_never_passes_for_ours_after_a_commit_that_failed() -> (
+    None
+):
+    store, lost = FailingStore(), LostLog()
+    others = Batch(Fence("c_2", "ann", "of somebody else"), 1, 1, b"[]", False)
+    await MemoryStore.append(store, [others])
+    committer = Committer(store, retry_seconds=0.001)
+    committer.start()
+    async with patience():
+        committer.note(lost)
+        await store.asked.get()
+        store.is_mended = True
+        while not lost.is_lost:  # noqa: ASYNC110 (nobody is told)
+            await asyncio.sleep(0)
+        await committer.close()
+    assert not lost.durable.is_set()

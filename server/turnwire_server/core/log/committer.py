@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from turnwire_server.errors import Fenced, StoreError
-from turnwire_server.store.port import Batch, Store
+from turnwire_server.store.port import Batch, Fence, Store
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["Committer", "Source", "Trouble"]
@@ -24,7 +24,7 @@ _HANGS = "it does not answer"
 class Source(Protocol):
     """A log with something to store."""
 
-    conversation: str
+    fence: Fence
 
     def unstored(self) -> Batch | None:
         """What is appended and not yet durable, if there is anything."""
@@ -151,8 +151,12 @@ class Committer:
         """Ask the store how far it came: a commit may fail after it took effect."""
         try:
             for source in list(self._failed):
-                head = await self._store.head(source.conversation)
-                source.reconcile(head.seq if head else 0)
+                try:
+                    source.reconcile(await self._store.reach(source.fence))
+                except Fenced as error:
+                    # Somebody else's events may stand there: ours must not pass for stored.
+                    logger.error("a log is lost: %s", error)
+                    source.lost()
                 del self._failed[source]
         except StoreError as error:
             self._fail(error)
@@ -197,7 +201,7 @@ class Committer:
     def _what_waits(self) -> str:
         """For the log: conversations whose events wait, by number, as there may be thousands."""
         waiting = {**dict.fromkeys(self._committing), **self._dirty}
-        first = next((source.conversation for source in waiting), "none")
+        first = next((source.fence.conversation for source in waiting), "none")
         return f"{len(waiting)} conversations wait, first of them {first}"
 
 

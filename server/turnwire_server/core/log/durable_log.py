@@ -78,7 +78,7 @@ class DurableLog:
         self.epoch = fence.epoch
         self.title: str | None = None
         """Set to give the conversation a title with the next batch."""
-        self._fence = fence
+        self.fence = fence
         self._store = store
         self._committer = committer
         # Weakly, as the owner has us: what is let go of must not wait for the collector.
@@ -206,7 +206,7 @@ class DurableLog:
         body = dump(items, [frame.text for frame in frames])
         self._unstored_weight = _weight(body, items)
         return Batch(
-            self._fence,
+            self.fence,
             first_seq=memory.durable + 1,
             last_seq=memory.head,
             body=body,
@@ -361,7 +361,7 @@ class DurableLog:
         # Several reads, because a row of one token is many times larger than its text: what is
         # read at once would give readers a frame that is nearly empty.
         while size < max_bytes and after < self.memory.floor:
-            bodies = await self._store.read(self._fence.conversation, after, max_bytes=max_bytes)
+            bodies = await self._store.read(self.fence.conversation, after, max_bytes=max_bytes)
             if not bodies:
                 break
             for body in bodies:
