@@ -13,9 +13,9 @@ from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Places
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.errors import Rejected
+from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.model.claude import Claude, Client
-from turnwire_server.settings import SettingOptions, Settings, load_settings
+from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
 from turnwire_server.stopping import STOPPING
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
@@ -39,7 +39,7 @@ from turnwire_server.wires.wires import WIRES
 if TYPE_CHECKING:
     from turnwire_server.tools.mcp import McpServers
 
-__all__ = ["Turnwire", "create_app"]
+__all__ = ["Turnwire", "create_app", "store_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Turnwire:
             # Without an authenticator only this machine is served: they are one's own errors.
             expose_errors=authenticate is None if exposes is None else exposes,
         )
-        store = store or _store(self.settings.db)
+        store = store or store_of(self.settings.db)
         self.blobs = Blobs(store.blobs, self.settings.limits)
         toolset = Toolset(
             map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
@@ -270,8 +270,27 @@ class Turnwire:
         return router
 
 
-def _store(db: str | None) -> Store:
-    return MemoryStore() if db is None or db == ":memory:" else SqliteStore(db)
+def store_of(db: str | None, *, node: str | None = None) -> Store:
+    """The store that the setting `db` names; `node` is of the place of this process, if it has one
+    that no other process can have at the same time.
+
+    Raises:
+        SettingsError: it needs a package that is not installed.
+    """
+    if db is None or db == ":memory:":
+        return MemoryStore()
+    if not is_postgres(db):
+        return SqliteStore(db)
+    try:
+        # Most services do without the package.
+        from turnwire_server.store.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise SettingsError(
+            "db: needs the package asyncpg: pip install 'turnwire[postgres]'"
+        ) from error
+    return PostgresStore(db, node=node)
 
 
 def _mcp_servers(settings: Settings, toolset: Toolset) -> "McpServers | None":

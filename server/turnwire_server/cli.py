@@ -15,7 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, from_json
 
-from turnwire_server.app import Turnwire, create_app
+from turnwire_server.app import Turnwire, create_app, store_of
 from turnwire_server.connections import raise_descriptors
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import SettingsError, StoreError
@@ -103,6 +103,12 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _place_of(listener: socket.socket) -> str:
+    """What no two processes are at the same time: where this one listens."""
+    host, port = listener.getsockname()[:2]
+    return f"{socket.gethostname()} {host}:{port}"
+
+
 def _value(name: str, value: Any) -> Any:
     field = Settings.model_fields[name]
     if isinstance(value, tuple):
@@ -151,9 +157,16 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
     async with _client() as client:
         tools = settings.tools or (demo_tools if client is not None else [])
         is_demo = client is not None
-        turnwire = Turnwire(client=client, is_demo=is_demo, **{**given, "tools": tools})
         raise_descriptors()
         listener = _bind(settings.host, settings.port)
+        try:
+            store = store_of(given.get("db", settings.db), node=_place_of(listener))
+            turnwire = Turnwire(
+                client=client, store=store, is_demo=is_demo, **{**given, "tools": tools}
+            )
+        except BaseException:
+            listener.close()
+            raise
         server = server_for(
             create_app(turnwire),
             limits=settings.limits,

@@ -24,7 +24,7 @@ from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
 
-__all__ = ["SettingOptions", "Settings", "Wire", "default_db", "load_settings"]
+__all__ = ["SettingOptions", "Settings", "Wire", "default_db", "is_postgres", "load_settings"]
 
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,11 @@ def default_db() -> str:
     return os.path.join(base, "turnwire", "turnwire.db")
 
 
+def is_postgres(db: str) -> bool:
+    """Whether the database is a PostgreSQL, and not a file."""
+    return db.startswith(("postgresql://", "postgres://"))
+
+
 Wire = Literal["ai_sdk", "ag_ui", "openai"]
 
 
@@ -72,8 +77,9 @@ class Settings(BaseSettings, Policy):
     """Address to listen on; anything but this machine needs a token."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
-    db: str | None = None
-    """File of the database; `:memory:` (the library's default) keeps nothing."""
+    db: str | None = Field(default=None, repr=False)
+    """File of the database, or the address of a PostgreSQL (`postgresql://user@host/name`), which
+    several processes may share; `:memory:` (the library's default) keeps nothing."""
     token: str | None = Field(default=None, min_length=8, repr=False)
     """One shared bearer token; without it only this machine is served."""
     allow_origins: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from turnwire_server.errors import SettingsError, StoreError
-from turnwire_server.settings import default_db, load_settings
+from turnwire_server.settings import default_db, is_postgres, load_settings
 from turnwire_server.store.sqlite import SqliteStore
 
 __all__ = ["vacuum"]
@@ -14,7 +14,10 @@ __all__ = ["vacuum"]
 
 def _run(db: str | None) -> None:
     try:
-        path = Path(load_settings(db=db).db or default_db())
+        db = load_settings(db=db).db or default_db()
+        if is_postgres(db):  # Its address holds a password: nothing is said of it.
+            raise SettingsError("db: a PostgreSQL does this by itself. Choose a file with --db")
+        path = Path(db)
         # Opening would make an empty one.
         if not path.is_file():
             raise SettingsError(f"db: {path} is not there. Choose a file with --db")

@@ -68,22 +68,29 @@ class KillableServer:
 
 
 @asynccontextmanager
-async def killable(model_url: str, database: Path, *flags: str) -> AsyncIterator[KillableServer]:
-    """A service that is not started yet; whatever runs at the end is killed."""
+async def killable(
+    model_url: str, database: Path | str, *flags: str, log: Path | None = None
+) -> AsyncIterator[KillableServer]:
+    """A service that is not started yet; whatever runs at the end is killed.
+
+    `log`: where it writes; beside the database, where that is a file.
+    """
+    if log is None:
+        log = Path(database).with_suffix(".log")
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
     environment |= {"ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": model_url}
-    with reserved_port() as port, database.with_suffix(".log").open("wb") as log:
+    with reserved_port() as port, log.open("wb") as errors:
         zygote = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tests.faults.fork_server",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=log,
+            stderr=errors,
             env=environment,
         )
         arguments = ["--port", str(port), "--db", str(database), *flags]

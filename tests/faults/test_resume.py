@@ -1,9 +1,8 @@
 """Readers who come back: at any cursor, by either transport, to the same or a restarted service."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import SseReader, asking, listening
 from tests.kit.wire import wired
 from turnwire_protocol import Event, Token, fold, format_sse_id, parse_event, span_of
+from turnwire_server.app import store_of
 from turnwire_server.core.log.codec import dump, join, load
 from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
@@ -39,24 +39,19 @@ class Leaver:
         return self.seen[-1].seq
 
 
-def serve(simulator: Simulator, db: Path, **settings: Any) -> AbstractAsyncContextManager[str]:
+def serve(simulator: Simulator, db: str, **settings: Any) -> AbstractAsyncContextManager[str]:
     """A service on a database; leaving it is a clean stop."""
-    return serving(turnwire_over(simulator, db=str(db), **settings))
+    return serving(turnwire_over(simulator, db=db, **settings))
 
 
-async def compact(db: Path, conversation: str) -> None:
-    """What a service does in the background when a turn has ended."""
-    store = SqliteStore(db)
+async def compact(db: str, conversation: str) -> int:
+    """What a service does in the background when a turn has ended; how many rows are left."""
+    store = store_of(db)
     await store.open()
     await store.compact(conversation, join)
+    rows = await store.read(conversation, 0, max_bytes=2**30)
     await store.close()
-
-
-def rows_of(db: Path) -> int:
-    """How many rows all logs of a stopped service's database have."""
-    with closing(sqlite3.connect(db)) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM batches").fetchone()
-    return int(count)
+    return len(rows)
 
 
 async def all_resume(address: str, conversation: str, epoch: str, leavers: list[Leaver]) -> None:
@@ -73,14 +68,13 @@ async def all_resume(address: str, conversation: str, epoch: str, leavers: list[
 
 
 async def test_readers_who_left_anywhere_come_back_to_the_same_conversation(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
     gates = [Gate() for _ in STOPS]
     deltas: list[str | Gate] = list(WORDS)
     for stop, gate in reversed(list(zip(STOPS, gates, strict=True))):
         deltas.insert(stop, gate)
     simulator.program(Answer(Thinking(["Hm", "."]), Text(deltas)))
-    db = tmp_path / "chat.db"
     leavers: list[Leaver] = []
     async with patience():
         async with serve(simulator, db) as address, wired(address) as asker:
@@ -101,8 +95,7 @@ async def test_readers_who_left_anywhere_come_back_to_the_same_conversation(
             await all_resume(address, conversation, epoch, leavers)
         async with serve(simulator, db) as address:
             await all_resume(address, conversation, epoch, leavers)
-        await compact(db, conversation)
-        assert rows_of(db) == 1
+        assert await compact(db, conversation) == 1
         async with serve(simulator, db) as address:
             await all_resume(address, conversation, epoch, leavers)
     assert fold(asker.events).turns[ack["turn"]].text == "".join(WORDS)
@@ -139,7 +132,7 @@ async def test_last_event_id_of_any_event_gets_exactly_the_rest(
     simulator: Simulator, tmp_path: Path, which: str
 ) -> None:
     simulator.program(Answer(Thinking(["Hm", "."]), Text(["one ", "two ", "three"])))
-    async with serve(simulator, tmp_path / "chat.db") as address:
+    async with serve(simulator, str(tmp_path / "chat.db")) as address:
         async with stream(address, "POST /v1/chat", "") as sse:
             whole = await until_done(sse)
         conversation, epoch, _ = sse.sent[0].id.split(":")
@@ -161,7 +154,7 @@ async def test_last_event_id_of_any_event_gets_exactly_the_rest(
 async def test_last_event_id_of_done_ends_the_reconnecting(
     simulator: Simulator, tmp_path: Path, which: str
 ) -> None:
-    db = tmp_path / "chat.db"
+    db = str(tmp_path / "chat.db")
     async with serve(simulator, db) as address, stream(address, which, "") as sse:
         await sse.until("done")
         async with stream(address, which, "", sse.sent[-1].id) as again:
@@ -181,7 +174,7 @@ async def test_a_last_event_id_that_is_not_in_the_log_is_reset_to_the_whole_of_i
 ) -> None:
     gate = Gate()
     simulator.program(Answer(Text(["one ", gate, "two"])))
-    async with serve(simulator, tmp_path / "chat.db") as address, wired(address) as asker:
+    async with serve(simulator, str(tmp_path / "chat.db")) as address, wired(address) as asker:
         ack = await asker.ask("send", content="Hello", key="k")
         head = (await asker.until("token"))["seq"]
         conversation, epoch = ack["conversation"], ack["epoch"]
@@ -204,9 +197,8 @@ async def test_a_last_event_id_that_is_not_in_the_log_is_reset_to_the_whole_of_i
 
 @pytest.mark.parametrize("wrong", ["ahead", "other epoch"])
 async def test_a_cursor_that_is_not_in_the_log_is_reset_to_the_whole_of_it(
-    simulator: Simulator, tmp_path: Path, wrong: str
+    simulator: Simulator, db: str, wrong: str
 ) -> None:
-    db = tmp_path / "chat.db"
     async with serve(simulator, db) as address, wired(address) as wire:
         ack = await wire.ask("send", content="Hello")
         head = (await wire.until("done"))["seq"]
@@ -254,7 +246,7 @@ async def test_a_finished_answer_of_10000_tokens_resumes_in_at_most_5_text_frame
     simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.program(Answer(Text(MANY)))
-    db = tmp_path / "chat.db"
+    db = str(tmp_path / "chat.db")
     turnwire = turnwire_over(simulator, store=FinestStore(db))
     async with serving(turnwire) as address, wired(address) as wire:
         conversation = (await wire.ask("send", content="Count"))["conversation"]
@@ -262,8 +254,7 @@ async def test_a_finished_answer_of_10000_tokens_resumes_in_at_most_5_text_frame
         live = await text_frames(address, conversation)
     async with serve(simulator, db) as address:
         restarted = await text_frames(address, conversation)
-    await compact(db, conversation)
-    assert rows_of(db) <= 2
+    assert await compact(db, conversation) <= 2
     async with serve(simulator, db) as address:
         compacted = await text_frames(address, conversation)
     for frames in (live, restarted, compacted):
@@ -275,7 +266,7 @@ async def test_a_finished_answer_of_10000_tokens_resumes_in_at_most_5_text_frame
 
 
 async def test_a_repeated_key_gets_the_first_ack_everywhere_and_the_model_is_asked_once(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
     gate, asked = Gate(), Counter[str]()
 
@@ -284,7 +275,6 @@ async def test_a_repeated_key_gets_the_first_ack_everywhere_and_the_model_is_ask
         return Answer(Text(["on", gate, "ce"]))
 
     simulator.answer_with(answer)
-    db = tmp_path / "chat.db"
     said = {"content": "Hello", "key": "k"}
 
     async def attached(address: str) -> tuple[dict[str, Any], str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.postgres import fresh_url
 from tests.server.store.store_rows import opened
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
@@ -16,11 +17,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "turnwire.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
     """An open store, of each kind in turn."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    async with opened(path) as store:
+    place = path if request.param == "sqlite" else fresh_url()
+    async with opened(place) as store:
         yield store

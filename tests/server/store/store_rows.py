@@ -1,11 +1,13 @@
 """Shortest ways to fill a store and to look at all of it."""
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar, overload
 
 from tests.kit.fence import fence_of
 from turnwire_server.store.port import Batch, Blob, BlobStore, Fence, Row, Spent, Store
+from turnwire_server.store.postgres import PostgresStore
 from turnwire_server.store.sqlite import SqliteStore
 
 __all__ = [
@@ -21,10 +23,28 @@ __all__ = [
 ]
 
 
+@overload
+def opened(place: Path) -> AbstractAsyncContextManager[SqliteStore]: ...
+
+
+@overload
+def opened(place: str) -> AbstractAsyncContextManager[PostgresStore]: ...
+
+
+def opened(
+    place: Path | str,
+) -> AbstractAsyncContextManager[SqliteStore] | AbstractAsyncContextManager[PostgresStore]:
+    """The store in a file, or at the address of a PostgreSQL; it is open meanwhile."""
+    if isinstance(place, Path):
+        return _opened(SqliteStore(place))
+    return _opened(PostgresStore(place))
+
+
+StoreType = TypeVar("StoreType", SqliteStore, PostgresStore)
+
+
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    """A SQLite store that is open meanwhile."""
-    store = SqliteStore(path)
+async def _opened(store: StoreType) -> AsyncIterator[StoreType]:
     await store.open()
     try:
         yield store

@@ -1,0 +1,177 @@
+"""This process as a node of a PostgreSQL store: who it is, and its lease on being alive.
+
+A node is an incarnation: its id is new at each start, and whenever its lease was lost. One row says
+that it is alive; every append renews it in the statement that appends, and the heartbeat does where
+nothing is appended. Once the row is gone the node is dead, for good: no append of it takes effect
+any more, so whatever it held may be claimed by others. Either the renewal comes first or the
+deletion does; there is no third order, because it is one row. The only clock is the database's.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from importlib.metadata import version
+
+from turnwire_server.errors import StoreError
+from turnwire_server.store.postgres_address import (
+    FAILURES,
+    Address,
+    Connection,
+    Session,
+    answered,
+    told,
+)
+
+__all__ = ["PostgresNode"]
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
+
+
+class PostgresNode:
+    """The incarnation that this process is now.
+
+    `name` is of the place in which one process at a time can be, such as the port it listens on:
+    whoever had the name before is dead. None: there is no such place.
+    """
+
+    def __init__(self, address: Address, *, name: str | None, lease_seconds: float) -> None:
+        self.name = name
+        self.lease_seconds = lease_seconds
+        self._address = address
+        self._id: str | None = None
+        self._connection: Connection | None = None
+        """The heartbeat's own, so that it never waits for anybody."""
+        self._renewed_at = time.monotonic()
+        self._entering = asyncio.Lock()
+        self._beating: asyncio.Task[None] | None = None
+
+    async def start(self, connection: Connection) -> None:
+        """Come to life, and keep alive over this connection, which is the node's from now on.
+
+        Raises:
+            FAILURES: it cannot be written.
+        """
+        self._connection = connection
+        await self._enter(connection)
+        self._beating = asyncio.create_task(self._beat(), name="heartbeat")
+
+    async def close(self) -> None:
+        """Die, so that others need not wait for the lease to run out."""
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        if self._connection is not None:
+            with contextlib.suppress(*FAILURES):  # Its lease runs out then.
+                await self._connection.execute(_LEAVE, self._id)
+            await _closed(self._connection)
+            self._connection = None
+
+    def is_now(self, id: str) -> bool:
+        """Whether this is the incarnation, as far as is known."""
+        return id == self._id
+
+    def renewed(self) -> None:
+        """The lease was renewed by an append."""
+        self._renewed_at = time.monotonic()
+
+    @property
+    def lease_seconds_left(self) -> float:
+        """Until others may take over what it holds, by this process's clock."""
+        return self.lease_seconds - (time.monotonic() - self._renewed_at)
+
+    async def id(self, session: Session) -> str:
+        """The id of the living incarnation: a new one where the last has been lost.
+
+        Raises:
+            FAILURES: it cannot be written.
+        """
+        if self._id is None:
+            async with self._entering:
+                if self._id is None:
+                    await self._enter(session)
+        assert self._id is not None
+        return self._id
+
+    def lose(self, id: str) -> None:
+        """This incarnation is dead: what it held is not ours any more."""
+        if id == self._id:
+            logger.error("node=%s has lost its lease: what it had under way is given up", id)
+            self._id = None
+
+    async def new_writer(self, connection: Connection) -> tuple[str, int]:
+        """The incarnation's id, and the number of this connection, on which it appends from now on.
+
+        What was sent on an earlier one, and may still be on its way, has no effect any more.
+
+        Raises:
+            FAILURES: it cannot be written.
+        """
+        while True:
+            id = await self.id(connection)
+            number = await connection.fetchval(_NEW_WRITER, id, self.lease_seconds)
+            if number is not None:
+                self.renewed()
+                return id, number
+            self.lose(id)
+
+    async def _enter(self, session: Session) -> None:
+        id = f"n_{secrets.token_hex(8)}"
+        await session.execute(_ENTER, id, self.name, version("turnwire"), self.lease_seconds)
+        self.renewed()
+        self._id = id
+        logger.info("node=%s is alive", id)
+
+    async def _beat(self) -> None:
+        period = self.lease_seconds / 3
+        while True:
+            await asyncio.sleep(max(period - (time.monotonic() - self._renewed_at), 0.0))
+            if time.monotonic() - self._renewed_at < period:
+                continue  # An append has done it.
+            try:
+                await self._renew()
+            except FAILURES as error:
+                logger.warning("the lease is not renewed, to be tried again: %s", told(error))
+                await self._drop()
+                await asyncio.sleep(min(_RETRY_SECONDS, period))
+
+    async def _renew(self) -> None:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._address.connect("heartbeat")
+        id = await self.id(self._connection)
+        if await self._connection.fetchval(_RENEW, id, self.lease_seconds) is None:
+            self.lose(id)
+            await self.id(self._connection)
+        self.renewed()
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+async def _closed(connection: Connection) -> None:
+    try:
+        await answered(lambda: connection.close(timeout=_RETRY_SECONDS))
+    except StoreError:
+        connection.terminate()
+
+
+_LEASE = "clock_timestamp() + make_interval(secs => ${})"
+
+# Whoever had the name is dead: this process has the port now.
+_ENTER = f"""WITH predecessors AS (DELETE FROM nodes WHERE name = $2)
+    INSERT INTO nodes (id, name, version, lease_until) VALUES ($1, $2, $3, {_LEASE.format(4)})"""
+
+_RENEW = f"UPDATE nodes SET lease_until = {_LEASE.format(2)} WHERE id = $1 RETURNING true"
+
+_NEW_WRITER = f"""UPDATE nodes SET writer = writer + 1, lease_until = {_LEASE.format(2)}
+    WHERE id = $1 RETURNING writer"""
+
+# Its conversations are let go of first: a delete alone would leave them to be found one by one.
+_LEAVE = """WITH unbegun AS (DELETE FROM conversations WHERE node = $1 AND created_at IS NULL),
+    idle AS (UPDATE conversations SET node = NULL WHERE node = $1 AND created_at IS NOT NULL)
+    DELETE FROM nodes WHERE id = $1"""

@@ -1,0 +1,163 @@
+"""A PostgreSQL for tests: a server of this process's own, in a temporary folder, over a socket.
+
+The server is found on the path or where Debian has it. It refuses to run as root: then it runs as
+`nobody`. Each test gets a schema of its own in it, which costs some milliseconds; a test that kills
+the server starts another one (`PostgresServer`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import glob
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.kit.patience import PATIENCE_SECONDS
+
+__all__ = ["PostgresServer", "fresh_url", "postgres_server"]
+
+_USER = "nobody"
+_PLACES = "/usr/lib/postgresql/*/bin"
+
+
+class PostgresServer:
+    """One server, started and killed at will; its data stay until the end."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.getuid() == 0:
+            user = pwd.getpwnam(_USER)
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        self._run("initdb", "-D", "data", "-U", "turnwire", "-A", "trust", "-N")
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        # What is killed with -9 leaves it lying; nobody else can have this folder.
+        with suppress(FileNotFoundError):
+            (self._folder / "data" / "postmaster.pid").unlink()
+        command = [str(self._programs / "postgres"), "-D", "data", "-k", str(self._folder)]
+        # No test cuts the power: what the kernel has is not lost.
+        flags = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off"]
+        with (self._folder / "postgres.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._as_user(), *command, *flags],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._run("pg_isready", "-q", "-h", str(self._folder), check=False) != 0:
+            assert self._process.poll() is None, (self._folder / "postgres.log").read_text()
+            assert time.monotonic() < deadline, "PostgreSQL does not come up"
+            time.sleep(0.02)
+
+    def url(self) -> str:
+        """The address of a schema that nobody has used."""
+        return f"postgresql://turnwire@/postgres?host={self._folder}&search_path={_fresh()}"
+
+    def kill(self) -> None:
+        """`kill -9` of all its processes at once."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in [self._process.pid, *map(int, children.read_text().split())]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it, whoever is connected."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+
+    def psql(self, statement: str) -> str:
+        """What a statement gives, unadorned; for what the store has no word for."""
+        command = [str(self._programs / "psql"), "-h", str(self._folder), "-U", "turnwire"]
+        finished = subprocess.run(
+            [*command, "-d", "postgres", "-Atqc", statement],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout.strip()
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        finished = subprocess.run(
+            [*self._as_user(), str(self._programs / program), *arguments],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        assert not check or finished.returncode == 0, f"{program}: {finished.stderr}"
+        return finished.returncode
+
+    def _as_user(self) -> list[str]:
+        """What makes a command run as another user than root, and end with this process."""
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            return []
+        end = [setpriv, "--pdeathsig", "QUIT"]
+        if os.getuid() != 0:
+            return end
+        return [*end, f"--reuid={_USER}", "--regid=nogroup", "--clear-groups"]
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of the test's own, running; skips the test where there is none. Under CI that is a
+    failure."""
+    with tempfile.TemporaryDirectory(prefix="turnwire-pg-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(_programs(), Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def fresh_url() -> str:
+    """An address on the server that all tests of this process share; see `postgres_server`."""
+    return _shared().url()
+
+
+@functools.cache
+def _shared() -> PostgresServer:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(postgres_server())
+
+
+def _programs() -> Path:
+    """Where `initdb` and its like are."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    for folder in sorted(glob.glob(_PLACES), reverse=True):
+        if (Path(folder) / "initdb").exists():
+            return Path(folder)
+    reason = f"no PostgreSQL: initdb is neither on PATH nor below {_PLACES}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _fresh() -> str:
+    return f"t_{secrets.token_hex(6)}"
