@@ -20,7 +20,13 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Session: TypeAlias = "Connection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 """A connection of its own, or one that is borrowed."""
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 """What may come of asking a PostgreSQL."""
 
 _CONNECT_SECONDS = 5.0
