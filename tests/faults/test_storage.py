@@ -1,22 +1,26 @@
-"""A full disk and a locked database: refused before the ack, readers go on, and it heals itself."""
+"""A full disk, a locked database, a PostgreSQL that takes no writes: what cannot be stored is
+refused before the ack, readers go on, and it heals itself."""
 
 import asyncio
 import resource
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.faults.log_readers import log_of, over_sse, over_websocket
-from tests.faults.server import KillableServer, killable
+from tests.faults.server import killable
 from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.patience import patience
+from tests.kit.postgres import fresh_url
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
@@ -44,6 +48,39 @@ def full_disk(pid: int) -> Iterator[Trouble]:
 
 
 @contextmanager
+def read_only(url: str) -> Iterator[Trouble]:
+    """PostgreSQL takes no writes, until the yielded function is called."""
+
+    async def set(value: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("SET default_transaction_read_only = off")
+            await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
+        # All others know by the time at which who comes anew does.
+        while True:
+            connection = await asyncpg.connect(url)
+            is_known = await connection.fetchval("SHOW default_transaction_read_only") == value
+            await connection.close()
+            if is_known:
+                return
+
+    def run(value: str) -> None:
+        # Beside the loop of the test, which waits: what is in trouble must not see half of it.
+        thread = threading.Thread(target=lambda: asyncio.run(set(value)))
+        thread.start()
+        thread.join()
+
+    run("on")
+    try:
+        yield lambda: run("off")
+    finally:
+        run("off")
+
+
+@contextmanager
 def locked(db: Path) -> Iterator[Trouble]:
     """Another program writes to the database, until the yielded function is called."""
     with closing(sqlite3.connect(db, isolation_level=None)) as other:
@@ -58,14 +95,12 @@ def locked(db: Path) -> Iterator[Trouble]:
 class Place:
     """A service, and how its store is brought into trouble."""
 
-    def __init__(self, address: str, db: Path, server: KillableServer | None) -> None:
+    def __init__(
+        self, address: str, trouble: Callable[[], AbstractContextManager[Trouble]]
+    ) -> None:
         self.address = address
-        self._db = db
-        self._server = server
-
-    def trouble(self) -> Any:
-        """Writing fails until the yielded function is called."""
-        return locked(self._db) if self._server is None else full_disk(self._server.pid)
+        self.trouble = trouble
+        """Writing fails until the function is called that this gives."""
 
 
 @asynccontextmanager
@@ -73,11 +108,15 @@ async def placed(kind: str, simulator: Simulator, db: Path) -> AsyncIterator[Pla
     """For a full disk, whose limit is a process's, the service is a process of its own."""
     if kind == "locked":
         async with serving(turnwire_over(simulator, db=str(db))) as address:
-            yield Place(address, db, None)
+            yield Place(address, lambda: locked(db))
+    elif kind == "read only":
+        url = fresh_url()
+        async with serving(turnwire_over(simulator, db=url)) as address:
+            yield Place(address, lambda: read_only(url))
     else:
         async with killable(simulator.url, db) as server:
             await server.start()
-            yield Place(server.url.removeprefix("http://"), db, server)
+            yield Place(server.url.removeprefix("http://"), lambda: full_disk(server.pid))
 
 
 async def ready(address: str) -> int:
@@ -110,7 +149,7 @@ def count(simulator: Simulator) -> Counter[str]:
     return asked
 
 
-@pytest.mark.parametrize("kind", ["full disk", "locked"])
+@pytest.mark.parametrize("kind", ["full disk", "locked", "read only"])
 async def test_sends_are_refused_while_nothing_can_be_stored_and_work_once_afterwards(
     simulator: Simulator, tmp_path: Path, kind: str
 ) -> None:
@@ -170,7 +209,7 @@ BIG = ["x" * 8192 for _ in range(160)]
 
 
 @pytest.mark.parametrize("waits_for", ["time", "size"])
-@pytest.mark.parametrize("kind", ["full disk", "locked"])
+@pytest.mark.parametrize("kind", ["full disk", "locked", "read only"])
 async def test_a_turn_whose_tail_cannot_be_stored_ends_failed_and_the_next_one_works(
     simulator: Simulator, tmp_path: Path, kind: str, waits_for: str
 ) -> None:

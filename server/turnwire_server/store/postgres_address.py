@@ -90,7 +90,8 @@ class Address:
         )
 
     async def pool(self, name: str) -> "asyncpg.Pool[asyncpg.Record]":
-        """A few connections to borrow, made when they are needed."""
+        """A few connections to borrow, made when they are needed; where nothing can be written for
+        a while, they still read."""
         return await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -98,7 +99,7 @@ class Address:
             timeout=_CONNECT_SECONDS,
             command_timeout=_ANSWER_SECONDS,
             server_settings=self._settings(name),
-            target_session_attrs=asyncpg.connect_utils.SessionAttribute.read_write,
+            target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
         )
 
     def _settings(self, name: str) -> dict[str, str]:

@@ -11,7 +11,10 @@ from tests.kit.fence import fence_of
 from tests.kit.patience import PATIENCE_SECONDS
 from tests.server.store.store_rows import batch_of, join_all, opened
 
-__all__ = ["Appending", "appending"]
+__all__ = ["NODE", "Appending", "appending"]
+
+NODE = "the appending process"
+"""Its name where a store tells nodes apart: the next one of the name finds it dead."""
 
 
 # One process imports everything, and forks in milliseconds what the tests kill.
@@ -46,10 +49,11 @@ class Appending:
 
 
 @contextmanager
-def appending(path: Path) -> Iterator[Appending]:
-    """A process that holds the store at `path` and appends to `c_1`."""
+def appending(place: Path | str) -> Iterator[Appending]:
+    """A process that has the store in a file, or at the address of a PostgreSQL, and appends to
+    `c_1`."""
     acknowledged, telling = _context.Pipe(duplex=False)
-    process = _context.Process(target=_run, args=(path, telling), daemon=True)
+    process = _context.Process(target=_run, args=(place, telling), daemon=True)
     process.start()
     telling.close()
     try:
@@ -61,12 +65,12 @@ def appending(path: Path) -> Iterator[Appending]:
         acknowledged.close()
 
 
-def _run(path: Path, telling: Connection) -> None:
-    asyncio.run(_append(path, telling))
+def _run(place: Path | str, telling: Connection) -> None:
+    asyncio.run(_append(place, telling))
 
 
-async def _append(path: Path, telling: Connection) -> None:
-    async with opened(path) as store:
+async def _append(place: Path | str, telling: Connection) -> None:
+    async with opened(place, node=NODE) as store:
         fence = await fence_of(store, "c_1")
         head = await store.head("c_1")
         seq = head.seq if head else 0

@@ -24,20 +24,23 @@ __all__ = [
 
 
 @overload
-def opened(place: Path) -> AbstractAsyncContextManager[SqliteStore]: ...
+def opened(place: Path, *, node: str | None = None) -> AbstractAsyncContextManager[SqliteStore]: ...
 
 
 @overload
-def opened(place: str) -> AbstractAsyncContextManager[PostgresStore]: ...
+def opened(
+    place: str, *, node: str | None = None
+) -> AbstractAsyncContextManager[PostgresStore]: ...
 
 
 def opened(
-    place: Path | str,
+    place: Path | str, *, node: str | None = None
 ) -> AbstractAsyncContextManager[SqliteStore] | AbstractAsyncContextManager[PostgresStore]:
-    """The store in a file, or at the address of a PostgreSQL; it is open meanwhile."""
+    """The store in a file, or at the address of a PostgreSQL; it is open meanwhile. `node`: the
+    name of the place, whose last one is dead."""
     if isinstance(place, Path):
         return _opened(SqliteStore(place))
-    return _opened(PostgresStore(place))
+    return _opened(PostgresStore(place, node=node))
 
 
 StoreType = TypeVar("StoreType", SqliteStore, PostgresStore)

@@ -1,25 +1,28 @@
-"""The SQLite store of a process that is killed: what was acknowledged stays, the lock does not."""
+"""The store of a process that is killed: what was acknowledged stays, a lock does not."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.server.store.append_process import appending
+from tests.kit.postgres import fresh_url
+from tests.server.store.append_process import NODE, appending
 from tests.server.store.store_rows import bodies_of, opened
 from turnwire_server.errors import SettingsError
 from turnwire_server.store.sqlite import SqliteStore
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_everything_acknowledged_is_there_and_contiguous_after_each_of_20_kills(
-    path: Path,
+    path: Path, kind: str
 ) -> None:
+    place = path if kind == "sqlite" else fresh_url()
     for acknowledgements in range(1, 21):
-        with appending(path) as process:
+        with appending(place) as process:
             process.wait(acknowledgements)
             process.kill()
             acknowledged = process.last_seq
-        async with opened(path) as store:
+        async with opened(place, node=NODE) as store:
             head = await store.head("c_1")
             stored = head.seq if head else 0
             assert stored >= acknowledged
