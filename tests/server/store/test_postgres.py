@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.kit.fence import fence_of
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.postgres import fresh_url
 from tests.server.store.store_rows import (
     batch_of,
@@ -76,7 +76,7 @@ async def test_of_an_append_with_one_void_fence_nothing_is_stored(url: str) -> N
     async with opened(url) as store:
         good, bad = await fill(store, "c_1", 1), await fill(store, "c_2", 1)
         await store.delete("c_2")
-        await fence_of(store, "c_2", "ann", "another epoch")
+        await store.append([batch_of(await fence_of(store, "c_2", "ann", "another epoch"), 1)])
         with pytest.raises(Fenced):
             await store.append([batch_of(good, 2), batch_of(bad, 2)])
         with pytest.raises(Fenced):
@@ -241,12 +241,31 @@ async def test_rows_that_somebody_else_has_joined_first_are_left_alone(url: str)
         loop = asyncio.get_running_loop()
 
         def join(bodies: list[bytes]) -> list[Row]:
-            asyncio.run_coroutine_threadsafe(other.compact("c_1", join_all), loop).result(60)
+            asyncio.run_coroutine_threadsafe(other.compact("c_1", join_all), loop).result(
+                PATIENCE_SECONDS
+            )
             return join_all(bodies)
 
         with pytest.raises(StoreError):
             await store.compact("c_1", join)
         assert len(await bodies_of(store, "c_1")) == 1
+
+
+async def test_joining_the_rows_of_what_is_deleted_meanwhile_brings_none_of_them_back(
+    url: str,
+) -> None:
+    async with opened(url) as store:
+        await fill(store, "c_1", 4)
+        loop = asyncio.get_running_loop()
+
+        def join(bodies: list[bytes]) -> list[Row]:
+            gone = asyncio.run_coroutine_threadsafe(store.delete("c_1"), loop)
+            gone.result(PATIENCE_SECONDS)
+            return join_all(bodies)
+
+        with pytest.raises(StoreError):
+            await store.compact("c_1", join)
+        assert await ask(url, "SELECT count(*) FROM batches") == [0]
 
 
 async def test_a_nul_which_postgresql_does_not_take_stops_no_commit(url: str) -> None:
