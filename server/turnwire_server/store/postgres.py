@@ -12,9 +12,11 @@ import asyncpg
 from turnwire_server.errors import Fenced, SettingsError, StoreError
 from turnwire_server.store import postgres_append, postgres_schema
 from turnwire_server.store import postgres_statements as statements
+from turnwire_server.store.archive import Archive
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
 from turnwire_server.store.postgres_address import FAILURES, Address, Session, told
 from turnwire_server.store.postgres_append import storable
+from turnwire_server.store.postgres_archive import PostgresArchive
 from turnwire_server.store.postgres_blobs import PostgresBlobs
 from turnwire_server.store.postgres_node import PostgresNode
 from turnwire_server.store.postgres_writer import PostgresWriter, Writing
@@ -46,6 +48,8 @@ class PostgresStore:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self.blobs = PostgresBlobs(self._ask)
         """See `Store.blobs`."""
+        self.archive: Archive = PostgresArchive(self._ask)
+        """All that is in the database."""
 
     async def open(self) -> None:
         """See `Store.open`. Whoever had this node's name before is dead from now on.

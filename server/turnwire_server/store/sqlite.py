@@ -14,8 +14,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema, statements
+from turnwire_server.store.archive import Archive
 from turnwire_server.store.blob_files import BlobFiles
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
+from turnwire_server.store.sqlite_archive import SqliteArchive
 from turnwire_server.store.sqlite_blobs import SqliteBlobs
 from turnwire_server.store.tail import Tail, follow_on
 
@@ -42,6 +44,10 @@ class SqliteStore:
             self._files, write=self._write, read=self._read, read_log=self._rows
         )
         """See `Store.blobs`."""
+        self.archive: Archive = SqliteArchive(
+            write=self._write, read=self._read, read_log=self._rows
+        )
+        """All that is in the file."""
         self._max_tail_rows = max_tail_rows
         self._lock: int | None = None
         """Held from `open` to `close`."""
