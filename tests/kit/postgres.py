@@ -122,7 +122,8 @@ class PostgresServer:
         end = [setpriv, "--pdeathsig", "QUIT"]
         if os.getuid() != 0:
             return end
-        return [*end, f"--reuid={_USER}", "--regid=nogroup", "--clear-groups"]
+        group = pwd.getpwnam(_USER).pw_gid
+        return [*end, f"--reuid={_USER}", f"--regid={group}", "--clear-groups"]
 
 
 @contextmanager
