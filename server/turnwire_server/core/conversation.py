@@ -401,6 +401,11 @@ class Conversation:
         return self.running.spending() if self.running is not None else Spent(timestamp()[:10])
 
     @property
+    def fence(self) -> Fence:
+        """The right by which it writes."""
+        return self._log.fence
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing was ever appended."""
         return self._log.memory.head == 0

@@ -5,6 +5,7 @@ for it goes on, others have their turn: each of these gaps is closed by a name b
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -17,7 +18,7 @@ from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Head, Store
+from turnwire_server.store.port import Fence, Head, Store
 
 __all__ = ["OpenConversations"]
 
@@ -66,6 +67,7 @@ class OpenConversations:
         self._timer: asyncio.TimerHandle | None = None
         self._entering: Counter[str] = Counter()
         """Conversations that somebody waits for, to use them: how many do."""
+        self._releasing: set[asyncio.Task[None]] = set()
         self._deleting: dict[str, asyncio.Event] = {}
         """Set once the conversation is gone, or could not be deleted."""
         self._unreadable: set[str] = set()
@@ -281,6 +283,14 @@ class OpenConversations:
         id = conversation.conversation
         if conversation.is_empty and conversation.is_idle and id not in self._entering:
             self._open.pop(id, None)
+            # Whoever claims it from now on does so anew: which of the two comes first is the same.
+            task = asyncio.create_task(self._release(conversation.fence), name=f"release {id}")
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def _release(self, fence: Fence) -> None:
+        with contextlib.suppress(StoreError):  # It goes with this process, at the latest.
+            await self._store.release(fence)
 
     def close(self) -> None:
         """Look after idle ones no more."""

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.kit.core import ANNA, HeldModel, core_on
 from tests.kit.fence import fence_of
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.postgres import fresh_url
@@ -22,8 +23,9 @@ from tests.server.store.store_rows import (
     put,
     row_body,
 )
+from turnwire_protocol import SendBody
 from turnwire_server.app import store_of
-from turnwire_server.errors import Fenced, SettingsError, StoreError
+from turnwire_server.errors import Fenced, Rejected, SettingsError, StoreError
 from turnwire_server.store import postgres_schema
 from turnwire_server.store.port import Head, Row
 from turnwire_server.store.postgres import PostgresStore
@@ -219,6 +221,24 @@ async def test_a_living_node_is_kept_alive_by_its_heartbeat(url: str) -> None:
         while not await ask(url, query, fence.node):  # noqa: ASYNC110 (nobody is told)
             await asyncio.sleep(0.01)
         await store.close()
+
+
+async def test_a_message_that_is_refused_leaves_no_trace_of_the_conversation_it_would_begin(
+    url: str,
+) -> None:
+    store = PostgresStore(url)
+    core = core_on(store, HeldModel())
+    async with patience():
+        await core.start()
+        for key in (None, "k"):
+            with pytest.raises(Rejected):
+                await core.send(ANNA, SendBody(content="Hello", key=key, model="no such model"))
+        # In the background: a store that hangs must not hold up the refusal.
+        while await ask(url, "SELECT id FROM conversations"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        ack = (await core.send(ANNA, SendBody(content="Hello", key="k"))).ack
+        await core.close()
+    assert await ask(url, "SELECT id FROM conversations") == [ack.conversation]
 
 
 # Rows
