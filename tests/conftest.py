@@ -37,6 +37,7 @@ SLOW = (
     "server/test_proxies.py",
     "server/test_log_noise.py",
     "server/test_no_trace.py",
+    "server/test_move.py",
     "server/store/test_kill.py",
     "server/store/test_trouble.py",
     "wires/ag_ui/test_clients.py",
