@@ -61,7 +61,11 @@ class PostgresStore:
         try:
             connection = await self._address.connect("heartbeat")
             try:
-                await postgres_schema.check_server(connection)
+                other = await self._address.connect("check")
+                try:
+                    await postgres_schema.check_server(connection, other)
+                finally:
+                    other.terminate()
                 await postgres_schema.upgrade(connection, self._address.schema)
                 await self.node.start(connection)
             except BaseException:

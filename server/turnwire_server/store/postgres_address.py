@@ -12,7 +12,7 @@ import asyncpg
 
 from turnwire_server.errors import SettingsError, StoreError
 
-__all__ = ["FAILURES", "Address", "Connection", "Session", "answered"]
+__all__ = ["FAILURES", "Address", "Connection", "Session", "answered", "quoted", "told"]
 
 T = TypeVar("T")
 
@@ -103,8 +103,8 @@ class Address:
         )
 
     def _settings(self, name: str) -> dict[str, str]:
-        schema = self.schema.replace('"', '""')
-        return {**_SESSION, "search_path": f'"{schema}"', "application_name": f"turnwire {name}"}
+        path, shown = quoted(self.schema), f"turnwire {name}"
+        return {**_SESSION, "search_path": path, "application_name": shown}
 
 
 async def answered(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -117,6 +117,11 @@ async def answered(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return await ask()
     except FAILURES as error:
         raise StoreError(f"PostgreSQL cannot be used now: {told(error)}") from error
+
+
+def quoted(name: str) -> str:
+    """A name, as it stands in a statement."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def told(error: BaseException) -> str:

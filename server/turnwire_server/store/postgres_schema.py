@@ -10,9 +10,9 @@ import secrets
 import asyncpg
 
 from turnwire_server.errors import SettingsError
-from turnwire_server.store.postgres_address import Connection
+from turnwire_server.store.postgres_address import Connection, quoted
 
-__all__ = ["VERSION", "check_server", "upgrade"]
+__all__ = ["NO_LISTEN", "VERSION", "check_server", "upgrade"]
 
 _OLDEST_MAJOR = 12
 _LISTEN_SECONDS = 2.0
@@ -101,8 +101,8 @@ VERSION = len(_STEPS)
 """The version this program writes; it stands in `meta`."""
 
 
-async def check_server(connection: Connection) -> None:
-    """Refuse a server that could not keep what the store promises.
+async def check_server(connection: Connection, other: Connection) -> None:
+    """Refuse a server that could not keep what the store promises; `other` is a connection, too.
 
     Raises:
         SettingsError: the message names the remedy.
@@ -115,11 +115,12 @@ async def check_server(connection: Connection) -> None:
             "db: synchronous_commit is off for this role: acknowledged messages could be lost;"
             " set it on (ALTER ROLE … SET synchronous_commit = on)"
         )
-    await _check_listen(connection)
+    await _check_listen(connection, other)
 
 
-async def _check_listen(connection: Connection) -> None:
-    """Notify oneself: behind a pooler that shares connections, nothing comes."""
+async def _check_listen(connection: Connection, other: Connection) -> None:
+    """Notify oneself. Behind a pooler that shares connections nothing comes, unless it is the same
+    connection on which one listens and notifies."""
     channel, heard = f"tw_{secrets.token_hex(8)}", asyncio.Event()
 
     def hear(*_: object) -> None:
@@ -127,7 +128,7 @@ async def _check_listen(connection: Connection) -> None:
 
     try:
         await connection.add_listener(channel, hear)
-        await connection.execute(f"NOTIFY {channel}")
+        await other.execute(f"NOTIFY {channel}")
         async with asyncio.timeout(_LISTEN_SECONDS):
             await heard.wait()
         await connection.remove_listener(channel, hear)
@@ -145,8 +146,12 @@ async def upgrade(connection: Connection, schema: str) -> None:
     """Bring the tables of the schema to `VERSION`, once whoever else does it is ready.
 
     Raises:
-        SettingsError: they are too new, or some other program's.
+        SettingsError: they are too new, or some other program's; or a pooler has dropped what the
+            connection asked for, and statements would go to another schema.
     """
+    path = await connection.fetchval("SELECT current_setting('search_path')")
+    if path != quoted(schema):
+        raise SettingsError(NO_LISTEN)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", f"turnwire {schema}")
         version = await _version_of(connection, schema)
@@ -160,7 +165,6 @@ async def upgrade(connection: Connection, schema: str) -> None:
 
 async def _version_of(connection: Connection, schema: str) -> int:
     """The version of the tables, 0 where there were none; the schema and `meta` are there then."""
-    quoted = '"' + schema.replace('"', '""') + '"'
     tables = await connection.fetch(
         """SELECT relname FROM pg_namespace LEFT JOIN pg_class ON relnamespace = pg_namespace.oid
             AND relkind = 'r' WHERE nspname = $1""",
@@ -180,7 +184,7 @@ async def _version_of(connection: Connection, schema: str) -> int:
     if names - {None}:
         raise SettingsError(_FOREIGN.format(schema))
     if not names:
-        await connection.execute(f"CREATE SCHEMA {quoted}")
+        await connection.execute(f"CREATE SCHEMA {quoted(schema)}")
     await connection.execute("CREATE TABLE meta (version integer NOT NULL)")
     await connection.execute("INSERT INTO meta VALUES (0)")
     return 0

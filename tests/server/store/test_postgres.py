@@ -365,6 +365,27 @@ async def test_a_role_that_does_not_wait_for_its_commits_is_refused(url: str) ->
     assert "synchronous_commit" in await refusal(f"{url}&synchronous_commit=off")
 
 
+async def test_a_connection_that_hears_nothing_as_through_some_poolers_is_refused(url: str) -> None:
+    async with AsyncExitStack() as stack:
+        here = await asyncpg.connect(url)
+        stack.push_async_callback(here.close)
+        # Nothing is heard of another database either.
+        elsewhere = await asyncpg.connect(url.replace("/postgres?", "/template1?"))
+        stack.push_async_callback(elsewhere.close)
+        await postgres_schema.check_server(here, here)
+        with pytest.raises(SettingsError) as refused:
+            await postgres_schema.check_server(here, elsewhere)
+        assert "LISTEN" in str(refused.value)
+
+
+async def test_a_pooler_that_drops_the_schema_is_refused_before_anything_is_made(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    with pytest.raises(SettingsError):
+        await postgres_schema.upgrade(connection, "another")
+    assert not await connection.fetch("SELECT FROM pg_namespace WHERE nspname = 'another'")
+    await connection.close()
+
+
 async def test_a_server_that_takes_no_writes_is_refused(url: str) -> None:
     assert "name the primary" in await refusal(f"{url}&default_transaction_read_only=on")
 
