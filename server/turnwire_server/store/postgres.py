@@ -144,6 +144,12 @@ class PostgresStore:
             lambda session, node: statements.list_heads(session, node, owner, limit, before)
         )
 
+    async def list_hidden(self, *, before: str, limit: int) -> list[Head]:
+        """See `Store.list_hidden`."""
+        return await self._ask(
+            lambda session, node: statements.list_hidden(session, node, before, limit)
+        )
+
     async def orphans(self) -> list[Head]:
         """See `Store.orphans`. Nodes whose lease has run out are dead from now on."""
 

@@ -12,13 +12,16 @@ import asyncpg
 from turnwire_server.errors import SettingsError
 from turnwire_server.store.postgres_address import Connection, quoted
 
-__all__ = ["NO_LISTEN", "VERSION", "check_server", "upgrade"]
+__all__ = ["IS_HIDDEN", "NO_LISTEN", "VERSION", "check_server", "upgrade"]
 
 _OLDEST_MAJOR = 12
 _LISTEN_SECONDS = 2.0
 
 # Text compares by its bytes, as in Python: positions in a list do.
 _TEXT = 'text COLLATE "C"'
+
+IS_HIDDEN = "id >= 'h_' AND id < 'h`'"
+"""A range of the conversations' primary key; see `store.port.HIDDEN`."""
 
 # Step n leads from version n to n + 1.
 _STEPS: tuple[tuple[str, ...], ...] = (
@@ -45,8 +48,8 @@ _STEPS: tuple[tuple[str, ...], ...] = (
             created_at {_TEXT},
             updated_at {_TEXT}
         )""",
-        """CREATE INDEX conversations_by_owner ON conversations (owner, updated_at, id)
-            WHERE created_at IS NOT NULL""",
+        f"""CREATE INDEX conversations_by_owner ON conversations (owner, updated_at, id)
+            WHERE created_at IS NOT NULL AND NOT ({IS_HIDDEN})""",
         "CREATE INDEX conversations_by_node ON conversations (node) WHERE node IS NOT NULL",
         "CREATE INDEX open_conversations ON conversations (owner) WHERE is_open",
         f"""CREATE TABLE batches (

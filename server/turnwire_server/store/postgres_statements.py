@@ -8,6 +8,7 @@ from typing import Any
 from turnwire_server.errors import Fenced, StoreError
 from turnwire_server.store.port import Claim, Fence, Head, Row, Spent
 from turnwire_server.store.postgres_address import Session
+from turnwire_server.store.postgres_schema import IS_HIDDEN
 
 __all__ = [
     "claim",
@@ -17,6 +18,7 @@ __all__ = [
     "declare_dead",
     "delete",
     "list_heads",
+    "list_hidden",
     "orphans",
     "read",
     "read_head",
@@ -141,19 +143,26 @@ async def list_heads(
     session: Session, node: str, owner: str, limit: int, before: str | None
 ) -> list[Head]:
     """See `Store.list_heads`."""
+    listed = f"{_HEADS} AND NOT ({IS_HIDDEN}) AND owner = $2"
     newest_first = "ORDER BY updated_at DESC, id DESC LIMIT"
     if before is None:
-        return await _heads(
-            session, f"{_HEADS} AND owner = $2 {newest_first} $3", node, owner, limit
-        )
+        return await _heads(session, f"{listed} {newest_first} $3", node, owner, limit)
     updated_at, _, id = before.partition("|")
-    query = f"{_HEADS} AND owner = $2 AND (updated_at, id) < ($3, $4) {newest_first} $5"
+    query = f"{listed} AND (updated_at, id) < ($3, $4) {newest_first} $5"
     return await _heads(session, query, node, owner, updated_at, id, limit)
+
+
+async def list_hidden(session: Session, node: str, before: str, limit: int) -> list[Head]:
+    """See `Store.list_hidden`. What another living node holds is that one's to look after."""
+    query = f"""{_HEADS} AND {IS_HIDDEN} AND NOT is_open AND updated_at < $2
+        AND (node IS NULL OR node = $1 OR {_DEAD}) LIMIT $3"""
+    return await _heads(session, query, node, before, limit)
 
 
 async def count(session: Session, owner: str) -> int:
     """See `Store.count`."""
-    query = "SELECT count(*) FROM conversations WHERE owner = $1 AND created_at IS NOT NULL"
+    query = f"""SELECT count(*) FROM conversations
+        WHERE owner = $1 AND created_at IS NOT NULL AND NOT ({IS_HIDDEN})"""
     return int(await session.fetchval(query, owner))
 
 
