@@ -51,7 +51,9 @@ def folded(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def shown(message: Json) -> Json:
     """What people see of a message, and what its calls and its end are."""
-    return {**message, "parts": [_part(part) for part in message["parts"]]}
+    # JavaScript has no integers: 2**65 + 1 comes back as another one.
+    read: Json = json.loads(json.dumps(message), parse_int=float)
+    return {**read, "parts": [_part(part) for part in read["parts"]]}
 
 
 def _part(part: Json) -> Json:
