@@ -366,6 +366,26 @@ async def test_an_answer_stopped_at_its_tools_is_not_sent_again_by_the_page(
     assert (view["status"], view["requests"]) == ("ready", 1)
 
 
+@with_approvals
+async def test_what_nobody_decided_is_not_asked_for_ever(stage: Stage, version: str) -> None:
+    stage.simulator.program(calling("erase", path="a"))
+    page = await stage.browser.open(chat(), version)
+    tool_id = call(await page.send("Erase a."))["toolCallId"]
+    await stage.post(f"{page.url}/stop")
+    kept = call(await loaded(stage, page))
+    if version == "v6":
+        assert (kept["state"], "approval" in kept) == ("output-error", False)
+    else:
+        no = {"id": tool_id, "approved": False, "reason": "Cancelled by the user."}
+        assert (kept["state"], kept["approval"]) == ("output-denied", no)
+    # A page that does not know it yet hears the same.
+    await page.do("approve", tool_id=tool_id, approved=True)
+    part = call(await page.until("status === 'error'"))
+    assert part["state"] == kept["state"]
+    if version == "v7":
+        assert part["approval"] == kept["approval"]
+
+
 async def test_a_message_while_the_answer_waits_for_somebody_is_the_move(stage: Stage) -> None:
     stage.simulator.program(calling("erase", path="a"), OK)
     page = await stage.browser.open(chat())

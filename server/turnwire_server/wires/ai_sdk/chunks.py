@@ -63,8 +63,14 @@ class _Call:
     input: Json | None = None
     """Set once it is complete, if it is one."""
     approval: ToolApproval | None = None
+    is_decided: bool = False
     is_denied: bool = False
     has_result: bool = False
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody was asked about it who has not answered."""
+        return self.approval is not None and not self.is_decided
 
 
 class Chunks:
@@ -235,14 +241,17 @@ class Chunks:
 
     def _decision(self, event: ToolDecision) -> list[Json]:
         call = self._calls[event.tool_id]
-        call.is_denied = event.decision == "deny"
+        call.is_decided, call.is_denied = True, event.decision == "deny"
         if not self._version.has_approvals:
             return [] if call.approval is None else [approval_data(call.approval, event.decision)]
+        return self._approval_response(event.tool_id, event.reason)
+
+    def _approval_response(self, id: str, reason: str | None) -> list[Json]:
         if not self._version.has_resets:
             return []
-        chunk: Json = {"type": "tool-approval-response", "approvalId": event.tool_id}
-        chunk["approved"] = not call.is_denied
-        return [chunk if event.reason is None else {**chunk, "reason": event.reason}]
+        chunk: Json = {"type": "tool-approval-response", "approvalId": id}
+        chunk["approved"] = not self._calls[id].is_denied
+        return [chunk if reason is None else {**chunk, "reason": reason}]
 
     def _executing(self, event: ToolExecuting) -> list[Json]:
         call = self._calls[event.tool_id]
@@ -256,8 +265,13 @@ class Chunks:
         id, call = event.tool_id, self._calls[event.tool_id]
         call.has_result = True
         self._to_run.pop(id, None)
+        answered: list[Json] = []
+        if call.is_asked and event.is_error and self._version.has_resets:
+            # Nobody answered, and it did not run. Without a no, a page goes on asking.
+            call.is_denied = True
+            answered = self._approval_response(id, text_of(event.content))
         if call.is_denied and self._version.has_approvals:
-            return [{"type": "tool-output-denied", "toolCallId": id}]
+            return [*answered, {"type": "tool-output-denied", "toolCallId": id}]
         chunk: Json = {"toolCallId": id}
         if call.runs_on == "provider":
             chunk["providerExecuted"] = True

@@ -115,19 +115,40 @@ class Messages:
         }
         if call.runs_on == "provider":
             part["providerExecuted"] = True
-        if call.approval is not None and self._version.has_approvals:
-            part["approval"] = _approval(call)
+        if (approval := self._approval(call)) is not None:
+            part["approval"] = approval
         return part
 
     def _outcome(self, call: ToolCall) -> Json:
-        result, decision = call.result, call.decision
+        result = call.result
         if result is None:
             return {"state": "output-error", "errorText": UNFINISHED}
-        if decision is not None and decision.decision == "deny" and self._version.has_approvals:
+        if self._is_denied(call):
             return {"state": "output-denied"}
         if result.is_error:
             return {"state": "output-error", "errorText": text_of(result.content)}
         return {"state": "output-available", "output": output_of(result.content)}
+
+    def _is_denied(self, call: ToolCall) -> bool:
+        if call.decision is not None:
+            return call.decision.decision == "deny" and self._version.has_approvals
+        # Nobody answered, and it did not run. Only v7 hears that from `chunks.py`, too.
+        is_over = call.result is not None and call.result.is_error
+        return call.approval is not None and is_over and self._version.has_resets
+
+    def _approval(self, call: ToolCall) -> Json | None:
+        """The answer to what was asked; None without one: a page would go on asking."""
+        is_denied = self._is_denied(call)
+        if call.approval is None or not self._version.has_approvals:
+            return None
+        if call.decision is not None:
+            reason = call.decision.reason
+        elif is_denied and call.result is not None:
+            reason = text_of(call.result.content)
+        else:
+            return None
+        approval: Json = {"id": call.tool_id, "approved": not is_denied}
+        return approval if reason is None else {**approval, "reason": reason}
 
     def _questions(self, blocks: Iterable[Block]) -> Iterable[Json]:
         """What was asked about these calls, where calls themselves cannot say so."""
@@ -135,12 +156,3 @@ class Messages:
             if block.tool is not None and (asked := block.tool.approval) is not None:
                 decision = block.tool.decision
                 yield approval_data(asked, None if decision is None else decision.decision)
-
-
-def _approval(call: ToolCall) -> Json:
-    approval: Json = {"id": call.tool_id}
-    if call.decision is not None:
-        approval["approved"] = call.decision.decision == "allow"
-        if call.decision.reason is not None:
-            approval["reason"] = call.decision.reason
-    return approval
