@@ -1,6 +1,5 @@
 """A page of React and Vite with `useChat`, as it is built and shown, in Chromium."""
 
-import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -8,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from fastapi.staticfiles import StaticFiles
 from playwright.async_api import Browser, Page, expect
+from starlette.staticfiles import StaticFiles
 
-from tests.kit.npm import packages_of
+from tests.e2e.vite import built
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import serving, turnwire_over
 from tests.wires.ai_sdk.conftest import erase, look
@@ -21,30 +20,12 @@ from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HERE = Path(__file__).parent
-PACKAGES = HERE.parents[1] / "wires" / "ai_sdk"
+AREA = HERE.parents[1] / "wires" / "ai_sdk"
 """Whose packages the page is made of."""
 PICTURES = os.environ.get("TURNWIRE_TEST_PICTURES")
 """A folder for pictures of what is shown, for people who want to look."""
 
 over_both = pytest.mark.parametrize("over", ["sse", "ws"])
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def built() -> AsyncIterator[Path]:
-    """The page, built."""
-    packages = packages_of(PACKAGES)
-    files = [file for file in HERE.iterdir() if file.suffix in (".html", ".js", ".jsx")]
-    with packages.work_folder(*files) as folder:
-        async with patience():
-            process = await asyncio.create_subprocess_exec(
-                packages.node,
-                str(packages.path("vite/bin/vite.js")),
-                "build",
-                "--logLevel=error",
-                cwd=folder,
-            )
-            assert await process.wait() == 0
-        yield folder / "dist"
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
@@ -55,13 +36,14 @@ async def model() -> AsyncIterator[Simulator]:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def url(built: Path, model: Simulator) -> AsyncIterator[str]:
+async def url(model: Simulator) -> AsyncIterator[str]:
     """Where the page is: beside the service, which leaves readers time to come back."""
     turnwire = turnwire_over(model, tools=[look, erase], detach_grace=PATIENCE_SECONDS)
     app = create_app(turnwire)
-    app.mount("/page", StaticFiles(directory=built, html=True))
-    async with serving(app) as address:
-        yield f"http://{address}/page/"
+    async with built(HERE, area=AREA) as folder:
+        app.mount("/page", StaticFiles(directory=folder, html=True))
+        async with serving(app) as address:
+            yield f"http://{address}/page/"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,6 +1,5 @@
 """A real page of CopilotKit, built by Vite, in Chromium: the service is all the runtime it has."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from starlette.staticfiles import StaticFiles
 
-from tests.kit.node_process import run_program
-from tests.kit.npm import packages_of
+from tests.e2e.vite import built
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import serving, turnwire_over
 from turnwire_server import create_app, tool
@@ -19,7 +17,6 @@ from turnwire_simulator import Answer, Cut, Gate, Simulator, Text, Thinking, Too
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HERE = Path(__file__).parent
-FILES = (HERE / "index.html", HERE / "main.jsx")
 
 
 @tool(approval=True)
@@ -38,13 +35,9 @@ async def model() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def address(model: Simulator) -> AsyncIterator[str]:
     """The app that serves both the built page and the service."""
-    packages = await asyncio.to_thread(packages_of, HERE)
-    with packages.work_folder(*FILES) as folder:
-        vite = str(packages.path("vite/bin/vite.js"))
-        flags = ("--base", "./", "--minify", "false", "--logLevel", "error")
-        await run_program(packages, folder, vite, "build", *flags, variables={})
+    async with built(HERE, area=HERE) as folder:
         app = create_app(turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS))
-        app.mount("/app", StaticFiles(directory=folder / "dist", html=True))
+        app.mount("/app", StaticFiles(directory=folder, html=True))
         async with serving(app) as address:
             yield address
 
