@@ -19,11 +19,13 @@ from pydantic_core import SchemaError as PatternError
 from pydantic_core import SchemaValidator, core_schema
 from referencing.jsonschema import EMPTY_REGISTRY
 
-__all__ = ["Schema", "SchemaProblem", "schema_problem"]
+__all__ = ["MAX_SIZE", "Schema", "SchemaProblem", "schema_problem", "size_of"]
 
 _PROBLEM_CHARS = 1000
 _MAX_STEPS = 30_000
 """Of one check; a step is a keyword applied to a value."""
+MAX_SIZE = 10_000
+"""Of all schemas of a client; see `size_of`. To check one of that size takes most of a second."""
 
 _PROPERTY_KEY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
@@ -110,6 +112,24 @@ def schema_problem(schema: dict[str, Any], *, is_foreign: bool = False) -> Schem
                 path, f"the API takes only property keys that match ^{_PROPERTY_KEY.pattern}$"
             )
     return None
+
+
+def size_of(schema: Any) -> int:
+    """What it costs to check a schema, roughly: the values in it, those in lists that the library
+    cannot sort by the square, because it looks for doubles in them."""
+    size = 0
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        size += 1
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+            kinds = {type(value) for value in part}
+            if not (kinds <= {str} or kinds <= {int, float}):
+                size += len(part) ** 2 // 64
+    return size
 
 
 def _property_paths(schema: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:

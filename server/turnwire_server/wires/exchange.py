@@ -68,7 +68,7 @@ async def ask(
 ) -> Exchange:
     """Have a message answered in the conversation of that name; see `question.asked`.
 
-    `message` is the id that the front end gave it; `send` has neither key nor retract.
+    `message` is the id that the front end gave it, or empty; `send` has neither key nor retract.
 
     Raises:
         Rejected: it took no effect.
@@ -82,7 +82,9 @@ async def ask(
             return await listen(hub, principal, conversation, question.attach)
         keyed = send.model_copy(update={"key": question.key, "retract": question.retract})
         try:
-            accepted = await hub.send(principal, keyed, name=name, past=past)
+            accepted = await hub.send(
+                principal, keyed, name=name, past=_keyed_once(past, besides=question.key)
+            )
         except Rejected as refused:
             if round == _ROUNDS - 1:
                 raise
@@ -134,6 +136,16 @@ async def answer(
         exchange.follower.close()
         raise
     return exchange._replace(accepted=frozenset(accepted))
+
+
+def _keyed_once(past: Sequence[PastTurn], *, besides: str | None) -> list[PastTurn]:
+    """The past, in which no key comes twice: pages may give the same id to several messages."""
+    taken = {besides, ""}
+    turns: list[PastTurn] = []
+    for turn in past:
+        turns.append(turn._replace(key=None) if turn.key in taken else turn)
+        taken.add(turn.key)
+    return turns
 
 
 def _nobody() -> None:

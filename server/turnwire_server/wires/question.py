@@ -22,8 +22,8 @@ class Question(NamedTuple):
 
     attach: Record | None = None
     """The turn that answers already; nothing is to be sent."""
-    key: str = ""
-    """The key of the send."""
+    key: str | None = None
+    """The key of the send; None where the message has no id to be known by."""
     retract: str | None = None
     """The turn that the send takes back, with all after it."""
 
@@ -54,6 +54,8 @@ def asked(
     `again`: it wants another answer in place of the one there is. `again_if_done`: it does if that
     one is done. A request that comes twice, or from two tabs, reads what the first one began.
     """
+    if not message:
+        return Question()
     key, record = key_of(message), turn_of(turns, message)
     if record is None:
         # Where it was taken back with an older one, its key is used up.

@@ -8,7 +8,7 @@ from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import Rejected
 from turnwire_server.model.families import ModelOptions
-from turnwire_server.tools.schema import schema_problem
+from turnwire_server.tools.schema import MAX_SIZE, schema_problem, size_of
 
 __all__ = ["DEFAULT_MODEL", "ClientOption", "Options", "Policy", "resolve"]
 
@@ -119,6 +119,8 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
 
 
 def _check_client_tools(client_tools: list[ClientTool], tools: list[str]) -> None:
+    if sum(size_of(tool.input_schema) for tool in client_tools) > MAX_SIZE:
+        raise Rejected(Code.BAD_COMMAND, "client_tools: their schemas are too large")
     taken = set(tools)
     for index, tool in enumerate(client_tools):
         where = f"client_tools.{index}"

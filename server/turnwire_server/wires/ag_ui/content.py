@@ -6,6 +6,7 @@ from typing import Any
 from turnwire_protocol import Code, Content, ContentBlock, DocumentBlock, ImageBlock, TextBlock
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.errors import Rejected
+from turnwire_server.wires.bounds import MAX_PARTS
 
 __all__ = ["content_of"]
 
@@ -23,6 +24,8 @@ async def content_of(given: Any, blobs: Blobs, principal: str) -> Content:
         return given
     if not isinstance(given, list):
         raise Rejected(Code.BAD_COMMAND, "content: a text, or a list of parts, is required")
+    if len(given) > MAX_PARTS:
+        raise Rejected(Code.BAD_COMMAND, f"content: at most {MAX_PARTS} parts")
     return [await _block_of(part, blobs, principal) for part in given]
 
 

@@ -13,12 +13,11 @@ from pydantic.alias_generators import to_camel
 from turnwire_protocol import Code, ThinkingOption, parse_body
 from turnwire_server.core.conversation import PastTurn
 from turnwire_server.errors import Rejected
+from turnwire_server.wires.bounds import MAX_ANSWERS, MAX_MESSAGES, MAX_TOOLS
 from turnwire_server.wires.question import key_of
 
 __all__ = ["Message", "Options", "ResumeEntry", "RunInput", "client_tools_of", "past_of"]
 
-_MAX_SINCE = 2000
-"""Messages: a turn has no more calls than that, and each result is put to the hub."""
 _MAX_PAST = 1000
 """Messages of a conversation from elsewhere: all of them are written at once."""
 
@@ -95,11 +94,11 @@ class RunInput(_Open):
     run_id: str = Field(max_length=1024)
     protocol_version: str | None = None
     """Absent: a client of 0.x, which fails at what is new in 1.0."""
-    messages: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = Field(default=[], max_length=MAX_MESSAGES)
     """As they came: most of them nobody looks at, and the page may be told of them again."""
-    tools: list[Tool] | None = None
-    context: list[ContextEntry] | None = None
-    resume: list[ResumeEntry] | None = None
+    tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
+    context: list[ContextEntry] | None = Field(default=None, max_length=MAX_TOOLS)
+    resume: list[ResumeEntry] | None = Field(default=None, max_length=MAX_ANSWERS)
     options: Annotated[Options, BeforeValidator(_or_nothing)] = Field(
         default=Options(), alias="forwardedProps"
     )
@@ -126,8 +125,8 @@ class RunInput(_Open):
             Rejected, BadCommand: it is none.
         """
         since = self.messages[self._asked_at + 1 :]
-        if len(since) > _MAX_SINCE:
-            most = f"messages: at most {_MAX_SINCE} behind the last one of a user"
+        if len(since) > MAX_ANSWERS:
+            most = f"messages: at most {MAX_ANSWERS} behind the last one of a user"
             raise Rejected(Code.BAD_COMMAND, most)
         return [parse_body(Message, message) for message in since]
 

@@ -1,5 +1,6 @@
 """Files of a page's message: what it sends becomes a blob, what is a blob already stays one."""
 
+import asyncio
 import re
 from urllib.parse import unquote
 
@@ -7,10 +8,12 @@ from turnwire_protocol import BadCommand, Content, DocumentBlock, ImageBlock, Te
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.wires.ai_sdk.request import Message
 from turnwire_server.wires.ai_sdk.values import Json
+from turnwire_server.wires.bounds import MAX_PARTS
 
 __all__ = ["content_of"]
 
-_DATA = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),")
+_DATA = re.compile(r"data:([^;,]{0,200})((?:;[^,]{0,1000})?),")
+"""Bounded, so that nothing is looked for in megabytes."""
 _BLOB = re.compile(r"/v1/blobs/(b_[0-9a-f]{32})$")
 _MAX_NAME_CHARS = 200
 
@@ -22,6 +25,8 @@ async def content_of(message: Message, *, blobs: Blobs, owner: str) -> Content:
         BadCommand: a file is none that can be sent.
         Rejected: a file cannot be stored, or there is no such blob.
     """
+    if len(message.parts) > MAX_PARTS:
+        raise BadCommand(f"parts: at most {MAX_PARTS} in a message")
     blocks: list[TextBlock | ImageBlock | DocumentBlock] = []
     for part in message.parts:
         match part:
@@ -42,7 +47,8 @@ async def _attachment(part: Json, *, blobs: Blobs, owner: str) -> ImageBlock | D
         if ";base64" not in data[2]:
             raise BadCommand("file: data in base64 is required")
         try:
-            block = await blobs.keep(owner, unquote(url[data.end() :]), data[1].lower())
+            given = await asyncio.to_thread(unquote, url[data.end() :])
+            block = await blobs.keep(owner, given, data[1].lower())
         except ValueError:
             raise BadCommand("file: its data is not base64") from None
     elif (named := _BLOB.search(url)) is not None:

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ from pydantic_core import to_json
 from turnwire_protocol import BadCommand, Decide, SendBody, ToolOutput, parse_body
 from turnwire_server.core.conversation import PastTurn
 from turnwire_server.wires.ai_sdk.values import Json
+from turnwire_server.wires.bounds import MAX_ANSWERS, MAX_MESSAGES, MAX_TOOLS
 from turnwire_server.wires.question import key_of
 
 __all__ = ["Answers", "ChatRequest", "Message", "answers_of", "id_of_message", "past_of"]
@@ -74,7 +76,7 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     id: str = Field(min_length=1, max_length=1024)
-    messages: list[Any] = Field(min_length=1)
+    messages: list[Any] = Field(min_length=1, max_length=MAX_MESSAGES)
     trigger: str = "submit-message"
     messageId: str | None = None
     model: Any = None
@@ -137,7 +139,10 @@ class ChatRequest(BaseModel):
             given["system"] = system
         given["tools"] = self.tools if isinstance(self.tools, list) else None
         # Pages name tools of the server, too, to say how they look.
-        client_tools = [tool for tool in self._client_tools() if _name_of(tool) not in taken]
+        client_tools = [*islice(self._client_tools(), MAX_TOOLS + 1)]
+        if len(client_tools) > MAX_TOOLS:
+            raise BadCommand(f"tools: at most {MAX_TOOLS}")
+        client_tools = [tool for tool in client_tools if _name_of(tool) not in taken]
         if client_tools:
             given |= {"client_tools": client_tools, "runner": runner}
         said = {name: value for name, value in given.items() if value is not None}
@@ -203,6 +208,9 @@ def answers_of(message: Message, *, conversation: str, runner: str) -> Answers:
     """The decisions and results that a page has put into an assistant's message, in its last step.
 
     Results of calls that ran here are among them: the conversation knows that nobody asked.
+
+    Raises:
+        BadCommand: they are too many, or one of them is none.
     """
     starts = [at for at, part in enumerate(message.parts) if part.get("type") == "step-start"]
     given: list[Decide | ToolOutput] = []
@@ -222,6 +230,8 @@ def answers_of(message: Message, *, conversation: str, runner: str) -> Answers:
             given.append(_output(part, {**place, "runner": runner}))
         else:
             waiting.append(tool_id)
+        if len(given) > MAX_ANSWERS:
+            raise BadCommand(f"parts: at most {MAX_ANSWERS} answers at once")
     return Answers(message.id, given, decided, waiting)
 
 

@@ -134,7 +134,11 @@ class ChatSocket:
             admit(socket, max_frame_bytes=self._service.limits.max_wire_body_bytes)
         # Browsers take no connection whose server picks none of the protocols that were asked for.
         chosen = next((name for name in asked if name not in tokens), next(iter(tokens), None))
-        await socket.accept(subprotocol=chosen)
+        try:
+            await socket.accept(subprotocol=chosen)
+        except OSError as gone:
+            # Starlette translates this only of a socket that was accepted.
+            raise WebSocketDisconnect(1006) from gone
         if principal is None:
             raise Closing(CloseCode.UNAUTHORIZED, "a valid token is required")
         return principal
@@ -190,17 +194,20 @@ class ChatSocket:
                 await self._say("no-active", id)
                 return
             place.callback(reply.exchange.follower.close)
-            task = asyncio.create_task(self._stream(id, reply, place.pop_all()))
+            if frame.type == "resume":
+                await self._say("start", id)
+            task = asyncio.create_task(self._stream(id, reply))
             self._running[id] = _Running(reply, task)
+            place.callback(self._running.pop, id)
+            # Not in the task: one that is cancelled before it has begun runs no `finally`.
+            leaving = place.pop_all()
+            task.add_done_callback(lambda _: leaving.close())
 
     async def _reply(self, frame: _Frame, data: Json) -> Reply | None:
         service, principal = self._service, self._principal
         if frame.type == "resume":
             name = parse_body(_Resume, data).id
-            reply = await resuming(service, principal, name, Version.V7)
-            if reply is not None:
-                await self._say("start", frame.requestId)
-            return reply
+            return await resuming(service, principal, name, Version.V7)
         body = data.get("body")
         request = {**(body if isinstance(body, dict) else {}), **dict(_of_send(data))}
         return await replying(service, principal, parse_body(ChatRequest, request), Version.V7)
@@ -215,14 +222,13 @@ class ChatSocket:
 
     # Out
 
-    async def _stream(self, id: str, reply: Reply, place: ExitStack) -> None:
+    async def _stream(self, id: str, reply: Reply) -> None:
         numbers = count()
         try:
-            with place:
-                async for group in reply.chunks(idle_seconds=_NEVER_SECONDS):
-                    for chunk in group:
-                        await self._say("chunk", id, sequence=next(numbers), chunk=chunk)
-                await self._say("end", id)
+            async for group in reply.chunks(idle_seconds=_NEVER_SECONDS):
+                for chunk in group:
+                    await self._say("chunk", id, sequence=next(numbers), chunk=chunk)
+            await self._say("end", id)
         except (WebSocketDisconnect, RuntimeError, OSError):
             pass  # Nobody is there any more: who receives is told so, too.
         except Exception:
@@ -230,8 +236,6 @@ class ChatSocket:
             logger.exception("a stream failed")
             with suppress(WebSocketDisconnect, RuntimeError, OSError):
                 await self._say("error", id, errorText="internal error")
-        finally:
-            self._running.pop(id, None)
 
     async def _say(self, type: str, id: str, **fields: Any) -> None:
         """Write a frame. One is written after another, whichever request it is of."""

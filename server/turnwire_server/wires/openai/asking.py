@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic_core import to_json
 
-from turnwire_protocol import Code, SendBody, ToolOutput, ToolStart
+from turnwire_protocol import Code, SendBody, ToolOutput, ToolStart, parse_body
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.turn_index import Record, digest_of, fingerprint_of
 from turnwire_server.errors import Rejected
@@ -133,7 +133,7 @@ class Asker(NamedTuple):
         """Give results of tools back into the turn that waits for them.
 
         Raises:
-            Rejected: there is none.
+            Rejected, BadCommand: there is none.
         """
         hub, principal = self.hub, self.principal
         hidden = {match[1] for id in talk.outputs if (match := _SUFFIX.search(id))}
@@ -157,12 +157,15 @@ class Asker(NamedTuple):
             conversation,
             record.turn,
             [
-                ToolOutput(
-                    id="openai",
-                    conversation=conversation,
-                    tool_id=tool_id,
-                    runner=RUNNER,
-                    content=content,
+                parse_body(
+                    ToolOutput,
+                    {
+                        "id": "openai",
+                        "conversation": conversation,
+                        "tool_id": tool_id,
+                        "runner": RUNNER,
+                        "content": content,
+                    },
                 )
                 for tool_id, content in outputs.items()
             ],

@@ -1,12 +1,13 @@
 """Requests for a chat completion, as clients send them: what is not known here is let pass."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnwire_protocol import ClientTool, Code, SendBody, parse_body
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import Rejected
+from turnwire_server.wires.bounds import MAX_MESSAGES, MAX_PARTS, MAX_TOOLS
 
 __all__ = ["RUNNER", "ChatMessage", "ChatRequest", "Part", "models_of", "send_of"]
 
@@ -46,7 +47,7 @@ class ChatMessage(_Open):
     """One of the list; of an assistant's calls only their results matter, which the log has."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
+    content: str | Annotated[list[Part], Field(max_length=MAX_PARTS)] | None = None
     tool_call_id: str | None = None
 
 
@@ -75,10 +76,10 @@ class ChatRequest(_Open):
     """The body of `POST /chat/completions`."""
 
     model: str = Field(max_length=256)
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[Tool] | None = None
+    tools: list[Tool] | None = Field(default=None, max_length=MAX_TOOLS)
     tool_choice: str | dict[str, Any] | None = None
     n: int | None = None
     max_tokens: int | None = Field(default=None, ge=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from turnwire_protocol import Attachment, Code, Content, ContentBlock, DocumentBlock, TextBlock
 from turnwire_server.core.conversation import PastTurn
 from turnwire_server.errors import Rejected
+from turnwire_server.wires.bounds import MAX_ANSWERS
 from turnwire_server.wires.openai.request import ChatMessage, Part
 
 __all__ = ["Keep", "Said", "Talk", "read_talk"]
@@ -21,7 +22,10 @@ _MAX_PAST = 200
 """Turns that a conversation begins with; of a longer list the newest. Each is written anew for each
 request without a name, on the loop: a tenth of a millisecond."""
 _NAME_CHARS = 200
-_DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w.=+-]+)*;base64,", re.ASCII)
+_DATA = re.compile(
+    r"data:([\w.+-]{1,100}/[\w.+-]{1,100})(?:;[\w.=+-]{1,200}){0,8};base64,", re.ASCII
+)
+"""Bounded, so that nothing is looked for in megabytes."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,9 @@ async def read_talk(messages: Sequence[ChatMessage], keep: Keep) -> Talk:
         if last == "tool":
             if message.tool_call_id is None:
                 raise Rejected(Code.BAD_COMMAND, f"{where}.tool_call_id: is required")
+            if len(outputs) >= MAX_ANSWERS:
+                most = f"messages: at most {MAX_ANSWERS} results of tools"
+                raise Rejected(Code.BAD_COMMAND, most)
             outputs[message.tool_call_id] = await _content_of(message, keep, where) or ""
             continue
         outputs.clear()
