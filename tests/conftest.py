@@ -44,6 +44,7 @@ SLOW = (
     "wires/ag_ui/test_copilotkit.py",
     "wires/ag_ui/test_fold.py",
     "wires/ag_ui/test_kill.py",
+    "wires/test_hostile.py",
     "wires/ai_sdk/test_kill.py",
     "wires/ai_sdk/test_pages.py",
     "wires/ai_sdk/test_fold.py",

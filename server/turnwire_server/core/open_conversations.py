@@ -125,14 +125,22 @@ class OpenConversations:
         raise _unknown()
 
     async def create(self, principal: str, id: str) -> Conversation:
-        """The conversation, begun if there is none."""
+        """The conversation, begun if there is none.
+
+        Raises:
+            Rejected: it is somebody else's, or cannot be read now.
+        """
         while True:
             # What is about to go must not be opened; once it is gone, its key begins another one.
             while (deleting := self._deleting.get(id)) is not None:
                 await deleting.wait()
             conversation = await self._enter(id, principal)
-            if conversation is not None:
-                return conversation
+            if conversation is None:
+                continue
+            # Ids derive from what principals are called, which is the app's to choose.
+            if conversation.owner != principal:
+                raise _unknown()
+            return conversation
 
     async def delete(self, principal: str, id: str) -> None:
         """End what runs and all subscriptions, forget the log.
