@@ -225,7 +225,9 @@ def is_in_form(path: str, response: httpx2.Response) -> bool:
 
 
 @pytest.mark.parametrize("name", GOOD)
-async def test_what_is_refused_is_refused_in_the_wires_form_and_leaves_no_trace(name: str) -> None:
+async def test_what_is_refused_is_refused_in_the_wires_form_and_leaves_no_trace(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path, good = GOOD[name]
     store = MemoryStore()
     refusals = 0
@@ -239,6 +241,7 @@ async def test_what_is_refused_is_refused_in_the_wires_form_and_leaves_no_trace(
                 assert is_in_form(path, response), (body, response.text)
                 assert await place.trace(store) == before, (body, response.text)
     assert refusals > 50
+    assert not [record for record in caplog.records if record.exc_info or "Once" in record.message]
 
 
 MESSAGES: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -297,7 +300,7 @@ async def test_who_goes_in_the_middle_leaves_no_stream_and_no_turn(path: str, ph
             await settled(place)
 
 
-MANY = {
+MANY: dict[str, tuple[str, str, Any]] = {
     "AG-UI, messages": (AG_UI, "messages", [{}] * 20_000),
     "AG-UI, what stands behind the message": (
         AG_UI,
