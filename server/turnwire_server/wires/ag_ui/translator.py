@@ -8,6 +8,8 @@ closed, and that nothing is opened twice.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from turnwire_protocol import (
     BlockStop,
     Event,
@@ -53,7 +55,8 @@ class Translator:
     ) -> None:
         self._run = run
         self._folded = FoldedTurn(turn)
-        self._before = before
+        # As JSON, a tenth of what the objects take: it is kept as long as the run, and rarely read.
+        self._before = to_json(before)
         self._given = set(given)
         self._open: dict[int, ToolStart | type[Token] | type[Thinking]] = {}
         """The blocks that have begun in this run and are not complete."""
@@ -199,7 +202,7 @@ class Translator:
 
     def _snapshot(self, *, without_reasoning: bool) -> Chunk:
         """All messages as they are now; `without_reasoning`: some that the page has is void."""
-        messages = [*self._before, *answer_messages(self._folded)]
+        messages = [*from_json(self._before), *answer_messages(self._folded)]
         if without_reasoning and all(message.get("role") != "reasoning" for message in messages):
             # The clients keep all the reasoning they have where a snapshot has none.
             id = f"{self._folded.turn}.thinking"
