@@ -4,6 +4,7 @@ TurnwireError
 ├── CodedError           carries one of the protocol's codes
 │   ├── Rejected         a command took no effect: what `reject` and REST answers say
 │   └── ModelError       an attempt at a model call failed: what `retry` and `error` say
+├── Held                 another node has the right to append to the log
 ├── StoreError           the store cannot be read or written now
 │   ├── Fenced           another process owns the log
 │   └── Unreadable       what is stored of one conversation is no log; the others are well
@@ -19,6 +20,7 @@ __all__ = [
     "Cause",
     "CodedError",
     "Fenced",
+    "Held",
     "ModelError",
     "ProviderWords",
     "Rejected",
@@ -125,6 +127,14 @@ class ModelError(CodedError):
             words = asdict(self.provider)
             told["provider"] = {name: word for name, word in words.items() if word is not None}
         return told or None
+
+
+class Held(TurnwireError):
+    """Another node has the right to append to the log: what is to be done there, it does."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"node {holder} holds it")
+        self.holder = holder
 
 
 class StoreError(TurnwireError):

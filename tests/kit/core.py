@@ -19,7 +19,7 @@ from turnwire_server.core.turn.options import Policy
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.model.port import BlockEnd, Model, ModelRequest, Part, Stop, TextPart
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Store
+from turnwire_server.store.port import Claim, Store
 from turnwire_server.tools.toolset import Toolset
 
 __all__ = ["ANNA", "HeldModel", "Reader", "conversing", "core_on", "services_over"]
@@ -83,14 +83,18 @@ async def conversing(
     store = MemoryStore()
     committer = Committer(store)
     committer.start()
-    yield Conversation(
-        await fence_of(store, "c_1", ANNA, "e_1"),
+    conversation = Conversation(
+        "c_1",
+        ANNA,
         store=store,
         committer=committer,
         services=services_over(store, model, **policy),
         on_done=lambda conversation, after: None,
         max_undurable_bytes=max_undurable_bytes,
     )
+    fence = await fence_of(store, "c_1", ANNA, "e_1")
+    conversation.hold(Claim(fence), fence)
+    yield conversation
     await committer.close()
 
 

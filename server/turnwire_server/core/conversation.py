@@ -1,5 +1,9 @@
 """A conversation: the single writer of its log. It decides on commands and owns the turns that run
-or wait. All state changes are synchronous, on the event loop: no locks."""
+or wait. All state changes are synchronous, on the event loop: no locks.
+
+Where several processes share the store, it writes only while it holds the right to. Otherwise it is
+a copy for readers, brought up to date from the store; it answers what no turn is needed for.
+"""
 
 import asyncio
 import secrets
@@ -39,7 +43,7 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Fence, Spent, Store
+from turnwire_server.store.port import Claim, Fence, Spent, Store
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["PAST_MODEL", "Accepted", "Conversation", "PastTurn", "Receipt"]
@@ -86,11 +90,15 @@ class PastTurn(NamedTuple):
 
 
 class Conversation:
-    """One log, one writer. Everybody else asks it."""
+    """One log, one writer. Everybody else asks it.
+
+    `owner`: whose it is, if it is not stored yet.
+    """
 
     def __init__(
         self,
-        fence: Fence,
+        conversation: str,
+        owner: str,
         *,
         store: Store,
         committer: Committer,
@@ -98,40 +106,93 @@ class Conversation:
         on_done: Callable[["Conversation", int], None],
         max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
-        self.conversation = fence.conversation
-        self.owner = fence.owner
+        self.conversation = conversation
+        self.owner = owner
         self.running: Turn | None = None
+        self.copying = asyncio.Lock()
+        """Held by who reads on in the stored log, or asks for the right to append."""
         self._is_draining = False
         self._waiting: deque[Turn] = deque()
         self._services = services
         self._on_done = on_done
         self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
-        self._log = DurableLog(fence, store, committer, self)
+        self._log = DurableLog(conversation, store, committer, self)
         self._folded = FoldedLog(self._log)
         self._index = self._folded.index
+        self._recovery = Recovery(services.policy.prices)
+        """Of what others have stored. Turns that run here need none: they end before the right to
+        append is given back."""
         self._undurable = 0
         self._undurable_since = time.monotonic()
         """Since when the log's durable head has been `_undurable`, as seen in trouble."""
 
-    async def load(self) -> None:
-        """Read the stored log, and end what a process before this one left unfinished.
+    # The stored log, and the right to append to it
+
+    async def load(self, epoch: str, head: int) -> None:
+        """Read on in the stored log, which reaches to `head` at least. One call at a time.
+
+        If another log is stored than this one was, the conversation is closed.
 
         Raises:
             Unreadable: what is stored is no log. Nothing is written then.
         """
-        recovery = Recovery(self._services.policy.prices)
         try:
-            await self._folded.load(recovery.apply)
-            for event in recovery.missing(self._folded.place):
-                self._folded.write(event)
+            is_same = await self._folded.load(epoch, head, self._recovery.apply)
+        except Unreadable:
+            self.close(Code.STORAGE_UNAVAILABLE)
+            raise
         except StoreError:
             raise
         except Exception as error:
-            # Boundary: events that can be read may still make no sense together, and each fold
-            # stumbles over that in its own way.
             self.close(Code.STORAGE_UNAVAILABLE)
-            raise Unreadable(f"its events make no sense together: {error!r}") from error
+            raise _senseless(error) from error
+        if not is_same:
+            self.close(Code.UNKNOWN_CONVERSATION)
+
+    def hold(self, claim: Claim, fence: Fence) -> None:
+        """The right to append is ours; the log was read up to the claim's head.
+
+        Ends the turns that have nobody any more who could end them: whoever could would have it.
+
+        Raises:
+            Unreadable: what is stored is no log. Nothing is written then.
+        """
+        self._log.hold(fence)
+        if not claim.is_open:
+            return
+        recovery, self._recovery = self._recovery, Recovery(self._services.policy.prices)
+        try:
+            for event in recovery.missing(self._folded.place):
+                self._folded.write(event)
+        except Exception as error:
+            self.close(Code.STORAGE_UNAVAILABLE)
+            raise _senseless(error) from error
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has the right to append, and keeps it."""
+        return self._log.is_held
+
+    def give_back(self) -> Fence | None:
+        """Append nothing more; gives the fence that is to be released, if there is one.
+
+        For one in which nothing runs or waits, here.
+        """
+        return self._log.give_back()
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of its log; empty where there is none yet."""
+        return self._log.epoch
+
+    def all_stored(self) -> asyncio.Future[None]:
+        """Done once all that was appended is durable."""
+        return self._log.all_durable()
+
+    def check_store(self) -> None:
+        """See `DurableLog.check_store`."""
+        self._log.check_store()
 
     # Sending
 
@@ -368,13 +429,18 @@ class Conversation:
 
     @property
     def is_open(self) -> bool:
-        """Whether a turn is unfinished."""
+        """Whether a turn is unfinished, here or on another node."""
         return self._index.is_open
 
     @property
     def is_busy(self) -> bool:
-        """Whether a turn runs or waits."""
-        return self.is_open and not self.is_closed
+        """Whether a turn runs or waits here."""
+        return (self.running is not None or bool(self._waiting)) and not self.is_closed
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether nothing waits to be stored."""
+        return self._log.is_stored
 
     @property
     def is_resting(self) -> bool:
@@ -401,20 +467,14 @@ class Conversation:
         return self.running.spending() if self.running is not None else Spent(timestamp()[:10])
 
     @property
-    def fence(self) -> Fence:
-        """The right by which it writes."""
-        return self._log.fence
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing was ever appended."""
         return self._log.memory.head == 0
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs, nobody reads, nothing waits to be stored."""
-        log = self._log
-        return not self.is_open and not log.has_followers and log.is_stored
+        """Nothing runs here, nobody reads here, nothing waits to be stored."""
+        return not self.is_busy and not self._log.has_followers and self.is_stored
 
     # Storage trouble
 
@@ -457,3 +517,9 @@ class Conversation:
     def on_lost(self) -> None:
         """Another process owns the log: stop, append nothing."""
         self.close(Code.STORAGE_UNAVAILABLE)
+
+
+def _senseless(error: Exception) -> Unreadable:
+    """Events that can be read may still make no sense together: a boundary, because each fold
+    stumbles over that in its own way."""
+    return Unreadable(f"its events make no sense together: {error!r}")

@@ -28,16 +28,17 @@ class FoldedLog:
         self._history_seq = 0
         """Up to where the history has taken the log in."""
 
-    async def load(self, take: Callable[[Item], None]) -> None:
-        """Read the stored log once; `take` is given each item, too."""
+    async def load(self, epoch: str, head: int, take: Callable[[Item], None]) -> bool:
+        """See `DurableLog.load`; `take` is given each item, too."""
 
         def fold(item: Item) -> None:
             self.index.apply(item)
             self._history.apply(item)
             take(item)
+            self._history_seq = item.last_seq
 
-        await self._log.load(fold)
-        self._history_seq = self._log.memory.head
+        self.catch_up()
+        return await self._log.load(epoch, head, fold)
 
     # Writing
 

@@ -25,7 +25,7 @@ from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Record
-from turnwire_server.errors import Rejected, StoreError, Unreadable
+from turnwire_server.errors import Held, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import HIDDEN, Head, Store
 
 __all__ = ["Hub"]
@@ -92,7 +92,7 @@ class Hub:
         self._open.drain()
         try:
             async with asyncio.timeout(grace_seconds):
-                while any(conversation.is_open for conversation in self._open.all()):
+                while any(conversation.is_busy for conversation in self._open.all()):
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
@@ -161,20 +161,23 @@ class Hub:
             # Before the conversation is found: from there on nothing may be waited for.
             begins = send.conversation is None
             standing = await self._quotas.standing(principal, begins=begins)
-            find = self._open.create if begins else self._open.find
-            conversation = await find(principal, id)
+            conversation = await self._open.hold(principal, id, begins=begins)
+        except Held as held:
+            raise _held() from held
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
                 resolve(send, self._services.policy, tools=self._services.toolset.names)
             raise
-        if send.key is not None and conversation.has_key(send.key):
-            return conversation.send(principal, send)  # It begins nothing.
         try:
+            if send.key is not None and conversation.has_key(send.key):
+                known = conversation.send(principal, send)
+                self._open.forget_unused(conversation)
+                return known
             self._quotas.check(principal, conversation, standing)
             accepted = conversation.send(principal, send, past)
         except Rejected:
-            self._open.forget_empty(conversation)
+            self._open.forget_unused(conversation)
             raise
         self._quotas.begun(principal, conversation)
         return accepted
@@ -305,7 +308,10 @@ class Hub:
         Raises:
             Rejected: unknown conversation.
         """
-        await self._open.delete(principal, conversation)
+        try:
+            await self._open.delete(principal, conversation)
+        except Held as held:
+            raise _held() from held
         self._finished.pop(conversation, None)
         self._housekeeper.wake()  # Nothing else may name its blobs.
 
@@ -343,6 +349,11 @@ class Hub:
                 except Exception:
                     # Boundary: one log that cannot be read must not hold up all others.
                     logger.exception("compaction of conversation=%s failed", id)
+
+
+def _held() -> Rejected:
+    message = "another node holds the conversation"
+    return Rejected(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
 
 
 def _derived(principal: str, *names: str, prefix: str = "c_") -> str:

@@ -2,22 +2,26 @@
 
 It decides on no command. Opening takes time, and between its end and the moment at which who waited
 for it goes on, others have their turn: each of these gaps is closed by a name below.
+
+What is opened is a copy, which claims nothing. Who wants to append to it asks for the right to
+(`hold`). Where other processes share the store, the copy is looked after each time it is asked for,
+unless the right to append is here; that goes back with the batch that ends the last turn.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from turnwire_protocol import Code
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.errors import Rejected, StoreError, Unreadable
+from turnwire_server.errors import Held, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Fence, Head, Store
 
 __all__ = ["OpenConversations"]
@@ -67,9 +71,10 @@ class OpenConversations:
         self._timer: asyncio.TimerHandle | None = None
         self._entering: Counter[str] = Counter()
         """Conversations that somebody waits for, to use them: how many do."""
-        self._releasing: set[asyncio.Task[None]] = set()
         self._deleting: dict[str, asyncio.Event] = {}
         """Set once the conversation is gone, or could not be deleted."""
+        self._releasing: dict[str, asyncio.Task[None]] = {}
+        """Fences on their way back: a claim must not overtake them."""
         self._unreadable: set[str] = set()
         """Conversations of which the log has said that they cannot be read."""
         self._is_draining = False
@@ -84,9 +89,9 @@ class OpenConversations:
         ]
 
     async def recover(self, head: Head) -> None:
-        """Open a conversation that an earlier process left unfinished, which ends its turn."""
+        """Open a conversation that another process left unfinished, which ends its turn."""
         try:
-            await self._opening(head.conversation, head.owner)
+            await self._opening(head.conversation, head.owner, head)
         except StoreError as error:
             # One bad log keeps nobody else from being served. It is refused to who asks.
             self.name_unreadable(head.conversation, error)
@@ -105,17 +110,21 @@ class OpenConversations:
         return head
 
     async def find(self, principal: str, id: str) -> Conversation:
-        """The conversation, opened if need be.
+        """The conversation, opened if need be, as it is in the store now.
 
         Raises:
             Rejected: unknown conversation.
         """
+        return await self._find(principal, id, refreshes=self._store.is_shared)
+
+    async def _find(self, principal: str, id: str, *, refreshes: bool) -> Conversation:
         while id not in self._deleting:
+            head = None
             if self._opened(id) is None:
-                await self.head(principal, id)
+                head = await self.head(principal, id)
                 if id in self._deleting:
                     break
-            conversation = await self._enter(id, principal)
+            conversation = await self._enter(id, principal, head, refreshes=refreshes)
             if conversation is None:
                 continue
             # An id that was derived from a key, whose send was refused, has no log.
@@ -124,7 +133,35 @@ class OpenConversations:
             return conversation
         raise _unknown()
 
-    async def create(self, principal: str, id: str) -> Conversation:
+    async def hold(self, principal: str, id: str, *, begins: bool) -> Conversation:
+        """The conversation, with the right to append to it; who asked must append at once.
+
+        `begins`: it is begun if there is none.
+
+        Raises:
+            Rejected: unknown conversation, or the store cannot be used.
+            Held: another node has it.
+        """
+        while True:
+            if begins:
+                conversation = await self._create(principal, id)
+            else:
+                conversation = await self._find(principal, id, refreshes=False)
+            if conversation.is_held:
+                return conversation
+            try:
+                with self._used(id):
+                    async with conversation.copying:
+                        if not (conversation.is_held or conversation.is_closed):
+                            await self._inquiries.done(self._claim(conversation))
+            except BaseException:
+                self.forget_unused(conversation)
+                raise
+            # Who waited here with us may have begun a turn by now, or deleted it.
+            if conversation.is_held and self._has(conversation):
+                return conversation
+
+    async def _create(self, principal: str, id: str) -> Conversation:
         """The conversation, begun if there is none.
 
         Raises:
@@ -147,9 +184,10 @@ class OpenConversations:
 
         Raises:
             Rejected: unknown conversation, or the store cannot be written.
+            Held: another node has it.
         """
         try:
-            found = await self.find(principal, id)
+            found = await self.hold(principal, id, begins=False)
         except Rejected as rejected:
             # What cannot be read can still be got rid of.
             if not isinstance(rejected.__cause__, Unreadable):
@@ -186,32 +224,42 @@ class OpenConversations:
 
     # Opening
 
-    async def _enter(self, id: str, principal: str) -> Conversation | None:
-        """The conversation, opened if need be; None if it has been deleted or lost meanwhile.
-
-        Between its opening and the moment at which who waited for it goes on, others have their
-        turn. It must not be evicted then: who took it would read and write beside all others.
-        """
-        task = self._opening(id, principal)
-        self._entering[id] += 1
-        self._idle_since.pop(id, None)
-        try:
+    async def _enter(
+        self, id: str, principal: str, head: Head | None = None, *, refreshes: bool = False
+    ) -> Conversation | None:
+        """The conversation, opened if need be; None if it has been deleted or lost meanwhile."""
+        # What is being opened may have been read before who asks now knew what they know.
+        refreshes = refreshes and self._opened(id) is not None
+        task = self._opening(id, principal, head)
+        with self._used(id):
             conversation = await self._inquiries.done(asyncio.shield(task))
-        finally:
-            self._entering[id] -= 1
-            if not self._entering[id]:
-                del self._entering[id]
+            if refreshes:
+                await self._inquiries.done(self._refresh(conversation))
         if self._opened(id) is not task:
             return None
         self._open[id] = self._open.pop(id)
         return conversation
 
-    def _opening(self, id: str, principal: str) -> asyncio.Task[Conversation]:
+    @contextmanager
+    def _used(self, id: str) -> Iterator[None]:
+        """While somebody waits for it. Between its opening and the moment at which they go on,
+        others have their turn. It must not be evicted then: who took it would read and write beside
+        all others."""
+        self._entering[id] += 1
+        self._idle_since.pop(id, None)
+        try:
+            yield
+        finally:
+            self._entering[id] -= 1
+            if not self._entering[id]:
+                del self._entering[id]
+
+    def _opening(self, id: str, principal: str, head: Head | None) -> asyncio.Task[Conversation]:
         """Single-flight: whoever comes while it opens waits for the same."""
         task = self._opened(id)
         if task is None:
             self._evict()
-            task = asyncio.create_task(self._load(id, principal), name=f"open {id}")
+            task = asyncio.create_task(self._load(id, principal, head), name=f"open {id}")
             self._open[id] = task
             # One that fails is let go of at once: its id may have been made up for it.
             task.add_done_callback(lambda task: self._opened(id))
@@ -227,19 +275,21 @@ class OpenConversations:
                 return None
         return task
 
-    async def _load(self, id: str, principal: str) -> Conversation:
-        claim = await self._store.claim(id, principal, secrets.token_hex(6))
-        if claim.fence is None:
-            raise StoreError(f"conversation={id} is held by {claim.holder}")
+    async def _load(self, id: str, principal: str, head: Head | None) -> Conversation:
+        if head is None:
+            head = await self._store.head(id)
         conversation = Conversation(
-            claim.fence,
+            id,
+            principal if head is None else head.owner,
             store=self._store,
             committer=self._committer,
             services=self._services,
             on_done=self._on_done,
         )
         try:
-            await conversation.load()
+            if head is not None:
+                await conversation.load(head.epoch, head.seq)
+            await self._end_orphan(conversation)
         except Unreadable as error:
             self.name_unreadable(id, error)
             raise
@@ -250,12 +300,91 @@ class OpenConversations:
         self._look_again()
         return conversation
 
+    def _has(self, conversation: Conversation) -> bool:
+        """Whether this is the one that is open."""
+        task = self._opened(conversation.conversation)
+        return task is not None and task.done() and task.result() is conversation
+
+    # Copies, and the right to append
+
+    async def _refresh(self, conversation: Conversation) -> None:
+        """Bring a copy up to date with the store. Where the right to append is here, or what was
+        appended waits to be stored, nobody else has written."""
+        async with conversation.copying:
+            if conversation.is_held or conversation.is_closed or not conversation.is_stored:
+                return
+            head = await self._store.head(conversation.conversation)
+            if head is not None:
+                await conversation.load(head.epoch, head.seq)
+            elif not conversation.is_empty:
+                conversation.close(Code.UNKNOWN_CONVERSATION)
+            await self._end_orphan(conversation)
+
+    async def _end_orphan(self, conversation: Conversation) -> None:
+        """End a turn that has nobody any more who could, if there is one: its readers wait."""
+        if not conversation.is_open or conversation.is_closed:
+            return
+        with suppress(Held):
+            await self._claim(conversation)
+            self._give_back(conversation)
+
+    async def _claim(self, conversation: Conversation) -> None:
+        """Ask for the right to append; the copy is brought up to date with it, or closed.
+
+        Raises:
+            StoreError: it was neither got nor refused.
+            Held: another node has it.
+        """
+        id = conversation.conversation
+        # Another node that reads its end may have it before us: the store says so.
+        if not conversation.is_stored:
+            conversation.check_store()
+            await self._inquiries.read(conversation.all_stored())
+        while (releasing := self._releasing.get(id)) is not None:
+            await asyncio.wait([releasing])
+        claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
+        fence = claim.fence
+        if fence is None:
+            raise Held(claim.holder or "")
+        try:
+            await conversation.load(fence.epoch, claim.head)
+            if not conversation.is_closed:
+                conversation.hold(claim, fence)
+        finally:
+            if not conversation.is_held:
+                self._release(fence)
+
+    def _give_back(self, conversation: Conversation) -> None:
+        """Let other nodes have it, if it is not needed here."""
+        if self._store.is_shared and conversation.is_stored and not conversation.is_busy:
+            fence = conversation.give_back()
+            if fence is not None:
+                self._release(fence)
+
+    def _release(self, fence: Fence) -> None:
+        id = fence.conversation
+
+        async def release() -> None:
+            try:
+                await self._store.release(fence)
+            except StoreError as error:
+                # It stays ours, and is good when it is claimed here again.
+                logger.warning("conversation=%s was not given back: %s", id, error)
+            finally:
+                del self._releasing[id]
+
+        self._releasing[id] = asyncio.create_task(release(), name=f"release {id}")
+
     def _evict(self) -> None:
         """Where there are too many, let go of those idle ones that nobody has used for longest, a
         tenth at once; their logs are in the store."""
         if len(self._open) >= self._max_open:
             for one in self._idle()[: max(self._max_open // 10, 1)]:
-                del self._open[one.conversation]
+                self._let_go(one)
+
+    def _let_go(self, one: Conversation) -> None:
+        del self._open[one.conversation]
+        self._give_back(one)
 
     def _idle(self) -> list[Conversation]:
         return [one for one in self.all() if one.is_idle and one.conversation not in self._entering]
@@ -276,7 +405,10 @@ class OpenConversations:
             is_over = size > most or len(self._open) > self._max_open
             if is_over or now - since[one.conversation] >= self._idle_seconds:
                 size -= one.weight
-                del self._open[one.conversation], since[one.conversation]
+                self._let_go(one)
+                del since[one.conversation]
+            else:
+                self._give_back(one)
         self._idle_since = since
         self._timer = None
         self._look_again()
@@ -286,19 +418,14 @@ class OpenConversations:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._look_seconds, self._look)
 
-    def forget_empty(self, conversation: Conversation) -> None:
-        """A message was refused that would have begun it: it takes no place any more."""
-        id = conversation.conversation
-        if conversation.is_empty and conversation.is_idle and id not in self._entering:
-            self._open.pop(id, None)
-            # Whoever claims it from now on does so anew: which of the two comes first is the same.
-            task = asyncio.create_task(self._release(conversation.fence), name=f"release {id}")
-            self._releasing.add(task)
-            task.add_done_callback(self._releasing.discard)
-
-    async def _release(self, fence: Fence) -> None:
-        with contextlib.suppress(StoreError):  # It goes with this process, at the latest.
-            await self._store.release(fence)
+    def forget_unused(self, conversation: Conversation) -> None:
+        """A message was refused, or had come before: what it would have begun takes no place any
+        more, and the right to append is not kept for it."""
+        if conversation.conversation in self._entering:
+            return
+        self._give_back(conversation)
+        if conversation.is_empty and conversation.is_idle and self._has(conversation):
+            del self._open[conversation.conversation]
 
     def close(self) -> None:
         """Look after idle ones no more."""

@@ -36,6 +36,8 @@ class _Log:
 class MemoryStore:
     """`Store` over a dict. Durable means: appended here."""
 
+    is_shared = False
+
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}
         self._spent: dict[tuple[str, str], Spent] = {}

@@ -204,6 +204,11 @@ class Store(Protocol):
     """Where logs live. Every method may raise `StoreError`; what returned is durable."""
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write to it, too: what one has in memory may be behind, and a
+        claim has to be given back. In a store of one process a claim is good for as long as it."""
+
+    @property
     def blobs(self) -> BlobStore:
         """Where the blobs live that the logs name."""
 

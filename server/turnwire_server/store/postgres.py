@@ -38,6 +38,8 @@ class PostgresStore:
     `PostgresNode`.
     """
 
+    is_shared = True
+
     def __init__(
         self, url: str, *, node: str | None = None, lease_seconds: float = LEASE_SECONDS
     ) -> None:

@@ -36,6 +36,8 @@ class SqliteStore:
     or fails holds up no read (the file is in WAL mode). A write that returned has been synced.
     """
 
+    is_shared = False
+
     def __init__(self, path: str | Path, *, max_tail_rows: int = 20_000) -> None:
         """`max_tail_rows`: how far back a row may lie in the tail while others are appended."""
         self._path = Path(path)

@@ -15,7 +15,7 @@ from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import Ack, Cancel, Code, Done, Event, Message, SendBody, StopReason
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.hub import Hub
-from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.log.follower import MAX_READ_BYTES, Follower
 from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch, Claim, Head, Row
@@ -34,11 +34,13 @@ class Hold:
 
 
 class WatchedStore(MemoryStore):
-    """Counts how often each conversation was opened; holds or fails what it is told to."""
+    """Counts how often each was claimed, and how often read to be opened; holds or fails what it is
+    told to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.claims = Counter[str]()
+        self.loads = Counter[str]()
         self.fails = False
         self._holds: list[Hold] = []
 
@@ -70,6 +72,11 @@ class WatchedStore(MemoryStore):
         head = await super().head(conversation)
         await self._pass("head")
         return head
+
+    async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
+        # Readers want less at once.
+        self.loads[conversation] += after == 0 and max_bytes > MAX_READ_BYTES
+        return await super().read(conversation, after, max_bytes=max_bytes)
 
     async def append(self, batches: list[Batch]) -> None:
         await self._pass("append")
@@ -179,7 +186,7 @@ async def test_beyond_so_many_bytes_idle_conversations_are_let_go() -> None:
         await gone.wait()
         await follow(core, last)
         await follow(core, large)
-    assert (store.claims[large], store.claims[last]) == (2, 1)
+    assert (store.loads[large], store.loads[last]) == (1, 0)
 
 
 async def test_what_is_let_go_leaves_memory_at_once() -> None:
@@ -232,7 +239,7 @@ async def test_beyond_the_bound_the_oldest_idle_conversation_is_let_go() -> None
         first, second, third = [await answered(core) for _ in range(3)]
         for conversation in (third, second, first):
             await follow(core, conversation)
-    assert store.claims == {first: 2, second: 1, third: 1}
+    assert +store.loads == {first: 1}
 
 
 async def test_a_conversation_in_which_a_turn_runs_is_not_let_go() -> None:
@@ -308,7 +315,7 @@ async def test_what_could_not_be_opened_takes_no_place() -> None:
                 await sent(core, "in a new one")
             assert refused.value.code is Code.STORAGE_UNAVAILABLE
         await follow(core, conversation)
-        assert store.claims[conversation] == 1
+        assert store.loads[conversation] == 0
 
 
 # Deletion
@@ -331,7 +338,7 @@ async def test_while_it_is_deleted_nobody_opens_it() -> None:
             assert refused.value.code is Code.UNKNOWN_CONVERSATION
         deletion.released.set()
         await deleting
-        assert store.claims[conversation] == 1
+        assert (store.claims[conversation], store.loads[conversation]) == (1, 0)
 
 
 async def test_a_message_whose_key_names_what_is_deleted_waits_and_begins_it_anew() -> None:

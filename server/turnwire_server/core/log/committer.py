@@ -24,7 +24,9 @@ _HANGS = "it does not answer"
 class Source(Protocol):
     """A log with something to store."""
 
-    fence: Fence
+    @property
+    def fence(self) -> Fence:
+        """The right under which it is stored."""
 
     def unstored(self) -> Batch | None:
         """What is appended and not yet durable, if there is anything."""

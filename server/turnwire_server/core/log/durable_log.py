@@ -1,7 +1,8 @@
 """The durable log: a log in memory with its store, its committer and its readers.
 
 It sees to log-before-deliver: what is appended becomes visible, and acks may go out, once it is
-durable. It decides nothing about what is appended.
+durable. It decides nothing about what is appended. Where it holds the right to append, this process
+writes; otherwise it is a copy of what others have stored, and is read on in the store.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ class DurableLog:
 
     def __init__(
         self,
-        fence: Fence,
+        conversation: str,
         store: Store,
         committer: Committer,
         owner: Owner,
@@ -73,12 +74,15 @@ class DurableLog:
         keep_bytes: int = _KEEP_BYTES,
         keep_frames: int = _KEEP_FRAMES,
     ) -> None:
-        self.conversation = fence.conversation
-        self.memory = MemoryLog(fence.conversation)
-        self.epoch = fence.epoch
+        self.conversation = conversation
+        self.memory = MemoryLog(conversation)
+        self.epoch = ""
+        """Empty until it is known: nothing is stored, and nobody has claimed it."""
         self.title: str | None = None
         """Set to give the conversation a title with the next batch."""
-        self.fence = fence
+        self._fence: Fence | None = None
+        self._is_releasing = False
+        """Whether a batch is on its way that gives the fence back: nothing may follow it."""
         self._store = store
         self._committer = committer
         # Weakly, as the owner has us: what is let go of must not wait for the collector.
@@ -103,27 +107,72 @@ class DurableLog:
         self.weight = 0
         """Bytes of all that is stored of it, roughly: as many as its folded history has."""
 
-    async def load(self, take: Callable[[Item], None]) -> None:
-        """Read the whole stored log once, giving each item to `take`.
+    async def load(self, epoch: str, head: int, take: Callable[[Item], None]) -> bool:
+        """Read on in the stored log, which reaches to `head` at least, giving each item to `take`.
+
+        One call at a time, and only while nothing here waits to be stored. False: what is stored is
+        another log than this one.
 
         Raises:
-            Unreadable: it cannot be decoded, or does not reach from 1 to the head without a gap.
+            Unreadable: it cannot be decoded, or does not reach to the head without a gap.
         """
-        seq = 0
-        while bodies := await self._store.read(self.conversation, seq, max_bytes=_LOAD_BYTES):
-            items = []
-            for body in bodies:
-                loaded = load(body)
-                self.weight += _weight(body, loaded)
-                items += loaded
-            for item in coalesce(_continuing(items, seq)):
-                take(item)
-                seq = item.last_seq
-        head = await self._store.head(self.conversation)
-        if head is not None and head.seq != seq:
-            raise Unreadable(f"its rows reach to {seq}, and its head is {head.seq}")
-        self.memory = MemoryLog(self.conversation, head=seq)
-        self._released = seq
+        memory = self.memory
+        self.epoch = self.epoch or epoch
+        if epoch != self.epoch:
+            return False
+        if memory.head == head:
+            return True
+        while memory.head < head:
+            bodies = await self._store.read(self.conversation, memory.head, max_bytes=_LOAD_BYTES)
+            if not bodies:
+                break
+            self._extend(bodies, take)
+        if memory.head == head and not self._store.is_shared:
+            return True
+        # Others may have gone on while this was read, or begun the log anew.
+        now = await self._store.head(self.conversation)
+        if now is None or now.epoch != epoch:
+            return False
+        if not head <= memory.head <= now.seq:
+            raise Unreadable(f"its rows reach to {memory.head}, and its head is {now.seq}")
+        return True
+
+    def _extend(self, bodies: list[bytes], take: Callable[[Item], None]) -> None:
+        """Take in stored rows that go on at the head: readers see them at once."""
+        memory, items = self.memory, []
+        for body in bodies:
+            loaded = load(body)
+            self.weight += _weight(body, loaded)
+            items += loaded
+        for item in coalesce(_continuing(items, memory.head)):
+            take(item)
+            memory.take(item)
+        self._released = memory.head
+        for follower in self._followers:
+            follower.wake()
+        self._trim()
+
+    # The right to append
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something may be appended now: this process has the right to, and keeps it."""
+        return self._fence is not None and not self._is_releasing
+
+    @property
+    def fence(self) -> Fence:
+        """See `Source.fence`. Nobody appends to a log that somebody else may write."""
+        assert self._fence is not None, f"{self.conversation} is not held"
+        return self._fence
+
+    def hold(self, fence: Fence) -> None:
+        """The right to append is this process's; the log was read up to its head."""
+        self.epoch, self._fence = fence.epoch, fence
+
+    def give_back(self) -> Fence | None:
+        """Append nothing more. Gives the fence, if there is one that no batch gives back."""
+        fence, self._fence = (self._fence if self.is_held else None), None
+        return fence
 
     # Writing
 
@@ -205,20 +254,25 @@ class DurableLog:
         self._frames = {(memory.durable, memory.head): frames}
         body = dump(items, [frame.text for frame in frames])
         self._unstored_weight = _weight(body, items)
+        is_open = (owner := self._owner()) is not None and owner.is_open
+        self._is_releasing = self._store.is_shared and not is_open
         return Batch(
             self.fence,
             first_seq=memory.durable + 1,
             last_seq=memory.head,
             body=body,
-            is_open=(owner := self._owner()) is not None and owner.is_open,
+            is_open=is_open,
             title=self.title,
             blobs=frozenset(blob for entry in entries for blob in entry.blobs),
             spent=tuple(spent for entry in entries if (spent := entry.spent) is not None),
+            releases=self._is_releasing,
         )
 
     def stored(self, upto: int) -> None:
         """See `Source.stored`: readers may see up to `upto` now."""
         self.memory.durable = upto
+        if self._is_releasing and upto == self.memory.head:
+            self._fence, self._is_releasing = None, False
         self.weight, self._unstored_weight = self.weight + self._unstored_weight, 0
         self._withdrawn = None
         # It went with the first batch; with a later one it would undo a renaming.
@@ -236,7 +290,8 @@ class DurableLog:
         """See `Source.reconcile`: what is there and was not taken back is stored."""
         if head <= self.memory.durable:
             self._withdrawn = None
-        elif self._withdrawn is not None and head > self._withdrawn:
+        elif (self._withdrawn is not None and head > self._withdrawn) or head > self.memory.head:
+            # What is there was taken back here, or somebody else has written it.
             self.lost()
         else:
             self.stored(head)
@@ -265,8 +320,8 @@ class DurableLog:
 
     @property
     def is_stored(self) -> bool:
-        """Whether all that was appended is durable."""
-        return self.memory.head == self.memory.durable
+        """Whether all that was appended is durable, and what was taken back is not in doubt."""
+        return self.memory.head == self.memory.durable and self._withdrawn is None
 
     def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
@@ -351,6 +406,9 @@ class DurableLog:
             if len(self._frames) >= self._keep_frames:
                 self._frames.clear()
             items = memory.read(after, memory.durable, max_bytes=max_bytes)
+            if items and isinstance(items[-1], DeltaRun):
+                # The run at the end still grows, and who asks for its event may do so later.
+                items[-1] = items[-1].cut(after, memory.durable)
             frames = self._frames[key] = _encode(items)
         return frames
 
@@ -361,7 +419,7 @@ class DurableLog:
         # Several reads, because a row of one token is many times larger than its text: what is
         # read at once would give readers a frame that is nearly empty.
         while size < max_bytes and after < self.memory.floor:
-            bodies = await self._store.read(self.fence.conversation, after, max_bytes=max_bytes)
+            bodies = await self._store.read(self.conversation, after, max_bytes=max_bytes)
             if not bodies:
                 break
             for body in bodies:

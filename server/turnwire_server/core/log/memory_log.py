@@ -69,6 +69,16 @@ class MemoryLog:
             self._push(run, self.head + 1)
         self.head += 1
 
+    def take(self, item: Item) -> None:
+        """Append what is stored already, from another node or an earlier process."""
+        last = self._items[-1] if self._items else None
+        if isinstance(item, DeltaRun) and isinstance(last, DeltaRun) and last.joins(item):
+            last.texts += item.texts
+            last.size += item.size
+        else:
+            self._push(item, item.first_seq)
+        self.head = self.durable = item.last_seq
+
     def _push(self, item: Item, first_seq: int) -> None:
         self._items.append(item)
         self._firsts.append(first_seq)
