@@ -89,6 +89,10 @@ class PastTurn(NamedTuple):
     """Its text; empty where there was none."""
 
 
+def _nobody_asks(conversation: "Conversation") -> None:
+    """The readers of one by itself."""
+
+
 class Conversation:
     """One log, one writer. Everybody else asks it.
 
@@ -104,6 +108,7 @@ class Conversation:
         committer: Committer,
         services: Services,
         on_done: Callable[["Conversation", int], None],
+        on_readers: Callable[["Conversation"], None] = _nobody_asks,
         max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = conversation
@@ -115,6 +120,9 @@ class Conversation:
         self._waiting: deque[Turn] = deque()
         self._services = services
         self._on_done = on_done
+        self._on_readers = on_readers
+        self.holder: str | None = None
+        """Another node that has the right to append, as far as the store said when last asked."""
         self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
         self._log = DurableLog(conversation, store, committer, self)
@@ -159,6 +167,7 @@ class Conversation:
             Unreadable: what is stored is no log. Nothing is written then.
         """
         self._log.hold(fence)
+        self.holder = None
         if not claim.is_open:
             return
         recovery, self._recovery = self._recovery, Recovery(self._services.policy.prices)
@@ -421,11 +430,13 @@ class Conversation:
     def on_followers(self) -> None:
         """A reader came or went, or a turn began, rests or goes on: is anybody missing now?"""
         self._presence.look(None if self._is_draining else self.running, self._log)
+        self._on_readers(self)
 
     def close(self, code: Code) -> None:
         """End all turns and subscriptions; the log is gone."""
         self._log.close(code)
         self.interrupt()
+        self._on_readers(self)
 
     @property
     def is_open(self) -> bool:
@@ -470,6 +481,16 @@ class Conversation:
     def is_empty(self) -> bool:
         """Whether nothing was ever appended."""
         return self._log.memory.head == 0
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether anybody reads it, here or, while it is held here, on another node."""
+        return self._log.has_followers
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a turn runs here whose message is stored."""
+        return self.running is not None and self.running.state is TurnState.RUNNING
 
     @property
     def is_idle(self) -> bool:

@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import random
 import secrets
 from collections.abc import Callable, Sequence
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
 from turnwire_server.core.conversation import Accepted, Conversation, PastTurn, Receipt
+from turnwire_server.core.errands import Errand, Errands, Outcome
 from turnwire_server.core.hidden import Hidden
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import ServiceLimits
@@ -26,6 +28,7 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Record
 from turnwire_server.errors import Held, Rejected, StoreError, Unreadable
+from turnwire_server.store.nodes import Watcher
 from turnwire_server.store.port import HIDDEN, Head, Store
 
 __all__ = ["Hub"]
@@ -36,6 +39,9 @@ _HANG_UP_SECONDS = 2.0
 _IDLE_SECONDS = 300.0
 """How long a conversation stays open that nobody uses, at least."""
 _COMPACTION_DELAY_SECONDS = 1.0
+_RECOVERY_SECONDS = 2.0
+_MAX_MOVES = 3
+"""A conversation that goes from node to node is run after so often."""
 
 
 class Hub:
@@ -70,6 +76,8 @@ class Hub:
         self._finished: dict[str, int] = {}
         """Conversations whose rows after a seq may be compacted."""
         self._compactor: asyncio.Task[None] | None = None
+        self._errands = Errands(store.nodes, self._perform)
+        self._recovery: asyncio.Task[None] | None = None
         self._quotas = Quotas(store, self._inquiries, limits)
         self.is_draining = False
 
@@ -82,9 +90,34 @@ class Hub:
         await self._store.open()
         self._committer.start()
         self._housekeeper.start()
+        if self._store.is_shared:
+            await self._store.nodes.start(
+                Watcher(
+                    on_rows=self._open.attendance.on_rows,
+                    on_readers=self._open.attendance.on_readers,
+                    on_lost=self._open.lost,
+                    on_errand=self._errands.answer,
+                )
+            )
+            self._open.attendance.start()
+        await self._recover()
+        if self._store.is_shared:
+            self._recovery = asyncio.create_task(self._recover_often(), name="recovery")
+
+    async def _recover(self) -> None:
         for head in await self._store.orphans():
             await self._open.recover(head)
         self._hidden.start()
+
+    async def _recover_often(self) -> None:
+        """End the turns of nodes that die meanwhile."""
+        while True:
+            # Not all nodes at the same moment.
+            await asyncio.sleep(_RECOVERY_SECONDS * random.uniform(0.75, 1.25))
+            try:
+                await self._recover()
+            except StoreError as error:
+                logger.warning("orphans are not known now, to be asked again: %s", error)
 
     async def drain(self, grace_seconds: float) -> None:
         """Begin nothing new, let what runs finish within the grace time, then end it."""
@@ -112,6 +145,10 @@ class Hub:
     async def close(self) -> None:
         """End what runs, store what waits."""
         self._open.close()
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
+        await self._open.attendance.close()
         for conversation in self._open.all():
             conversation.interrupt()
         if self._compactor is not None:
@@ -120,6 +157,7 @@ class Hub:
         await self._hidden.close()
         await self._committer.close()
         await self._housekeeper.close()
+        await self._store.nodes.close()
         await self._store.close()
 
     @property
@@ -148,27 +186,63 @@ class Hub:
         Raises:
             Rejected: it took no effect.
         """
-        if self.is_draining:
-            raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
         try:
+            self._check_draining()
             if hidden is not None:
                 id = self.hidden_of(principal, hidden)
             elif name is not None:
                 id = await self.named(principal, name)
             else:
                 id = self.id_of(principal, send)
-            await self._check_blobs(principal, send, id)
-            # Before the conversation is found: from there on nothing may be waited for.
             begins = send.conversation is None
-            standing = await self._quotas.standing(principal, begins=begins)
-            conversation = await self._open.hold(principal, id, begins=begins)
-        except Held as held:
-            raise _held() from held
+            for _ in range(_MAX_MOVES):
+                try:
+                    return await self._send(principal, send, id, begins=begins, past=past)
+                except Held as held:
+                    errand = Errand(
+                        principal=principal, conversation=id, send=_body(send), begins=begins
+                    )
+                    outcome = await self._errands.ask(held.holder, errand)
+                if outcome is not None:
+                    return await self._accepted(principal, outcome)
+            raise _moved()
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
                 resolve(send, self._services.policy, tools=self._services.toolset.names)
             raise
+
+    def _check_draining(self) -> None:
+        if self.is_draining:
+            raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
+
+    async def _accepted(self, principal: str, outcome: Outcome) -> Accepted:
+        """What the holder has accepted, with the conversation as it is read here."""
+        assert outcome.ack is not None
+        ack = outcome.ack
+        conversation = await self._open.find(principal, ack.conversation or "")
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        return Accepted(
+            ack,
+            durable=durable,
+            follow=lambda wake: conversation.follow(ack.after or 0, ack.epoch, wake),
+            done_seq=outcome.done_seq,
+        )
+
+    async def _send(
+        self, principal: str, send: SendBody, id: str, *, begins: bool, past: Sequence[PastTurn]
+    ) -> Accepted:
+        """The message, into the conversation, which is held here from now on.
+
+        Raises:
+            Rejected: it took no effect.
+            Held: another node has it.
+        """
+        await self._check_blobs(principal, send, id)
+        # Before the conversation is found: from there on nothing may be waited for.
+        standing = await self._quotas.standing(principal, begins=begins)
+        conversation = await self._open.hold(principal, id, begins=begins)
         try:
             if send.key is not None and conversation.has_key(send.key):
                 known = conversation.send(principal, send)
@@ -259,18 +333,54 @@ class Hub:
         Raises:
             Rejected: it took no effect.
         """
-        match command:
-            case Cancel():
-                conversation = await self._open.find(principal, command.conversation)
-                ack = conversation.cancel(command)
-                return Receipt(ack.model_copy(update={"id": command.id}))
-            case Decide() | ToolOutput() | Progress():
-                conversation = await self._open.find(principal, command.conversation)
-                if isinstance(command, ToolOutput):
-                    await self._services.blobs.check(principal, command.content)
-                return Receipt(Ack(id=command.id), conversation.answer(command))
-            case _:
-                raise Rejected(Code.BAD_COMMAND, "type: not a command to a conversation")
+        if not isinstance(command, Cancel | Decide | ToolOutput | Progress):
+            raise Rejected(Code.BAD_COMMAND, "type: not a command to a conversation")
+        id = command.conversation
+        for _ in range(_MAX_MOVES):
+            try:
+                return await self._submit(principal, command)
+            except Held as held:
+                errand = Errand(principal=principal, conversation=id, command=command)
+                outcome = await self._errands.ask(held.holder, errand)
+            if outcome is not None:
+                assert outcome.ack is not None
+                return Receipt(outcome.ack)
+        raise _moved()
+
+    async def _submit(
+        self, principal: str, command: Cancel | Decide | ToolOutput | Progress
+    ) -> Receipt:
+        """The command, decided here: its turn runs here, or has nobody who runs it.
+
+        Raises:
+            Rejected: it took no effect.
+            Held: another node has the conversation.
+        """
+        conversation = await self._open.find(principal, command.conversation)
+        if isinstance(command, ToolOutput):
+            await self._services.blobs.check(principal, command.content)
+        if conversation.holder is not None:
+            raise Held(conversation.holder)
+        if isinstance(command, Cancel):
+            ack = conversation.cancel(command)
+            return Receipt(ack.model_copy(update={"id": command.id}))
+        return Receipt(Ack(id=command.id), conversation.answer(command))
+
+    async def _perform(self, errand: Errand) -> Outcome:
+        """Do what another node asks, if the conversation is held here; see `Errands`."""
+        principal, id = errand.principal, errand.conversation
+        if errand.command is not None:
+            receipt = await self._submit(principal, errand.command)
+            if receipt.durable is not None:
+                await receipt.durable
+            return Outcome(ack=receipt.ack)
+        if errand.send is not None:
+            self._check_draining()
+            accepted = await self._send(principal, errand.send, id, begins=errand.begins, past=())
+            await accepted.durable
+            return Outcome(ack=accepted.ack, done_seq=accepted.done_seq)
+        await self._open.delete(principal, id)
+        return Outcome()
 
     async def follow(
         self,
@@ -308,10 +418,16 @@ class Hub:
         Raises:
             Rejected: unknown conversation.
         """
-        try:
-            await self._open.delete(principal, conversation)
-        except Held as held:
-            raise _held() from held
+        for _ in range(_MAX_MOVES):
+            try:
+                await self._open.delete(principal, conversation)
+                break
+            except Held as held:
+                errand = Errand(principal=principal, conversation=conversation)
+                if await self._errands.ask(held.holder, errand) is not None:
+                    break
+        else:
+            raise _moved()
         self._finished.pop(conversation, None)
         self._housekeeper.wake()  # Nothing else may name its blobs.
 
@@ -351,9 +467,14 @@ class Hub:
                     logger.exception("compaction of conversation=%s failed", id)
 
 
-def _held() -> Rejected:
-    message = "another node holds the conversation"
+def _moved() -> Rejected:
+    message = "the conversation goes from node to node"
     return Rejected(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
+
+
+def _body(send: SendBody) -> SendBody:
+    """What a message says, whatever command it came in."""
+    return SendBody.model_validate({name: getattr(send, name) for name in SendBody.model_fields})
 
 
 def _derived(principal: str, *names: str, prefix: str = "c_") -> str:

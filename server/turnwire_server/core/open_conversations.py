@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from turnwire_protocol import Code
+from turnwire_server.core.attendance import Attendance
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.log.committer import Committer
@@ -68,6 +69,7 @@ class OpenConversations:
         """The longest unused first."""
         self._idle_since: dict[str, float] = {}
         """Since when nobody has used it (monotonic seconds), as seen when it was last looked at."""
+        self.attendance = Attendance(store.nodes, opened=self.opened, refresh=self._refresh)
         self._timer: asyncio.TimerHandle | None = None
         self._entering: Counter[str] = Counter()
         """Conversations that somebody waits for, to use them: how many do."""
@@ -88,10 +90,26 @@ class OpenConversations:
             if task.done() and not task.cancelled() and task.exception() is None
         ]
 
+    def opened(self, id: str) -> Conversation | None:
+        """The one of this id that is open now."""
+        task = self._opened(id)
+        return task.result() if task is not None and task.done() else None
+
+    def lost(self) -> None:
+        """This process was declared dead by the others: it holds nothing any more."""
+        for conversation in self.all():
+            if conversation.is_held or not conversation.is_stored:
+                conversation.on_lost()
+
     async def recover(self, head: Head) -> None:
         """Open a conversation that another process left unfinished, which ends its turn."""
+        id = head.conversation
         try:
-            await self._opening(head.conversation, head.owner, head)
+            is_copy = self._opened(id) is not None
+            with self._used(id):
+                conversation = await self._opening(id, head.owner, head)
+                if is_copy:
+                    await self._refresh(conversation)
         except StoreError as error:
             # One bad log keeps nobody else from being served. It is refused to who asks.
             self.name_unreadable(head.conversation, error)
@@ -186,6 +204,7 @@ class OpenConversations:
             Rejected: unknown conversation, or the store cannot be written.
             Held: another node has it.
         """
+        nodes: list[str] = []
         try:
             found = await self.hold(principal, id, begins=False)
         except Rejected as rejected:
@@ -193,6 +212,7 @@ class OpenConversations:
             if not isinstance(rejected.__cause__, Unreadable):
                 raise
         else:
+            nodes = self.attendance.readers_of(found)
             found.close(Code.UNKNOWN_CONVERSATION)
         self._open.pop(id, None)
         self._unreadable.discard(id)
@@ -200,6 +220,7 @@ class OpenConversations:
         over = self._deleting[id] = asyncio.Event()
         try:
             await self._inquiries.done(self._store.delete(id))
+            self.attendance.deleted(id, nodes)
         finally:
             del self._deleting[id]
             over.set()
@@ -285,9 +306,11 @@ class OpenConversations:
             committer=self._committer,
             services=self._services,
             on_done=self._on_done,
+            on_readers=self.attendance.look if self._store.is_shared else _nobody_else_reads,
         )
         try:
             if head is not None:
+                conversation.holder = head.holder
                 await conversation.load(head.epoch, head.seq)
             await self._end_orphan(conversation)
         except Unreadable as error:
@@ -315,6 +338,7 @@ class OpenConversations:
                 return
             head = await self._store.head(conversation.conversation)
             if head is not None:
+                conversation.holder = head.holder
                 await conversation.load(head.epoch, head.seq)
             elif not conversation.is_empty:
                 conversation.close(Code.UNKNOWN_CONVERSATION)
@@ -345,11 +369,14 @@ class OpenConversations:
         claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
         fence = claim.fence
         if fence is None:
+            conversation.holder = claim.holder
             raise Held(claim.holder or "")
         try:
+            names = await self._store.nodes.readers(id)
             await conversation.load(fence.epoch, claim.head)
             if not conversation.is_closed:
                 conversation.hold(claim, fence)
+                self.attendance.meet(conversation, names)
         finally:
             if not conversation.is_held:
                 self._release(fence)
@@ -431,6 +458,10 @@ class OpenConversations:
         """Look after idle ones no more."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _nobody_else_reads(conversation: Conversation) -> None:
+    """In a store of one process all readers are here."""
 
 
 def _unknown() -> Rejected:

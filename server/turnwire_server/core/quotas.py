@@ -35,6 +35,8 @@ class Standing:
     """Today; nothing where that is not bounded."""
     conversations: int
     """0 where their number is not asked for."""
+    elsewhere: int = 0
+    """Conversations in which a turn runs on other nodes."""
 
 
 class Quotas:
@@ -75,7 +77,12 @@ class Quotas:
             spent = await self._inquiries.read(self._store.spent(principal, spent.day))
         if begins and limits.max_conversations_per_principal is not None:
             conversations = await self._inquiries.read(self._store.count(principal))
-        return Standing(at, spent, conversations)
+        elsewhere = 0
+        if self._store.is_shared:
+            running = await self._inquiries.read(self._store.count_open(principal))
+            here = sum(other.has_begun for other in self._busy.get(principal, ()))
+            elsewhere = max(running - here, 0)
+        return Standing(at, spent, conversations, elsewhere)
 
     def check(self, principal: str, conversation: Conversation, standing: Standing) -> None:
         """Whether the principal may begin a turn in this conversation now.
@@ -89,8 +96,9 @@ class Quotas:
         busy = {other for other in self._busy.pop(principal, ()) if other.is_busy}
         if busy:
             self._busy[principal] = WeakSet(busy)
-        if len(busy) >= limits.max_running_turns and conversation not in busy:
-            raise Rejected(Code.TOO_MANY, f"{len(busy)} turns of yours are running already")
+        running = len(busy) + standing.elsewhere
+        if running >= limits.max_running_turns and conversation not in busy:
+            raise Rejected(Code.TOO_MANY, f"{running} turns of yours are running already")
         if self._turns is not None:
             seconds = self._turns.seconds_until(principal, self._now())
             if seconds > 0:

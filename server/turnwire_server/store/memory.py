@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from turnwire_server.errors import Fenced
+from turnwire_server.store.nodes import LocalNodes, Nodes
 from turnwire_server.store.port import (
     HIDDEN,
     Batch,
@@ -37,6 +38,7 @@ class MemoryStore:
     """`Store` over a dict. Durable means: appended here."""
 
     is_shared = False
+    nodes: Nodes = LocalNodes()
 
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from turnwire_server.errors import Fenced
+from turnwire_server.store.nodes import Nodes
 
 __all__ = [
     "HIDDEN",
@@ -207,6 +208,10 @@ class Store(Protocol):
     def is_shared(self) -> bool:
         """Whether other processes may write to it, too: what one has in memory may be behind, and a
         claim has to be given back. In a store of one process a claim is good for as long as it."""
+
+    @property
+    def nodes(self) -> Nodes:
+        """The other processes that share it."""
 
     @property
     def blobs(self) -> BlobStore:

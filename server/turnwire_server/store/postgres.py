@@ -19,6 +19,7 @@ from turnwire_server.store.postgres_append import storable
 from turnwire_server.store.postgres_archive import PostgresArchive
 from turnwire_server.store.postgres_blobs import PostgresBlobs
 from turnwire_server.store.postgres_node import PostgresNode
+from turnwire_server.store.postgres_nodes import PostgresNodes
 from turnwire_server.store.postgres_writer import PostgresWriter, Writing
 
 __all__ = ["LEASE_SECONDS", "PostgresStore"]
@@ -52,6 +53,8 @@ class PostgresStore:
         """See `Store.blobs`."""
         self.archive: Archive = PostgresArchive(self._ask)
         """All that is in the database."""
+        self.nodes = PostgresNodes(self._address, self.node, self._ask)
+        """See `Store.nodes`."""
 
     async def open(self) -> None:
         """See `Store.open`. Whoever had this node's name before is dead from now on.

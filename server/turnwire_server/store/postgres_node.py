@@ -12,6 +12,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 from turnwire_server.errors import StoreError
@@ -48,6 +49,8 @@ class PostgresNode:
         self._renewed_at = time.monotonic()
         self._entering = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+        """Called when this incarnation turns out to be dead."""
 
     async def start(self, connection: Connection) -> None:
         """Come to life, and keep alive over this connection, which is the node's from now on.
@@ -101,6 +104,8 @@ class PostgresNode:
         if id == self._id:
             logger.error("node=%s has lost its lease: what it had under way is given up", id)
             self._id = None
+            if self.on_lost is not None:
+                self.on_lost()
 
     async def new_writer(self, connection: Connection) -> tuple[str, int]:
         """The incarnation's id, and the number of this connection, on which it appends from now on.
@@ -163,7 +168,9 @@ async def _closed(connection: Connection) -> None:
 _LEASE = "clock_timestamp() + make_interval(secs => ${})"
 
 # Whoever had the name is dead: this process has the port now.
-_ENTER = f"""WITH predecessors AS (DELETE FROM nodes WHERE name = $2)
+_ENTER = f"""WITH predecessors AS (DELETE FROM nodes WHERE name = $2 RETURNING id),
+    unread AS (DELETE FROM readers WHERE node IN (SELECT id FROM predecessors)),
+    unheard AS (DELETE FROM mail WHERE to_node IN (SELECT id FROM predecessors))
     INSERT INTO nodes (id, name, version, lease_until) VALUES ($1, $2, $3, {_LEASE.format(4)})"""
 
 _RENEW = f"UPDATE nodes SET lease_until = {_LEASE.format(2)} WHERE id = $1 RETURNING true"
@@ -173,5 +180,7 @@ _NEW_WRITER = f"""UPDATE nodes SET writer = writer + 1, lease_until = {_LEASE.fo
 
 # Its conversations are let go of first: a delete alone would leave them to be found one by one.
 _LEAVE = """WITH unbegun AS (DELETE FROM conversations WHERE node = $1 AND created_at IS NULL),
-    idle AS (UPDATE conversations SET node = NULL WHERE node = $1 AND created_at IS NOT NULL)
+    idle AS (UPDATE conversations SET node = NULL WHERE node = $1 AND created_at IS NOT NULL),
+    unread AS (DELETE FROM readers WHERE node = $1),
+    unheard AS (DELETE FROM mail WHERE to_node = $1)
     DELETE FROM nodes WHERE id = $1"""

@@ -98,6 +98,23 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX blob_uses_by_blob ON blob_uses (blob)",
     ),
+    (
+        # What nodes tell each other is gone with the server, and said again: it needs no disk.
+        f"""CREATE UNLOGGED TABLE readers (
+            conversation {_TEXT} NOT NULL,
+            node {_TEXT} NOT NULL,
+            PRIMARY KEY (conversation, node)
+        )""",
+        f"""CREATE UNLOGGED TABLE mail (
+            id {_TEXT} PRIMARY KEY,
+            number bigint GENERATED ALWAYS AS IDENTITY,
+            to_node {_TEXT} NOT NULL,
+            from_node {_TEXT} NOT NULL,
+            answers {_TEXT},
+            body text NOT NULL
+        )""",
+        "CREATE INDEX mail_by_node ON mail (to_node)",
+    ),
 )
 
 VERSION = len(_STEPS)

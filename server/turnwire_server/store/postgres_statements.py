@@ -98,9 +98,13 @@ async def declare_dead(session: Session, lease_seconds: float) -> list[str]:
     Not right after PostgreSQL was started: while it stood still nobody could renew anything.
     """
     dead = await session.fetch(
-        """DELETE FROM nodes WHERE lease_until < clock_timestamp() AND
-            pg_postmaster_start_time() + make_interval(secs => $1) < clock_timestamp()
-            RETURNING id""",
+        """WITH dead AS (
+            DELETE FROM nodes WHERE lease_until < clock_timestamp() AND
+                pg_postmaster_start_time() + make_interval(secs => $1) < clock_timestamp()
+                RETURNING id
+        ), unread AS (DELETE FROM readers WHERE node IN (SELECT id FROM dead)
+        ), unheard AS (DELETE FROM mail WHERE to_node IN (SELECT id FROM dead)
+        ) SELECT id FROM dead""",
         lease_seconds,
     )
     return [row["id"] for row in dead]

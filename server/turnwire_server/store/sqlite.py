@@ -16,6 +16,7 @@ from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.store import schema, statements
 from turnwire_server.store.archive import Archive
 from turnwire_server.store.blob_files import BlobFiles
+from turnwire_server.store.nodes import LocalNodes
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
 from turnwire_server.store.sqlite_archive import SqliteArchive
 from turnwire_server.store.sqlite_blobs import SqliteBlobs
@@ -37,6 +38,7 @@ class SqliteStore:
     """
 
     is_shared = False
+    nodes = LocalNodes()
 
     def __init__(self, path: str | Path, *, max_tail_rows: int = 20_000) -> None:
         """`max_tail_rows`: how far back a row may lie in the tail while others are appended."""

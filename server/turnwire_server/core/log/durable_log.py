@@ -55,7 +55,7 @@ class Owner(Protocol):
         """Another process owns the log; nothing more can be stored."""
 
     def on_followers(self) -> None:
-        """A reader has come or gone."""
+        """A reader has come or gone, or the right to append was given back."""
 
 
 class DurableLog:
@@ -172,6 +172,7 @@ class DurableLog:
     def give_back(self) -> Fence | None:
         """Append nothing more. Gives the fence, if there is one that no batch gives back."""
         fence, self._fence = (self._fence if self.is_held else None), None
+        self._tell_owner()
         return fence
 
     # Writing
@@ -271,7 +272,8 @@ class DurableLog:
     def stored(self, upto: int) -> None:
         """See `Source.stored`: readers may see up to `upto` now."""
         self.memory.durable = upto
-        if self._is_releasing and upto == self.memory.head:
+        is_released = self._is_releasing and upto == self.memory.head
+        if is_released:
             self._fence, self._is_releasing = None, False
         self.weight, self._unstored_weight = self.weight + self._unstored_weight, 0
         self._withdrawn = None
@@ -285,6 +287,8 @@ class DurableLog:
         for follower in self._followers:
             follower.wake()
         self._trim()
+        if is_released:
+            self._tell_owner()
 
     def reconcile(self, head: int) -> None:
         """See `Source.reconcile`: what is there and was not taken back is stored."""

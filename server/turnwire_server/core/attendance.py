@@ -1,0 +1,175 @@
+"""Attendance: who reads what on which node. It knows no command and no transport.
+
+To the node that holds a conversation, another node with readers of it is one more follower, whose
+waking is a word to that node: presence counts it, and every commit wakes it. To a node with readers
+of what others hold, a word from there is the reason to read on in the store. Words may be lost, so
+it looks every second, too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
+
+from turnwire_server.core.conversation import Conversation
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.errors import Rejected, StoreError
+from turnwire_server.store.nodes import Nodes
+
+__all__ = ["Attendance"]
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+
+
+class Attendance:
+    """Of the open conversations of this node.
+
+    `opened` gives the one of that id that is open; `refresh` brings it up to date with the store.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        *,
+        opened: Callable[[str], Conversation | None],
+        refresh: Callable[[Conversation], Awaitable[None]],
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        self._nodes = nodes
+        self._opened = opened
+        self._refresh = refresh
+        self._look_seconds = look_seconds
+        self._attended: dict[str, Conversation] = {}
+        """What other nodes are asked to tell us of."""
+        self._far: dict[str, dict[str, Follower]] = {}
+        """By conversation that is held here: each other node that has readers of it."""
+        self._stale: dict[str, None] = {}
+        """What may have to be read on."""
+        self._is_stale = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._spawn(self._read_on())
+        self._spawn(self._look_often())
+
+    async def close(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def look(self, conversation: Conversation) -> None:
+        """Its readers here, or the right to append to it, have changed."""
+        id = conversation.conversation
+        is_held = not conversation.is_closed and (
+            conversation.is_held or not conversation.is_stored
+        )
+        if not is_held:
+            # Whoever holds it next learns of them from the store.
+            for follower in self._far.pop(id, {}).values():
+                follower.close()
+        if conversation.is_closed or not conversation.has_followers:
+            if self._attended.get(id) is conversation:
+                del self._attended[id]
+                self._nodes.leave(id)
+        elif not is_held and self._attended.get(id) is not conversation:
+            self._attended[id] = conversation
+            self._spawn(self._attend(id))
+
+    async def _attend(self, id: str) -> None:
+        # What was appended before the holder knew of us is read now.
+        await self._nodes.attend(id)
+        self.on_rows([id])
+
+    # Here it is held
+
+    def meet(self, conversation: Conversation, names: Collection[str]) -> None:
+        """These other nodes have readers of it, which is held here."""
+        id = conversation.conversation
+        known = self._far.get(id, {})
+        for name in known.keys() - set(names):
+            known.pop(name).close()
+        for name in names:
+            if name not in known:
+                wake = partial(self._nodes.wake, name, id)
+                follower = conversation.follow(conversation.head, conversation.epoch, wake)
+                self._far.setdefault(id, {})[name] = follower
+                # It may have read before this node was told of it.
+                wake()
+
+    def on_readers(self, conversations: Iterable[str]) -> None:
+        """Other nodes have begun to read them, or read them no more."""
+        for id in conversations:
+            conversation = self._opened(id)
+            if conversation is not None:
+                self._spawn(self._meet(conversation))
+
+    async def _meet(self, conversation: Conversation) -> None:
+        id = conversation.conversation
+        try:
+            # It may just be about to be held.
+            async with conversation.copying:
+                names = await self._nodes.readers(id) if conversation.is_held else []
+                if conversation.is_held:
+                    self.meet(conversation, names)
+        except StoreError as error:
+            logger.warning("conversation=%s: who reads it is not known now: %s", id, error)
+
+    def deleted(self, conversation: str, nodes: Iterable[str]) -> None:
+        """It is gone from the store, and these nodes had readers of it."""
+        for node in nodes:
+            self._nodes.wake(node, conversation)
+
+    def readers_of(self, conversation: Conversation) -> list[str]:
+        """The other nodes that have readers of what is held here."""
+        return list(self._far.get(conversation.conversation, {}))
+
+    # Somewhere else it is held, or nowhere
+
+    def on_rows(self, conversations: Iterable[str]) -> None:
+        """There may be more of them in the store."""
+        self._stale.update(dict.fromkeys(conversations))
+        self._is_stale.set()
+
+    async def _read_on(self) -> None:
+        while True:
+            await self._is_stale.wait()
+            self._is_stale.clear()
+            # While these are read, all further words of one conversation become one.
+            stale, self._stale = self._stale, {}
+            await asyncio.gather(*map(self._read, stale))
+
+    async def _read(self, id: str) -> None:
+        conversation = self._attended.get(id)
+        if conversation is None:
+            return
+        try:
+            await self._refresh(conversation)
+        except (StoreError, Rejected):
+            # The next look finds it behind.
+            logger.debug("conversation=%s cannot be read on now", id)
+        except Exception:
+            # Boundary: one log that cannot be read must not hold up all others.
+            logger.exception("conversation=%s cannot be read on", id)
+
+    async def _look_often(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            here = {id: one for id, one in self._attended.items() if not one.is_held}
+            if not here:
+                continue
+            try:
+                heads = await self._nodes.heads(list(here))
+            except StoreError:
+                continue
+            behind = [id for id, one in here.items() if heads.get(id, -1) != one.head]
+            if behind:
+                self.on_rows(behind)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,98 @@
+"""What processes that share a store tell each other: what is new, who reads, what is to be done.
+
+All of it is carried by the store itself. Nothing is lost with it but time: rows and claims are in
+the log, whoever asks repeats, and what nobody was told of is found by looking.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from turnwire_server.errors import StoreError
+
+__all__ = ["LocalNodes", "Nodes", "Watcher"]
+
+
+@dataclass(slots=True, frozen=True)
+class Watcher:
+    """What a process does when it is told something. Called on its event loop."""
+
+    on_rows: Callable[[Iterable[str]], None]
+    """These conversations may have more than was read of them."""
+    on_readers: Callable[[Iterable[str]], None]
+    """Other nodes have begun to read these conversations, or read them no more."""
+    on_lost: Callable[[], None]
+    """This node was declared dead: it holds nothing any more."""
+    on_errand: Callable[[str], Awaitable[str]]
+    """Do what another node asks, and answer; must not raise."""
+
+
+class Nodes(Protocol):
+    """The other processes. A node is known by an opaque name, as `Claim.holder` says it."""
+
+    async def start(self, watcher: Watcher) -> None:
+        """Listen to the others; after the store's `open`."""
+
+    async def close(self) -> None:
+        """Listen no more; before the store's `close`."""
+
+    async def ask(self, holder: str, errand: str) -> str:
+        """The answer of that node.
+
+        Raises:
+            StoreError: there is none; what was asked may have been done.
+        """
+
+    async def attend(self, conversation: str) -> None:
+        """This node has readers of it: from now on it is told of rows, whoever appends them."""
+
+    def leave(self, conversation: str) -> None:
+        """It has none any more."""
+
+    async def readers(self, conversation: str) -> list[str]:
+        """The other nodes that have readers of it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    def wake(self, node: str, conversation: str) -> None:
+        """Tell that node that there is more of the conversation; after the commit, and soon."""
+
+    async def heads(self, conversations: list[str]) -> dict[str, int]:
+        """How far these reach now; one that is missing is gone.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+
+class LocalNodes:
+    """`Nodes` of a store that belongs to one process: nobody else is there."""
+
+    async def start(self, watcher: Watcher) -> None:
+        """Nobody says anything."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+    async def ask(self, holder: str, errand: str) -> str:
+        """See `Nodes.ask`."""
+        raise StoreError(f"there is no node {holder}")
+
+    async def attend(self, conversation: str) -> None:
+        """Nobody else appends."""
+
+    def leave(self, conversation: str) -> None:
+        """Nobody else appends."""
+
+    async def readers(self, conversation: str) -> list[str]:
+        """See `Nodes.readers`."""
+        return []
+
+    def wake(self, node: str, conversation: str) -> None:
+        """Nobody is there."""
+
+    async def heads(self, conversations: list[str]) -> dict[str, int]:
+        """Nobody else appends."""
+        return {}

@@ -1,0 +1,343 @@
+"""The nodes of a PostgreSQL store: rows in two tables, and NOTIFY as the bell.
+
+Each node listens on a channel of its own. What it is told there is only that there is something;
+what that is, it reads. A bell that is lost costs a second, after which everybody looks.
+
+What goes out is gathered: while one statement is under way, all that comes up is kept for the next.
+It has a connection of its own, which waits for no disk, and never is part of an append: a NOTIFY
+holds a lock of the whole server until its commit is on the disk
+(https://www.postgresql.org/docs/current/sql-notify.html, and `AsyncQueueLock` in its source).
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from turnwire_server.errors import StoreError
+from turnwire_server.store.nodes import Watcher
+from turnwire_server.store.postgres_address import FAILURES, Address, Connection, Session, told
+from turnwire_server.store.postgres_node import PostgresNode
+
+__all__ = ["PostgresNodes"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ASK_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+_RETRY_SECONDS = 0.25
+_MAX_BELL_BYTES = 7900
+"""PostgreSQL takes no more than 8000 in one."""
+
+
+class Ask(Protocol):
+    """See `PostgresStore`: do something with a borrowed connection, in the name of this node."""
+
+    def __call__(
+        self, work: Callable[[Session, str], Awaitable[T]]
+    ) -> Coroutine[None, None, T]: ...
+
+
+@dataclass(slots=True, frozen=True)
+class _Mail:
+    id: str
+    to_node: str
+    answers: str | None
+    """The id of the errand that it answers."""
+    body: str
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """What the next statement carries."""
+
+    mail: list[_Mail] = field(default_factory=list)
+    wakes: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Conversations by node."""
+    reads: dict[str, bool] = field(default_factory=dict)
+    """Whether this node has readers of a conversation: what it was said last."""
+    known: list[asyncio.Future[None]] = field(default_factory=list)
+    """Done once all of this is."""
+
+    def bells(self) -> Iterator[tuple[str, str]]:
+        """Whom to tell what."""
+        for node in dict.fromkeys(mail.to_node for mail in self.mail):
+            yield node, "m"
+        for node, conversations in self.wakes.items():
+            for text in _joined(conversations):
+                yield node, f"w {text}"
+
+
+class PostgresNodes:
+    """`Nodes` over the tables `readers` and `mail`.
+
+    `ask_seconds`: how long an answer is waited for. `look_seconds`: how often a node looks whether
+    it was told something that it has not heard.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        node: PostgresNode,
+        ask: Ask,
+        *,
+        ask_seconds: float = _ASK_SECONDS,
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        self._address = address
+        self._node = node
+        self._ask = ask
+        self._ask_seconds = ask_seconds
+        self._look_seconds = look_seconds
+        self._watcher: Watcher | None = None
+        self._attended: dict[str, None] = {}
+        self._asked: dict[str, asyncio.Future[str]] = {}
+        self._outgoing = _Outgoing()
+        self._has_outgoing = asyncio.Event()
+        self._rung = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._errands: set[asyncio.Task[None]] = set()
+
+    async def start(self, watcher: Watcher) -> None:
+        """See `Nodes.start`."""
+        self._watcher = watcher
+        self._node.on_lost = self._lost
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="listener"),
+            asyncio.create_task(self._post(), name="messenger"),
+        ]
+
+    async def close(self) -> None:
+        """See `Nodes.close`."""
+        tasks = [*self._tasks, *self._errands]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _lost(self) -> None:
+        assert self._watcher is not None
+        self._watcher.on_lost()
+        self._rung.set()
+
+    # To others
+
+    async def ask(self, holder: str, errand: str) -> str:
+        """See `Nodes.ask`."""
+        id = f"m_{secrets.token_hex(8)}"
+        answer = self._asked[id] = asyncio.get_running_loop().create_future()
+        self._outgoing.mail.append(_Mail(id, holder, None, errand))
+        self._has_outgoing.set()
+        try:
+            async with asyncio.timeout(self._ask_seconds):
+                said: str = await answer
+                return said
+        except TimeoutError as error:
+            logger.warning("node=%s does not answer", holder)
+            raise StoreError(f"node {holder} does not answer") from error
+        finally:
+            del self._asked[id]
+            if not answer.done() or answer.cancelled():
+                # It must not be done later, when nobody waits for it any more.
+                self._outgoing.mail.append(_Mail(id, "", None, ""))
+                self._has_outgoing.set()
+
+    async def attend(self, conversation: str) -> None:
+        """See `Nodes.attend`."""
+        self._attended[conversation] = None
+        known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outgoing.known.append(known)
+        self._outgoing.reads[conversation] = True
+        self._has_outgoing.set()
+        await known
+
+    def leave(self, conversation: str) -> None:
+        """See `Nodes.leave`."""
+        self._attended.pop(conversation, None)
+        self._outgoing.reads[conversation] = False
+        self._has_outgoing.set()
+
+    def wake(self, node: str, conversation: str) -> None:
+        """See `Nodes.wake`."""
+        self._outgoing.wakes.setdefault(node, {})[conversation] = None
+        self._has_outgoing.set()
+
+    async def _post(self) -> None:
+        connection: Connection | None = None
+        while True:
+            await self._has_outgoing.wait()
+            self._has_outgoing.clear()
+            outgoing, self._outgoing = self._outgoing, _Outgoing()
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self._address.connect("messenger")
+                    # What it writes is gone with the server anyway, and missed by nobody.
+                    await connection.execute("SET synchronous_commit = off")
+                await self._say(connection, outgoing)
+            except FAILURES as error:
+                logger.warning("other nodes are not told now, to be tried again: %s", told(error))
+                self._put_back(outgoing)
+                if connection is not None:
+                    connection.terminate()
+                    connection = None
+                await asyncio.sleep(_RETRY_SECONDS)
+            except asyncio.CancelledError:
+                if connection is not None:
+                    connection.terminate()
+                raise
+
+    async def _say(self, connection: Connection, outgoing: _Outgoing) -> None:
+        me = await self._node.id(connection)
+        mail = [one for one in outgoing.mail if one.to_node]
+        bells = list(outgoing.bells())
+        await connection.execute(
+            _SAY,
+            me,
+            [one.id for one in mail],
+            [one.to_node for one in mail],
+            [one.answers for one in mail],
+            [one.body for one in mail],
+            [one.id for one in outgoing.mail if not one.to_node],
+            [conversation for conversation, reads in outgoing.reads.items() if reads],
+            [conversation for conversation, reads in outgoing.reads.items() if not reads],
+            [node for node, _ in bells if node],
+            [text for node, text in bells if node],
+        )
+        for known in outgoing.known:
+            if not known.done():
+                known.set_result(None)
+
+    def _put_back(self, outgoing: _Outgoing) -> None:
+        now = self._outgoing
+        for mail in outgoing.mail:
+            if not mail.to_node:
+                now.mail.append(mail)
+            elif (asked := self._asked.get(mail.id)) is not None and not asked.done():
+                # It may be there, and done already: said again it would be done twice.
+                asked.set_exception(StoreError("the holder cannot be asked now"))
+        now.known += outgoing.known
+        now.reads = {**outgoing.reads, **now.reads}
+        for node, conversations in outgoing.wakes.items():
+            now.wakes.setdefault(node, {}).update(conversations)
+        self._has_outgoing.set()
+
+    # From others
+
+    async def _listen(self) -> None:
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = await self._address.connect("listener")
+                await self._hear_all(connection)
+            except FAILURES as error:
+                logger.warning("other nodes are not heard now, to be tried again: %s", told(error))
+            finally:
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _hear_all(self, connection: Connection) -> None:
+        """Hear what this incarnation is told, for as long as it lives and the connection does."""
+        assert self._watcher is not None
+        me = await self._node.id(connection)
+        await connection.add_listener(f"tw_{me}", self._hear)
+        # Another incarnation had told it, if any, and bells may have rung meanwhile.
+        self._outgoing.reads = {**dict.fromkeys(self._attended, True), **self._outgoing.reads}
+        self._has_outgoing.set()
+        self._watcher.on_rows(list(self._attended))
+        while self._node.is_now(me):
+            self._rung.clear()
+            for mail in await connection.fetch(_COLLECT, me):
+                self._take(_Mail(mail["id"], mail["from_node"], mail["answers"], mail["body"]))
+            try:
+                async with asyncio.timeout(self._look_seconds):
+                    await self._rung.wait()
+            except TimeoutError:
+                continue
+
+    def _hear(self, connection: object, process: int, channel: str, payload: object) -> None:
+        assert self._watcher is not None
+        kind, _, text = str(payload).partition(" ")
+        if kind == "m":
+            self._rung.set()
+        elif kind == "w":
+            self._watcher.on_rows(text.split(" "))
+        elif kind == "r":
+            self._watcher.on_readers(text.split(" "))
+
+    def _take(self, mail: _Mail) -> None:
+        if mail.answers is None:
+            errand = asyncio.create_task(self._serve(mail), name=f"errand {mail.id}")
+            self._errands.add(errand)
+            errand.add_done_callback(self._errands.discard)
+        elif (asked := self._asked.get(mail.answers)) is not None and not asked.done():
+            asked.set_result(mail.body)
+
+    async def _serve(self, mail: _Mail) -> None:
+        assert self._watcher is not None
+        answer = await self._watcher.on_errand(mail.body)
+        id = f"m_{secrets.token_hex(8)}"
+        self._outgoing.mail.append(_Mail(id, mail.to_node, mail.id, answer))
+        self._has_outgoing.set()
+
+    async def readers(self, conversation: str) -> list[str]:
+        """See `Nodes.readers`."""
+
+        async def readers(session: Session, me: str) -> list[str]:
+            return [row["node"] for row in await session.fetch(_READERS, conversation, me)]
+
+        return await self._ask(readers)
+
+    async def heads(self, conversations: list[str]) -> dict[str, int]:
+        """See `Nodes.heads`."""
+
+        async def heads(session: Session, me: str) -> dict[str, int]:
+            return {row["id"]: row["seq"] for row in await session.fetch(_SEQS, conversations)}
+
+        return await self._ask(heads)
+
+
+def _joined(conversations: dict[str, None]) -> Iterator[str]:
+    """The ids in texts that are short enough for one bell."""
+    text = ""
+    for conversation in conversations:
+        if text and len(text) + len(conversation.encode()) >= _MAX_BELL_BYTES:
+            yield text
+            text = ""
+        text += f" {conversation}" if text else conversation
+    yield text
+
+
+# $1 is this node. Whoever holds a conversation is told who reads it.
+_SAY = """WITH posted AS (
+        INSERT INTO mail (id, to_node, from_node, answers, body)
+        SELECT id, to_node, $1, answers, body
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
+            AS mail (id, to_node, answers, body)
+    ), withdrawn AS (
+        DELETE FROM mail WHERE id = ANY($6::text[])
+    ), come AS (
+        INSERT INTO readers SELECT unnest($7::text[]), $1 ON CONFLICT DO NOTHING
+    ), gone AS (
+        DELETE FROM readers WHERE node = $1 AND conversation = ANY($8::text[])
+    ), bells AS (
+        SELECT * FROM unnest($9::text[], $10::text[]) AS bell (node, text)
+        UNION ALL
+        SELECT node, 'r ' || id FROM conversations
+            WHERE id = ANY($7::text[] || $8::text[]) AND node <> $1
+    )
+    SELECT pg_notify('tw_' || node, text) FROM bells"""
+
+_COLLECT = """WITH taken AS (
+        DELETE FROM mail WHERE to_node = $1 RETURNING number, id, from_node, answers, body
+    ) SELECT id, from_node, answers, body FROM taken ORDER BY number"""
+
+_READERS = """SELECT node FROM readers WHERE conversation = $1 AND node <> $2
+    AND EXISTS (SELECT FROM nodes WHERE nodes.id = readers.node)"""
+
+_SEQS = """SELECT id, coalesce((SELECT last_seq FROM batches WHERE conversation = conversations.id
+        ORDER BY first_seq DESC LIMIT 1), 0) AS seq
+    FROM conversations WHERE id = ANY($1::text[]) AND created_at IS NOT NULL"""
