@@ -117,7 +117,7 @@ class Turnwire:
             # Without an authenticator only this machine is served: they are one's own errors.
             expose_errors=authenticate is None if exposes is None else exposes,
         )
-        store = store or store_of(self.settings.db)
+        store = store or store_of(self.settings.db, lease_seconds=self.settings.lease)
         self.blobs = Blobs(store.blobs, self.settings.limits)
         toolset = Toolset(
             map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
@@ -270,7 +270,7 @@ class Turnwire:
         return router
 
 
-def store_of(db: str | None, *, node: str | None = None) -> Store:
+def store_of(db: str | None, *, node: str | None = None, lease_seconds: float = 15.0) -> Store:
     """The store that the setting `db` names; `node` is of the place of this process, if it has one
     that no other process can have at the same time.
 
@@ -290,7 +290,7 @@ def store_of(db: str | None, *, node: str | None = None) -> Store:
         raise SettingsError(
             "db: needs the package asyncpg: pip install 'turnwire[postgres]'"
         ) from error
-    return PostgresStore(db, node=node)
+    return PostgresStore(db, node=node, lease_seconds=lease_seconds)
 
 
 def _mcp_servers(settings: Settings, toolset: Toolset) -> "McpServers | None":

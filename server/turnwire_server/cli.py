@@ -160,7 +160,9 @@ async def _serve(given: dict[str, Any], settings: Settings, end: _End) -> None:
         raise_descriptors()
         listener = _bind(settings.host, settings.port)
         try:
-            store = store_of(given.get("db", settings.db), node=_place_of(listener))
+            store = store_of(
+                given.get("db", settings.db), node=_place_of(listener), lease_seconds=settings.lease
+            )
             turnwire = Turnwire(
                 client=client, store=store, is_demo=is_demo, **{**given, "tools": tools}
             )

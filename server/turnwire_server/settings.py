@@ -80,6 +80,9 @@ class Settings(BaseSettings, Policy):
     db: str | None = Field(default=None, repr=False)
     """File of the database, or the address of a PostgreSQL (`postgresql://user@host/name`), which
     several processes may share; `:memory:` (the library's default) keeps nothing."""
+    lease: float = Field(default=15.0, gt=0)
+    """Seconds without a word after which others take over what a process had under way, where
+    several share a PostgreSQL."""
     token: str | None = Field(default=None, min_length=8, repr=False)
     """One shared bearer token; without it only this machine is served."""
     allow_origins: list[str] = []
@@ -147,6 +150,7 @@ class SettingOptions(TypedDict, total=False):
     tool_timeout: float | None
     stall_timeout: float | None
     cache_ttl: CacheTtl | None
+    lease: float | None
     expose_provider_errors: bool | None
     wires: Sequence[Wire] | None
     drain_grace: float | None

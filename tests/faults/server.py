@@ -5,20 +5,21 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.kit.patience import patience
 from tests.kit.port import reserved_port
 
-__all__ = ["KillableServer", "killable"]
+__all__ = ["KillableServer", "killable", "several"]
 
 
 class KillableServer:
     """`turnwire serve` on a fixed port and database."""
 
     def __init__(self, zygote: asyncio.subprocess.Process, port: int, arguments: list[str]) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        self.address = f"127.0.0.1:{port}"
+        self.url = f"http://{self.address}"
         self._port = port
         self._zygote = zygote
         self._arguments = arguments
@@ -45,6 +46,14 @@ class KillableServer:
     def kill(self) -> None:
         """`kill -9`."""
         os.kill(self._pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGSTOP: it stands still, and its sockets stay open."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        os.kill(self._pid, signal.SIGCONT)
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -75,6 +84,15 @@ async def killable(
 
     `log`: where it writes; beside the database, where that is a file.
     """
+    async with several(1, model_url, database, *flags, log=log) as (server,):
+        yield server
+
+
+@asynccontextmanager
+async def several(
+    count: int, model_url: str, database: Path | str, *flags: str, log: Path | None = None
+) -> AsyncIterator[list[KillableServer]]:
+    """So many on one database, each on a port of its own; see `killable`."""
     if log is None:
         log = Path(database).with_suffix(".log")
     environment = {
@@ -83,7 +101,9 @@ async def killable(
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
     environment |= {"ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": model_url}
-    with reserved_port() as port, log.open("wb") as errors:
+    with ExitStack() as stack:
+        errors = stack.enter_context(log.open("wb"))
+        ports = [stack.enter_context(reserved_port()) for _ in range(count)]
         zygote = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -93,14 +113,17 @@ async def killable(
             stderr=errors,
             env=environment,
         )
-        arguments = ["--port", str(port), "--db", str(database), *flags]
-        server = KillableServer(zygote, port, arguments)
+        servers = [
+            KillableServer(zygote, port, ["--port", str(port), "--db", str(database), *flags])
+            for port in ports
+        ]
         try:
-            yield server
+            yield servers
         finally:
-            if server.pid:
-                with suppress(ProcessLookupError):
-                    server.kill()
+            for server in servers:
+                if server.pid:
+                    with suppress(ProcessLookupError):
+                        server.kill()
             assert zygote.stdin is not None
             zygote.stdin.close()
             # It reads to the end of the output too: only then is that pipe closed.

@@ -18,7 +18,14 @@ from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import Watcher
-from turnwire_server.store.postgres_address import FAILURES, Address, Connection, Session, told
+from turnwire_server.store.postgres_address import (
+    FAILURES,
+    Address,
+    Connection,
+    Session,
+    answered,
+    told,
+)
 from turnwire_server.store.postgres_node import PostgresNode
 
 __all__ = ["PostgresNodes"]
@@ -106,9 +113,12 @@ class PostgresNodes:
         """See `Nodes.start`."""
         self._watcher = watcher
         self._node.on_lost = self._lost
+        # Here and not by the tasks: what ends early does not cut them off in the middle of it.
+        listener = await answered(lambda: self._address.connect("listener"))
+        messenger = await answered(self._messenger)
         self._tasks = [
-            asyncio.create_task(self._listen(), name="listener"),
-            asyncio.create_task(self._post(), name="messenger"),
+            asyncio.create_task(self._listen(listener), name="listener"),
+            asyncio.create_task(self._post(messenger), name="messenger"),
         ]
 
     async def close(self) -> None:
@@ -165,29 +175,29 @@ class PostgresNodes:
         self._outgoing.wakes.setdefault(node, {})[conversation] = None
         self._has_outgoing.set()
 
-    async def _post(self) -> None:
-        connection: Connection | None = None
-        while True:
-            await self._has_outgoing.wait()
-            self._has_outgoing.clear()
-            outgoing, self._outgoing = self._outgoing, _Outgoing()
-            try:
-                if connection is None or connection.is_closed():
-                    connection = await self._address.connect("messenger")
-                    # What it writes is gone with the server anyway, and missed by nobody.
-                    await connection.execute("SET synchronous_commit = off")
-                await self._say(connection, outgoing)
-            except FAILURES as error:
-                logger.warning("other nodes are not told now, to be tried again: %s", told(error))
-                self._put_back(outgoing)
-                if connection is not None:
+    async def _messenger(self) -> Connection:
+        connection = await self._address.connect("messenger")
+        # What it writes is gone with the server anyway, and missed by nobody.
+        await connection.execute("SET synchronous_commit = off")
+        return connection
+
+    async def _post(self, connection: Connection) -> None:
+        try:
+            while True:
+                await self._has_outgoing.wait()
+                self._has_outgoing.clear()
+                outgoing, self._outgoing = self._outgoing, _Outgoing()
+                try:
+                    if connection.is_closed():
+                        connection = await self._messenger()
+                    await self._say(connection, outgoing)
+                except FAILURES as error:
+                    logger.warning("other nodes are not told now, tried again: %s", told(error))
+                    self._put_back(outgoing)
                     connection.terminate()
-                    connection = None
-                await asyncio.sleep(_RETRY_SECONDS)
-            except asyncio.CancelledError:
-                if connection is not None:
-                    connection.terminate()
-                raise
+                    await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            connection.terminate()
 
     async def _say(self, connection: Connection, outgoing: _Outgoing) -> None:
         me = await self._node.id(connection)
@@ -226,17 +236,16 @@ class PostgresNodes:
 
     # From others
 
-    async def _listen(self) -> None:
+    async def _listen(self, connection: Connection) -> None:
         while True:
-            connection: Connection | None = None
             try:
-                connection = await self._address.connect("listener")
+                if connection.is_closed():
+                    connection = await self._address.connect("listener")
                 await self._hear_all(connection)
             except FAILURES as error:
-                logger.warning("other nodes are not heard now, to be tried again: %s", told(error))
+                logger.warning("other nodes are not heard now, tried again: %s", told(error))
             finally:
-                if connection is not None:
-                    connection.terminate()
+                connection.terminate()
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _hear_all(self, connection: Connection) -> None:

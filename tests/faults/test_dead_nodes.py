@@ -1,0 +1,171 @@
+"""Nodes that die, or stand still for too long: what they had under way another ends, once."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.log_readers import log_of
+from tests.faults.server import KillableServer, several
+from tests.kit.oracle import check_log, check_reader
+from tests.kit.postgres import fresh_url
+from tests.kit.wire import Wire, wired
+from turnwire_protocol import Done, Message, ToolExecuting
+from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
+
+STOPS = int(os.environ.get("TURNWIRE_TEST_STOPS", "4"))
+TOOLS = Path(__file__).with_name("tools.py")
+
+
+@asynccontextmanager
+async def nodes(
+    simulator: Simulator, folder: Path, *, lease: float
+) -> AsyncIterator[tuple[KillableServer, KillableServer]]:
+    """Two that run; after `lease` seconds without a word one of them is dead."""
+    flags = ("--tools", str(TOOLS), "--base-delay", "0.01", "--lease", str(lease))
+    async with several(2, simulator.url, fresh_url(), *flags, log=folder / "serve.log") as servers:
+        for server in servers:
+            await server.start()
+        yield servers[0], servers[1]
+
+
+async def begun(simulator: Simulator, wire: Wire, *said: Any, **fields: Any) -> dict[str, Any]:
+    """The ack of a message whose turn has said something, and waits for its gate."""
+    simulator.program(Answer(Text(list(said))))
+    ack = await wire.ask("send", content="Hello", **fields)
+    assert ack["type"] == "ack", ack
+    await wire.until("token", turn=ack["turn"])
+    return ack
+
+
+async def subscribed(address: str, ack: dict[str, Any], wire: Wire) -> None:
+    """The wire reads the conversation of that ack from where its message begins."""
+    cursor = {"epoch": ack["epoch"], "after": ack["after"]}
+    reply = await wire.ask("subscribe", conversation=ack["conversation"], **cursor)
+    assert (reply["type"], reply["after"]) == ("ack", ack["after"])
+
+
+def ends(events: Any) -> list[str]:
+    return [event.stop_reason for event in events if isinstance(event, Done)]
+
+
+async def test_when_the_holder_is_killed_its_turn_ends_once_and_nothing_shown_is_lost(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    async with (
+        nodes(simulator, tmp_path, lease=1.0) as (a, b),
+        wired(b.address) as far,
+    ):
+        async with wired(a.address) as near:
+            ack = await begun(simulator, near, "one ", Gate(), "two", key="k-1")
+            await subscribed(b.address, ack, far)
+            await far.until("token")
+            a.kill()
+            assert await near.closed() == 1006
+            shown = near.events
+        done = await far.until("done")
+        assert done["stop_reason"] == "interrupted"
+        again = await far.ask("send", content="Hello", key="k-1")
+        assert (again["turn"], again["seq"]) == (ack["turn"], ack["seq"])
+        simulator.program(Answer(Text("three")))
+        more = await far.ask("send", content="And?", conversation=ack["conversation"])
+        assert (await far.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+        log = await log_of(b.address, ack["conversation"])
+        check_log(log)
+        check_reader(far.events, log)
+        check_reader(shown, log)
+        assert ends(log) == ["interrupted", "end_turn"]
+
+
+async def test_a_node_that_comes_back_to_its_port_ends_at_once_what_it_had_under_way(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    # Nobody outlives this lease: it is the name that tells.
+    async with (
+        nodes(simulator, tmp_path, lease=10_000.0) as (a, b),
+        wired(b.address) as far,
+    ):
+        async with wired(a.address) as near:
+            ack = await begun(simulator, near, "one ", Gate(), "two")
+            await subscribed(b.address, ack, far)
+            a.kill()
+        await a.start()
+        assert (await far.until("done"))["stop_reason"] == "interrupted"
+        check_log(await log_of(a.address, ack["conversation"]))
+
+
+@pytest.mark.slow
+async def test_what_a_node_does_that_stood_still_beyond_its_lease_has_no_effect(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    async with nodes(simulator, tmp_path, lease=1.0) as (a, b), wired(b.address) as far:
+        for number in range(STOPS):
+            gate = Gate()
+            call = ToolUse("act", {"path": str(trace)}, id=f"toolu_{number}")
+            simulator.program(Answer(Text("one"), call, stop_reason="tool_use"))
+            async with wired(a.address) as near:
+                ack = await near.ask("send", content="act")
+                approval = await near.until("tool_approval")
+                spoken = await begun(simulator, near, "one ", gate, "two")
+                for each in (ack, spoken):
+                    await subscribed(b.address, each, far)
+                a.stop()
+                # What comes while it stands still lies in its sockets, and is done afterwards.
+                named = {name: approval[name] for name in ("conversation", "tool_id")}
+                decision = await near.send("decide", **named, decision="allow")
+                gate.open()
+                for each in (ack, spoken):
+                    done = await far.until("done", turn=each["turn"])
+                    assert done["stop_reason"] == "interrupted"
+                a.go_on()
+                closed = [await near.until("closed") for _ in range(2)]
+                assert {each["code"] for each in closed} == {"storage_unavailable"}
+                assert all(each["retryable"] for each in closed)
+            async with wired(a.address) as near:
+                answer = await near.ask("decide", **named, decision="allow")
+                assert answer["type"] == "reject"
+                simulator.program(Answer(Text("three")))
+                more = await near.ask("send", content="And?", conversation=ack["conversation"])
+                assert (await near.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+            for each, expected in ((ack, ["interrupted", "end_turn"]), (spoken, ["interrupted"])):
+                log = await log_of(b.address, each["conversation"])
+                check_log(log)
+                assert ends(log) == expected
+                assert not [event for event in log if isinstance(event, ToolExecuting)]
+                assert await log_of(a.address, each["conversation"]) == log
+                check_reader([e for e in far.events if e.conversation == each["conversation"]], log)
+            assert decision
+    assert not trace.exists(), "no tool of it ran"
+
+
+async def test_a_turn_goes_on_while_its_node_drains_and_is_stopped_from_another(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    async with nodes(simulator, tmp_path, lease=15.0) as (a, b), wired(b.address) as far:
+        async with wired(a.address) as near:
+            gate = Gate()
+            ack = await begun(simulator, near, "one ", gate, "two")
+            other = await begun(simulator, near, "one ", Gate(), "two")
+            for each in (ack, other):
+                await subscribed(b.address, each, far)
+            a.terminate()
+            await near.until("going_away")
+            into = {"conversation": ack["conversation"], "if_busy": "queue"}
+            refused = await far.ask("send", content="And?", **into)
+            assert (refused["code"], refused["retryable"]) == ("draining", True)
+            turn = {"conversation": other["conversation"], "turn": other["turn"]}
+            assert (await far.ask("cancel", **turn))["outcome"] == "cancelling"
+            assert (await far.until("done", turn=other["turn"]))["stop_reason"] == "cancelled"
+            gate.open()
+            assert (await far.until("done", turn=ack["turn"]))["stop_reason"] == "end_turn"
+        await a.ended()
+        simulator.program(Answer(Text("three")))
+        more = await far.ask("send", content="And?", **into)
+        assert (await far.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+        log = await log_of(b.address, ack["conversation"])
+        check_log(log)
+        assert len([event for event in log if isinstance(event, Message)]) == 2
