@@ -56,6 +56,7 @@ SLOW = (
 
 TOGETHER = (
     "e2e",
+    "faults/test_nodes.py",
     "test_packages.py",
     "server/model/test_raw.py",
     "server/test_page_files.py",

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.faults.log_readers import log_of
 from tests.faults.server import KillableServer, several
 from tests.kit.oracle import check_log, check_reader
@@ -97,7 +95,6 @@ async def test_a_node_that_comes_back_to_its_port_ends_at_once_what_it_had_under
         check_log(await log_of(a.address, ack["conversation"]))
 
 
-@pytest.mark.slow
 async def test_what_a_node_does_that_stood_still_beyond_its_lease_has_no_effect(
     simulator: Simulator, tmp_path: Path
 ) -> None:

@@ -67,11 +67,12 @@ def core_on(
     max_queued: int = 8,
     max_open: int = 1000,
     max_open_bytes: int = 2**30,
+    max_running_turns: int = 64,
     idle_seconds: float = 3600.0,
 ) -> Hub:
     """A core that is not started yet."""
     services = services_over(store, model, max_queued=max_queued)
-    limits = ServiceLimits(max_open_bytes=max_open_bytes)
+    limits = ServiceLimits(max_open_bytes=max_open_bytes, max_running_turns=max_running_turns)
     return Hub(store, services, limits, max_open=max_open, idle_seconds=idle_seconds)
 
 

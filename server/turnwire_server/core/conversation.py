@@ -36,9 +36,10 @@ from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.follower import Follower
-from turnwire_server.core.log.items import DeltaRun, Private
+from turnwire_server.core.log.items import DeltaRun, Entry, Item, Private
 from turnwire_server.core.presence import Presence
 from turnwire_server.core.recovery import Recovery
+from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
@@ -131,6 +132,8 @@ class Conversation:
         self._recovery = Recovery(services.policy.prices)
         """Of what others have stored. Turns that run here need none: they end before the right to
         append is given back."""
+        self._elsewhere: dict[str, Rest] = {}
+        """The unfinished turns of others, and whether they rest."""
         self._undurable = 0
         self._undurable_since = time.monotonic()
         """Since when the log's durable head has been `_undurable`, as seen in trouble."""
@@ -146,7 +149,7 @@ class Conversation:
             Unreadable: what is stored is no log. Nothing is written then.
         """
         try:
-            is_same = await self._folded.load(epoch, head, self._recovery.apply)
+            is_same = await self._folded.load(epoch, head, self._take)
         except Unreadable:
             self.close(Code.STORAGE_UNAVAILABLE)
             raise
@@ -158,6 +161,18 @@ class Conversation:
         if not is_same:
             self.close(Code.UNKNOWN_CONVERSATION)
 
+    def _take(self, item: Item) -> None:
+        """What others have stored."""
+        self._recovery.apply(item)
+        if isinstance(item, Entry):
+            event = item.event
+            if isinstance(event, Message):
+                self._elsewhere[event.turn] = Rest()
+            elif isinstance(event, Done):
+                self._elsewhere.pop(event.turn, None)
+            elif (rest := self._elsewhere.get(event.turn)) is not None:
+                rest.apply(event)
+
     def hold(self, claim: Claim, fence: Fence) -> None:
         """The right to append is ours; the log was read up to the claim's head.
 
@@ -168,6 +183,7 @@ class Conversation:
         """
         self._log.hold(fence)
         self.holder = None
+        self._elsewhere.clear()
         if not claim.is_open:
             return
         recovery, self._recovery = self._recovery, Recovery(self._services.policy.prices)
@@ -456,6 +472,8 @@ class Conversation:
     @property
     def is_resting(self) -> bool:
         """Whether all that is unfinished is a turn at rest."""
+        if self._elsewhere:
+            return len(self._elsewhere) == 1 and next(iter(self._elsewhere.values())).is_resting
         return self.running is not None and self.running.is_resting and not self._waiting
 
     @property

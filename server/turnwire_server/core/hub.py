@@ -118,6 +118,9 @@ class Hub:
                 await self._recover()
             except StoreError as error:
                 logger.warning("orphans are not known now, to be asked again: %s", error)
+            except Exception:
+                # Boundary: one of them must not keep all others from their end for ever.
+                logger.exception("orphans are not ended, to be looked at again")
 
     async def drain(self, grace_seconds: float) -> None:
         """Begin nothing new, let what runs finish within the grace time, then end it."""

@@ -110,9 +110,9 @@ class OpenConversations:
                 conversation = await self._opening(id, head.owner, head)
                 if is_copy:
                     await self._refresh(conversation)
-        except StoreError as error:
+        except (StoreError, Rejected) as error:
             # One bad log keeps nobody else from being served. It is refused to who asks.
-            self.name_unreadable(head.conversation, error)
+            self.name_unreadable(id, error)
         else:
             logger.info("recovered conversation=%s", head.conversation)
 
@@ -237,7 +237,7 @@ class OpenConversations:
         for conversation in self.all():
             conversation.end_streams()
 
-    def name_unreadable(self, id: str, error: StoreError) -> None:
+    def name_unreadable(self, id: str, error: StoreError | Rejected) -> None:
         """Say it in the program's log, once: it is asked for again and again."""
         if id not in self._unreadable:
             self._unreadable.add(id)

@@ -37,6 +37,7 @@ T = TypeVar("T")
 _ASK_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
+_FAREWELL_SECONDS = 1.0
 _MAX_BELL_BYTES = 7900
 """PostgreSQL takes no more than 8000 in one."""
 
@@ -122,7 +123,11 @@ class PostgresNodes:
         ]
 
     async def close(self) -> None:
-        """See `Nodes.close`."""
+        """See `Nodes.close`. What is to be said is said first, if PostgreSQL takes it soon."""
+        said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outgoing.known.append(said)
+        self._has_outgoing.set()
+        await asyncio.wait([said], timeout=_FAREWELL_SECONDS)
         tasks = [*self._tasks, *self._errands]
         for task in tasks:
             task.cancel()

@@ -11,25 +11,28 @@ from tests.kit.oracle import check_log
 from tests.kit.patience import patience
 from tests.kit.shared_store import SharedStore
 from tests.server.core.test_hub import ended, follow, sent, stepped
-from turnwire_protocol import Ack, Cancel, Code, Done, SendBody, StopReason
+from turnwire_protocol import Ack, Cancel, ClientTool, Code, Done, SendBody, StopReason
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
+from turnwire_server.model.port import BlockEnd, Part, Stop, ToolPart
 
 
 class Node:
     """A core on a store that others share."""
 
-    def __init__(self, store: SharedStore, model: HeldModel) -> None:
+    def __init__(self, store: SharedStore, model: HeldModel, **limits: int) -> None:
         self.store = store
         self.model = model
-        self.core = core_on(store, model)
+        self.core = core_on(store, model, **limits)
 
 
 @asynccontextmanager
-async def nodes(*, is_held: bool = False) -> AsyncIterator[tuple[Node, Node]]:
+async def nodes(
+    *, is_held: bool = False, model: type[HeldModel] = HeldModel, **limits: int
+) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes that run; with `is_held` a model answers once the test releases it."""
     a = SharedStore("a")
-    pair = Node(a, HeldModel()), Node(SharedStore("b", a), HeldModel())
+    pair = Node(a, model(), **limits), Node(SharedStore("b", a), model(), **limits)
     async with patience():
         for node in pair:
             if not is_held:
@@ -241,3 +244,38 @@ async def test_a_message_behind_the_end_that_is_being_stored_claims_the_log_agai
         assert (await ended(a.core, second)).stop_reason == StopReason.END_TURN
         await reader.drain()
         check_log(reader.seen)
+
+
+async def test_turns_on_other_nodes_count_for_the_bound_on_running_turns() -> None:
+    async with nodes(is_held=True, max_running_turns=2) as (a, b):
+        for node in (a, b):
+            await sent(node.core)
+            await node.model.asked.wait()
+        for node in (a, b):
+            refused = await refusal(sent(node.core, "one too many"))
+            assert refused.code is Code.TOO_MANY
+        a.model.released.set()
+        while await a.store.count_open(ANNA) == 2:
+            await stepped(1)
+        await sent(b.core, "one more")
+
+
+class CallingModel(HeldModel):
+    """Asks for a tool that runs in a client."""
+
+    async def _answer(self) -> AsyncIterator[list[Part]]:
+        yield [ToolPart(0, "toolu_1", "title", "server"), BlockEnd(0, None), Stop("tool_use")]
+
+
+async def test_a_turn_that_rests_elsewhere_rests_here() -> None:
+    async with nodes(model=CallingModel) as (a, b):
+        tool = ClientTool(name="title", description="Its title.", input_schema={"type": "object"})
+        ack = await sent(a.core, client_tools=[tool], runner="r_1")
+        conversation = ack.conversation or ""
+        reader = Reader()
+        await reader.connect(a.core, conversation, ack.epoch or "")
+        await reader.until(lambda seen: any(event.type == "tool_executing" for event in seen))
+        assert await b.core.is_resting(ANNA, conversation)
+        await a.core.submit(ANNA, Cancel(id="1", conversation=conversation, turn=ack.turn))
+        await ended(a.core, ack)
+        assert not await b.core.is_resting(ANNA, conversation)
