@@ -1,17 +1,24 @@
 """Nodes that die, or stand still for too long: what they had under way another ends, once."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import pytest
+
 from tests.faults.log_readers import log_of
 from tests.faults.server import KillableServer, several
 from tests.kit.oracle import check_log, check_reader
-from tests.kit.postgres import fresh_url
+from tests.kit.patience import PATIENCE_SECONDS, patience
+from tests.kit.postgres import fresh_url, postgres_server
+from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, Message, ToolExecuting
+from turnwire_server.core import conversation as conversation_module
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 STOPS = int(os.environ.get("TURNWIRE_TEST_STOPS", "4"))
@@ -166,3 +173,76 @@ async def test_a_turn_goes_on_while_its_node_drains_and_is_stopped_from_another(
         log = await log_of(b.address, ack["conversation"])
         check_log(log)
         assert len([event for event in log if isinstance(event, Message)]) == 2
+
+
+async def test_a_reader_whose_name_was_lost_finds_the_next_turn_by_looking(
+    simulator: Simulator,
+) -> None:
+    url = fresh_url()
+    async with (
+        serving(turnwire_over(simulator, db=url)) as one,
+        serving(turnwire_over(simulator, db=url)) as other,
+        wired(one) as near,
+        wired(other) as far,
+    ):
+        simulator.program(Answer(Text("one")), Answer(Text("two")))
+        ack = await near.ask("send", content="Hello")
+        await near.until("done")
+        await subscribed(other, ack, far)
+        await far.until("done")
+        connection = await asyncpg.connect(url)
+        try:
+            async with patience():
+                while await connection.fetchval("SELECT count(*) FROM readers") < 2:
+                    pass
+            await connection.execute("DELETE FROM readers")
+        finally:
+            await connection.close()
+        more = await near.ask("send", content="And?", conversation=ack["conversation"])
+        assert (await far.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+        check_reader(far.events, await log_of(one, ack["conversation"]))
+
+
+async def test_when_postgresql_was_gone_for_a_while_nodes_find_each_other_again(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How soon it is back is the machine's affair.
+    monkeypatch.setattr(conversation_module, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
+    with postgres_server() as postgres:
+        url = postgres.url()
+        async with (
+            serving(turnwire_over(simulator, db=url)) as one,
+            serving(turnwire_over(simulator, db=url)) as other,
+            wired(one) as near,
+            wired(other) as far,
+        ):
+            gate, last = Gate(), Gate()
+            ack = await begun(simulator, near, "one ", gate, "two ", last, "three")
+            await subscribed(other, ack, far)
+            await far.until("token")
+            await asyncio.to_thread(postgres.kill)
+            gate.open()
+            await asyncio.to_thread(postgres.start)
+            await far.until("token")
+            # Its tables of readers and mail are empty now.
+            simulator.program(Answer(Text("four")))
+            queued = await asked(far, content="And?", conversation=ack["conversation"])
+            last.open()
+            for wire in (near, far):
+                for turn in (ack, queued):
+                    done = await wire.until("done", turn=turn["turn"])
+                    assert done["stop_reason"] == "end_turn"
+            log = await log_of(other, ack["conversation"])
+            check_log(log)
+            for wire in (near, far):
+                check_reader(wire.events, log)
+
+
+async def asked(wire: Wire, **said: Any) -> dict[str, Any]:
+    """The ack of a message that waits, sent again until it is taken."""
+    async with patience():
+        while True:
+            answer = await wire.ask("send", key="k-queued", if_busy="queue", **said)
+            if answer["type"] == "ack":
+                return answer
+            assert answer["code"] == "storage_unavailable", answer
