@@ -120,9 +120,9 @@ async def test_stop_at_another_node_is_the_same_stop(cluster: Cluster) -> None:
 async def test_a_tool_call_is_decided_on_at_another_node_once(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    trace = tmp_path / "trace"
+    trace, gate = tmp_path / "trace", Gate()
     call = ToolUse("act", {"path": str(trace)}, id="toolu_1")
-    cluster.simulator.program(Answer(call, stop_reason="tool_use"), Answer(Text("Done.")))
+    cluster.simulator.program(Answer(call, stop_reason="tool_use"), Answer(Text([gate, "Done."])))
     async with cluster.wires() as (a, b, c):
         await a.send("send", content="act")
         approval = await a.until("tool_approval")
@@ -133,6 +133,7 @@ async def test_a_tool_call_is_decided_on_at_another_node_once(
         assert sorted(answer["type"] for answer in answers) == ["ack", "reject"]
         (reject,) = [answer for answer in answers if answer["type"] == "reject"]
         assert reject["code"] == "already_decided"
+        gate.open()
         assert (await a.until("done"))["stop_reason"] == "end_turn"
         await check_all(cluster, approval["conversation"], a)
     assert trace.read_text() == "toolu_1\n"
@@ -184,7 +185,7 @@ async def test_one_key_at_all_nodes_at_once_is_one_turn(cluster: Cluster) -> Non
         for number in range(10):
             key = {"content": f"once {number}", "key": f"k-{number}"}
             acks = await asyncio.gather(*(wire.ask("send", **key) for wire in wires))
-            assert {ack["type"] for ack in acks} == {"ack"}
+            assert {ack["type"] for ack in acks} == {"ack"}, acks
             assert len({(ack["turn"], ack["seq"], ack["epoch"]) for ack in acks}) == 1
             for wire in wires:
                 await wire.until("done", turn=acks[0]["turn"])

@@ -10,17 +10,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
+from itertools import count
 
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.log.follower import Follower
-from turnwire_server.errors import Rejected, StoreError
-from turnwire_server.store.nodes import Nodes
+from turnwire_server.errors import Rejected, StoreError, Unreadable
+from turnwire_server.store.nodes import News, Nodes
 
 __all__ = ["Attendance"]
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_LOOKS_AT_IDLE = 5
+"""At what runs nowhere every so many looks: there may be thousands of these."""
 
 
 class Attendance:
@@ -140,34 +143,60 @@ class Attendance:
             self._is_stale.clear()
             # While these are read, all further words of one conversation become one.
             stale, self._stale = self._stale, {}
-            await asyncio.gather(*map(self._read, stale))
+            copies = {
+                id: one
+                for id in stale
+                if (one := self._attended.get(id)) is not None and not one.is_held
+            }
+            cursors = {id: one.head for id, one in copies.items()}
+            try:
+                news = await self._nodes.news(cursors) if cursors else {}
+            except StoreError as error:
+                # The next look finds them behind.
+                logger.debug("%d conversations cannot be read on now: %s", len(cursors), error)
+                continue
+            for id, conversation in copies.items():
+                if not self._take(conversation, cursors[id], news.get(id)):
+                    self._spawn(self._catch_up(conversation))
 
-    async def _read(self, id: str) -> None:
-        conversation = self._attended.get(id)
-        if conversation is None:
-            return
+    def _take(self, conversation: Conversation, after: int, news: News | None) -> bool:
+        """Take in what was found behind `after`. False: it takes more than that."""
+        is_simple = (
+            news is not None
+            and news.is_whole
+            and news.epoch == conversation.epoch
+            and conversation.head == after
+            and not conversation.copying.locked()
+            and not conversation.is_held
+            and conversation.is_stored
+            and not conversation.is_closed
+        )
+        if not is_simple or news is None:
+            return False
+        conversation.holder = news.holder
+        if news.bodies:
+            try:
+                conversation.extend(news.bodies)
+            except Unreadable as error:
+                id = conversation.conversation
+                logger.error("conversation=%s cannot be read on: %s", id, error)
+        return news.holder is not None or not conversation.is_open
+
+    async def _catch_up(self, conversation: Conversation) -> None:
+        id = conversation.conversation
         try:
             await self._refresh(conversation)
-        except (StoreError, Rejected):
-            # The next look finds it behind.
-            logger.debug("conversation=%s cannot be read on now", id)
+        except (StoreError, Rejected) as error:
+            logger.debug("conversation=%s cannot be read on now: %s", id, error)
         except Exception:
-            # Boundary: one log that cannot be read must not hold up all others.
+            # Boundary: the root of a task. It is looked at again.
             logger.exception("conversation=%s cannot be read on", id)
 
     async def _look_often(self) -> None:
-        while True:
+        for number in count(1):
             await asyncio.sleep(self._look_seconds)
-            here = {id: one for id, one in self._attended.items() if not one.is_held}
-            if not here:
-                continue
-            try:
-                heads = await self._nodes.heads(list(here))
-            except StoreError:
-                continue
-            behind = [id for id, one in here.items() if heads.get(id, -1) != one.head]
-            if behind:
-                self.on_rows(behind)
+            is_for_all = number % _LOOKS_AT_IDLE == 0
+            self.on_rows([id for id, one in self._attended.items() if is_for_all or one.is_open])
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

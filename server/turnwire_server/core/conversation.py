@@ -161,6 +161,18 @@ class Conversation:
         if not is_same:
             self.close(Code.UNKNOWN_CONVERSATION)
 
+    def extend(self, bodies: list[bytes]) -> None:
+        """Take in stored rows that go on at the head of this copy; see `load`.
+
+        Raises:
+            Unreadable: what is stored is no log.
+        """
+        try:
+            self._folded.extend(bodies, self._take)
+        except Exception as error:
+            self.close(Code.STORAGE_UNAVAILABLE)
+            raise _senseless(error) from error
+
     def _take(self, item: Item) -> None:
         """What others have stored."""
         self._recovery.apply(item)
@@ -224,6 +236,8 @@ class Conversation:
     def send(self, principal: str, send: SendBody, past: Sequence[PastTurn] = ()) -> Accepted:
         """Accept a message; its turn begins once it is durable and nothing runs before it.
 
+        The right to append is held here, unless its key is in the log (`has_key`).
+
         `past` is what was said elsewhere before it; a log that has begun has a past of its own.
 
         Raises:
@@ -234,6 +248,7 @@ class Conversation:
             if record.fingerprint != fingerprint:
                 raise Rejected(Code.KEY_REUSED, "key: was used for another message")
             return self._accepted(record, send)
+        assert self.is_held, "who begins a turn has asked for the right to append"
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
         displaced = self._displaced_by(send)
         # Last of all that can refuse it: what is wrong with a message needs no store to be said.

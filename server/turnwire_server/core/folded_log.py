@@ -30,15 +30,19 @@ class FoldedLog:
 
     async def load(self, epoch: str, head: int, take: Callable[[Item], None]) -> bool:
         """See `DurableLog.load`; `take` is given each item, too."""
-
-        def fold(item: Item) -> None:
-            self.index.apply(item)
-            self._history.apply(item)
-            take(item)
-            self._history_seq = item.last_seq
-
         self.catch_up()
-        return await self._log.load(epoch, head, fold)
+        return await self._log.load(epoch, head, lambda item: self._fold(item, take))
+
+    def extend(self, bodies: list[bytes], take: Callable[[Item], None]) -> None:
+        """See `DurableLog.extend`; `take` is given each item, too."""
+        self.catch_up()
+        self._log.extend(bodies, lambda item: self._fold(item, take))
+
+    def _fold(self, item: Item, take: Callable[[Item], None]) -> None:
+        self.index.apply(item)
+        self._history.apply(item)
+        take(item)
+        self._history_seq = item.last_seq
 
     # Writing
 

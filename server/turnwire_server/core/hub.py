@@ -202,6 +202,9 @@ class Hub:
                 try:
                     return await self._send(principal, send, id, begins=begins, past=past)
                 except Held as held:
+                    known = await self._known(principal, send, id)
+                    if known is not None:
+                        return known
                     errand = Errand(
                         principal=principal, conversation=id, send=_body(send), begins=begins
                     )
@@ -276,6 +279,20 @@ class Hub:
         except Rejected:
             return False
         return conversation.has_key(send.key)
+
+    async def _known(self, principal: str, send: SendBody, id: str) -> Accepted | None:
+        """The repetition of a message that is in the log: it begins nothing, and asks nobody.
+
+        Raises:
+            Rejected: its key was used for another message.
+        """
+        if send.key is None:
+            return None
+        try:
+            conversation = await self._open.find(principal, id)
+        except Rejected:
+            return None
+        return conversation.send(principal, send) if conversation.has_key(send.key) else None
 
     def id_of(self, principal: str, send: SendBody) -> str:
         """The conversation of a message. One that begins a conversation and has a key gets an id

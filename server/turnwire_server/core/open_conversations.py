@@ -29,6 +29,8 @@ __all__ = ["OpenConversations"]
 
 logger = logging.getLogger(__name__)
 
+_CLAIMS = 10
+"""Asked for so often where another node had it, and has given it back meanwhile."""
 _MAX_OPEN = 1000
 """Conversations; beyond, idle ones are let go."""
 
@@ -366,11 +368,16 @@ class OpenConversations:
             await self._inquiries.read(conversation.all_stored())
         while (releasing := self._releasing.get(id)) is not None:
             await asyncio.wait([releasing])
-        claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
-        fence = claim.fence
-        if fence is None:
+        for _ in range(_CLAIMS):
+            claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
             conversation.holder = claim.holder
-            raise Held(claim.holder or "")
+            if claim.holder is not None:
+                raise Held(claim.holder)
+            if claim.fence is not None:
+                break
+        else:
+            raise StoreError(f"conversation={id} goes from node to node")
+        fence = claim.fence
         try:
             names = await self._store.nodes.readers(id)
             await conversation.load(fence.epoch, claim.head)

@@ -4,13 +4,13 @@ All of it is carried by the store itself. Nothing is lost with it but time: rows
 the log, whoever asks repeats, and what nobody was told of is found by looking.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from turnwire_server.errors import StoreError
 
-__all__ = ["LocalNodes", "Nodes", "Watcher"]
+__all__ = ["LocalNodes", "News", "Nodes", "Watcher"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,6 +25,18 @@ class Watcher:
     """This node was declared dead: it holds nothing any more."""
     on_errand: Callable[[str], Awaitable[str]]
     """Do what another node asks, and answer; must not raise."""
+
+
+class News(NamedTuple):
+    """What a node finds of a conversation that others append to."""
+
+    epoch: str
+    holder: str | None
+    """See `Head.holder`."""
+    bodies: list[bytes]
+    """The batches that hold anything behind the cursor, in order; of many only the first."""
+    is_whole: bool
+    """Whether there is nothing behind these."""
 
 
 class Nodes(Protocol):
@@ -59,8 +71,10 @@ class Nodes(Protocol):
     def wake(self, node: str, conversation: str) -> None:
         """Tell that node that there is more of the conversation; after the commit, and soon."""
 
-    async def heads(self, conversations: list[str]) -> dict[str, int]:
-        """How far these reach now; one that is missing is gone.
+    async def news(self, cursors: Mapping[str, int]) -> dict[str, News]:
+        """What of these conversations is behind these seqs; one that is missing is gone.
+
+        All in one read: a node is woken for as many conversations as one commit has.
 
         Raises:
             StoreError: the store cannot be read.
@@ -93,6 +107,6 @@ class LocalNodes:
     def wake(self, node: str, conversation: str) -> None:
         """Nobody is there."""
 
-    async def heads(self, conversations: list[str]) -> dict[str, int]:
+    async def news(self, cursors: Mapping[str, int]) -> dict[str, News]:
         """Nobody else appends."""
         return {}

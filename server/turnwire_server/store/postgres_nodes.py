@@ -12,12 +12,12 @@ holds a lock of the whole server until its commit is on the disk
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
-from turnwire_server.store.nodes import Watcher
+from turnwire_server.store.nodes import News, Watcher
 from turnwire_server.store.postgres_address import (
     FAILURES,
     Address,
@@ -38,6 +38,8 @@ _ASK_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
 _FAREWELL_SECONDS = 1.0
+_NEWS_ROWS = 50
+"""Of one conversation in one read; whoever is so far behind reads on by itself."""
 _MAX_BELL_BYTES = 7900
 """PostgreSQL takes no more than 8000 in one."""
 
@@ -305,13 +307,19 @@ class PostgresNodes:
 
         return await self._ask(readers)
 
-    async def heads(self, conversations: list[str]) -> dict[str, int]:
-        """See `Nodes.heads`."""
+    async def news(self, cursors: Mapping[str, int]) -> dict[str, News]:
+        """See `Nodes.news`."""
 
-        async def heads(session: Session, me: str) -> dict[str, int]:
-            return {row["id"]: row["seq"] for row in await session.fetch(_SEQS, conversations)}
+        async def news(session: Session, me: str) -> dict[str, News]:
+            found = await session.fetch(
+                _NEWS, list(cursors), list(cursors.values()), me, _NEWS_ROWS
+            )
+            return {
+                id: News(epoch, holder, bodies, len(bodies) < _NEWS_ROWS)
+                for id, epoch, holder, bodies in found
+            }
 
-        return await self._ask(heads)
+        return await self._ask(news)
 
 
 def _joined(conversations: dict[str, None]) -> Iterator[str]:
@@ -352,6 +360,13 @@ _COLLECT = """WITH taken AS (
 _READERS = """SELECT node FROM readers WHERE conversation = $1 AND node <> $2
     AND EXISTS (SELECT FROM nodes WHERE nodes.id = readers.node)"""
 
-_SEQS = """SELECT id, coalesce((SELECT last_seq FROM batches WHERE conversation = conversations.id
-        ORDER BY first_seq DESC LIMIT 1), 0) AS seq
-    FROM conversations WHERE id = ANY($1::text[]) AND created_at IS NOT NULL"""
+# From the last row on that begins at or before the first seq wanted: it may be a joined one.
+_NEWS = """SELECT known.id, epoch,
+        CASE WHEN node <> $3 AND EXISTS (SELECT FROM nodes WHERE nodes.id = node) THEN node END,
+        ARRAY(SELECT body FROM batches WHERE conversation = known.id AND last_seq > after
+            AND first_seq >= coalesce((SELECT first_seq FROM batches
+                WHERE conversation = known.id AND first_seq <= after + 1
+                ORDER BY first_seq DESC LIMIT 1), 0)
+            ORDER BY first_seq LIMIT $4)
+    FROM unnest($1::text[], $2::bigint[]) AS known (id, after)
+    JOIN conversations ON conversations.id = known.id AND created_at IS NOT NULL"""

@@ -7,11 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 import pytest
 
+from tests.kit.fence import fence_of
 from tests.kit.patience import patience
 from tests.kit.postgres import fresh_url
-from tests.server.store.store_rows import batch_of, fill
+from tests.server.store.store_rows import batch_of, fill, row_body
 from turnwire_server.errors import StoreError
-from turnwire_server.store.nodes import Watcher
+from turnwire_server.store.nodes import News, Watcher
 from turnwire_server.store.postgres import PostgresStore
 from turnwire_server.store.postgres_nodes import PostgresNodes
 
@@ -163,12 +164,31 @@ async def test_many_wakes_at_once_are_all_heard(url: str) -> None:
             await b.told(b.rows, id)
 
 
-async def test_how_far_conversations_reach_is_asked_at_once(url: str) -> None:
-    async with nodes(url, 1) as (a,):
+async def test_what_is_new_of_many_conversations_is_read_at_once(url: str) -> None:
+    async with nodes(url) as (a, b):
         fence = await fill(a.store, "c_1", 3)
         await fill(a.store, "c_2", 1)
-        await a.store.append([batch_of(fence, 4, 9)])
-        assert await a.nodes.heads(["c_1", "c_2", "c_3"]) == {"c_1": 9, "c_2": 1}
+        await a.store.append([batch_of(fence, 4, 9), batch_of(fence, 10)])
+        rows = [row_body(3, 3), row_body(4, 9), row_body(10, 10)]
+        holder = await a.name()
+        found = {
+            after: await b.nodes.news({"c_1": after, "c_2": 1, "c_3": 0})
+            for after in (2, 3, 5, 9, 10)
+        }
+        for after, first in ((2, 0), (3, 1), (5, 1), (9, 2), (10, 3)):
+            assert found[after] == {
+                "c_1": News("epoch", holder, rows[first:], is_whole=True),
+                "c_2": News("epoch", holder, [], is_whole=True),
+            }
+        assert (await a.nodes.news({"c_1": 10}))["c_1"].holder is None, "that is itself"
+
+
+async def test_of_a_long_log_it_is_said_that_there_is_more(url: str) -> None:
+    async with nodes(url, 1) as (a,):
+        fence = await fence_of(a.store, "c_1")
+        await a.store.append([batch_of(fence, seq) for seq in range(1, 100)])
+        news = (await a.nodes.news({"c_1": 0}))["c_1"]
+        assert (news.bodies[0], news.is_whole) == (row_body(1, 1), False)
 
 
 async def test_who_lost_its_connections_is_heard_and_hears_again(url: str) -> None:
@@ -192,8 +212,7 @@ async def test_a_node_that_was_declared_dead_says_so_and_comes_back_as_another(u
         await fill(a.store, "c_1", 1)
         await b.nodes.attend("c_1")
         before = await b.name()
-        await execute(url, f"UPDATE nodes SET lease_until = '2000-01-01' WHERE id = '{before}'")
-        await a.store.orphans()
+        await execute(url, f"DELETE FROM nodes WHERE id = '{before}'")
         assert await a.nodes.readers("c_1") == []
         async with patience():
             while (now := await b.name()) == before:

@@ -126,7 +126,7 @@ class DurableLog:
             bodies = await self._store.read(self.conversation, memory.head, max_bytes=_LOAD_BYTES)
             if not bodies:
                 break
-            self._extend(bodies, take)
+            self.extend(bodies, take)
         if memory.head == head and not self._store.is_shared:
             return True
         # Others may have gone on while this was read, or begun the log anew.
@@ -137,8 +137,12 @@ class DurableLog:
             raise Unreadable(f"its rows reach to {memory.head}, and its head is {now.seq}")
         return True
 
-    def _extend(self, bodies: list[bytes], take: Callable[[Item], None]) -> None:
-        """Take in stored rows that go on at the head: readers see them at once."""
+    def extend(self, bodies: list[bytes], take: Callable[[Item], None]) -> None:
+        """Take in stored rows that go on at the head: readers see them at once.
+
+        Raises:
+            Unreadable: they cannot be decoded, or do not go on there.
+        """
         memory, items = self.memory, []
         for body in bodies:
             loaded = load(body)
