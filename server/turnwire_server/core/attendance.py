@@ -143,21 +143,26 @@ class Attendance:
             self._is_stale.clear()
             # While these are read, all further words of one conversation become one.
             stale, self._stale = self._stale, {}
-            copies = {
-                id: one
-                for id in stale
-                if (one := self._attended.get(id)) is not None and not one.is_held
-            }
-            cursors = {id: one.head for id, one in copies.items()}
             try:
-                news = await self._nodes.news(cursors) if cursors else {}
+                await self._read(stale)
             except StoreError as error:
                 # The next look finds them behind.
-                logger.debug("%d conversations cannot be read on now: %s", len(cursors), error)
-                continue
-            for id, conversation in copies.items():
-                if not self._take(conversation, cursors[id], news.get(id)):
-                    self._spawn(self._catch_up(conversation))
+                logger.debug("%d conversations cannot be read on now: %s", len(stale), error)
+            except Exception:
+                # Boundary: the one task that reads for all readers here lives on.
+                logger.exception("%d conversations cannot be read on", len(stale))
+
+    async def _read(self, stale: Collection[str]) -> None:
+        copies = {
+            id: one
+            for id in stale
+            if (one := self._attended.get(id)) is not None and not one.is_held
+        }
+        cursors = {id: one.head for id, one in copies.items()}
+        news = await self._nodes.news(cursors) if cursors else {}
+        for id, conversation in copies.items():
+            if not self._take(conversation, cursors[id], news.get(id)):
+                self._spawn(self._catch_up(conversation))
 
     def _take(self, conversation: Conversation, after: int, news: News | None) -> bool:
         """Take in what was found behind `after`. False: it takes more than that."""
