@@ -16,8 +16,10 @@ from tests.kit.oracle import check_log, check_reader
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.postgres import fresh_url, postgres_server
 from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, Message, ToolExecuting
+from turnwire_server.core import attendance
 from turnwire_server.core import conversation as conversation_module
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
@@ -173,6 +175,34 @@ async def test_a_turn_goes_on_while_its_node_drains_and_is_stopped_from_another(
         log = await log_of(b.address, ack["conversation"])
         check_log(log)
         assert len([event for event in log if isinstance(event, Message)]) == 2
+
+
+async def test_what_is_said_and_deleted_elsewhere_is_seen_without_a_look(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attendance, "_LOOK_SECONDS", 10_000.0)
+    url = fresh_url()
+    async with (
+        serving(turnwire_over(simulator, db=url)) as one,
+        serving(turnwire_over(simulator, db=url)) as other,
+        wired(one) as near,
+        wired(other) as far,
+    ):
+        gate = Gate()
+        ack = await begun(simulator, near, "one ", gate, "two")
+        await subscribed(other, ack, far)
+        await far.until("token")
+        gate.open()
+        await far.until("done")
+        for wire in (far, near):
+            simulator.program(Answer(Text("three")))
+            more = await wire.ask("send", content="And?", conversation=ack["conversation"])
+            for reader in (near, far):
+                await reader.until("done", turn=more["turn"])
+        async with asking(one) as http:
+            await http.delete(f"/v1/conversations/{ack['conversation']}")
+        for wire in (near, far):
+            assert (await wire.until("closed"))["code"] == "unknown_conversation"
 
 
 async def test_a_reader_whose_name_was_lost_finds_the_next_turn_by_looking(

@@ -38,12 +38,10 @@ class Attendance:
         *,
         opened: Callable[[str], Conversation | None],
         refresh: Callable[[Conversation], Awaitable[None]],
-        look_seconds: float = _LOOK_SECONDS,
     ) -> None:
         self._nodes = nodes
         self._opened = opened
         self._refresh = refresh
-        self._look_seconds = look_seconds
         self._attended: dict[str, Conversation] = {}
         """What other nodes are asked to tell us of."""
         self._far: dict[str, dict[str, Follower]] = {}
@@ -199,7 +197,7 @@ class Attendance:
 
     async def _look_often(self) -> None:
         for number in count(1):
-            await asyncio.sleep(self._look_seconds)
+            await asyncio.sleep(_LOOK_SECONDS)
             is_for_all = number % _LOOKS_AT_IDLE == 0
             self.on_rows([id for id, one in self._attended.items() if is_for_all or one.is_open])
 
