@@ -311,19 +311,28 @@ class Conversation:
         """All turns, in their order, void ones too; not to be changed."""
         return self._index.turns
 
+    def check_retract(self, send: SendBody) -> list[str]:
+        """The turns that the new message makes void.
+
+        Raises:
+            Rejected: it names one that is not here, or void already.
+        """
+        if send.retract is None:
+            return []
+        if send.if_busy == "queue":
+            raise Rejected(Code.BAD_COMMAND, "if_busy: queue does not go with retract")
+        victims = self._index.since(send.retract)
+        if not victims:
+            raise Rejected(Code.UNKNOWN_TURN, "retract: no such turn, or it is void already")
+        return victims
+
     def _displaced_by(self, send: SendBody) -> list[Turn]:
         """The turns that the new message voids or interrupts.
 
         Raises:
             Rejected: something runs or waits, and the message does not say that it may be ended.
         """
-        victims: list[str] = []
-        if send.retract is not None:
-            if send.if_busy == "queue":
-                raise Rejected(Code.BAD_COMMAND, "if_busy: queue does not go with retract")
-            victims = self._index.since(send.retract)
-            if not victims:
-                raise Rejected(Code.UNKNOWN_TURN, "retract: no such turn, or it is void already")
+        victims = self.check_retract(send)
         turns = self._turns()
         staying = [turn for turn in turns if turn.id not in victims]
         if staying and send.if_busy == "reject":

@@ -216,7 +216,17 @@ class Hub:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
                 resolve(send, self._services.policy, tools=self._services.toolset.names)
+                if self._store.is_shared and send.retract is not None:
+                    await self._check_retract(principal, send)
             raise
+
+    async def _check_retract(self, principal: str, send: SendBody) -> None:
+        """Whether it names a turn, where the log can be read though it cannot be claimed."""
+        try:
+            conversation = await self._open.find(principal, send.conversation or "")
+        except Rejected:
+            return
+        conversation.check_retract(send)
 
     def _check_draining(self) -> None:
         if self.is_draining:

@@ -369,7 +369,13 @@ class OpenConversations:
         while (releasing := self._releasing.get(id)) is not None:
             await asyncio.wait([releasing])
         for _ in range(_CLAIMS):
-            claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
+            try:
+                claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
+            except StoreError as error:
+                if self._store.is_shared:
+                    # There a claim is written, and nothing comes to be committed without one.
+                    self._committer.doubt(error)
+                raise
             conversation.holder = claim.holder
             if claim.holder is not None:
                 raise Held(claim.holder)

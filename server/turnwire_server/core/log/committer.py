@@ -95,6 +95,11 @@ class Committer:
         self._dirty[source] = None
         self._wake.set()
 
+    def doubt(self, error: StoreError) -> None:
+        """Something else could not be written: until a probe succeeds, the store is in trouble."""
+        self._fail(error)
+        self._wake.set()
+
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
