@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 
 from tests.faults.server import KillableServer, killable
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_simulator import Simulator
 
 KILLS = int(os.environ.get("TURNWIRE_TEST_UPLOAD_KILLS", "15"))
@@ -49,7 +49,9 @@ async def test_of_an_upload_that_a_crash_cut_off_nothing_is_left_and_it_works_ag
 
     async with Simulator() as simulator, killable(simulator.url, database) as server, patience():
         await server.start()
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            base_url=server.url, trust_env=False, timeout=PATIENCE_SECONDS
+        ) as http:
             upload = asyncio.create_task(http.post("/v1/blobs", content=half(), headers=HEADERS))
             await begun.wait()
             while not names(database):  # noqa: ASYNC110 (the server is another process)
@@ -60,7 +62,9 @@ async def test_of_an_upload_that_a_crash_cut_off_nothing_is_left_and_it_works_ag
             await asyncio.gather(upload, return_exceptions=True)
         assert [name.partition("-")[0] for name in names(database)] == ["upload"]
         await server.start()
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            base_url=server.url, trust_env=False, timeout=PATIENCE_SECONDS
+        ) as http:
             await http.get("/health")  # It listens before it has opened its store.
             assert names(database) == []
             whole = await http.post("/v1/blobs", content=data_of(1), headers=HEADERS)
@@ -102,7 +106,7 @@ async def test_killed_at_random_moments_of_uploads_every_blob_is_whole_or_not_th
     async with (
         Simulator() as simulator,
         killable(simulator.url, database) as server,
-        httpx2.AsyncClient(base_url=server.url, trust_env=False) as http,
+        httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=PATIENCE_SECONDS) as http,
     ):
         uploaders = Uploaders(http)
         for _ in range(KILLS):

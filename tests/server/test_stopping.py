@@ -155,8 +155,11 @@ async def test_a_handler_that_somebody_has_put_over_ours_stays_and_reaches_the_f
 
 
 async def test_where_no_server_has_a_handler_nothing_is_changed() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    assert before is signal.SIG_DFL
-    stopping = Stopping()
-    stopping.join(Service([]))
-    assert signal.getsignal(signal.SIGTERM) is before
+    # Not what tests before have left there: services of theirs may run in this process.
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        stopping = Stopping()
+        stopping.join(Service([]))
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from tests.faults.server import killable
+from tests.kit.patience import PATIENCE_SECONDS
 from tests.wires.ai_sdk.page import browsing
 from tests.wires.ai_sdk.test_pages import OK, chat, texts
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -18,7 +19,10 @@ async def test_after_a_kill_what_was_shown_is_there_and_the_chat_goes_on(tmp_pat
     async with Simulator() as simulator, killable(simulator.url, tmp_path / "db") as server:
         await server.start()
         address = server.url.removeprefix("http://")
-        async with browsing(address) as browser, httpx2.AsyncClient(base_url=server.url) as http:
+        async with (
+            browsing(address) as browser,
+            httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http,
+        ):
             pages = [await browser.open(chat(), transport=over) for over in ("sse", "ws")]
             simulator.answer_with(lambda _: Answer(Text(["Once ", Gate(), "upon."])))
             sending = [asyncio.create_task(page.send("A story.")) for page in pages]

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from tests.kit.openapi import Document
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import by_name, serving, turnwire_over
 from turnwire_server import Turnwire, create_app
 from turnwire_server.core.limits import ServiceLimits
@@ -36,7 +36,10 @@ async def anna(simulator: Simulator) -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         serving(turnwire) as address,
         httpx2.AsyncClient(
-            base_url=f"http://{address}", headers=headers, event_hooks=hooks
+            base_url=f"http://{address}",
+            headers=headers,
+            event_hooks=hooks,
+            timeout=PATIENCE_SECONDS,
         ) as http,
         patience(),
     ):

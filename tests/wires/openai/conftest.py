@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
+from tests.kit.patience import PATIENCE_SECONDS
 from tests.kit.service import by_name, serving, turnwire_over
 from turnwire_server import Turnwire
 from turnwire_simulator import Simulator
@@ -38,7 +39,7 @@ class Service:
     async def get(self, path: str, name: str = "anna") -> Any:
         """What our own REST says."""
         headers = {"Authorization": f"Bearer {name}"}
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http:
             return (await http.get(f"http://{self.host}/v1{path}")).json()
 
     async def log(self, name: str) -> list[tuple[str, str, str]]:

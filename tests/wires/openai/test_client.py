@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import upstream_left
 from tests.wires.openai.conftest import Service, served
 from turnwire_server import tool
@@ -472,7 +472,7 @@ async def test_a_page_may_ask_for_all_headers_of_the_sdk_if_it_may_ask_at_all(
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "x-stainless-os,x-conversation-id",
         }
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as http:
             answers = [
                 await http.options(
                     f"{service.url}/chat/completions", headers={**wanted, "Origin": origin}

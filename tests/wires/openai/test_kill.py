@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from tests.faults.server import killable
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_server.core.turn.options import DEFAULT_MODEL as MODEL
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
@@ -47,7 +47,7 @@ async def test_killed_in_mid_stream_the_named_conversation_has_what_was_shown(
                 model=MODEL, messages=messages, extra_headers=CHAT
             )
         assert rest.choices[0].message.content == "The rest."
-        async with httpx2.AsyncClient(base_url=server.url) as http:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http:
             (listed,) = (await http.get("/v1/conversations")).json()["conversations"]
             path = f"/v1/conversations/{listed['conversation']}"
             turns = (await http.get(path)).json()["turns"]
