@@ -86,7 +86,7 @@ async def test_what_is_refused_over_http_leaves_no_trace(
     refusals = 0
     for method, path in endpoints(simulator):
         for named in (place.conversation, "c_nowhere"):
-            names = dict.fromkeys(("conversation", "id", "thread"), named)
+            names = dict.fromkeys(("conversation", "id", "name", "thread"), named)
             url = path.format(**names, blob="b_nowhere", version="7", agent="default", model="no")
             for body in BODIES.values():
                 before = await place.trace()
