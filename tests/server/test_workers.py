@@ -62,6 +62,13 @@ class Workers:
                 turns[name[-2:]] = Turn(wire, ack["conversation"], name[-2:])
         return turns
 
+    async def ended(self, conversation: str) -> None:
+        """Wait until its turn has ended, in the database."""
+        query = "SELECT is_open FROM conversations WHERE id = $1"
+        async with patience():
+            while await self._database.fetchval(query, conversation):
+                await asyncio.sleep(0.02)
+
     async def names(self) -> list[str]:
         """The nodes of the database."""
         return [row["name"] for row in await self._database.fetch("SELECT name FROM nodes")]
@@ -128,6 +135,7 @@ async def test_turns_run_on_each_and_one_that_is_killed_is_replaced_at_once(
             other.cancel()
         await until(gone={victim})  # With its socket: nobody is sent there any more.
         # Its successor in the same place ends the turn: nobody waits for the lease to run out.
+        await workers.ended(dead.conversation)
         async with wired(workers.address) as wire:
             await wire.ask("subscribe", conversation=dead.conversation)
             assert (await wire.until("done"))["stop_reason"] == "interrupted"
