@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -66,7 +66,9 @@ class Workers:
         """Wait until its turn has ended, in the database."""
         query = "SELECT is_open FROM conversations WHERE id = $1"
         async with patience():
-            while await self._database.fetchval(query, conversation):
+            while True:
+                if not await self._database.fetchval(query, conversation):
+                    return
                 await asyncio.sleep(0.02)
 
     async def names(self) -> list[str]:
@@ -109,10 +111,17 @@ async def two_workers(
             await database.close()
 
 
-async def until(*, gone: set[int]) -> None:
-    """Wait until these processes are gone."""
+def are_gone(processes: set[int]) -> bool:
+    """Whether none of them is there any more."""
+    return not any(Path(f"/proc/{pid}").exists() for pid in processes)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for processes."""
     async with patience():
-        while any(Path(f"/proc/{pid}").exists() for pid in gone):
+        while True:
+            if is_so():
+                return
             await asyncio.sleep(0.02)
 
 
@@ -133,24 +142,41 @@ async def test_turns_run_on_each_and_one_that_is_killed_is_replaced_at_once(
         dead = closing[broken]
         for other in others:
             other.cancel()
-        await until(gone={victim})  # With its socket: nobody is sent there any more.
+        await until(lambda: are_gone({victim}))  # With its socket: nobody is sent there any more.
         # Its successor in the same place ends the turn: nobody waits for the lease to run out.
         await workers.ended(dead.conversation)
         async with wired(workers.address) as wire:
-            await wire.ask("subscribe", conversation=dead.conversation)
+            ack = await wire.ask("subscribe", conversation=dead.conversation)
+            assert ack["type"] == "ack"
             assert (await wire.until("done"))["stop_reason"] == "interrupted"
         gate.open()
         (alive,) = [turn for turn in turns.values() if turn is not dead]
         done = await alive.wire.until("done", conversation=alive.conversation)
         assert done["stop_reason"] == "end_turn"
-        async with patience():
-            while len(workers.pids()) < 2:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(workers.pids()) == 2)
         assert before - {victim} < workers.pids()
     assert workers.running.process.returncode == 0
     # The demo is none, and the address is said once.
     assert workers.running.printed.count("\n") == 1
     assert f"worker {dead.worker} has ended with -9" in workers.running.logged
+
+
+async def test_clients_of_different_workers_share_one_conversation_and_its_stop(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    async with two_workers(tmp_path, simulator) as workers:
+        turns = await workers.turns(simulator, Gate())
+        here, there = turns["#1"], turns["#2"].wire
+        await there.ask("subscribe", conversation=here.conversation)
+        token = await there.until("token", conversation=here.conversation)
+        ack = await there.ask("cancel", conversation=here.conversation, turn=token["turn"])
+        assert ack["type"] == "ack"
+        for wire in (here.wire, there):
+            done = await wire.until("done", conversation=here.conversation)
+            assert done["stop_reason"] == "cancelled"
+        folds = [wire.fold(here.conversation).to_dict() for wire in (here.wire, there)]
+        assert folds[0] == folds[1]
+    assert workers.running.process.returncode == 0
 
 
 async def test_sighup_renews_one_after_another_and_turns_finish(
@@ -165,17 +191,14 @@ async def test_sighup_renews_one_after_another_and_turns_finish(
         # It waits for its turn. Meanwhile whoever comes finds the other one, which stays.
         for _ in range(8):
             async with wired(workers.address) as wire:
-                ack = await wire.ask("subscribe", conversation="c_" + "0" * 20)
-                assert ack["code"] == "unknown_conversation"
+                assert (await wire.ask("send", content="hi"))["type"] == "ack"
         assert workers.pids() == before
         gate.open()
         for place in ("#1", "#2"):
             done = await turns[place].wire.until("done", conversation=turns[place].conversation)
             assert done["stop_reason"] == "end_turn"
-        await until(gone=before)
-        async with patience():
-            while len(workers.pids()) < 2 or len(await workers.names()) < 2:
-                await asyncio.sleep(0.02)
+        await until(lambda: are_gone(before))
+        await until(lambda: len(workers.pids()) == 2)
         assert not workers.pids() & before
         async with wired(workers.address) as wire:
             await wire.ask("send", content="hi")
@@ -202,7 +225,7 @@ async def test_all_drain_together_in_one_word_and_a_second_signal_ends_them(
         workers.running.process.send_signal(signal.SIGINT)
         async with patience():
             assert await workers.running.process.wait() == 128 + signal.SIGINT
-        await until(gone=processes)
+        await until(lambda: are_gone(processes))
     assert "Ctrl-C" not in workers.running.logged
 
 
@@ -213,10 +236,8 @@ async def test_workers_end_with_their_parent_whatever_became_of_it(
     with reserved_port() as port:
         async with two_workers(tmp_path, simulator, "--port", str(port), url=url) as workers:
             # A port that is shared is still not given to somebody else.
-            (line,) = await asyncio.to_thread(
-                *(refused_start, tmp_path, KEY, "--port", str(port)),
-                *("--workers", "2", "--db", fresh_url()),
-            )
+            flags = ("--port", str(port), "--workers", "2", "--db", fresh_url())
+            (line,) = await asyncio.to_thread(refused_start, tmp_path, KEY, *flags)
             assert "--port" in line
             processes = workers.pids()
             turns = await workers.turns(simulator, Gate())
@@ -224,7 +245,7 @@ async def test_workers_end_with_their_parent_whatever_became_of_it(
             for turn in turns.values():
                 done = await turn.wire.until("done", conversation=turn.conversation)
                 assert done["stop_reason"] == "interrupted"
-            await until(gone=processes)
+            await until(lambda: are_gone(processes))
 
 
 @pytest.mark.parametrize("flags", [[], ["--db", "chat.db"], ["--db", ":memory:"]])
