@@ -7,6 +7,7 @@ reports. When the parent is gone, whatever became of it, the socket says so, and
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -86,9 +87,10 @@ class _Parent:
         self._writer = writer
         self._listening: asyncio.Task[None] | None = None
 
-    async def order(self) -> Order:
-        """What the worker is to be."""
-        return Order.model_validate_json(await self._reader.readline())
+    async def order(self) -> Order | None:
+        """What the worker is to be; None: the parent is gone already."""
+        line = await self._reader.readline()
+        return Order.model_validate_json(line) if line else None
 
     def report(self, report: Ready | Refused | Unfinished) -> None:
         """Tell the parent."""
@@ -103,13 +105,14 @@ class _Parent:
         await self._writer.drain()
 
     async def _obey(self, service: Serving) -> None:
-        async for line in self._reader:
-            self.report(Unfinished(turns=service.turnwire.hub.unfinished))
-            if Told(line.decode().strip()) is Told.LEAVE:
-                await service.server.stop_accepting()
-                # Only then does the kernel give new connections to the others alone.
-                service.listener.close()
-            service.server.stop()
+        with contextlib.suppress(OSError):  # It was killed before it had read all.
+            async for line in self._reader:
+                self.report(Unfinished(turns=service.turnwire.hub.unfinished))
+                if Told(line.decode().strip()) is Told.LEAVE:
+                    await service.server.stop_accepting()
+                    # Only then does the kernel give new connections to the others alone.
+                    service.listener.close()
+                service.server.stop()
         # A successor may want the port now, so nothing is waited for.
         logger.error("the parent is gone: what runs is interrupted")
         await service.turnwire.drain(0)
@@ -120,6 +123,8 @@ async def _work(channel: socket.socket, end: End) -> int:
     reader, writer = await asyncio.open_unix_connection(sock=channel, limit=MAX_LINE_BYTES)
     parent = _Parent(reader, writer)
     order = await parent.order()
+    if order is None:
+        return 1
     log_to_stderr(f"#{order.index} ")
     # What is wrong with the names of variables the parent has said.
     logging.getLogger("turnwire_server.settings").setLevel(logging.ERROR)

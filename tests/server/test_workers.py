@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from tests.kit.patience import patience
-from tests.kit.port import reserved_port
 from tests.kit.postgres import fresh_url
 from tests.kit.wire import Wire, wired
 from tests.server.serve import Running, refused_start, served
@@ -94,11 +93,9 @@ def children(pid: int) -> set[int]:
 
 
 @asynccontextmanager
-async def two_workers(
-    folder: Path, simulator: Simulator, *flags: str, url: str | None = None
-) -> AsyncIterator[Workers]:
+async def two_workers(folder: Path, simulator: Simulator, *flags: str) -> AsyncIterator[Workers]:
     """Two of them on a database of their own."""
-    url = url or fresh_url()
+    url = fresh_url()
     environment = {**KEY, "ANTHROPIC_BASE_URL": simulator.url}
     flags = ("--workers", "2", "--db", url, *flags)
     async with served(folder, *flags, **environment) as running:
@@ -232,20 +229,19 @@ async def test_all_drain_together_in_one_word_and_a_second_signal_ends_them(
 async def test_workers_end_with_their_parent_whatever_became_of_it(
     tmp_path: Path, simulator: Simulator
 ) -> None:
-    url = fresh_url()
-    with reserved_port() as port:
-        async with two_workers(tmp_path, simulator, "--port", str(port), url=url) as workers:
-            # A port that is shared is still not given to somebody else.
-            flags = ("--port", str(port), "--workers", "2", "--db", fresh_url())
-            (line,) = await asyncio.to_thread(refused_start, tmp_path, KEY, *flags)
-            assert "--port" in line
-            processes = workers.pids()
-            turns = await workers.turns(simulator, Gate())
-            workers.running.process.kill()
-            for turn in turns.values():
-                done = await turn.wire.until("done", conversation=turn.conversation)
-                assert done["stop_reason"] == "interrupted"
-            await until(lambda: are_gone(processes))
+    async with two_workers(tmp_path, simulator) as workers:
+        # A port that is shared is still not given to somebody else.
+        port = workers.address.rpartition(":")[2]
+        flags = ("--port", port, "--workers", "2", "--db", fresh_url())
+        (line,) = await asyncio.to_thread(refused_start, tmp_path, KEY, *flags)
+        assert "--port" in line
+        processes = workers.pids()
+        turns = await workers.turns(simulator, Gate())
+        workers.running.process.kill()
+        for turn in turns.values():
+            done = await turn.wire.until("done", conversation=turn.conversation)
+            assert done["stop_reason"] == "interrupted"
+        await until(lambda: are_gone(processes))
 
 
 @pytest.mark.parametrize("flags", [[], ["--db", "chat.db"], ["--db", ":memory:"]])
@@ -261,15 +257,8 @@ def test_without_postgresql_there_is_one_process(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("flags", "word"),
-    [
-        (["--db", "postgresql://nobody@/nothing?host=/nowhere"], "--db"),
-        (["--db", "postgresql://nobody@/nothing?host=/nowhere", "--tools", "none.py"], "none.py"),
-    ],
-)
-def test_what_no_worker_can_start_with_is_said_once(
-    tmp_path: Path, flags: list[str], word: str
-) -> None:
-    (line,) = refused_start(tmp_path, KEY, "--workers", "3", *flags)
-    assert word in line
+def test_what_no_worker_can_start_with_is_said_once(tmp_path: Path) -> None:
+    flags = ("--workers", "3", "--db", "postgresql://nobody@/nothing?host=/nowhere")
+    (line,) = refused_start(tmp_path, KEY, *flags)
+    assert "/nowhere" in line
+    assert "--db" in line
