@@ -28,6 +28,7 @@ SLOW = (
     "browser",
     "test_packages.py",
     "server/test_cli.py",
+    "server/test_workers.py",
     "server/tools/test_mcp.py",
     "server/test_fuzz.py",
     "server/test_schemathesis.py",

@@ -16,7 +16,7 @@ from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.model.claude import Claude, Client
 from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
-from turnwire_server.stopping import STOPPING
+from turnwire_server.stopping import STOPPING, waits_for
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.store.sqlite import SqliteStore
@@ -153,10 +153,7 @@ class Turnwire:
 
     def waits_for(self) -> str | None:
         """What a drain would wait for, for people; None: for nothing."""
-        turns, grace = self.hub.unfinished, self.settings.drain_grace
-        if not turns:
-            return None
-        return f"{turns} running turn{'s'[: turns > 1]}, at most {grace:g} s"
+        return waits_for(self.hub.unfinished, self.settings.drain_grace)
 
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Begin nothing new, tell the clients, and let what runs finish within the grace time.

@@ -25,7 +25,7 @@ from turnwire_server.connections import (
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.rationed import RATIONED
 
-__all__ = ["DrainingServer", "bind", "server_for"]
+__all__ = ["DrainingServer", "bind", "listen", "server_for"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ class _PeersFaults(logging.Filter):
         return True
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket. One that `is_shared` does not listen yet (`listen`): other processes may
+    have the same address, if theirs is shared, too.
 
     Raises:
         OSError: the address is in use or not ours.
@@ -56,15 +57,23 @@ def bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             option = socket.TCP_USER_TIMEOUT
             listener.setsockopt(socket.IPPROTO_TCP, option, _UNREAD_MILLISECONDS)
         listener.bind((host, port))
-        listener.listen(2048)
+        if not is_shared:
+            listen(listener)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """Take connections from now on: they wait until somebody accepts them."""
+    listener.listen(2048)
 
 
 class DrainingServer(uvicorn.Server):

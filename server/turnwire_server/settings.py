@@ -77,6 +77,9 @@ class Settings(BaseSettings, Policy):
     """Address to listen on; anything but this machine needs a token."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the port of `turnwire serve`, each with a core of its own; more than one
+    need a PostgreSQL."""
     db: str | None = Field(default=None, repr=False)
     """File of the database, or the address of a PostgreSQL (`postgresql://user@host/name`), which
     several processes may share; `:memory:` (the library's default) keeps nothing."""
@@ -141,6 +144,7 @@ class SettingOptions(TypedDict, total=False):
 
     host: str | None
     port: int | None
+    workers: int | None
     db: str | None
     token: str | None
     allow_origins: Sequence[str] | None

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from types import FrameType
 from typing import Protocol
 
-__all__ = ["STOPPING", "Drains", "Stopping"]
+__all__ = ["STOPPING", "Drains", "Stopping", "waits_for"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,13 @@ _SIGNALS = tuple(
 
 Take = Callable[[int, FrameType | None], None]
 """A handler of signals, as `signal.signal` takes it."""
+
+
+def waits_for(turns: int, grace_seconds: float) -> str | None:
+    """What a drain waits for, for people; None: for nothing."""
+    if not turns:
+        return None
+    return f"{turns} running turn{'s'[: turns > 1]}, at most {grace_seconds:g} s"
 
 
 class Drains(Protocol):

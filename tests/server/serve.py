@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -9,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 
-__all__ = ["START", "Running", "served"]
+__all__ = ["START", "Running", "refused_start", "served"]
 
 START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 
@@ -56,3 +57,18 @@ async def served(
             rest, logged = await process.communicate()
     running.printed += rest.decode()
     running.logged = logged.decode()
+
+
+def refused_start(folder: Path, environment: dict[str, str], *flags: str) -> list[str]:
+    """The lines of a start that ends at once, before anything is said of its address."""
+    ended = subprocess.run(
+        [sys.executable, "-c", START, "--port", "0", *flags],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: ")
+    return ended.stderr.splitlines()

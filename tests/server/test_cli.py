@@ -2,11 +2,8 @@
 
 import asyncio
 import fcntl
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
@@ -15,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.kit.patience import PATIENCE_SECONDS, patience
+from tests.kit.patience import patience
 from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
-from tests.server.serve import START, served
+from tests.server.serve import refused_start, served
 from tests.server.store.store_rows import opened as opened_store
 from turnwire_server.cli import serve
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
@@ -268,21 +265,6 @@ def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_said(
     with trouble(db):
         (line,) = refused_start(tmp_path, {"ANTHROPIC_API_KEY": "x"}, "--db", str(db))
     assert "chat.db" in line or "/proc/turnwire.db" in line
-
-
-def refused_start(folder: Path, environment: dict[str, str], *flags: str) -> list[str]:
-    """The lines of a start that ends at once, before anything is said of its address."""
-    ended = subprocess.run(
-        [sys.executable, "-c", START, "--port", "0", *flags],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: ")
-    return ended.stderr.splitlines()
 
 
 def test_help_lists_every_flag_with_its_meaning() -> None:
