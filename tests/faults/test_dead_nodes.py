@@ -79,7 +79,7 @@ async def test_when_the_holder_is_killed_its_turn_ends_once_and_nothing_shown_is
         assert (again["turn"], again["seq"]) == (ack["turn"], ack["seq"])
         simulator.program(Answer(Text("three")))
         more = await far.ask("send", content="And?", conversation=ack["conversation"])
-        assert (await far.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+        assert (await far.end(more["turn"])).stop_reason == "end_turn"
         log = await log_of(b.address, ack["conversation"])
         check_log(log)
         check_reader(far.events, log)
@@ -125,8 +125,8 @@ async def test_what_a_node_does_that_stood_still_beyond_its_lease_has_no_effect(
                 decision = await near.send("decide", **named, decision="allow")
                 gate.open()
                 for each in (ack, spoken):
-                    done = await far.until("done", turn=each["turn"])
-                    assert done["stop_reason"] == "interrupted"
+                    done = await far.end(each["turn"])
+                    assert done.stop_reason == "interrupted"
                 a.go_on()
                 closed = [await near.until("closed") for _ in range(2)]
                 assert {each["code"] for each in closed} == {"storage_unavailable"}
@@ -136,7 +136,7 @@ async def test_what_a_node_does_that_stood_still_beyond_its_lease_has_no_effect(
                 assert answer["type"] == "reject"
                 simulator.program(Answer(Text("three")))
                 more = await near.ask("send", content="And?", conversation=ack["conversation"])
-                assert (await near.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+                assert (await near.end(more["turn"])).stop_reason == "end_turn"
             for each, expected in ((ack, ["interrupted", "end_turn"]), (spoken, ["interrupted"])):
                 log = await log_of(b.address, each["conversation"])
                 check_log(log)
@@ -165,13 +165,13 @@ async def test_a_turn_goes_on_while_its_node_drains_and_is_stopped_from_another(
             assert (refused["code"], refused["retryable"]) == ("draining", True)
             turn = {"conversation": other["conversation"], "turn": other["turn"]}
             assert (await far.ask("cancel", **turn))["outcome"] == "cancelling"
-            assert (await far.until("done", turn=other["turn"]))["stop_reason"] == "cancelled"
+            assert (await far.end(other["turn"])).stop_reason == "cancelled"
             gate.open()
-            assert (await far.until("done", turn=ack["turn"]))["stop_reason"] == "end_turn"
+            assert (await far.end(ack["turn"])).stop_reason == "end_turn"
         await a.ended()
         simulator.program(Answer(Text("three")))
         more = await far.ask("send", content="And?", **into)
-        assert (await far.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+        assert (await far.end(more["turn"])).stop_reason == "end_turn"
         log = await log_of(b.address, ack["conversation"])
         check_log(log)
         assert len([event for event in log if isinstance(event, Message)]) == 2
@@ -198,7 +198,7 @@ async def test_what_is_said_and_deleted_elsewhere_is_seen_without_a_look(
             simulator.program(Answer(Text("three")))
             more = await wire.ask("send", content="And?", conversation=ack["conversation"])
             for reader in (near, far):
-                await reader.until("done", turn=more["turn"])
+                await reader.end(more["turn"])
         async with asking(one) as http:
             await http.delete(f"/v1/conversations/{ack['conversation']}")
         for wire in (near, far):
@@ -229,7 +229,7 @@ async def test_a_reader_whose_name_was_lost_finds_the_next_turn_by_looking(
         finally:
             await connection.close()
         more = await near.ask("send", content="And?", conversation=ack["conversation"])
-        assert (await far.until("done", turn=more["turn"]))["stop_reason"] == "end_turn"
+        assert (await far.end(more["turn"])).stop_reason == "end_turn"
         check_reader(far.events, await log_of(one, ack["conversation"]))
 
 
@@ -260,8 +260,8 @@ async def test_when_postgresql_was_gone_for_a_while_nodes_find_each_other_again(
             last.open()
             for wire in (near, far):
                 for turn in (ack, queued):
-                    done = await wire.until("done", turn=turn["turn"])
-                    assert done["stop_reason"] == "end_turn"
+                    done = await wire.end(turn["turn"])
+                    assert done.stop_reason == "end_turn"
             log = await log_of(other, ack["conversation"])
             check_log(log)
             for wire in (near, far):

@@ -100,7 +100,7 @@ async def test_readers_on_all_nodes_see_one_conversation_while_it_is_said(
         cluster.simulator.program(Answer(Text("three")))
         more = await b.ask("send", content="And?", conversation=ack["conversation"])
         for wire in (a, b, c):
-            await wire.until("done", turn=more["turn"])
+            await wire.end(more["turn"])
         await check_all(cluster, ack["conversation"], a, b, c)
     assert len(cluster.simulator.requests[-1]["messages"]) == 3
 
@@ -170,12 +170,12 @@ async def test_messages_at_other_nodes_are_rejected_wait_or_interrupt_as_they_sa
         urgent = await c.ask("send", content="urgent", if_busy="interrupt", **into)
         for turn, end in ((ack, "cancelled"), (urgent, "end_turn"), (queued, "end_turn")):
             for wire in (a, b):
-                done = await wire.until("done", turn=turn["turn"])
-                assert done["stop_reason"] == end
-        await c.until("done", turn=queued["turn"])
+                done = await wire.end(turn["turn"])
+                assert done.stop_reason == end
+        await c.end(queued["turn"])
         back = await c.ask("send", content="no", retract=queued["turn"], **into)
         assert back["type"] == "ack"
-        await a.until("done", turn=back["turn"])
+        await a.end(back["turn"])
         await check_all(cluster, ack["conversation"], a)
 
 
@@ -188,7 +188,7 @@ async def test_one_key_at_all_nodes_at_once_is_one_turn(cluster: Cluster) -> Non
             assert {ack["type"] for ack in acks} == {"ack"}, acks
             assert len({(ack["turn"], ack["seq"], ack["epoch"]) for ack in acks}) == 1
             for wire in wires:
-                await wire.until("done", turn=acks[0]["turn"])
+                await wire.end(acks[0]["turn"])
         assert len(cluster.simulator.requests) == before + 10
         await check_all(cluster, acks[0]["conversation"], *wires)
 
@@ -229,7 +229,7 @@ async def test_a_reader_at_another_node_keeps_a_turn_alive_until_it_leaves(
         await c.ask("subscribe", **of(unread))
         assert (await c.until("done"))["stop_reason"] == "cancelled"
         gate.open()
-        assert (await b.until("done", turn=read["turn"]))["stop_reason"] == "end_turn"
+        assert (await b.end(read["turn"])).stop_reason == "end_turn"
         async with wired(cluster.a) as a:
             left = await begun(cluster, a, "one ", Gate(), "two", on_detach="cancel")
             await b.ask("subscribe", **of(left))
@@ -238,4 +238,4 @@ async def test_a_reader_at_another_node_keeps_a_turn_alive_until_it_leaves(
         await b.ask("unsubscribe", conversation=left["conversation"])
         await given_up_next()
         await c.ask("subscribe", **of(left))
-        assert (await c.until("done", turn=left["turn"]))["stop_reason"] == "cancelled"
+        assert (await c.end(left["turn"])).stop_reason == "cancelled"

@@ -191,9 +191,9 @@ async def test_sends_are_refused_while_nothing_can_be_stored_and_work_once_after
             end_trouble()
         first, second = await healed(wire, **said), await wire.ask("send", **said)
         assert first["turn"] == second["turn"]
-        await wire.until("done", turn=first["turn"])
+        await wire.end(first["turn"])
         begun = await healed(wire, **new)
-        await wire.until("done", turn=begun["turn"])
+        await wire.end(begun["turn"])
         assert await ready(address) == 200
         log = await log_of(address, conversation)
         check_log(log)
@@ -238,12 +238,12 @@ async def test_a_turn_whose_tail_cannot_be_stored_ends_failed_and_the_next_one_w
             refused = await wire.ask("send", **said)
             assert refused["code"] == "storage_unavailable"
             end_trouble()
-        done = await wire.until("done", turn=ack["turn"])
-        assert done["stop_reason"] == "failed"
+        done = await wire.end(ack["turn"])
+        assert done.stop_reason == "failed"
         simulator.program(Answer(Text("Fine")))
         following = await healed(wire, **said)
-        done = await wire.until("done", turn=following["turn"])
-        assert done["stop_reason"] == "end_turn"
+        done = await wire.end(following["turn"])
+        assert done.stop_reason == "end_turn"
         assert await ready(address) == 200
         log = await log_of(address, conversation)
         check_log(log)

@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from turnwire_protocol import PROTOCOL, Event, FoldedConversation, fold, parse_event
+from turnwire_protocol import PROTOCOL, Done, Event, FoldedConversation, fold, parse_event
 
 __all__ = ["Wire", "narrow", "opened", "wired"]
 
@@ -49,6 +49,13 @@ class Wire:
             message = await self.receive()
             if message["type"] == type and fields.items() <= message.items():
                 return message
+
+    async def end(self, turn: str) -> Done:
+        """The `done` of a turn. It may have come with what was received before: where another node
+        answers, or a store is quick, events overtake replies."""
+        while not (ends := [e for e in self.events if isinstance(e, Done) and e.turn == turn]):
+            await self.receive()
+        return ends[0]
 
     async def ask(self, type: str, **fields: Any) -> dict[str, Any]:
         """Send a command and receive until its reply."""

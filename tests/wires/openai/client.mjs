@@ -68,7 +68,16 @@ const cases = {
   },
 
   async asks_three_times_at_once() {
-    const asking = () => text([user("count at once")], named("thrice"));
+    // The answer is held until all three have begun to read: the third must not come after its end.
+    let begun = 0;
+    const asking = async () => {
+      const messages = [user("count at once")];
+      const stream = client.chat.completions.stream({ model, messages }, named("thrice"));
+      for await (const chunk of stream) {
+        if (chunk.choices[0]?.delta.content && chunk.choices[0].delta.content !== "!" && ++begun === 3) await text([user("let it go on")]);
+      }
+      return (await stream.finalChatCompletion()).choices[0].message.content;
+    };
     return Promise.all([asking(), asking(), asking()]);
   },
 

@@ -20,6 +20,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.counted = 0
+        self._held = Gate()
 
     def __call__(self, body: dict[str, Any]) -> Answer | Fault:
         last = body["messages"][-1]["content"]
@@ -36,6 +37,12 @@ class Answers:
                 return Answer(Text(["half an ", Cut()]))
             case "stop":
                 return Answer(Text(["Half of ", Gate()]))
+            case "count at once":
+                self.counted += 1
+                return Answer(Text([f"{self.counted}", self._held, "!"]))
+            case "let it go on":
+                self._held.open()
+                return Answer(Text("Yes."))
             case _:
                 self.counted += 1
                 return Answer(Text(f"{self.counted}"))
@@ -72,7 +79,7 @@ async def test_all_that_the_client_for_javascript_does() -> None:
                 "streams": ["Hello, Anna", "hm", "stop", True],
                 "runs_tools": [["Sunny.", "Sunny."], ["Rome", "Rome"]],
                 "regenerates_and_edits": ["1", "2", "3", "4"],
-                "asks_three_times_at_once": ["5", "5", "5"],
+                "asks_three_times_at_once": ["5!", "5!", "5!"],
                 "loses_a_reply": ["6", 2],
                 "is_refused": [
                     ["NotFoundError", 404, "model_not_found"],

@@ -122,10 +122,10 @@ class DurableLog:
             return False
         if memory.head == head:
             return True
-        while memory.head < head:
-            bodies = await self._store.read(self.conversation, memory.head, max_bytes=_LOAD_BYTES)
-            if not bodies:
-                break
+        # To the last row, and not to the head alone: a row may say that it reaches further.
+        while bodies := await self._store.read(
+            self.conversation, memory.head, max_bytes=_LOAD_BYTES
+        ):
             self.extend(bodies, take)
         if memory.head == head and not self._store.is_shared:
             return True
