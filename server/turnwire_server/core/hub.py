@@ -7,39 +7,34 @@ A transport takes a principal and a command or a cursor from its peer, calls `se
 import asyncio
 import contextlib
 import hashlib
-import logging
-import random
 import secrets
 from collections.abc import Callable, Sequence
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
+from turnwire_server.core.compactor import Compactor
 from turnwire_server.core.conversation import Accepted, Conversation, PastTurn, Receipt
 from turnwire_server.core.errands import Errand, Errands, Outcome
 from turnwire_server.core.hidden import Hidden
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import ServiceLimits
-from turnwire_server.core.log.codec import join
 from turnwire_server.core.log.committer import Committer, Trouble
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.open_conversations import OpenConversations
+from turnwire_server.core.orphans import Orphans
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Record
-from turnwire_server.errors import Held, Rejected, StoreError, Unreadable
+from turnwire_server.errors import Held, Rejected
 from turnwire_server.store.nodes import Watcher
 from turnwire_server.store.port import HIDDEN, Head, Store
 
 __all__ = ["Hub"]
 
-logger = logging.getLogger(__name__)
-
 _HANG_UP_SECONDS = 2.0
 _IDLE_SECONDS = 300.0
 """How long a conversation stays open that nobody uses, at least."""
-_COMPACTION_DELAY_SECONDS = 1.0
-_RECOVERY_SECONDS = 2.0
 _MAX_MOVES = 3
 """A conversation that goes from node to node is run after so often."""
 
@@ -72,12 +67,10 @@ class Hub:
             idle_seconds=idle_seconds,
         )
         self._hidden = Hidden(store, self.delete, keep_seconds=limits.keep_hidden_seconds)
+        self._orphans = Orphans(store, recover=self._open.recover)
+        self._compactor = Compactor(store, on_unreadable=self._open.name_unreadable)
         self._quiet = asyncio.Event()
-        self._finished: dict[str, int] = {}
-        """Conversations whose rows after a seq may be compacted."""
-        self._compactor: asyncio.Task[None] | None = None
         self._errands = Errands(store.nodes, self._perform)
-        self._recovery: asyncio.Task[None] | None = None
         self._quotas = Quotas(store, self._inquiries, limits)
         self.is_draining = False
 
@@ -100,27 +93,8 @@ class Hub:
                 )
             )
             self._open.attendance.start()
-        await self._recover()
-        if self._store.is_shared:
-            self._recovery = asyncio.create_task(self._recover_often(), name="recovery")
-
-    async def _recover(self) -> None:
-        for head in await self._store.orphans():
-            await self._open.recover(head)
+        await self._orphans.start()
         self._hidden.start()
-
-    async def _recover_often(self) -> None:
-        """End the turns of nodes that die meanwhile."""
-        while True:
-            # Not all nodes at the same moment.
-            await asyncio.sleep(_RECOVERY_SECONDS * random.uniform(0.75, 1.25))
-            try:
-                await self._recover()
-            except StoreError as error:
-                logger.warning("orphans are not known now, to be asked again: %s", error)
-            except Exception:
-                # Boundary: one of them must not keep all others from their end for ever.
-                logger.exception("orphans are not ended, to be looked at again")
 
     async def drain(self, grace_seconds: float) -> None:
         """Begin nothing new, let what runs finish within the grace time, then end it."""
@@ -148,15 +122,11 @@ class Hub:
     async def close(self) -> None:
         """End what runs, store what waits."""
         self._open.close()
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
+        await self._orphans.close()
         await self._open.attendance.close()
         for conversation in self._open.all():
             conversation.interrupt()
-        if self._compactor is not None:
-            self._compactor.cancel()
-            await asyncio.gather(self._compactor, return_exceptions=True)
+        await self._compactor.close()
         await self._hidden.close()
         await self._committer.close()
         await self._housekeeper.close()
@@ -458,7 +428,7 @@ class Hub:
                     break
         else:
             raise _moved()
-        self._finished.pop(conversation, None)
+        self._compactor.forget(conversation)
         self._housekeeper.wake()  # Nothing else may name its blobs.
 
     async def rename(self, principal: str, conversation: str, title: str) -> None:
@@ -470,31 +440,10 @@ class Hub:
         await self._open.find(principal, conversation)
         await self._inquiries.done(self._store.rename(conversation, title))
 
-    # Compaction
-
     def _turn_done(self, conversation: Conversation, after: int) -> None:
         self._quiet.set()
         self._quotas.rest(conversation)
-        self._finished.setdefault(conversation.conversation, after)
-        if self._compactor is None or self._compactor.done():
-            self._compactor = asyncio.create_task(self._compact(), name="compactor")
-
-    async def _compact(self) -> None:
-        """Join the rows of finished turns, one conversation after another, in the background."""
-        while self._finished:
-            await asyncio.sleep(_COMPACTION_DELAY_SECONDS)
-            finished, self._finished = self._finished, {}
-            for id, after in finished.items():
-                try:
-                    await self._store.compact(id, join, after=after)
-                except Unreadable as error:
-                    self._open.name_unreadable(id, error)
-                except StoreError as error:
-                    logger.warning("compaction failed, to be tried again: %s", error)
-                    self._finished.setdefault(id, after)
-                except Exception:
-                    # Boundary: one log that cannot be read must not hold up all others.
-                    logger.exception("compaction of conversation=%s failed", id)
+        self._compactor.finished(conversation.conversation, after)
 
 
 def _moved() -> Rejected:

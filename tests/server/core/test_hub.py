@@ -455,7 +455,7 @@ class SpoiltStore(WatchedStore):
 async def test_what_cannot_be_read_is_not_compacted_again_and_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("turnwire_server.core.hub._COMPACTION_DELAY_SECONDS", 0)
+    monkeypatch.setattr("turnwire_server.core.compactor._DELAY_SECONDS", 0)
     store = SpoiltStore()
     async with running(store) as core:
         store.spoilt = core.id_of(ANNA, SendBody(content="one", key="spoilt"))

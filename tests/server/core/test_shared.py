@@ -279,3 +279,13 @@ async def test_a_turn_that_rests_elsewhere_rests_here() -> None:
         await a.core.submit(ANNA, Cancel(id="1", conversation=conversation, turn=ack.turn))
         await ended(a.core, ack)
         assert not await b.core.is_resting(ANNA, conversation)
+
+
+async def test_hidden_conversations_have_one_who_looks_after_them_however_often_orphans_are_sought(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnwire_server.core.orphans._LOOK_SECONDS", 0.0)
+    async with nodes():
+        await stepped(50)
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert (names.count("orphans"), names.count("hidden")) == (2, 2)
