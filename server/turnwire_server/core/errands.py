@@ -1,22 +1,28 @@
 """Errands: what a node asks of the one that holds a conversation, and what comes back.
 
-The holder decides as it would for a client of its own. It does what it is asked only while it holds
-the conversation, and never asks on: whoever asked looks again where it is held now.
+The holder decides as it would for a client of its own. It does what it is asked while it holds the
+conversation, or nobody does, and never asks on: whoever asked looks again where it is held now.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnwire_protocol import Ack, Cancel, Code, Decide, Progress, SendBody, ToolOutput
+from turnwire_server.core.conversation import PastTurn
 from turnwire_server.errors import Held, Rejected, StoreError
 from turnwire_server.store.nodes import Nodes
 
 __all__ = ["Errand", "Errands", "Outcome"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MAX_MOVES = 3
+"""A conversation that goes from node to node is run after so often."""
 
 
 class _Strict(BaseModel):
@@ -32,6 +38,8 @@ class Errand(_Strict):
     send: SendBody | None = None
     begins: bool = False
     """Whether the message begins the conversation if there is none."""
+    past: list[PastTurn] = []
+    """What such a conversation begins with."""
     command: Annotated[
         Cancel | Decide | ToolOutput | Progress | None, Field(discriminator="type")
     ] = None
@@ -64,12 +72,25 @@ class Errands:
         self._nodes = nodes
         self._perform = perform
 
-    async def ask(self, holder: str, errand: Errand) -> Outcome | None:
-        """What the holder has done; None: it holds the conversation no more.
+    async def run(
+        self, here: Callable[[], Awaitable[T]], errand: Callable[[], Errand]
+    ) -> T | Outcome:
+        """What comes of it here, or where the conversation is held: `here` raises `Held` then.
 
         Raises:
             Rejected: it took no effect; or there is no answer, and whether it did is not known.
         """
+        for _ in range(_MAX_MOVES):
+            try:
+                return await here()
+            except Held as held:
+                outcome = await self._ask(held.holder, errand())
+            if not outcome.is_moved:
+                return outcome
+        message = "the conversation goes from node to node"
+        raise Rejected(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
+
+    async def _ask(self, holder: str, errand: Errand) -> Outcome:
         try:
             outcome = Outcome.model_validate_json(
                 await self._nodes.ask(holder, errand.model_dump_json())
@@ -78,7 +99,7 @@ class Errands:
             raise Rejected.because_of_the_store(error) from error
         if outcome.refusal is not None:
             raise Rejected(**dict(outcome.refusal))
-        return None if outcome.is_moved else outcome
+        return outcome
 
     async def answer(self, text: str) -> str:
         """Do what another node asks; see `Watcher.on_errand`."""

@@ -35,8 +35,6 @@ __all__ = ["Hub"]
 _HANG_UP_SECONDS = 2.0
 _IDLE_SECONDS = 300.0
 """How long a conversation stays open that nobody uses, at least."""
-_MAX_MOVES = 3
-"""A conversation that goes from node to node is run after so often."""
 
 
 class Hub:
@@ -168,20 +166,19 @@ class Hub:
             else:
                 id = self.id_of(principal, send)
             begins = send.conversation is None
-            for _ in range(_MAX_MOVES):
-                try:
-                    return await self._send(principal, send, id, begins=begins, past=past)
-                except Held as held:
-                    known = await self._known(principal, send, id)
-                    if known is not None:
-                        return known
-                    errand = Errand(
-                        principal=principal, conversation=id, send=_body(send), begins=begins
-                    )
-                    outcome = await self._errands.ask(held.holder, errand)
-                if outcome is not None:
-                    return await self._accepted(principal, outcome)
-            raise _moved()
+            done = await self._errands.run(
+                lambda: self._sent_here(principal, send, id, begins=begins, past=past),
+                lambda: Errand(
+                    principal=principal,
+                    conversation=id,
+                    send=_body(send),
+                    begins=begins,
+                    past=list(past),
+                ),
+            )
+            if isinstance(done, Outcome):
+                return await self._accepted(principal, done)
+            return done
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
@@ -204,8 +201,7 @@ class Hub:
 
     async def _accepted(self, principal: str, outcome: Outcome) -> Accepted:
         """What the holder has accepted, with the conversation as it is read here."""
-        assert outcome.ack is not None
-        ack = outcome.ack
+        ack = _ack_of(outcome)
         conversation = await self._open.find(principal, ack.conversation or "")
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         durable.set_result(None)
@@ -248,31 +244,35 @@ class Hub:
         except Rejected as refused:
             # A message that was accepted stays so, though its blobs may have been deleted since.
             is_missing = refused.code is Code.BAD_COMMAND
-            if not is_missing or not await self._has_accepted(principal, send, id):
+            if not is_missing or await self._that_accepted(principal, send, id) is None:
                 raise
 
-    async def _has_accepted(self, principal: str, send: SendBody, id: str) -> bool:
+    async def _that_accepted(self, principal: str, send: SendBody, id: str) -> Conversation | None:
+        """The conversation, if this message is in its log, by its key."""
         if send.key is None:
-            return False
+            return None
         try:
             conversation = await self._open.find(principal, id)
         except Rejected:
-            return False
-        return conversation.has_key(send.key)
+            return None
+        return conversation if conversation.has_key(send.key) else None
 
-    async def _known(self, principal: str, send: SendBody, id: str) -> Accepted | None:
-        """The repetition of a message that is in the log: it begins nothing, and asks nobody.
+    async def _sent_here(
+        self, principal: str, send: SendBody, id: str, *, begins: bool, past: Sequence[PastTurn]
+    ) -> Accepted:
+        """See `_send`. The repetition of a message that is in the log asks nobody.
 
         Raises:
-            Rejected: its key was used for another message.
+            Rejected: it took no effect; or its key was used for another message.
+            Held: another node has it.
         """
-        if send.key is None:
-            return None
         try:
-            conversation = await self._open.find(principal, id)
-        except Rejected:
-            return None
-        return conversation.send(principal, send) if conversation.has_key(send.key) else None
+            return await self._send(principal, send, id, begins=begins, past=past)
+        except Held:
+            conversation = await self._that_accepted(principal, send, id)
+            if conversation is None:
+                raise
+            return conversation.send(principal, send)
 
     def id_of(self, principal: str, send: SendBody) -> str:
         """The conversation of a message. One that begins a conversation and has a key gets an id
@@ -335,17 +335,11 @@ class Hub:
         """
         if not isinstance(command, Cancel | Decide | ToolOutput | Progress):
             raise Rejected(Code.BAD_COMMAND, "type: not a command to a conversation")
-        id = command.conversation
-        for _ in range(_MAX_MOVES):
-            try:
-                return await self._submit(principal, command)
-            except Held as held:
-                errand = Errand(principal=principal, conversation=id, command=command)
-                outcome = await self._errands.ask(held.holder, errand)
-            if outcome is not None:
-                assert outcome.ack is not None
-                return Receipt(outcome.ack)
-        raise _moved()
+        done = await self._errands.run(
+            lambda: self._submit(principal, command),
+            lambda: Errand(principal=principal, conversation=command.conversation, command=command),
+        )
+        return Receipt(_ack_of(done)) if isinstance(done, Outcome) else done
 
     async def _submit(
         self, principal: str, command: Cancel | Decide | ToolOutput | Progress
@@ -376,7 +370,9 @@ class Hub:
             return Outcome(ack=receipt.ack)
         if errand.send is not None:
             self._check_draining()
-            accepted = await self._send(principal, errand.send, id, begins=errand.begins, past=())
+            accepted = await self._send(
+                principal, errand.send, id, begins=errand.begins, past=errand.past
+            )
             await accepted.durable
             return Outcome(ack=accepted.ack, done_seq=accepted.done_seq)
         await self._open.delete(principal, id)
@@ -418,16 +414,10 @@ class Hub:
         Raises:
             Rejected: unknown conversation.
         """
-        for _ in range(_MAX_MOVES):
-            try:
-                await self._open.delete(principal, conversation)
-                break
-            except Held as held:
-                errand = Errand(principal=principal, conversation=conversation)
-                if await self._errands.ask(held.holder, errand) is not None:
-                    break
-        else:
-            raise _moved()
+        await self._errands.run(
+            lambda: self._open.delete(principal, conversation),
+            lambda: Errand(principal=principal, conversation=conversation),
+        )
         self._compactor.forget(conversation)
         self._housekeeper.wake()  # Nothing else may name its blobs.
 
@@ -446,9 +436,9 @@ class Hub:
         self._compactor.finished(conversation.conversation, after)
 
 
-def _moved() -> Rejected:
-    message = "the conversation goes from node to node"
-    return Rejected(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
+def _ack_of(outcome: Outcome) -> Ack:
+    assert outcome.ack is not None, "whoever does a command gives its ack"
+    return outcome.ack
 
 
 def _body(send: SendBody) -> SendBody:

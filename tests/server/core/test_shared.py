@@ -11,10 +11,12 @@ from tests.kit.oracle import check_log
 from tests.kit.patience import patience
 from tests.kit.shared_store import SharedStore
 from tests.server.core.test_hub import ended, follow, sent, stepped
-from turnwire_protocol import Ack, Cancel, ClientTool, Code, Done, SendBody, StopReason
+from turnwire_protocol import Ack, Cancel, ClientTool, Code, Done, Message, SendBody, StopReason
+from turnwire_server.core.conversation import PastTurn
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.model.port import BlockEnd, Part, Stop, ToolPart
+from turnwire_server.store.nodes import LocalNodes, Watcher
 
 
 class Node:
@@ -289,3 +291,41 @@ async def test_hidden_conversations_have_one_who_looks_after_them_however_often_
         await stepped(50)
         names = [task.get_name() for task in asyncio.all_tasks()]
         assert (names.count("orphans"), names.count("hidden")) == (2, 2)
+
+
+class Post(LocalNodes):
+    """Carries errands within this process."""
+
+    def __init__(self) -> None:
+        self.watcher: Watcher | None = None
+        self.beside: Post | None = None
+
+    async def start(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+
+    async def ask(self, holder: str, errand: str) -> str:
+        assert self.beside is not None
+        assert self.beside.watcher is not None
+        return await self.beside.watcher.on_errand(errand)
+
+
+async def test_what_was_said_elsewhere_before_goes_with_a_message_to_another_node() -> None:
+    a = SharedStore("a")
+    b = SharedStore("b", a)
+    a.nodes, b.nodes = to_a, to_b = Post(), Post()
+    to_b.beside = to_a
+    model = HeldModel()
+    model.released.set()
+    async with patience():
+        holder, asker = core_on(a, model), core_on(b, model)
+        await holder.start()
+        await asker.start()
+        # As a holder has it whose own message was just refused: nothing has begun.
+        id = await asker.named(ANNA, "chat")
+        await a.claim(id, ANNA, "e_1")
+        past = [PastTurn("1?", None, "One.")]
+        accepted = await asker.send(ANNA, SendBody(content="2?"), name="chat", past=past)
+        reader = await log_at(holder, accepted.ack)
+        assert [e.content for e in reader.seen if isinstance(e, Message)] == ["1?", "2?"]
+        await asker.close()
+        await holder.close()
