@@ -11,35 +11,27 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from turnwire_protocol import (
     Ack,
-    BlockStop,
     CancelBody,
     Code,
-    Content,
     DecideBody,
-    Done,
     Message,
     ProgressBody,
     Retract,
     SendBody,
-    Start,
-    Step,
     StopReason,
-    Token,
     ToolOutputBody,
-    TotalUsage,
 )
+from turnwire_server.core.elsewhere import Elsewhere
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.follower import Follower
-from turnwire_server.core.log.items import DeltaRun, Entry, Item, Private
+from turnwire_server.core.log.items import DeltaRun, Private
+from turnwire_server.core.past import PastTurn, write_past
 from turnwire_server.core.presence import Presence
-from turnwire_server.core.recovery import Recovery
-from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
@@ -47,10 +39,7 @@ from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Claim, Fence, Spent, Store
 from turnwire_server.timestamp import timestamp
 
-__all__ = ["PAST_MODEL", "Accepted", "Conversation", "PastTurn", "Receipt"]
-
-PAST_MODEL = "imported"
-"""The `model` of turns that were answered elsewhere."""
+__all__ = ["Accepted", "Conversation", "Receipt"]
 
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 """Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
@@ -79,15 +68,6 @@ class Receipt:
     ack: Ack
     durable: Awaitable[None] | None = None
     """None: at once. Raises `Rejected` where it took no effect after all."""
-
-
-class PastTurn(NamedTuple):
-    """A turn of another service, which a conversation begins with."""
-
-    content: Content
-    key: str | None
-    answer: str
-    """Its text; empty where there was none."""
 
 
 def _nobody_asks(conversation: "Conversation") -> None:
@@ -129,11 +109,7 @@ class Conversation:
         self._log = DurableLog(conversation, store, committer, self)
         self._folded = FoldedLog(self._log)
         self._index = self._folded.index
-        self._recovery = Recovery(services.policy.prices)
-        """Of what others have stored. Turns that run here need none: they end before the right to
-        append is given back."""
-        self._elsewhere: dict[str, Rest] = {}
-        """The unfinished turns of others, and whether they rest."""
+        self._elsewhere = Elsewhere(services.policy.prices)
         self._undurable = 0
         self._undurable_since = time.monotonic()
         """Since when the log's durable head has been `_undurable`, as seen in trouble."""
@@ -149,7 +125,7 @@ class Conversation:
             Unreadable: what is stored is no log. Nothing is written then.
         """
         try:
-            is_same = await self._folded.load(epoch, head, self._take)
+            is_same = await self._folded.load(epoch, head, self._elsewhere.apply)
         except Unreadable:
             self.close(Code.STORAGE_UNAVAILABLE)
             raise
@@ -168,22 +144,10 @@ class Conversation:
             Unreadable: what is stored is no log.
         """
         try:
-            self._folded.extend(bodies, self._take)
+            self._folded.extend(bodies, self._elsewhere.apply)
         except Exception as error:
             self.close(Code.STORAGE_UNAVAILABLE)
             raise _senseless(error) from error
-
-    def _take(self, item: Item) -> None:
-        """What others have stored."""
-        self._recovery.apply(item)
-        if isinstance(item, Entry):
-            event = item.event
-            if isinstance(event, Message):
-                self._elsewhere[event.turn] = Rest()
-            elif isinstance(event, Done):
-                self._elsewhere.pop(event.turn, None)
-            elif (rest := self._elsewhere.get(event.turn)) is not None:
-                rest.apply(event)
 
     def hold(self, claim: Claim, fence: Fence) -> None:
         """The right to append is ours; the log was read up to the claim's head.
@@ -195,12 +159,10 @@ class Conversation:
         """
         self._log.hold(fence)
         self.holder = None
-        self._elsewhere.clear()
         if not claim.is_open:
             return
-        recovery, self._recovery = self._recovery, Recovery(self._services.policy.prices)
         try:
-            for event in recovery.missing(self._folded.place):
+            for event in self._elsewhere.end(self._folded.place):
                 self._folded.write(event)
         except Exception as error:
             self.close(Code.STORAGE_UNAVAILABLE)
@@ -268,7 +230,7 @@ class Conversation:
         if self.is_empty:
             self._log.title = title_of(past[0].content if past else send.content)
             for said in past:
-                self._write_past(said)
+                write_past(self._folded, said)
         private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
@@ -286,21 +248,6 @@ class Conversation:
         accepted = self._accepted(self._index.of(turn.id), send)
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
-
-    def _write_past(self, past: PastTurn) -> None:
-        """A turn that was answered elsewhere, as an ordinary one: no reader sees a difference."""
-        turn, write, place = f"t_{secrets.token_hex(8)}", self._folded.write, self._folded.place
-        send = SendBody(content=past.content, key=past.key)
-        private: Private = {"fingerprint": fingerprint_of(send), "is_past": True}
-        write(Message(**place(turn), content=past.content, key=past.key), private)
-        write(Start(**place(turn), model=PAST_MODEL))
-        has_answer = bool(past.answer.strip())
-        if has_answer:
-            write(Step(**place(turn), step=1, attempt=1, model=PAST_MODEL))
-            self._folded.write_delta(Token, turn, 0, past.answer)
-            write(BlockStop(**place(turn), block=0))
-        end, usage, steps = StopReason.END_TURN, TotalUsage(), int(has_answer)
-        write(Done(**place(turn), stop_reason=end, usage=usage, steps=steps, duration_ms=0))
 
     def has_key(self, key: str) -> bool:
         """Whether a message has come with this key."""
@@ -496,8 +443,9 @@ class Conversation:
     @property
     def is_resting(self) -> bool:
         """Whether all that is unfinished is a turn at rest."""
-        if self._elsewhere:
-            return len(self._elsewhere) == 1 and next(iter(self._elsewhere.values())).is_resting
+        rests = self._elsewhere.is_resting()
+        if rests is not None:
+            return rests
         return self.running is not None and self.running.is_resting and not self._waiting
 
     @property

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnwire_protocol import Ack, Cancel, Code, Decide, Progress, SendBody, ToolOutput
-from turnwire_server.core.conversation import PastTurn
+from turnwire_server.core.past import PastTurn
 from turnwire_server.errors import Held, Rejected, StoreError
 from turnwire_server.store.nodes import Nodes
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from turnwire_protocol import Code, Decide, SendBody, ToolOutput
-from turnwire_server.core.conversation import PastTurn
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.past import PastTurn
 from turnwire_server.core.turn_index import Record
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.question import asked, turn_of

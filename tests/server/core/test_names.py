@@ -8,8 +8,8 @@ import pytest
 from tests.kit.core import ANNA, HeldModel, Reader, core_on
 from tests.kit.patience import patience
 from turnwire_protocol import Ack, Code, Done, Message, SendBody, Start, Token
-from turnwire_server.core.conversation import PAST_MODEL, PastTurn
 from turnwire_server.core.hub import Hub
+from turnwire_server.core.past import PAST_MODEL, PastTurn
 from turnwire_server.core.turn_index import digest_of
 from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.store.memory import MemoryStore

@@ -12,8 +12,8 @@ from tests.kit.patience import patience
 from tests.kit.shared_store import SharedStore
 from tests.server.core.test_hub import ended, follow, sent, stepped
 from turnwire_protocol import Ack, Cancel, ClientTool, Code, Done, Message, SendBody, StopReason
-from turnwire_server.core.conversation import PastTurn
 from turnwire_server.core.hub import Hub
+from turnwire_server.core.past import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.model.port import BlockEnd, Part, Stop, ToolPart
 from turnwire_server.store.nodes import LocalNodes, Watcher

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from turnwire_protocol import Attachment, ImageBlock, TextBlock, parse_body
-from turnwire_server.core.conversation import PastTurn
+from turnwire_server.core.past import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.openai.request import ChatRequest
 from turnwire_server.wires.openai.talk import Talk, read_talk

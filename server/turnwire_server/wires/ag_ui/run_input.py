@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from turnwire_protocol import Code, ThinkingOption, parse_body
-from turnwire_server.core.conversation import PastTurn
+from turnwire_server.core.past import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.bounds import MAX_ANSWERS, MAX_MESSAGES, MAX_TOOLS
 from turnwire_server.wires.question import key_of

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from turnwire_protocol import BadCommand, Decide, SendBody, ToolOutput, parse_body
-from turnwire_server.core.conversation import PastTurn
+from turnwire_server.core.past import PastTurn
 from turnwire_server.wires.ai_sdk.values import Json
 from turnwire_server.wires.bounds import MAX_ANSWERS, MAX_MESSAGES, MAX_TOOLS
 from turnwire_server.wires.question import key_of

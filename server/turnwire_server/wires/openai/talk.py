@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from turnwire_protocol import Attachment, Code, Content, ContentBlock, DocumentBlock, TextBlock
-from turnwire_server.core.conversation import PastTurn
+from turnwire_server.core.past import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.bounds import MAX_ANSWERS
 from turnwire_server.wires.openai.request import ChatMessage, Part

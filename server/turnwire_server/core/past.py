@@ -1,0 +1,52 @@
+"""A past: what was said in another service, which a conversation begins with.
+
+It becomes ordinary turns, so that neither a reader nor the model sees a difference.
+"""
+
+import secrets
+from typing import NamedTuple
+
+from turnwire_protocol import (
+    BlockStop,
+    Content,
+    Done,
+    Message,
+    SendBody,
+    Start,
+    Step,
+    StopReason,
+    Token,
+    TotalUsage,
+)
+from turnwire_server.core.folded_log import FoldedLog
+from turnwire_server.core.turn_index import fingerprint_of
+
+__all__ = ["PAST_MODEL", "PastTurn", "write_past"]
+
+PAST_MODEL = "imported"
+"""The `model` of turns that were answered elsewhere."""
+
+
+class PastTurn(NamedTuple):
+    """A turn of another service."""
+
+    content: Content
+    key: str | None
+    answer: str
+    """Its text; empty where there was none."""
+
+
+def write_past(log: FoldedLog, past: PastTurn) -> None:
+    """Append the turn, whole."""
+    turn, write, place = f"t_{secrets.token_hex(8)}", log.write, log.place
+    fingerprint = fingerprint_of(SendBody(content=past.content, key=past.key))
+    private = {"fingerprint": fingerprint, "is_past": True}
+    write(Message(**place(turn), content=past.content, key=past.key), private)
+    write(Start(**place(turn), model=PAST_MODEL))
+    has_answer = bool(past.answer.strip())
+    if has_answer:
+        write(Step(**place(turn), step=1, attempt=1, model=PAST_MODEL))
+        log.write_delta(Token, turn, 0, past.answer)
+        write(BlockStop(**place(turn), block=0))
+    end, usage, steps = StopReason.END_TURN, TotalUsage(), int(has_answer)
+    write(Done(**place(turn), stop_reason=end, usage=usage, steps=steps, duration_ms=0))
