@@ -8,9 +8,7 @@ a copy for readers, brought up to date from the store; it answers what no turn i
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from turnwire_protocol import (
     Ack,
@@ -32,42 +30,22 @@ from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.log.items import DeltaRun, Private
 from turnwire_server.core.past import PastTurn, write_past
 from turnwire_server.core.presence import Presence
+from turnwire_server.core.receipts import Accepted
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
+from turnwire_server.core.turn_queue import TurnQueue
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Claim, Fence, Spent, Store
 from turnwire_server.timestamp import timestamp
 
-__all__ = ["Accepted", "Conversation", "Receipt"]
+__all__ = ["Conversation"]
 
 _MAX_UNDURABLE_BYTES = 1024 * 1024
 """Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
 _MAX_UNDURABLE_SECONDS = 5.0
 _EMPTY_BYTES = 8 * 1024
 """What a conversation takes in memory that says nothing, roughly."""
-
-
-@dataclass(slots=True, frozen=True)
-class Accepted:
-    """A send took effect. Its ack may go out once `durable` is done."""
-
-    ack: Ack
-    durable: asyncio.Future[None]
-    """Raises `Rejected` where the store could not take the message: it had no effect then."""
-    follow: Callable[[Callable[[], None]], Follower]
-    """Follow the conversation from the ack's `after`; the argument is the waker."""
-    done_seq: int | None
-    """The seq of the turn's `done`, where a repeated key found it done already."""
-
-
-@dataclass(slots=True, frozen=True)
-class Receipt:
-    """A command took effect. Its ack may go out once `durable` is done."""
-
-    ack: Ack
-    durable: Awaitable[None] | None = None
-    """None: at once. Raises `Rejected` where it took no effect after all."""
 
 
 def _nobody_asks(conversation: "Conversation") -> None:
@@ -94,11 +72,10 @@ class Conversation:
     ) -> None:
         self.conversation = conversation
         self.owner = owner
-        self.running: Turn | None = None
         self.copying = asyncio.Lock()
         """Held by who reads on in the stored log, or asks for the right to append."""
         self._is_draining = False
-        self._waiting: deque[Turn] = deque()
+        self._queue = TurnQueue(max_waiting=services.policy.max_queued)
         self._services = services
         self._on_done = on_done
         self._on_readers = on_readers
@@ -212,7 +189,7 @@ class Conversation:
             return self._accepted(record, send)
         assert self.is_held, "who begins a turn has asked for the right to append"
         options = resolve(send, self._services.policy, tools=self._services.toolset.names)
-        displaced = self._displaced_by(send)
+        displaced = self._queue.displaced(self.check_retract(send), send.if_busy)
         # Last of all that can refuse it: what is wrong with a message needs no store to be said.
         self._log.check_store()
         for turn in displaced:
@@ -241,10 +218,7 @@ class Conversation:
             self._folded.write(Retract(**self._folded.place(turn.id), from_turn=send.retract))
         place = self._folded.place(turn.id)
         self._folded.write(Message(**place, content=send.content, key=send.key), private)
-        if self.running is None and (not self._waiting or send.if_busy != "queue"):
-            self.running = turn
-        else:
-            self._waiting.append(turn)
+        self._queue.put(turn, send.if_busy)
         accepted = self._accepted(self._index.of(turn.id), send)
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
@@ -273,26 +247,6 @@ class Conversation:
             raise Rejected(Code.UNKNOWN_TURN, "retract: no such turn, or it is void already")
         return victims
 
-    def _displaced_by(self, send: SendBody) -> list[Turn]:
-        """The turns that the new message voids or interrupts.
-
-        Raises:
-            Rejected: something runs or waits, and the message does not say that it may be ended.
-        """
-        victims = self.check_retract(send)
-        turns = self._turns()
-        staying = [turn for turn in turns if turn.id not in victims]
-        if staying and send.if_busy == "reject":
-            raise Rejected(Code.BUSY, "a turn is running in this conversation")
-        most = self._services.policy.max_queued
-        if turns and send.if_busy == "queue" and len(self._waiting) >= most:
-            raise Rejected(Code.TOO_MANY, f"{most} messages are waiting already")
-        return [
-            turn
-            for turn in turns
-            if turn not in staying or (turn is self.running and send.if_busy == "interrupt")
-        ]
-
     def _accepted(self, record: Record, send: SendBody) -> Accepted:
         ack = Ack(
             id="",
@@ -311,6 +265,11 @@ class Conversation:
 
     # Turns, one after another
 
+    @property
+    def running(self) -> Turn | None:
+        """The one whose time it is."""
+        return self._queue.running
+
     def _begin(self, turn: Turn) -> None:
         """Start the turn if it is its time and its message is durable."""
         if turn is not self.running or turn.state is not TurnState.QUEUED:
@@ -320,11 +279,10 @@ class Conversation:
             self.on_followers()
 
     def _turn_done(self, turn: Turn) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
+        was_running = turn is self.running
+        if self._queue.remove(turn):
             return
-        if self.running is turn:
-            self.running = None
+        if was_running:
             self.on_followers()
         self._folded.catch_up()
         self._log.release()
@@ -332,14 +290,9 @@ class Conversation:
         asyncio.get_running_loop().call_soon(self._next)
         self._on_done(self, self._index.of(turn.id).after)
 
-    def _turns(self) -> list[Turn]:
-        """The unfinished ones, in the order in which they run."""
-        return [*self._waiting] if self.running is None else [self.running, *self._waiting]
-
     def _next(self) -> None:
-        if self.running is None and self._waiting:
-            self.running = self._waiting.popleft()
-            self._begin(self.running)
+        if (turn := self._queue.next()) is not None:
+            self._begin(turn)
 
     def cancel(self, cancel: CancelBody) -> Ack:
         """Stop a turn; the receipt tells what became of the wish.
@@ -348,7 +301,7 @@ class Conversation:
             Rejected: there is no such turn.
         """
         record = self._index.find(turn=cancel.turn, key=cancel.key)
-        turns = self._turns()
+        turns = self._queue.unfinished()
         turn = next((turn for turn in turns if turn.id == record.turn), None)
         if turn is None:
             return Ack(id="", turn=record.turn, outcome="already_done")
@@ -392,7 +345,7 @@ class Conversation:
     def interrupt(self) -> None:
         """The process goes down: end all turns."""
         # The waiting ones first, so that none of them begins.
-        for turn in reversed(self._turns()):
+        for turn in reversed(self._queue.unfinished()):
             turn.end(StopReason.INTERRUPTED)
 
     async def hang_up(self) -> None:
@@ -433,7 +386,7 @@ class Conversation:
     @property
     def is_busy(self) -> bool:
         """Whether a turn runs or waits here."""
-        return (self.running is not None or bool(self._waiting)) and not self.is_closed
+        return bool(self._queue.unfinished()) and not self.is_closed
 
     @property
     def is_stored(self) -> bool:
@@ -446,7 +399,8 @@ class Conversation:
         rests = self._elsewhere.is_resting()
         if rests is not None:
             return rests
-        return self.running is not None and self.running.is_resting and not self._waiting
+        turns = self._queue.unfinished()
+        return len(turns) == 1 and turns[0].is_resting
 
     @property
     def is_closed(self) -> bool:
@@ -510,8 +464,7 @@ class Conversation:
 
     def _withdraw(self) -> None:
         """Messages at the very end of the log, whose acks are not out, never happened."""
-        turns = self._turns()
-        for turn in reversed(turns):
+        for turn in reversed(self._queue.unfinished()):
             record = self._index.of(turn.id)
             if turn.state is not TurnState.QUEUED or record.seq != self._log.memory.head:
                 return
@@ -520,10 +473,7 @@ class Conversation:
             )
             self._folded.withdraw(record, refused)
             turn.drop()
-            if turn is self.running:
-                self.running = None
-            else:
-                self._waiting.remove(turn)
+            self._queue.remove(turn)
 
     def on_lost(self) -> None:
         """Another process owns the log: stop, append nothing."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
 from turnwire_server.core.compactor import Compactor
-from turnwire_server.core.conversation import Accepted, Conversation, Receipt
+from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.errands import Errand, Errands, Outcome
 from turnwire_server.core.hidden import Hidden
 from turnwire_server.core.inquiry import Inquiries
@@ -24,6 +24,7 @@ from turnwire_server.core.open_conversations import OpenConversations
 from turnwire_server.core.orphans import Orphans
 from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
+from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Record

@@ -34,10 +34,10 @@ from turnwire_protocol import (
     encode,
     parse_command,
 )
-from turnwire_server.core.conversation import Accepted, Receipt
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Bucket, Places, ServiceLimits
 from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad

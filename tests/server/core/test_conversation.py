@@ -6,7 +6,8 @@ import weakref
 
 from tests.kit.core import ANNA, HeldModel, conversing
 from turnwire_protocol import Done, Event, SendBody, Start, StopReason, Token
-from turnwire_server.core.conversation import Accepted, Conversation
+from turnwire_server.core.conversation import Conversation
+from turnwire_server.core.receipts import Accepted
 from turnwire_server.core.turn.turn import TurnState
 
 
