@@ -19,7 +19,7 @@ from turnwire_server.core.turn.options import Policy
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.model.port import BlockEnd, Model, ModelRequest, Part, Stop, TextPart
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Claim, Store
+from turnwire_server.store.port import Store
 from turnwire_server.tools.toolset import Toolset
 
 __all__ = ["ANNA", "HeldModel", "Reader", "conversing", "core_on", "services_over"]
@@ -94,7 +94,7 @@ async def conversing(
         max_undurable_bytes=max_undurable_bytes,
     )
     fence = await fence_of(store, "c_1", ANNA, "e_1")
-    conversation.hold(Claim(fence), fence)
+    conversation.hold(fence, is_open=False)
     yield conversation
     await committer.close()
 

@@ -36,7 +36,7 @@ from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
 from turnwire_server.core.turn_queue import TurnQueue
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Claim, Fence, Spent, Store
+from turnwire_server.store.port import Fence, Spent, Store
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["Conversation"]
@@ -126,17 +126,18 @@ class Conversation:
             self.close(Code.STORAGE_UNAVAILABLE)
             raise _senseless(error) from error
 
-    def hold(self, claim: Claim, fence: Fence) -> None:
-        """The right to append is ours; the log was read up to the claim's head.
+    def hold(self, fence: Fence, *, is_open: bool) -> None:
+        """The right to append is ours; the log was read up to its head.
 
-        Ends the turns that have nobody any more who could end them: whoever could would have it.
+        `is_open`: a turn is unfinished there. Such turns have nobody any more who could end them,
+        for whoever could would have the right: they are ended here.
 
         Raises:
             Unreadable: what is stored is no log. Nothing is written then.
         """
         self._log.hold(fence)
         self.holder = None
-        if not claim.is_open:
+        if not is_open:
             return
         try:
             for event in self._elsewhere.end(self._folded.place):

@@ -10,7 +10,6 @@ unless the right to append is here; that goes back with the batch that ends the 
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,19 +17,18 @@ from contextlib import contextmanager, suppress
 
 from turnwire_protocol import Code
 from turnwire_server.core.attendance import Attendance
+from turnwire_server.core.claims import Claims
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Held, Rejected, StoreError, Unreadable
-from turnwire_server.store.port import Fence, Head, Store
+from turnwire_server.store.port import Head, Store
 
 __all__ = ["OpenConversations"]
 
 logger = logging.getLogger(__name__)
 
-_CLAIMS = 10
-"""Asked for so often where another node had it, and has given it back meanwhile."""
 _MAX_OPEN = 1000
 """Conversations; beyond, idle ones are let go."""
 
@@ -72,13 +70,12 @@ class OpenConversations:
         self._idle_since: dict[str, float] = {}
         """Since when nobody has used it (monotonic seconds), as seen when it was last looked at."""
         self.attendance = Attendance(store.nodes, opened=self.opened, refresh=self._refresh)
+        self._claims = Claims(store, committer, inquiries, self.attendance)
         self._timer: asyncio.TimerHandle | None = None
         self._entering: Counter[str] = Counter()
         """Conversations that somebody waits for, to use them: how many do."""
         self._deleting: dict[str, asyncio.Event] = {}
         """Set once the conversation is gone, or could not be deleted."""
-        self._releasing: dict[str, asyncio.Task[None]] = {}
-        """Fences on their way back: a claim must not overtake them."""
         self._unreadable: set[str] = set()
         """Conversations of which the log has said that they cannot be read."""
         self._is_draining = False
@@ -173,7 +170,7 @@ class OpenConversations:
                 with self._used(id):
                     async with conversation.copying:
                         if not (conversation.is_held or conversation.is_closed):
-                            await self._inquiries.done(self._claim(conversation))
+                            await self._inquiries.done(self._claims.ask(conversation))
             except BaseException:
                 self.forget_unused(conversation)
                 raise
@@ -351,69 +348,8 @@ class OpenConversations:
         if not conversation.is_open or conversation.is_closed:
             return
         with suppress(Held):
-            await self._claim(conversation)
-            self._give_back(conversation)
-
-    async def _claim(self, conversation: Conversation) -> None:
-        """Ask for the right to append; the copy is brought up to date with it, or closed.
-
-        Raises:
-            StoreError: it was neither got nor refused.
-            Held: another node has it.
-        """
-        id = conversation.conversation
-        # Another node that reads its end may have it before us: the store says so.
-        if not conversation.is_stored:
-            conversation.check_store()
-            await self._inquiries.read(conversation.all_stored())
-        while (releasing := self._releasing.get(id)) is not None:
-            await asyncio.wait([releasing])
-        for _ in range(_CLAIMS):
-            try:
-                claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
-            except StoreError as error:
-                if self._store.is_shared:
-                    # There a claim is written, and nothing comes to be committed without one.
-                    self._committer.doubt(error)
-                raise
-            conversation.holder = claim.holder
-            if claim.holder is not None:
-                raise Held(claim.holder)
-            if claim.fence is not None:
-                break
-        else:
-            raise StoreError(f"conversation={id} goes from node to node")
-        fence = claim.fence
-        try:
-            names = await self._store.nodes.readers(id)
-            await conversation.load(fence.epoch, claim.head)
-            if not conversation.is_closed:
-                conversation.hold(claim, fence)
-                self.attendance.meet(conversation, names)
-        finally:
-            if not conversation.is_held:
-                self._release(fence)
-
-    def _give_back(self, conversation: Conversation) -> None:
-        """Let other nodes have it, if it is not needed here."""
-        if self._store.is_shared and conversation.is_stored and not conversation.is_busy:
-            fence = conversation.give_back()
-            if fence is not None:
-                self._release(fence)
-
-    def _release(self, fence: Fence) -> None:
-        id = fence.conversation
-
-        async def release() -> None:
-            try:
-                await self._store.release(fence)
-            except StoreError as error:
-                # It stays ours, and is good when it is claimed here again.
-                logger.warning("conversation=%s was not given back: %s", id, error)
-            finally:
-                del self._releasing[id]
-
-        self._releasing[id] = asyncio.create_task(release(), name=f"release {id}")
+            await self._claims.ask(conversation)
+            self._claims.give_back(conversation)
 
     def _evict(self) -> None:
         """Where there are too many, let go of those idle ones that nobody has used for longest, a
@@ -424,7 +360,7 @@ class OpenConversations:
 
     def _let_go(self, one: Conversation) -> None:
         del self._open[one.conversation]
-        self._give_back(one)
+        self._claims.give_back(one)
 
     def _idle(self) -> list[Conversation]:
         return [one for one in self.all() if one.is_idle and one.conversation not in self._entering]
@@ -448,7 +384,7 @@ class OpenConversations:
                 self._let_go(one)
                 del since[one.conversation]
             else:
-                self._give_back(one)
+                self._claims.give_back(one)
         self._idle_since = since
         self._timer = None
         self._look_again()
@@ -463,7 +399,7 @@ class OpenConversations:
         more, and the right to append is not kept for it."""
         if conversation.conversation in self._entering:
             return
-        self._give_back(conversation)
+        self._claims.give_back(conversation)
         if conversation.is_empty and conversation.is_idle and self._has(conversation):
             del self._open[conversation.conversation]
 
