@@ -61,15 +61,17 @@ async def log_of(
 
 async def test_readers_at_the_same_place_share_one_encoding() -> None:
     log = await log_of(4, keep_bytes=10_000)
-    assert await log.frames(1, max_bytes=10_000) is await log.frames(1, max_bytes=10_000)
+    assert await log.readers.frames(1, max_bytes=10_000) is await log.readers.frames(
+        1, max_bytes=10_000
+    )
 
 
 async def test_the_encoding_is_kept_for_so_many_places_and_no_more() -> None:
     log = await log_of(4, keep_bytes=10_000, keep_frames=2)
-    first = await log.frames(1, max_bytes=10_000)
+    first = await log.readers.frames(1, max_bytes=10_000)
     for after in (2, 3):
-        await log.frames(after, max_bytes=10_000)
-    again = await log.frames(1, max_bytes=10_000)
+        await log.readers.frames(after, max_bytes=10_000)
+    again = await log.readers.frames(1, max_bytes=10_000)
     assert again is not first
     assert [frame.text for frame in again] == [frame.text for frame in first]
 
@@ -96,13 +98,13 @@ async def test_a_reader_far_behind_reads_on_from_the_store_into_what_is_in_memor
 async def test_what_nobody_reads_is_not_kept_and_can_be_read_nevertheless() -> None:
     log = await log_of(4, keep_bytes=10_000, is_read=False)
     assert (log.memory.floor, log.weight) == (4, 4000)
-    assert [frame.seq for frame in await log.frames(1, max_bytes=10_000)] == [2, 3, 4]
+    assert [frame.seq for frame in await log.readers.frames(1, max_bytes=10_000)] == [2, 3, 4]
 
 
 async def test_when_the_last_reader_has_gone_nothing_is_kept_any_more() -> None:
     log = await log_of(4, keep_bytes=10_000)
     another = log.follow(0, None, lambda: None)
-    (first,) = log._followers - {another}
+    (first,) = log.readers._followers - {another}
     first.close()
     assert log.memory.floor == 0
     another.close()

@@ -6,17 +6,15 @@ writes; otherwise it is a copy of what others have stored, and is read on in the
 """
 
 import asyncio
-import logging
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
-from turnwire_protocol import Closed, Code, Event, Reset, is_retryable
+from turnwire_protocol import Code, Event
 from turnwire_server.core.log.codec import dump, load
 from turnwire_server.core.log.committer import Committer
-from turnwire_server.core.log.follower import Follower, Frame
+from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.log.items import (
-    TYPE_NAMES,
     DeltaRun,
     DeltaType,
     Entry,
@@ -24,21 +22,20 @@ from turnwire_server.core.log.items import (
     Place,
     Private,
     coalesce,
+    continuing,
+    weight,
 )
 from turnwire_server.core.log.memory_log import MemoryLog
+from turnwire_server.core.log.readers import KEEP_FRAMES, Readers, encoded
 from turnwire_server.errors import Rejected, Unreadable
 from turnwire_server.store.port import Batch, Fence, Store
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["DurableLog", "Owner"]
 
-logger = logging.getLogger(__name__)
-
 _KEEP_BYTES = 256 * 1024
 """Of text that no turn needs any more, in memory, for readers who are a little behind."""
 _LOAD_BYTES = 1024 * 1024
-_KEEP_FRAMES = 8
-"""Places in a log of which the encoding is kept: readers who come back stand anywhere."""
 
 
 class Owner(Protocol):
@@ -72,10 +69,17 @@ class DurableLog:
         owner: Owner,
         *,
         keep_bytes: int = _KEEP_BYTES,
-        keep_frames: int = _KEEP_FRAMES,
+        keep_frames: int = KEEP_FRAMES,
     ) -> None:
         self.conversation = conversation
         self.memory = MemoryLog(conversation)
+        # Weakly, because we have them: what is let go of must not wait for the collector.
+        self.readers = Readers(
+            self.memory,
+            store,
+            on_change=weakref.WeakMethod(self._on_readers),
+            keep_frames=keep_frames,
+        )
         self.epoch = ""
         """Empty until it is known: nothing is stored, and nobody has claimed it."""
         self.title: str | None = None
@@ -85,22 +89,15 @@ class DurableLog:
         """Whether a batch is on its way that gives the fence back: nothing may follow it."""
         self._store = store
         self._committer = committer
-        # Weakly, as the owner has us: what is let go of must not wait for the collector.
+        # Weakly, too, as the owner has us.
         self._owner = weakref.ref(owner)
         self._keep_bytes = keep_bytes
-        self._keep_frames = keep_frames
         self._released = 0
         self._withdrawn: int | None = None
         """Lowest seq withdrawn since the last good commit. The failed commit may have stored
         entries above it; `reconcile` finds out."""
-        self._followers: set[Follower] = set()
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._frames: dict[tuple[int, int], list[Frame]] = {}
-        """By (after, upto): most readers stand where the last commit began, and share them."""
         self._is_noted = False
-        self._is_ending = False
-        self._is_spoilt = False
-        """Whether the program's log has said that the store gave what is no log."""
         self.is_closed = False
         """Whether it is over: nothing is stored any more."""
         self._unstored_weight = 0
@@ -146,14 +143,13 @@ class DurableLog:
         memory, items = self.memory, []
         for body in bodies:
             loaded = load(body)
-            self.weight += _weight(body, loaded)
+            self.weight += weight(body, loaded)
             items += loaded
-        for item in coalesce(_continuing(items, memory.head)):
+        for item in coalesce(continuing(items, memory.head)):
             take(item)
             memory.take(item)
         self._released = memory.head
-        for follower in self._followers:
-            follower.wake()
+        self.readers.wake()
         self._trim()
 
     # The right to append
@@ -253,12 +249,11 @@ class DurableLog:
         if isinstance(items[-1], DeltaRun):
             # The run at the end still grows; what is stored of it does not.
             items[-1] = items[-1].cut(memory.durable, memory.head)
-        frames = _encode(items)
+        frames = encoded(items)
+        self.readers.share(frames)
         entries = [item for item in items if isinstance(item, Entry)]
-        # Nobody asks for them before they are durable. Encoded once, for the store and for readers.
-        self._frames = {(memory.durable, memory.head): frames}
         body = dump(items, [frame.text for frame in frames])
-        self._unstored_weight = _weight(body, items)
+        self._unstored_weight = weight(body, items)
         is_open = (owner := self._owner()) is not None and owner.is_open
         self._is_releasing = self._store.is_shared and not is_open
         return Batch(
@@ -288,8 +283,7 @@ class DurableLog:
                 if seq <= upto and not future.done():
                     future.set_result(None)
             self._waiting = [(seq, future) for seq, future in self._waiting if seq > upto]
-        for follower in self._followers:
-            follower.wake()
+        self.readers.wake()
         self._trim()
         if is_released:
             self._tell_owner()
@@ -324,7 +318,7 @@ class DurableLog:
     @property
     def has_followers(self) -> bool:
         """Whether anybody reads."""
-        return bool(self._followers)
+        return bool(self.readers)
 
     @property
     def is_stored(self) -> bool:
@@ -333,31 +327,12 @@ class DurableLog:
 
     def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
         """A cursor after `after`; one that is not in this log is reset to the start."""
-        reset = None
-        if (epoch is not None and epoch != self.epoch) or after > self.memory.head:
-            reason = "another epoch" if epoch not in (None, self.epoch) else "ahead of the log"
-            reset = Reset(conversation=self.conversation, epoch=self.epoch, reason=reason)
-            after = 0
-        follower = Follower(
-            self,
-            conversation=self.conversation,
-            epoch=self.epoch,
-            after=after,
-            wake=wake,
-            reset=reset,
-        )
-        follower.is_ended = self._is_ending
-        # Registered before anything is read, and no await in between: nothing is missed.
-        self._followers.add(follower)
-        self._tell_owner()
-        return follower
+        return self.readers.follow(after, epoch, wake, of=self.epoch)
 
-    def detach(self, follower: Follower) -> None:
-        """The follower reads no more."""
-        if follower in self._followers:
-            self._followers.remove(follower)
+    def _on_readers(self) -> None:
+        if not self.readers:
             self._trim()
-            self._tell_owner()
+        self._tell_owner()
 
     def _tell_owner(self) -> None:
         if (owner := self._owner()) is not None:
@@ -368,9 +343,9 @@ class DurableLog:
         object, take fifteen times as much room as its text."""
         if self._released < self.memory.durable:
             return
-        self.memory.trim(self._keep_bytes if self._followers else 0)
-        if not self._followers:
-            self._frames.clear()
+        self.memory.trim(self._keep_bytes if self.readers else 0)
+        if not self.readers:
+            self.readers.forget_frames()
 
     async def hang_up(self) -> None:
         """The process goes down: store what waits, then end the streams."""
@@ -381,90 +356,10 @@ class DurableLog:
 
     def end_streams(self) -> None:
         """Streams end with what there is to read now, those that begin later too."""
-        self._is_ending = True
-        for follower in self._followers:
-            follower.is_ended = True
-            follower.wake()
+        self.readers.end_streams()
 
     def close(self, code: Code) -> None:
         """End all subscriptions; nothing more is stored."""
         self.is_closed = True
-        closed = Closed(conversation=self.conversation, code=code, retryable=is_retryable(code))
-        for follower in list(self._followers):
-            follower.closed = closed
-            follower.wake()
-        self._followers.clear()
+        self.readers.close(code)
         self.withdraw(self.memory.durable, Rejected(code, "the conversation is gone"))
-
-    async def frames(self, after: int, *, max_bytes: int) -> list[Frame]:
-        """See `Readable.frames`. Readers at the same place share one encoding."""
-        memory = self.memory
-        if after < memory.floor:
-            try:
-                return _encode(await self._stored(after, max_bytes))
-            except Unreadable as error:
-                # It could be read when it was opened.
-                if not self._is_spoilt:
-                    logger.error("conversation=%s cannot be read: %s", self.conversation, error)
-                self._is_spoilt = True
-                raise
-        key = (after, memory.durable)
-        frames = self._frames.get(key)
-        if frames is None:
-            if len(self._frames) >= self._keep_frames:
-                self._frames.clear()
-            items = memory.read(after, memory.durable, max_bytes=max_bytes)
-            if items and isinstance(items[-1], DeltaRun):
-                # The run at the end still grows, and who asks for its event may do so later.
-                items[-1] = items[-1].cut(after, memory.durable)
-            frames = self._frames[key] = _encode(items)
-        return frames
-
-    async def _stored(self, after: int, max_bytes: int) -> list[Item]:
-        """Merged items from the store; past what is in memory the next read goes on there."""
-        items: list[Item] = []
-        size = 0
-        # Several reads, because a row of one token is many times larger than its text: what is
-        # read at once would give readers a frame that is nearly empty.
-        while size < max_bytes and after < self.memory.floor:
-            bodies = await self._store.read(self.conversation, after, max_bytes=max_bytes)
-            if not bodies:
-                break
-            for body in bodies:
-                stored = list(_continuing(load(body), after))
-                items += stored
-                size += _weight(body, stored)
-                after = stored[-1].last_seq
-        return list(coalesce(items))
-
-
-def _continuing(items: list[Item], after: int) -> Iterator[Item]:
-    """Those after `after`, the first of them cut there; at least one.
-
-    Raises:
-        Unreadable: they do not go on there: asking for the next would go on for ever.
-    """
-    if not items or items[-1].last_seq <= after:
-        raise Unreadable(f"what should go on after {after} ends before it")
-    for item in items:
-        if item.last_seq <= after:
-            continue
-        if item.first_seq > after + 1:
-            raise Unreadable(f"{after} is followed by {item.first_seq}")
-        yield item.cut(after, item.last_seq) if item.first_seq <= after else item
-        after = item.last_seq
-
-
-def _weight(body: bytes, items: list[Item]) -> int:
-    """The bytes that a stored row counts for, roughly: deltas by their text alone."""
-    runs = [item for item in items if isinstance(item, DeltaRun)]
-    return sum(run.size for run in runs) if len(runs) == len(items) else len(body)
-
-
-def _encode(items: list[Item]) -> list[Frame]:
-    return [
-        Frame(item.last_seq, TYPE_NAMES[item.type], item.turn, item.encoded(), item)
-        if isinstance(item, DeltaRun)
-        else Frame(item.event.seq, item.event.type, item.event.turn, item.encoded(), item)
-        for item in items
-    ]

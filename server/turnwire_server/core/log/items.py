@@ -21,6 +21,7 @@ from turnwire_protocol import (
     parse_event,
     span_of,
 )
+from turnwire_server.errors import Unreadable
 from turnwire_server.store.port import Spent
 
 __all__ = [
@@ -218,3 +219,26 @@ def spent_of(usage: TotalUsage, cost_usd: float | None, *, at: str) -> Spent:
 def text_bytes(text: str) -> int:
     """How long it is in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
+
+
+def continuing(items: list[Item], after: int) -> Iterator[Item]:
+    """Those after `after`, the first of them cut there; at least one.
+
+    Raises:
+        Unreadable: they do not go on there: asking for the next would go on for ever.
+    """
+    if not items or items[-1].last_seq <= after:
+        raise Unreadable(f"what should go on after {after} ends before it")
+    for item in items:
+        if item.last_seq <= after:
+            continue
+        if item.first_seq > after + 1:
+            raise Unreadable(f"{after} is followed by {item.first_seq}")
+        yield item.cut(after, item.last_seq) if item.first_seq <= after else item
+        after = item.last_seq
+
+
+def weight(body: bytes, items: list[Item]) -> int:
+    """The bytes that a stored row counts for, roughly: deltas by their text alone."""
+    runs = [item for item in items if isinstance(item, DeltaRun)]
+    return sum(run.size for run in runs) if len(runs) == len(items) else len(body)
