@@ -30,6 +30,7 @@ from turnwire_server.core.log.items import DeltaType, Place, Private, spent_of
 from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
+from turnwire_server.core.turn.clock import Clock
 from turnwire_server.core.turn.options import Options, Policy
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import UsageMeter
@@ -109,9 +110,7 @@ class Turn:
         self._on_rest = on_rest
         self._rest = Rest()
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        """Its time limit. None while it rests, and once it is done."""
-        self._seconds_left = services.policy.turn_timeout
+        self._clock = Clock(services.policy.turn_timeout, self._time_out)
         self._meter = UsageMeter()
         self.calls = ToolCalls(
             self,
@@ -137,7 +136,7 @@ class Turn:
         self.state = TurnState.RUNNING
         options: Private = {"options": self._options.model_dump()}
         self.write(Start(**self.place(), model=self.model), options)
-        self._wind_clock()
+        self._clock.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
         self._task.add_done_callback(lambda task: self._let_go())
 
@@ -171,7 +170,7 @@ class Turn:
             )
         )
         self.state = TurnState.DONE
-        self._stop_clock()
+        self._clock.stop()
         # This closes the upstream: the task leaves `async with model.stream(…)`, or whatever else
         # it waits in. Where the task itself ends the turn there is nothing to stop.
         if self._task is not None and self._task is not asyncio.current_task():
@@ -270,23 +269,15 @@ class Turn:
     def _clock_or_rest(self) -> None:
         """What people and clients are waited for has time limits of its own; the turn's stands."""
         if self._rest.is_resting:
-            self._stop_clock()
+            self._clock.stop()
         elif self.state is TurnState.RUNNING:
-            self._wind_clock()
+            self._clock.start()
         self._on_rest()
 
-    def _wind_clock(self) -> None:
+    def _time_out(self) -> None:
         timeout = self._services.policy.turn_timeout
-        late = ModelError(Code.TIMEOUT, f"the turn did not end within {timeout:g} seconds")
-        self._timer = asyncio.get_running_loop().call_later(
-            self._seconds_left, lambda: self.end(StopReason.FAILED, late)
-        )
-
-    def _stop_clock(self) -> None:
-        if self._timer is not None:
-            self._seconds_left = self._timer.when() - asyncio.get_running_loop().time()
-            self._timer.cancel()
-            self._timer = None
+        message = f"the turn did not end within {timeout:g} seconds"
+        self.end(StopReason.FAILED, ModelError(Code.TIMEOUT, message))
 
     # The agent loop
 
