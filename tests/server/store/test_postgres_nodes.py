@@ -14,7 +14,7 @@ from tests.server.store.store_rows import batch_of, fill, row_body
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import News, Watcher
 from turnwire_server.store.postgres import PostgresStore
-from turnwire_server.store.postgres_nodes import PostgresNodes
+from turnwire_server.store.postgres.nodes import PostgresNodes
 
 
 class Node:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Blob, Spool, Usage
-from turnwire_server.store.postgres_address import Session
+from turnwire_server.store.postgres.address import Session
 
 __all__ = ["Ask", "PostgresBlobs"]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from turnwire_server.errors import StoreError
-from turnwire_server.store.postgres_address import (
+from turnwire_server.store.postgres.address import (
     FAILURES,
     Address,
     Connection,

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import News, Watcher
-from turnwire_server.store.postgres_address import (
+from turnwire_server.store.postgres.address import (
     FAILURES,
     Address,
     Connection,
@@ -26,7 +26,7 @@ from turnwire_server.store.postgres_address import (
     answered,
     told,
 )
-from turnwire_server.store.postgres_node import PostgresNode
+from turnwire_server.store.postgres.node import PostgresNode
 
 __all__ = ["PostgresNodes"]
 

@@ -1,4 +1,4 @@
-"""The whole of a SQLite store, see `archive`."""
+"""The whole of a SQLite store, see `store.archive`."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from turnwire_server.errors import Fenced, Unreadable
 from turnwire_server.store.port import Batch, Head, Row, Spent
-from turnwire_server.store.tail import Tail
+from turnwire_server.store.sqlite.tail import Tail
 from turnwire_server.timestamp import timestamp
 
 __all__ = [

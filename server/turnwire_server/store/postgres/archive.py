@@ -1,10 +1,10 @@
-"""The whole of a PostgreSQL store, see `archive`."""
+"""The whole of a PostgreSQL store, see `store.archive`."""
 
 from turnwire_server.store.archive import Archived, Spending
 from turnwire_server.store.port import Blob, Head, Row, Spent
-from turnwire_server.store.postgres_address import Session
-from turnwire_server.store.postgres_append import storable
-from turnwire_server.store.postgres_blobs import Ask
+from turnwire_server.store.postgres.address import Session
+from turnwire_server.store.postgres.append import storable
+from turnwire_server.store.postgres.blobs import Ask
 
 __all__ = ["PostgresArchive"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from turnwire_server.errors import Fenced, StoreError
 from turnwire_server.store.port import Claim, Fence, Head, Row, Spent
-from turnwire_server.store.postgres_address import Session
-from turnwire_server.store.postgres_schema import IS_HIDDEN
+from turnwire_server.store.postgres.address import Session
+from turnwire_server.store.postgres.schema import IS_HIDDEN
 
 __all__ = [
     "claim",

@@ -10,8 +10,8 @@ from asyncpg import UniqueViolationError
 
 from turnwire_server.errors import Fenced, StoreError
 from turnwire_server.store.port import Batch
-from turnwire_server.store.postgres_node import PostgresNode
-from turnwire_server.store.postgres_writer import Writing
+from turnwire_server.store.postgres.node import PostgresNode
+from turnwire_server.store.postgres.writer import Writing
 
 __all__ = ["append", "storable"]
 
@@ -97,7 +97,7 @@ async def append(writing: Writing, batches: list[Batch], node: PostgresNode) -> 
     Raises:
         Fenced: the node is dead; or see there.
         StoreError: another connection has become the writer.
-        FAILURES: see `postgres_address`.
+        FAILURES: see `address`.
     """
     logs: dict[str, list[Batch]] = {}
     for batch in batches:

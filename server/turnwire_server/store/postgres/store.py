@@ -10,17 +10,16 @@ from typing import TypeVar
 import asyncpg
 
 from turnwire_server.errors import Fenced, SettingsError, StoreError
-from turnwire_server.store import postgres_append, postgres_schema
-from turnwire_server.store import postgres_statements as statements
 from turnwire_server.store.archive import Archive
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
-from turnwire_server.store.postgres_address import FAILURES, Address, Session, told
-from turnwire_server.store.postgres_append import storable
-from turnwire_server.store.postgres_archive import PostgresArchive
-from turnwire_server.store.postgres_blobs import PostgresBlobs
-from turnwire_server.store.postgres_node import PostgresNode
-from turnwire_server.store.postgres_nodes import PostgresNodes
-from turnwire_server.store.postgres_writer import PostgresWriter, Writing
+from turnwire_server.store.postgres import schema, statements
+from turnwire_server.store.postgres.address import FAILURES, Address, Session, told
+from turnwire_server.store.postgres.append import append, storable
+from turnwire_server.store.postgres.archive import PostgresArchive
+from turnwire_server.store.postgres.blobs import PostgresBlobs
+from turnwire_server.store.postgres.node import PostgresNode
+from turnwire_server.store.postgres.nodes import PostgresNodes
+from turnwire_server.store.postgres.writer import PostgresWriter, Writing
 
 __all__ = ["LEASE_SECONDS", "PostgresStore"]
 
@@ -68,10 +67,10 @@ class PostgresStore:
             try:
                 other = await self._address.connect("check")
                 try:
-                    await postgres_schema.check_server(connection, other)
+                    await schema.check_server(connection, other)
                 finally:
                     other.terminate()
-                await postgres_schema.upgrade(connection, self._address.schema)
+                await schema.upgrade(connection, self._address.schema)
                 await self.node.start(connection)
             except BaseException:
                 connection.terminate()
@@ -110,9 +109,7 @@ class PostgresStore:
         """See `Store.append`. Fenced means: this node was declared dead; or the conversation was
         deleted meanwhile."""
         if batches:
-            await self._writer.run(
-                lambda writing: postgres_append.append(writing, batches, self.node)
-            )
+            await self._writer.run(lambda writing: append(writing, batches, self.node))
         else:
             await self._writer.run(self._probe)
 
@@ -194,7 +191,7 @@ class PostgresStore:
 
     async def _probe(self, writing: Writing) -> None:
         """A commit that changes nothing but the lease."""
-        await postgres_append.append(writing, [], self.node)
+        await append(writing, [], self.node)
 
     async def _ask(self, work: Callable[[Session, str], Awaitable[T]]) -> T:
         """Do something with a borrowed connection, in the name of the living node."""
@@ -218,7 +215,7 @@ def _refused(error: BaseException, address: Address) -> SettingsError:
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return SettingsError("db: this server is a standby; name the primary")
     if "unsupported startup parameter" in str(error):
-        return SettingsError(postgres_schema.NO_LISTEN)
+        return SettingsError(schema.NO_LISTEN)
     where = ", ".join(address.hosts) or "its usual place"
     return SettingsError(
         f"db: PostgreSQL at {where} cannot be used: {told(error)}."
