@@ -125,9 +125,7 @@ class Claim(NamedTuple):
     head: int = 0
     """The last seq in the store; a copy that does not reach so far must be brought up to date."""
     is_open: bool = False
-    """Whether a turn is unfinished there."""
-    orphan: bool = False
-    """Whether that turn has nobody any more who could end it: its node is gone."""
+    """Whether a turn is unfinished there; with a fence: one that nobody else can end any more."""
 
 
 @dataclass(slots=True, frozen=True)

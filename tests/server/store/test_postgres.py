@@ -148,7 +148,7 @@ async def test_what_is_let_go_of_is_the_next_one_s_and_the_old_fence_is_void(url
         await one.append([batch_of(fence, 3, releases=True)])
         claim = await two.claim("c_1", "ann", "other")
         assert claim.fence == fence
-        assert (claim.head, claim.orphan) == (3, False)
+        assert (claim.head, claim.is_open) == (3, False)
         with pytest.raises(Fenced):
             await one.append([batch_of(fence, 4)])
         with pytest.raises(Fenced):
@@ -167,7 +167,7 @@ async def test_a_dead_node_leaves_its_unfinished_conversations_as_orphans(url: s
         await bury(url, fence.node)
         assert [head.conversation for head in await other.orphans()] == ["c_1"]
         claims = [await other.claim(id, "ann", "") for id in ("c_1", "c_2")]
-        assert [claim.orphan for claim in claims] == [True, False]
+        assert [claim.is_open for claim in claims] == [True, False]
         assert await other.orphans() == []
         assert await ask(url, "SELECT id FROM conversations WHERE id = 'c_unbegun'") == []
 

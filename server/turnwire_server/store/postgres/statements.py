@@ -57,12 +57,10 @@ async def claim(
     fence = Fence(conversation, taken["owner"], taken["epoch"], node)
     # In a statement of its own, whose snapshot has what the last holder has stored.
     head = await session.fetchval(_HEAD, conversation)
-    orphan = taken["is_open"] and taken["was_node"] != node
-    return Claim(fence, head=head or 0, is_open=taken["is_open"], orphan=orphan)
+    return Claim(fence, head=head or 0, is_open=taken["is_open"])
 
 
-_CLAIM = f"""WITH before AS (SELECT node FROM conversations WHERE id = $1)
-    INSERT INTO conversations (id, owner, epoch, node)
+_CLAIM = f"""INSERT INTO conversations (id, owner, epoch, node)
     SELECT $1, $2, $3, id FROM nodes WHERE id = $4
     ON CONFLICT (id) DO UPDATE SET node = excluded.node,
         -- What has not begun has nobody's owner and epoch yet.
@@ -71,7 +69,7 @@ _CLAIM = f"""WITH before AS (SELECT node FROM conversations WHERE id = $1)
         epoch = CASE WHEN conversations.created_at IS NULL THEN excluded.epoch
             ELSE conversations.epoch END
     WHERE conversations.node IS NULL OR conversations.node = excluded.node OR {_DEAD}
-    RETURNING owner, epoch, is_open, (SELECT node FROM before) AS was_node"""
+    RETURNING owner, epoch, is_open"""
 
 _HOLDER = f"""SELECT node, is_open, coalesce({_LAST_SEQ}, 0) AS head,
     EXISTS (SELECT FROM nodes WHERE id = $2) AS is_alive FROM conversations WHERE id = $1"""

@@ -85,7 +85,7 @@ class SqliteStore:
             return Claim(Fence(conversation, owner, epoch))
         is_open = await self._read(statements.is_open, conversation)
         fence = Fence(conversation, head.owner, head.epoch)
-        return Claim(fence, head=head.seq, is_open=is_open, orphan=is_open)
+        return Claim(fence, head=head.seq, is_open=is_open)
 
     async def release(self, fence: Fence) -> None:
         """Nobody else is there to claim it."""
