@@ -2,9 +2,8 @@
 
 from turnwire_server.store.archive import Archived, Spending
 from turnwire_server.store.port import Blob, Head, Row, Spent
-from turnwire_server.store.postgres.address import Session
+from turnwire_server.store.postgres.address import Ask, Session
 from turnwire_server.store.postgres.append import storable
-from turnwire_server.store.postgres.blobs import Ask
 
 __all__ = ["PostgresArchive"]
 

@@ -8,26 +8,16 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Blob, Spool, Usage
-from turnwire_server.store.postgres.address import Session
+from turnwire_server.store.postgres.address import Ask
 
-__all__ = ["Ask", "PostgresBlobs"]
-
-T = TypeVar("T")
+__all__ = ["PostgresBlobs"]
 
 _PAGE = 500
 """Rows looked at in one piece."""
-
-
-class Ask(Protocol):
-    """Does something with a connection that is borrowed; `StoreError` where that fails."""
-
-    async def __call__(self, work: Callable[[Session, str], Awaitable[T]]) -> T:
-        """What the work returns; it is given the node's id, too."""
 
 
 class PostgresBlobs:

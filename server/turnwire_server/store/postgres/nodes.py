@@ -12,18 +12,18 @@ holds a lock of the whole server until its commit is on the disk
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import News, Watcher
 from turnwire_server.store.postgres.address import (
     FAILURES,
     Address,
+    Ask,
     Connection,
     Session,
-    answered,
+    answering,
     told,
 )
 from turnwire_server.store.postgres.node import PostgresNode
@@ -31,8 +31,6 @@ from turnwire_server.store.postgres.node import PostgresNode
 __all__ = ["PostgresNodes"]
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _ASK_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
@@ -42,14 +40,6 @@ _NEWS_ROWS = 50
 """Of one conversation in one read; whoever is so far behind reads on by itself."""
 _MAX_BELL_BYTES = 7900
 """PostgreSQL takes no more than 8000 in one."""
-
-
-class Ask(Protocol):
-    """See `PostgresStore`: do something with a borrowed connection, in the name of this node."""
-
-    def __call__(
-        self, work: Callable[[Session, str], Awaitable[T]]
-    ) -> Coroutine[None, None, T]: ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,8 +107,9 @@ class PostgresNodes:
         self._watcher = watcher
         self._node.on_lost = self._lost
         # Here and not by the tasks: what ends early does not cut them off in the middle of it.
-        listener = await answered(lambda: self._address.connect("listener"))
-        messenger = await answered(self._messenger)
+        with answering():
+            listener = await self._address.connect("listener")
+            messenger = await self._messenger()
         self._tasks = [
             asyncio.create_task(self._listen(listener), name="listener"),
             asyncio.create_task(self._post(messenger), name="messenger"),

@@ -13,7 +13,7 @@ from turnwire_server.errors import Fenced, SettingsError, StoreError
 from turnwire_server.store.archive import Archive
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
 from turnwire_server.store.postgres import schema, statements
-from turnwire_server.store.postgres.address import FAILURES, Address, Session, told
+from turnwire_server.store.postgres.address import FAILURES, Address, Session, answering, told
 from turnwire_server.store.postgres.append import append, storable
 from turnwire_server.store.postgres.archive import PostgresArchive
 from turnwire_server.store.postgres.blobs import PostgresBlobs
@@ -108,10 +108,8 @@ class PostgresStore:
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: this node was declared dead; or the conversation was
         deleted meanwhile."""
-        if batches:
-            await self._writer.run(lambda writing: append(writing, batches, self.node))
-        else:
-            await self._writer.run(self._probe)
+        # Without batches it is a commit that changes nothing but the lease.
+        await self._writer.run(lambda writing: append(writing, batches, self.node))
 
     async def reach(self, fence: Fence) -> int:
         """See `Store.reach`."""
@@ -189,19 +187,13 @@ class PostgresStore:
             lambda writing: statements.delete(writing.connection, writing.node, conversation)
         )
 
-    async def _probe(self, writing: Writing) -> None:
-        """A commit that changes nothing but the lease."""
-        await append(writing, [], self.node)
-
     async def _ask(self, work: Callable[[Session, str], Awaitable[T]]) -> T:
         """Do something with a borrowed connection, in the name of the living node."""
         if self._pool is None:
             raise StoreError("the store is not open")
-        try:
+        with answering():
             async with self._pool.acquire() as session:
                 return await work(session, await self.node.id(session))
-        except FAILURES as error:
-            raise StoreError(f"PostgreSQL cannot be used now: {told(error)}") from error
 
 
 async def _head(writing: Writing, fence: Fence) -> Head | None:
