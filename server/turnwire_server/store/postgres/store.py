@@ -14,11 +14,12 @@ from turnwire_server.store.archive import Archive
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
 from turnwire_server.store.postgres import schema, statements
 from turnwire_server.store.postgres.address import FAILURES, Address, Session, answering, told
-from turnwire_server.store.postgres.append import append, storable
+from turnwire_server.store.postgres.append import append
 from turnwire_server.store.postgres.archive import PostgresArchive
 from turnwire_server.store.postgres.blobs import PostgresBlobs
 from turnwire_server.store.postgres.node import PostgresNode
 from turnwire_server.store.postgres.nodes import PostgresNodes
+from turnwire_server.store.postgres.text import shown, storable
 from turnwire_server.store.postgres.writer import PostgresWriter, Writing
 
 __all__ = ["LEASE_SECONDS", "PostgresStore"]
@@ -118,7 +119,7 @@ class PostgresStore:
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`. Of short rows there may be more."""
         return await self._ask(
-            lambda session, _: statements.read(session, _known(conversation), after, max_bytes)
+            lambda session, _: statements.read(session, shown(conversation), after, max_bytes)
         )
 
     async def compact(
@@ -134,12 +135,12 @@ class PostgresStore:
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
         return await self._ask(
-            lambda session, node: statements.read_head(session, node, _known(conversation))
+            lambda session, node: statements.read_head(session, node, shown(conversation))
         )
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """See `Store.list_heads`."""
-        before = before and _known(before)
+        before = before and shown(before)
         return await self._ask(
             lambda session, node: statements.list_heads(session, node, owner, limit, before)
         )
@@ -213,8 +214,3 @@ def _refused(error: BaseException, address: Address) -> SettingsError:
         f"db: PostgreSQL at {where} cannot be used: {told(error)}."
         " Start it, or give another address with --db"
     )
-
-
-def _known(text: str) -> str:
-    """What a client asks for; nothing in the store has a NUL, which PostgreSQL refuses."""
-    return text.replace("\0", "\ufffd")

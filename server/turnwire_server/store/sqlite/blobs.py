@@ -15,7 +15,7 @@ from turnwire_server.store.port import Blob, Row, Spool, Usage
 from turnwire_server.store.sqlite import blob_statements as statements
 from turnwire_server.store.sqlite.blob_files import BlobFile, BlobFiles
 
-__all__ = ["SqliteBlobs"]
+__all__ = ["ReadLog", "Run", "SqliteBlobs"]
 
 T = TypeVar("T")
 
