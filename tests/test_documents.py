@@ -68,7 +68,7 @@ def test_every_file_that_a_document_names_is_there(document: str) -> None:
 
 
 def test_a_name_that_is_not_there_is_found() -> None:
-    assert missing("as in `core/hub.py`, `core/`, store/sqlite.py, `vectors/*.json`") == set()
+    assert missing("as in `core/hub.py`, `core/`, store/sqlite/store.py, `vectors/*.json`") == set()
     wrong = {"core/no_hub.py", "nowhere/", "schema/*.toml", "DESIGN.md"}
     assert missing("`core/no_hub.py` `nowhere/` (`schema/*.toml`), DESIGN.md") == wrong
 

@@ -23,7 +23,7 @@ from turnwire_server.connections import (
     room_for_connections,
 )
 from turnwire_server.core.limits import ServiceLimits
-from turnwire_server.rationed import RATIONED
+from turnwire_server.rationed import PEERS_FAULT, RATIONED
 
 __all__ = ["DrainingServer", "bind", "listen", "server_for"]
 
@@ -41,8 +41,11 @@ class _PeersFaults(logging.Filter):
         fault = record.exc_info[1] if record.exc_info else None
         if isinstance(fault, h11.LocalProtocolError | UnicodeDecodeError):
             record.exc_info = record.exc_text = None
-            record.msg, record.args = "a peer broke the protocol: %s", (fault,)
+            record.msg, record.args = PEERS_FAULT, (fault,)
         return True
+
+
+_PEERS_FAULTS = _PeersFaults()
 
 
 def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
@@ -159,7 +162,6 @@ def server_for(
 
     `proxies` are addresses and networks whose connections are not counted for each address.
     """
-    logging.getLogger("uvicorn.error").addFilter(RATIONED)
     config = uvicorn.Config(
         app,
         http=HardenedHttpProtocol,
@@ -174,8 +176,9 @@ def server_for(
         timeout_graceful_shutdown=round(grace_seconds),
     )
     uvicorn_log = logging.getLogger("uvicorn.error")
-    if not any(isinstance(one, _PeersFaults) for one in uvicorn_log.filters):
-        uvicorn_log.addFilter(_PeersFaults())
+    # In this order: what the first makes of a traceback is rationed, too.
+    uvicorn_log.addFilter(_PEERS_FAULTS)
+    uvicorn_log.addFilter(RATIONED)
     most = room_for_connections(limits.max_connections)
     if most < limits.max_connections:
         logger.info(

@@ -7,7 +7,7 @@ import click
 
 from turnwire_server.app import store_of
 from turnwire_server.errors import SettingsError, StoreError
-from turnwire_server.settings import default_db, is_postgres
+from turnwire_server.settings import default_db, is_postgres, load_settings
 from turnwire_server.store.archive import Archivable, Moved, move_all
 
 __all__ = ["move"]
@@ -15,7 +15,7 @@ __all__ = ["move"]
 
 def _run(source: str | None, target: str) -> None:
     try:
-        source = source or default_db()
+        source = load_settings(db=source).db or default_db()
         # Opening would make an empty one.
         if not is_postgres(source) and not Path(source).is_file():
             raise SettingsError(f"from: {source} is not there. Choose a database with --from")

@@ -2,12 +2,16 @@
 
 import logging
 import math
+import time
 
-__all__ = ["RATIONED", "Ration"]
+__all__ = ["PEERS_FAULT", "RATIONED", "Ration"]
 
 _SECONDS = 1.0
+PEERS_FAULT = "a peer broke the protocol: %s"
+"""What `listener` makes of uvicorn's traceback."""
 _OF_OTHERS = frozenset(
     {
+        PEERS_FAULT,
         "Invalid HTTP request received.",
         "Unsupported upgrade request.",
         "Invalid UTF-8 sequence received from client.",
@@ -38,22 +42,19 @@ class Rationed(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kinds: dict[str, tuple[float, int]] = {}
-        """When a line of this kind was written, and how many were not since."""
+        self._kinds: dict[str, Ration] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
         kind = str(record.msg)
         if record.name.startswith("uvicorn") and kind not in _OF_OTHERS:
             return True
-        written, left_out = self._kinds.get(kind, (0.0, 0))
-        if 0 <= record.created - written < _SECONDS:
-            self._kinds[kind] = (written, left_out + 1)
+        count = self._kinds.setdefault(kind, Ration(_SECONDS)).take(time.monotonic())
+        if count is None:
             return False
-        self._kinds[kind] = (record.created, 0)
         record.exc_info = None
-        if left_out:
-            record.msg = f"{record.getMessage()} ({left_out} more since the last such line)"
+        if count > 1:
+            record.msg = f"{record.getMessage()} ({count - 1} more since the last such line)"
             record.args = ()
         return True
 

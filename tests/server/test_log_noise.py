@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -93,6 +94,18 @@ async def test_bad_requests(demo: Running) -> None:
             writer.write(request)
             await reader.read(65536)
     await served_still(demo)
+
+
+async def test_who_breaks_the_protocol_over_and_over_gets_a_line_a_second(tmp_path: Path) -> None:
+    began = time.monotonic()
+    async with served(tmp_path, "--drain-grace", "0", *PROMPT) as running, patience():
+        for _ in range(20):
+            async with raw(running) as (reader, writer):
+                writer.write(BAD_REQUESTS["a chunk without length"])
+                await reader.read(65536)
+        await served_still(running)
+    lines = running.logged.count("a peer broke the protocol")
+    assert 1 <= lines <= 1 + time.monotonic() - began
 
 
 async def test_uploaders_who_go(demo: Running) -> None:

@@ -102,6 +102,17 @@ async def test_what_was_cut_off_is_repeated_and_what_changed_since_comes_anew(pa
         assert await whole(there) == before
 
 
+async def test_unless_it_is_named_the_source_is_what_serve_would_use(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as store:
+        await fill(store, "c_1", 1)
+    monkeypatch.setenv("TURNWIRE_DB", str(path))
+    target = path.with_name("other.db")
+    result = await asyncio.to_thread(CliRunner().invoke, move, ["--to", str(target)])
+    assert result.output == "1 conversations and 0 blobs have come, 0 and 0 were there before\n"
+
+
 async def test_a_conversation_that_has_gone_on_in_the_target_is_not_overwritten(path: Path) -> None:
     url = fresh_url()
     await make(path)

@@ -59,7 +59,7 @@ class MemoryStore:
             return Claim(Fence(conversation, owner, epoch))
         head = log.head
         fence = Fence(conversation, head.owner, head.epoch)
-        return Claim(fence, head=head.seq, is_open=log.is_open, orphan=log.is_open)
+        return Claim(fence, head=head.seq, is_open=log.is_open)
 
     async def release(self, fence: Fence) -> None:
         """Nobody else is there to claim it."""

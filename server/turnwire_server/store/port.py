@@ -7,6 +7,7 @@ one process (SQLite, memory) nobody else is there to hold anything.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from turnwire_server.errors import Fenced
@@ -25,6 +26,7 @@ __all__ = [
     "Spool",
     "Store",
     "Usage",
+    "joined",
     "reach_of",
 ]
 
@@ -115,6 +117,25 @@ def reach_of(fence: Fence, head: Head | None) -> int:
     return head.seq
 
 
+def joined(
+    conversation: str, rows: list[Row], join: Callable[[list[bytes]], list[Row]]
+) -> list[Row]:
+    """What `join` makes of a log's neighbouring rows; they as they are, where that is no fewer.
+
+    Raises:
+        ValueError: what it made does not cover the same seqs.
+    """
+    if len(rows) < 2:
+        return rows
+    new = join([row.body for row in rows])
+    if len(new) >= len(rows):
+        return rows
+    whole = [Row(0, rows[0].first_seq - 1, b""), *new, Row(rows[-1].last_seq + 1, 0, b"")]
+    if any(right.first_seq != left.last_seq + 1 for left, right in pairwise(whole)):
+        raise ValueError(f"the joined rows of {conversation} do not cover what they replace")
+    return new
+
+
 class Claim(NamedTuple):
     """What came of asking for the right to append."""
 
@@ -125,9 +146,7 @@ class Claim(NamedTuple):
     head: int = 0
     """The last seq in the store; a copy that does not reach so far must be brought up to date."""
     is_open: bool = False
-    """Whether a turn is unfinished there."""
-    orphan: bool = False
-    """Whether that turn has nobody any more who could end it: its node is gone."""
+    """Whether a turn is unfinished there; with a fence: one that nobody else can end any more."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -26,10 +26,10 @@ from tests.server.store.store_rows import (
 from turnwire_protocol import SendBody
 from turnwire_server.app import store_of
 from turnwire_server.errors import Fenced, Rejected, SettingsError, StoreError
-from turnwire_server.store import postgres_schema
 from turnwire_server.store.port import Head, Row
 from turnwire_server.store.postgres import PostgresStore
-from turnwire_server.store.postgres_address import Address
+from turnwire_server.store.postgres.address import Address
+from turnwire_server.store.postgres.schema import VERSION, check_server, upgrade
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_what_is_let_go_of_is_the_next_one_s_and_the_old_fence_is_void(url
         await one.append([batch_of(fence, 3, releases=True)])
         claim = await two.claim("c_1", "ann", "other")
         assert claim.fence == fence
-        assert (claim.head, claim.orphan) == (3, False)
+        assert (claim.head, claim.is_open) == (3, False)
         with pytest.raises(Fenced):
             await one.append([batch_of(fence, 4)])
         with pytest.raises(Fenced):
@@ -167,7 +167,7 @@ async def test_a_dead_node_leaves_its_unfinished_conversations_as_orphans(url: s
         await bury(url, fence.node)
         assert [head.conversation for head in await other.orphans()] == ["c_1"]
         claims = [await other.claim(id, "ann", "") for id in ("c_1", "c_2")]
-        assert [claim.orphan for claim in claims] == [True, False]
+        assert [claim.is_open for claim in claims] == [True, False]
         assert await other.orphans() == []
         assert await ask(url, "SELECT id FROM conversations WHERE id = 'c_unbegun'") == []
 
@@ -349,7 +349,7 @@ async def test_a_database_that_a_newer_program_has_written_is_refused(url: str) 
     async with opened(url):
         pass
     await ask(url, "UPDATE meta SET version = version + 1 RETURNING 1")
-    assert f"version {postgres_schema.VERSION + 1}" in await refusal(url)
+    assert f"version {VERSION + 1}" in await refusal(url)
 
 
 async def test_a_schema_of_another_program_is_refused_and_left_as_it_is(url: str) -> None:
@@ -372,16 +372,16 @@ async def test_a_connection_that_hears_nothing_as_through_some_poolers_is_refuse
         # Nothing is heard of another database either.
         elsewhere = await asyncpg.connect(url.replace("/postgres?", "/template1?"))
         stack.push_async_callback(elsewhere.close)
-        await postgres_schema.check_server(here, here)
+        await check_server(here, here)
         with pytest.raises(SettingsError) as refused:
-            await postgres_schema.check_server(here, elsewhere)
+            await check_server(here, elsewhere)
         assert "LISTEN" in str(refused.value)
 
 
 async def test_a_pooler_that_drops_the_schema_is_refused_before_anything_is_made(url: str) -> None:
     connection = await asyncpg.connect(url)
     with pytest.raises(SettingsError):
-        await postgres_schema.upgrade(connection, "another")
+        await upgrade(connection, "another")
     assert not await connection.fetch("SELECT FROM pg_namespace WHERE nspname = 'another'")
     await connection.close()
 

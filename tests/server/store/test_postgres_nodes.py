@@ -14,7 +14,7 @@ from tests.server.store.store_rows import batch_of, fill, row_body
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import News, Watcher
 from turnwire_server.store.postgres import PostgresStore
-from turnwire_server.store.postgres_nodes import PostgresNodes
+from turnwire_server.store.postgres.nodes import PostgresNodes
 
 
 class Node:
@@ -119,6 +119,30 @@ async def test_what_is_not_answered_in_time_is_not_done_later(url: str) -> None:
         await a.nodes.attend("c_1")  # What was said before has arrived.
         connection = await asyncpg.connect(url)
         try:
+            assert await connection.fetchval("SELECT count(*) FROM mail") == 0
+        finally:
+            await connection.close()
+
+
+async def test_what_was_given_up_before_it_could_be_said_is_never_said(url: str) -> None:
+    async with nodes(url, 1) as (a,):
+        a.nodes._ask_seconds = 0.05
+        connection = await asyncpg.connect(url)
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE mail")
+                attending = asyncio.create_task(a.nodes.attend("c_1"))
+                waits = """SELECT EXISTS (SELECT FROM pg_stat_activity
+                    WHERE application_name = 'turnwire messenger'
+                        AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"""
+                async with patience():
+                    while not await connection.fetchval(waits):
+                        # Within a transaction it stays as it was first seen.
+                        await connection.execute("SELECT pg_stat_clear_snapshot()")
+                with pytest.raises(StoreError):
+                    await a.nodes.ask("n_nobody", "late")
+            await attending
+            await a.nodes.attend("c_2")  # What was said before has arrived.
             assert await connection.fetchval("SELECT count(*) FROM mail") == 0
         finally:
             await connection.close()

@@ -21,8 +21,8 @@ from tests.server.store.store_rows import (
 )
 from turnwire_server.errors import Fenced, SettingsError, StoreError
 from turnwire_server.store.port import Batch, Fence, Row
-from turnwire_server.store.schema import VERSION
 from turnwire_server.store.sqlite import SqliteStore
+from turnwire_server.store.sqlite.schema import VERSION
 
 
 async def refusal(path: Path) -> str:

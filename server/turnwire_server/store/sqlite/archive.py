@@ -1,24 +1,14 @@
-"""The whole of a SQLite store, see `archive`."""
+"""The whole of a SQLite store, see `store.archive`."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
 
 from turnwire_server.store.archive import Archived, Spending
 from turnwire_server.store.port import Blob, Head, Row, Spent
+from turnwire_server.store.sqlite.blobs import ReadLog, Run
 
 __all__ = ["SqliteArchive"]
 
-T = TypeVar("T")
-
 _PAGE = 200
-
-
-class Run(Protocol):
-    """Does something with a connection of the database, on its thread."""
-
-    async def __call__(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What the work returns."""
 
 
 class SqliteArchive:
@@ -28,9 +18,7 @@ class SqliteArchive:
     a log that hold anything after a seq, up to about so many bytes.
     """
 
-    def __init__(
-        self, *, write: Run, read: Run, read_log: Callable[[str, int, int], Awaitable[list[Row]]]
-    ) -> None:
+    def __init__(self, *, write: Run, read: Run, read_log: ReadLog) -> None:
         self._write = write
         self._read = read
         self._read_log = read_log

@@ -4,15 +4,16 @@ Its URL holds a password, so nothing here says more of it than hosts.
 """
 
 import ipaddress
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
 from turnwire_server.errors import SettingsError, StoreError
 
-__all__ = ["FAILURES", "Address", "Connection", "Session", "answered", "quoted", "told"]
+__all__ = ["FAILURES", "Address", "Ask", "Connection", "Session", "answering", "quoted", "told"]
 
 T = TypeVar("T")
 
@@ -107,14 +108,26 @@ class Address:
         return {**_SESSION, "search_path": path, "application_name": shown}
 
 
-async def answered(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What PostgreSQL answers.
+class Ask(Protocol):
+    """Does something with a connection that is borrowed.
 
     Raises:
-        StoreError: it does not, or it refuses.
+        StoreError: PostgreSQL does not answer, or it refuses.
+    """
+
+    async def __call__(self, work: Callable[[Session, str], Awaitable[T]]) -> T:
+        """What the work returns; it is given the node's id, too."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """PostgreSQL is asked something meanwhile.
+
+    Raises:
+        StoreError: it does not answer, or it refuses.
     """
     try:
-        return await ask()
+        yield
     except FAILURES as error:
         raise StoreError(f"PostgreSQL cannot be used now: {told(error)}") from error
 

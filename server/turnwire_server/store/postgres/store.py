@@ -10,17 +10,17 @@ from typing import TypeVar
 import asyncpg
 
 from turnwire_server.errors import Fenced, SettingsError, StoreError
-from turnwire_server.store import postgres_append, postgres_schema
-from turnwire_server.store import postgres_statements as statements
 from turnwire_server.store.archive import Archive
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
-from turnwire_server.store.postgres_address import FAILURES, Address, Session, told
-from turnwire_server.store.postgres_append import storable
-from turnwire_server.store.postgres_archive import PostgresArchive
-from turnwire_server.store.postgres_blobs import PostgresBlobs
-from turnwire_server.store.postgres_node import PostgresNode
-from turnwire_server.store.postgres_nodes import PostgresNodes
-from turnwire_server.store.postgres_writer import PostgresWriter, Writing
+from turnwire_server.store.postgres import schema, statements
+from turnwire_server.store.postgres.address import FAILURES, Address, Session, answering, told
+from turnwire_server.store.postgres.append import append
+from turnwire_server.store.postgres.archive import PostgresArchive
+from turnwire_server.store.postgres.blobs import PostgresBlobs
+from turnwire_server.store.postgres.node import PostgresNode
+from turnwire_server.store.postgres.nodes import PostgresNodes
+from turnwire_server.store.postgres.text import shown, storable
+from turnwire_server.store.postgres.writer import PostgresWriter, Writing
 
 __all__ = ["LEASE_SECONDS", "PostgresStore"]
 
@@ -68,10 +68,10 @@ class PostgresStore:
             try:
                 other = await self._address.connect("check")
                 try:
-                    await postgres_schema.check_server(connection, other)
+                    await schema.check_server(connection, other)
                 finally:
                     other.terminate()
-                await postgres_schema.upgrade(connection, self._address.schema)
+                await schema.upgrade(connection, self._address.schema)
                 await self.node.start(connection)
             except BaseException:
                 connection.terminate()
@@ -109,12 +109,8 @@ class PostgresStore:
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: this node was declared dead; or the conversation was
         deleted meanwhile."""
-        if batches:
-            await self._writer.run(
-                lambda writing: postgres_append.append(writing, batches, self.node)
-            )
-        else:
-            await self._writer.run(self._probe)
+        # Without batches it is a commit that changes nothing but the lease.
+        await self._writer.run(lambda writing: append(writing, batches, self.node))
 
     async def reach(self, fence: Fence) -> int:
         """See `Store.reach`."""
@@ -123,7 +119,7 @@ class PostgresStore:
     async def read(self, conversation: str, after: int, *, max_bytes: int) -> list[bytes]:
         """See `Store.read`. Of short rows there may be more."""
         return await self._ask(
-            lambda session, _: statements.read(session, _known(conversation), after, max_bytes)
+            lambda session, _: statements.read(session, shown(conversation), after, max_bytes)
         )
 
     async def compact(
@@ -139,12 +135,12 @@ class PostgresStore:
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
         return await self._ask(
-            lambda session, node: statements.read_head(session, node, _known(conversation))
+            lambda session, node: statements.read_head(session, node, shown(conversation))
         )
 
     async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
         """See `Store.list_heads`."""
-        before = before and _known(before)
+        before = before and shown(before)
         return await self._ask(
             lambda session, node: statements.list_heads(session, node, owner, limit, before)
         )
@@ -192,19 +188,13 @@ class PostgresStore:
             lambda writing: statements.delete(writing.connection, writing.node, conversation)
         )
 
-    async def _probe(self, writing: Writing) -> None:
-        """A commit that changes nothing but the lease."""
-        await postgres_append.append(writing, [], self.node)
-
     async def _ask(self, work: Callable[[Session, str], Awaitable[T]]) -> T:
         """Do something with a borrowed connection, in the name of the living node."""
         if self._pool is None:
             raise StoreError("the store is not open")
-        try:
+        with answering():
             async with self._pool.acquire() as session:
                 return await work(session, await self.node.id(session))
-        except FAILURES as error:
-            raise StoreError(f"PostgreSQL cannot be used now: {told(error)}") from error
 
 
 async def _head(writing: Writing, fence: Fence) -> Head | None:
@@ -218,14 +208,9 @@ def _refused(error: BaseException, address: Address) -> SettingsError:
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return SettingsError("db: this server is a standby; name the primary")
     if "unsupported startup parameter" in str(error):
-        return SettingsError(postgres_schema.NO_LISTEN)
+        return SettingsError(schema.NO_LISTEN)
     where = ", ".join(address.hosts) or "its usual place"
     return SettingsError(
         f"db: PostgreSQL at {where} cannot be used: {told(error)}."
         " Start it, or give another address with --db"
     )
-
-
-def _known(text: str) -> str:
-    """What a client asks for; nothing in the store has a NUL, which PostgreSQL refuses."""
-    return text.replace("\0", "\ufffd")

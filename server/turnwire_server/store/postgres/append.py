@@ -10,10 +10,11 @@ from asyncpg import UniqueViolationError
 
 from turnwire_server.errors import Fenced, StoreError
 from turnwire_server.store.port import Batch
-from turnwire_server.store.postgres_node import PostgresNode
-from turnwire_server.store.postgres_writer import Writing
+from turnwire_server.store.postgres.node import PostgresNode
+from turnwire_server.store.postgres.text import shown, storable
+from turnwire_server.store.postgres.writer import Writing
 
-__all__ = ["append", "storable"]
+__all__ = ["append"]
 
 NOW = """to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 """Always six digits, so that times compare as strings."""
@@ -97,7 +98,7 @@ async def append(writing: Writing, batches: list[Batch], node: PostgresNode) -> 
     Raises:
         Fenced: the node is dead; or see there.
         StoreError: another connection has become the writer.
-        FAILURES: see `postgres_address`.
+        FAILURES: see `address`.
     """
     logs: dict[str, list[Batch]] = {}
     for batch in batches:
@@ -127,7 +128,7 @@ async def append(writing: Writing, batches: list[Batch], node: PostgresNode) -> 
             [batch.first_seq for batch in batches],
             [batch.last_seq for batch in batches],
             [batch.body for batch in batches],
-            [batch.title and batch.title.replace("\0", "\ufffd") for batch in batches],
+            [batch.title and shown(batch.title) for batch in batches],
             [batch.fence.conversation for batch, _ in named],
             [batch.first_seq for batch, _ in named],
             [blob for _, blob in named],
@@ -155,14 +156,3 @@ async def _say_why(writing: Writing, node: PostgresNode) -> None:
         node.lose(writing.node)
         raise Fenced(f"the node {writing.node} was declared dead")
     raise StoreError("another connection writes for this node now")
-
-
-def storable(text: str) -> str:
-    """The text, which goes into a row as it is.
-
-    Raises:
-        StoreError: it has a NUL, which PostgreSQL does not take.
-    """
-    if "\0" in text:
-        raise StoreError("an id or an owner has a NUL in it, which PostgreSQL does not take")
-    return text

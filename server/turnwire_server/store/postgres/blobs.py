@@ -8,26 +8,17 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Blob, Spool, Usage
-from turnwire_server.store.postgres_address import Session
+from turnwire_server.store.postgres.address import Ask
+from turnwire_server.store.postgres.text import shown
 
-__all__ = ["Ask", "PostgresBlobs"]
-
-T = TypeVar("T")
+__all__ = ["PostgresBlobs"]
 
 _PAGE = 500
 """Rows looked at in one piece."""
-
-
-class Ask(Protocol):
-    """Does something with a connection that is borrowed; `StoreError` where that fails."""
-
-    async def __call__(self, work: Callable[[Session, str], Awaitable[T]]) -> T:
-        """What the work returns; it is given the node's id, too."""
 
 
 class PostgresBlobs:
@@ -43,12 +34,12 @@ class PostgresBlobs:
     async def find(self, id: str) -> Blob | None:
         """See `BlobStore.find`."""
         query = "SELECT id, owner, media_type, bytes FROM blobs WHERE id = $1"
-        found = await self._ask(lambda session, _: session.fetchrow(query, _known(id)))
+        found = await self._ask(lambda session, _: session.fetchrow(query, shown(id)))
         return None if found is None else Blob(*found)
 
     async def read(self, id: str, start: int, size: int) -> bytes | None:
         """See `BlobStore.read`."""
-        rows = await self._ask(lambda session, _: session.fetch(_READ, _known(id), start, size))
+        rows = await self._ask(lambda session, _: session.fetch(_READ, shown(id), start, size))
         if not rows:
             return None
         # A blob whose parts are gone still has its row: then this one is without data.
@@ -65,7 +56,7 @@ class PostgresBlobs:
     async def delete(self, id: str, *, unused_before: int | None = None) -> bool:
         """See `BlobStore.delete`."""
         unused = "" if unused_before is None else f"AND {_UNUSED.format('$2')}"
-        known = [_known(id)] if unused_before is None else [_known(id), unused_before]
+        known = [shown(id)] if unused_before is None else [shown(id), unused_before]
         query = _DELETE.format(unused)
         return bool(await self._ask(lambda session, _: session.fetchval(query, *known)))
 
@@ -181,8 +172,3 @@ _TIDY = """WITH dead AS (
         RETURNING id
     ), parts AS (DELETE FROM blob_parts USING dead WHERE upload = dead.id)
     SELECT true FROM dead"""
-
-
-def _known(id: str) -> str:
-    """An id that may come from a client; none of a blob has a NUL, which PostgreSQL refuses."""
-    return id.replace("\0", "\ufffd")

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from turnwire_server.errors import Fenced, StoreError
-from turnwire_server.store.postgres_address import FAILURES, Address, Connection, told
-from turnwire_server.store.postgres_node import PostgresNode
+from turnwire_server.store.postgres.address import FAILURES, Address, Connection, told
+from turnwire_server.store.postgres.node import PostgresNode
 
 __all__ = ["PostgresWriter", "Writing"]
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 from turnwire_server.errors import Fenced, StoreError
-from turnwire_server.store.port import Claim, Fence, Head, Row, Spent
-from turnwire_server.store.postgres_address import Session
-from turnwire_server.store.postgres_schema import IS_HIDDEN
+from turnwire_server.store.port import Claim, Fence, Head, Row, Spent, joined
+from turnwire_server.store.postgres.address import Session
+from turnwire_server.store.postgres.schema import IS_HIDDEN
+from turnwire_server.store.postgres.text import shown
 
 __all__ = [
     "claim",
@@ -57,12 +57,10 @@ async def claim(
     fence = Fence(conversation, taken["owner"], taken["epoch"], node)
     # In a statement of its own, whose snapshot has what the last holder has stored.
     head = await session.fetchval(_HEAD, conversation)
-    orphan = taken["is_open"] and taken["was_node"] != node
-    return Claim(fence, head=head or 0, is_open=taken["is_open"], orphan=orphan)
+    return Claim(fence, head=head or 0, is_open=taken["is_open"])
 
 
-_CLAIM = f"""WITH before AS (SELECT node FROM conversations WHERE id = $1)
-    INSERT INTO conversations (id, owner, epoch, node)
+_CLAIM = f"""INSERT INTO conversations (id, owner, epoch, node)
     SELECT $1, $2, $3, id FROM nodes WHERE id = $4
     ON CONFLICT (id) DO UPDATE SET node = excluded.node,
         -- What has not begun has nobody's owner and epoch yet.
@@ -71,7 +69,7 @@ _CLAIM = f"""WITH before AS (SELECT node FROM conversations WHERE id = $1)
         epoch = CASE WHEN conversations.created_at IS NULL THEN excluded.epoch
             ELSE conversations.epoch END
     WHERE conversations.node IS NULL OR conversations.node = excluded.node OR {_DEAD}
-    RETURNING owner, epoch, is_open, (SELECT node FROM before) AS was_node"""
+    RETURNING owner, epoch, is_open"""
 
 _HOLDER = f"""SELECT node, is_open, coalesce({_LAST_SEQ}, 0) AS head,
     EXISTS (SELECT FROM nodes WHERE id = $2) AS is_alive FROM conversations WHERE id = $1"""
@@ -195,7 +193,7 @@ async def _heads(session: Session, query: str, *parameters: Any) -> list[Head]:
 async def rename(session: Session, conversation: str, title: str) -> None:
     """See `Store.rename`."""
     query = "UPDATE conversations SET title = $2 WHERE id = $1"
-    await session.execute(query, conversation, title.replace("\0", "\ufffd"))
+    await session.execute(query, conversation, shown(title))
 
 
 async def delete(session: Session, node: str, conversation: str) -> None:
@@ -231,14 +229,9 @@ async def compact(
     """
     query = f"SELECT first_seq, last_seq, body {_AFTER} ORDER BY first_seq"
     old = [Row(*row) for row in await session.fetch(query, conversation, after)]
-    if len(old) < 2:
+    new = await asyncio.to_thread(joined, conversation, old, join)
+    if new is old:
         return
-    new = await asyncio.to_thread(join, [row.body for row in old])
-    if len(new) >= len(old):
-        return
-    whole = [Row(0, old[0].first_seq - 1, b""), *new, Row(old[-1].last_seq + 1, 0, b"")]
-    if any(right.first_seq != left.last_seq + 1 for left, right in pairwise(whole)):
-        raise ValueError(f"the joined rows of {conversation} do not cover what they replace")
     kept = set(old) & set(new)  # What is compact already stays where it is.
     old, new = [row for row in old if row not in kept], [row for row in new if row not in kept]
     async with session.transaction():

@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
-from turnwire_server.store import blob_statements as statements
-from turnwire_server.store.blob_files import BlobFile, BlobFiles
 from turnwire_server.store.port import Blob, Row, Spool, Usage
+from turnwire_server.store.sqlite import blob_statements as statements
+from turnwire_server.store.sqlite.blob_files import BlobFile, BlobFiles
 
-__all__ = ["SqliteBlobs"]
+__all__ = ["ReadLog", "Run", "SqliteBlobs"]
 
 T = TypeVar("T")
 

@@ -15,13 +15,11 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-from turnwire_server.errors import StoreError
-from turnwire_server.store.postgres_address import (
+from turnwire_server.store.postgres.address import (
     FAILURES,
     Address,
     Connection,
     Session,
-    answered,
     told,
 )
 
@@ -70,8 +68,8 @@ class PostgresNode:
         if self._connection is not None:
             with contextlib.suppress(*FAILURES):  # Its lease runs out then.
                 await self._connection.execute(_LEAVE, self._id)
-            await _closed(self._connection)
-            self._connection = None
+                await self._connection.close(timeout=_RETRY_SECONDS)
+            self._drop()
 
     def is_now(self, id: str) -> bool:
         """Whether this is the incarnation, as far as is known."""
@@ -80,11 +78,6 @@ class PostgresNode:
     def renewed(self) -> None:
         """The lease was renewed by an append."""
         self._renewed_at = time.monotonic()
-
-    @property
-    def lease_seconds_left(self) -> float:
-        """Until others may take over what it holds, by this process's clock."""
-        return self.lease_seconds - (time.monotonic() - self._renewed_at)
 
     async def id(self, session: Session) -> str:
         """The id of the living incarnation: a new one where the last has been lost.
@@ -140,7 +133,7 @@ class PostgresNode:
                 await self._renew()
             except FAILURES as error:
                 logger.warning("the lease is not renewed, to be tried again: %s", told(error))
-                await self._drop()
+                self._drop()
                 await asyncio.sleep(min(_RETRY_SECONDS, period))
 
     async def _renew(self) -> None:
@@ -152,17 +145,10 @@ class PostgresNode:
             await self.id(self._connection)
         self.renewed()
 
-    async def _drop(self) -> None:
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-
-
-async def _closed(connection: Connection) -> None:
-    try:
-        await answered(lambda: connection.close(timeout=_RETRY_SECONDS))
-    except StoreError:
-        connection.terminate()
 
 
 _LEASE = "clock_timestamp() + make_interval(secs => ${})"

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from turnwire_server.errors import SettingsError, StoreError
-from turnwire_server.store import schema, statements
 from turnwire_server.store.archive import Archive
-from turnwire_server.store.blob_files import BlobFiles
 from turnwire_server.store.nodes import LocalNodes
 from turnwire_server.store.port import Batch, Claim, Fence, Head, Row, Spent, reach_of
-from turnwire_server.store.sqlite_archive import SqliteArchive
-from turnwire_server.store.sqlite_blobs import SqliteBlobs
-from turnwire_server.store.tail import Tail, follow_on
+from turnwire_server.store.sqlite import schema, statements
+from turnwire_server.store.sqlite.archive import SqliteArchive
+from turnwire_server.store.sqlite.blob_files import BlobFiles
+from turnwire_server.store.sqlite.blobs import SqliteBlobs
+from turnwire_server.store.sqlite.tail import Tail, follow_on
 
 __all__ = ["SqliteStore"]
 
@@ -85,7 +85,7 @@ class SqliteStore:
             return Claim(Fence(conversation, owner, epoch))
         is_open = await self._read(statements.is_open, conversation)
         fence = Fence(conversation, head.owner, head.epoch)
-        return Claim(fence, head=head.seq, is_open=is_open, orphan=is_open)
+        return Claim(fence, head=head.seq, is_open=is_open)
 
     async def release(self, fence: Fence) -> None:
         """Nobody else is there to claim it."""

@@ -1,10 +1,9 @@
-"""The whole of a PostgreSQL store, see `archive`."""
+"""The whole of a PostgreSQL store, see `store.archive`."""
 
 from turnwire_server.store.archive import Archived, Spending
 from turnwire_server.store.port import Blob, Head, Row, Spent
-from turnwire_server.store.postgres_address import Session
-from turnwire_server.store.postgres_append import storable
-from turnwire_server.store.postgres_blobs import Ask
+from turnwire_server.store.postgres.address import Ask, Session
+from turnwire_server.store.postgres.text import shown, storable
 
 __all__ = ["PostgresArchive"]
 
@@ -86,7 +85,7 @@ async def _take(session: Session, archived: Archived, rows: list[Row]) -> None:
             storable(head.owner),
             head.epoch,
             archived.is_open,
-            head.title.replace("\0", "\ufffd"),
+            shown(head.title),
             head.created_at,
             head.updated_at,
         )

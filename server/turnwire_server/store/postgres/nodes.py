@@ -12,27 +12,25 @@ holds a lock of the whole server until its commit is on the disk
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import News, Watcher
-from turnwire_server.store.postgres_address import (
+from turnwire_server.store.postgres.address import (
     FAILURES,
     Address,
+    Ask,
     Connection,
     Session,
-    answered,
+    answering,
     told,
 )
-from turnwire_server.store.postgres_node import PostgresNode
+from turnwire_server.store.postgres.node import PostgresNode
 
 __all__ = ["PostgresNodes"]
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _ASK_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
@@ -42,14 +40,6 @@ _NEWS_ROWS = 50
 """Of one conversation in one read; whoever is so far behind reads on by itself."""
 _MAX_BELL_BYTES = 7900
 """PostgreSQL takes no more than 8000 in one."""
-
-
-class Ask(Protocol):
-    """See `PostgresStore`: do something with a borrowed connection, in the name of this node."""
-
-    def __call__(
-        self, work: Callable[[Session, str], Awaitable[T]]
-    ) -> Coroutine[None, None, T]: ...
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,6 +56,8 @@ class _Outgoing:
     """What the next statement carries."""
 
     mail: list[_Mail] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+    """Ids of mail that nobody waits for any more."""
     wakes: dict[str, dict[str, None]] = field(default_factory=dict)
     """Conversations by node."""
     reads: dict[str, bool] = field(default_factory=dict)
@@ -117,8 +109,9 @@ class PostgresNodes:
         self._watcher = watcher
         self._node.on_lost = self._lost
         # Here and not by the tasks: what ends early does not cut them off in the middle of it.
-        listener = await answered(lambda: self._address.connect("listener"))
-        messenger = await answered(self._messenger)
+        with answering():
+            listener = await self._address.connect("listener")
+            messenger = await self._messenger()
         self._tasks = [
             asyncio.create_task(self._listen(listener), name="listener"),
             asyncio.create_task(self._post(messenger), name="messenger"),
@@ -159,8 +152,13 @@ class PostgresNodes:
             del self._asked[id]
             if not answer.done() or answer.cancelled():
                 # It must not be done later, when nobody waits for it any more.
-                self._outgoing.mail.append(_Mail(id, "", None, ""))
-                self._has_outgoing.set()
+                self._withdraw(id)
+
+    def _withdraw(self, id: str) -> None:
+        # What is in one statement with it would not be seen by it.
+        self._outgoing.mail = [mail for mail in self._outgoing.mail if mail.id != id]
+        self._outgoing.withdrawn.append(id)
+        self._has_outgoing.set()
 
     async def attend(self, conversation: str) -> None:
         """See `Nodes.attend`."""
@@ -208,7 +206,7 @@ class PostgresNodes:
 
     async def _say(self, connection: Connection, outgoing: _Outgoing) -> None:
         me = await self._node.id(connection)
-        mail = [one for one in outgoing.mail if one.to_node]
+        mail = outgoing.mail
         bells = list(outgoing.bells())
         await connection.execute(
             _SAY,
@@ -217,11 +215,11 @@ class PostgresNodes:
             [one.to_node for one in mail],
             [one.answers for one in mail],
             [one.body for one in mail],
-            [one.id for one in outgoing.mail if not one.to_node],
+            outgoing.withdrawn,
             [conversation for conversation, reads in outgoing.reads.items() if reads],
             [conversation for conversation, reads in outgoing.reads.items() if not reads],
-            [node for node, _ in bells if node],
-            [text for node, text in bells if node],
+            [node for node, _ in bells],
+            [text for _, text in bells],
         )
         for known in outgoing.known:
             if not known.done():
@@ -230,11 +228,10 @@ class PostgresNodes:
     def _put_back(self, outgoing: _Outgoing) -> None:
         now = self._outgoing
         for mail in outgoing.mail:
-            if not mail.to_node:
-                now.mail.append(mail)
-            elif (asked := self._asked.get(mail.id)) is not None and not asked.done():
+            if (asked := self._asked.get(mail.id)) is not None and not asked.done():
                 # It may be there, and done already: said again it would be done twice.
                 asked.set_exception(StoreError("the holder cannot be asked now"))
+        now.withdrawn += outgoing.withdrawn
         now.known += outgoing.known
         now.reads = {**outgoing.reads, **now.reads}
         for node, conversations in outgoing.wakes.items():

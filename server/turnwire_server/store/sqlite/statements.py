@@ -3,11 +3,10 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from itertools import pairwise
 
 from turnwire_server.errors import Fenced, Unreadable
-from turnwire_server.store.port import Batch, Head, Row, Spent
-from turnwire_server.store.tail import Tail
+from turnwire_server.store.port import Batch, Head, Row, Spent, joined
+from turnwire_server.store.sqlite.tail import Tail
 from turnwire_server.timestamp import timestamp
 
 __all__ = [
@@ -146,7 +145,7 @@ def compact(
     unplaced = tail.rows(conversation)
     earlier = [row for row in unplaced if row.last_seq <= after]
     old = placed + unplaced[len(earlier) :]
-    new = _join_rows(conversation, old, join)
+    new = joined(conversation, old, join)
     before, now = set(placed), {*earlier, *new}
     # What is compact already stays where it is.
     connection.executemany(
@@ -179,21 +178,6 @@ def _mark_placed(connection: sqlite3.Connection, heads: dict[str, int], tail: Ta
     )
     # From the front only, where whole pages become free.
     connection.execute("DELETE FROM tail WHERE id < ?", (tail.live_from(without=heads),))
-
-
-def _join_rows(
-    conversation: str, old: list[Row], join: Callable[[list[bytes]], list[Row]]
-) -> list[Row]:
-    """The rows joined, or as they are where that would not make them fewer."""
-    if len(old) < 2:
-        return old
-    new = join([row.body for row in old])
-    if len(new) >= len(old):
-        return old
-    whole = [Row(0, old[0].first_seq - 1, b""), *new, Row(old[-1].last_seq + 1, 0, b"")]
-    if any(right.first_seq != left.last_seq + 1 for left, right in pairwise(whole)):
-        raise ValueError(f"the joined rows of {conversation} do not cover what they replace")
-    return new
 
 
 def rename(connection: sqlite3.Connection, conversation: str, title: str) -> None:

@@ -10,7 +10,7 @@ import secrets
 import asyncpg
 
 from turnwire_server.errors import SettingsError
-from turnwire_server.store.postgres_address import Connection, quoted
+from turnwire_server.store.postgres.address import Connection, quoted
 
 __all__ = ["IS_HIDDEN", "NO_LISTEN", "VERSION", "check_server", "upgrade"]
 
