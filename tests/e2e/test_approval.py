@@ -227,3 +227,13 @@ async def test_an_approval_that_nobody_gives_in_time_is_a_denial(
     await tab.ask("Write to Ada")
     await expect(tab.verdicts).to_have_text("Denied: nobody answered in time")
     await expect(tab.answers.last).to_have_text("A pity.")
+
+
+async def test_on_a_phone_the_card_stays_as_wide_as_the_page_also_where_it_asks_why(
+    tab: Tab,
+) -> None:
+    await tab.page.set_viewport_size({"width": 360, "height": 740})
+    await button(tab, "Deny…").click()
+    await expect(card(tab).get_by_role("textbox")).to_be_focused()
+    right = await card(tab).evaluate("card => card.getBoundingClientRect().right")
+    assert right <= 360
