@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.patience import patience
-from tests.kit.port import reserved_port
+from tests.kit.port import listened, reserved_port
 
 __all__ = ["Nginx", "proxied"]
 
@@ -46,14 +46,7 @@ class Nginx:
         """Start it, and wait until it listens."""
         self._process = await asyncio.create_subprocess_exec(*self._command)
         async with patience():
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-                except OSError:
-                    await asyncio.sleep(0.01)
-                    continue
-                writer.close()
-                return
+            await listened(self._port)
 
     async def stop(self) -> None:
         """Fast shutdown: connections are cut."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.kit.patience import patience
-from tests.kit.port import reserved_port
+from tests.kit.port import listened, reserved_port
 
 __all__ = ["KillableServer", "killable", "several"]
 
@@ -34,14 +34,7 @@ class KillableServer:
         self._zygote.stdin.write((" ".join(self._arguments) + "\n").encode())
         async with patience():
             self._pid = int(await self._zygote.stdout.readline())
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-                except OSError:
-                    await asyncio.sleep(0.005)
-                    continue
-                writer.close()
-                return
+            await listened(self._port)
 
     def kill(self) -> None:
         """`kill -9`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kit.npm import Packages
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.port import reserved_port
+from tests.kit.port import listened, reserved_port
 
 __all__ = ["listening", "run_program"]
 
@@ -43,15 +43,7 @@ async def listening(
         )
         async with _ended(process):
             async with patience():
-                while True:
-                    assert process.returncode is None, "it ended before it listened"
-                    try:
-                        _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    except OSError:
-                        await asyncio.sleep(0.01)
-                        continue
-                    writer.close()
-                    break
+                await listened(port, process)
             yield f"http://127.0.0.1:{port}"
 
 

@@ -1,11 +1,13 @@
 """A port of this machine for a process that has to be told one; it starts no process."""
 
+import asyncio
 import socket
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["reserved_port"]
+__all__ = ["listened", "reserved_port"]
 
 
 @contextmanager
@@ -23,3 +25,16 @@ def reserved_port() -> Iterator[int]:
         if sys.platform != "linux":
             reservation.close()
         yield port
+
+
+async def listened(port: int, process: Process | None = None) -> None:
+    """Return once somebody listens there; fails if this process ends before. Has no limit."""
+    while True:
+        assert process is None or process.returncode is None, "it ended before it listened"
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.005)
+            continue
+        writer.close()
+        return

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,18 +297,25 @@ class SlowToDelete(MemoryBlobs):
         return await super().delete(id, unused_before=unused_before)
 
 
-async def test_what_is_being_collected_cannot_be_named_any_more() -> None:
-    store = MemoryStore()
-    store.blobs = slow = SlowToDelete()
-    shelf = Shelf(store)
+@asynccontextmanager
+async def being_collected(shelf: Shelf, slow: SlowToDelete) -> AsyncIterator[Blob]:
+    """A blob that is old enough, and whose deletion has begun; it is over afterwards."""
     blob = await shelf.put(png(1))
     shelf.now = 2 * DAY
     collecting = asyncio.create_task(shelf.blobs.collect())
     async with patience():
         await slow.asked.wait()
+        yield blob
+        await collecting
+
+
+async def test_what_is_being_collected_cannot_be_named_any_more() -> None:
+    store = MemoryStore()
+    store.blobs = slow = SlowToDelete()
+    shelf = Shelf(store)
+    async with being_collected(shelf, slow) as blob:
         assert await code_of(shelf.blobs.check("ann", [image_of(blob)])) == Code.BAD_COMMAND
         slow.released.set()
-        await collecting
     assert not await shelf.has(blob)
 
 
@@ -315,14 +323,9 @@ async def test_what_is_put_in_again_while_it_is_to_be_collected_stays() -> None:
     store = MemoryStore()
     store.blobs = slow = SlowToDelete()
     shelf = Shelf(store)
-    blob = await shelf.put(png(1))
-    shelf.now = 2 * DAY
-    collecting = asyncio.create_task(shelf.blobs.collect())
-    async with patience():
-        await slow.asked.wait()
+    async with being_collected(shelf, slow) as blob:
         again = asyncio.create_task(shelf.put(png(1)))
         slow.released.set()
-        await collecting
         assert await again == blob
     assert await shelf.has(blob)
 
