@@ -150,6 +150,7 @@ async def test_what_is_spoilt_under_a_reader_ends_its_subscription_and_not_its_s
         serving(turnwire_over(simulator, db=str(db))) as address,
         wired(address) as first,
         wired(address) as second,
+        asking(address) as http,
     ):
         # Held open by a reader; what it has stored is not in memory.
         await first.ask("subscribe", conversation=bad)
@@ -160,6 +161,14 @@ async def test_what_is_spoilt_under_a_reader_ends_its_subscription_and_not_its_s
             await second.ask("subscribe", conversation=bad)
             closed = await second.until("closed")
             assert refused(closed) == ("closed", "storage_unavailable", False)
+        # Nobody is given a part of it as if it were all.
+        thread = {"threadId": bad, "runId": "r", "messages": []}
+        for answer in (
+            await http.get(f"/v1/conversations/{bad}"),
+            await http.get(f"/v1/ai-sdk/v7/chat/{bad}/messages"),
+            await http.post("/v1/ag-ui/agent/default/connect", json=thread),
+        ):
+            assert answer.status_code == 503, answer.text
         assert (await second.ask("ping"))["type"] == "pong"
     errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [bad in record.getMessage() for record in errors] == [True]

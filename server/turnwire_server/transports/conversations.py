@@ -9,7 +9,6 @@ from pydantic_core import to_json
 
 from turnwire_protocol import Code, FoldedConversation
 from turnwire_server.core.hub import Hub
-from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Conversations, Exported, FoldedForm, json_answer
 from turnwire_server.transports.body import Bodies, body_of, described
@@ -78,15 +77,9 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         )
         folded = FoldedConversation()
         try:
-            while follower.after < head and (frames := await follower.read()):
-                for frame in frames:
-                    folded.apply(frame.event)
+            await follower.tell(folded.apply, head=head)
         finally:
             follower.close()
-        if follower.closed is not None:
-            closed = follower.closed
-            message = "the conversation cannot be read now"
-            raise Rejected(Code(closed.code), message, retryable=closed.retryable)
         return follower.epoch, folded
 
     @router.get(

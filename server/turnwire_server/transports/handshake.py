@@ -1,8 +1,8 @@
 """The WebSocket handshake: refuse or accept, find the principal."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -16,13 +16,13 @@ from turnwire_protocol import (
     Hello,
     parse_command,
 )
-from turnwire_server.core.limits import HELLO_BYTES
+from turnwire_server.core.limits import HELLO_BYTES, Places
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 from turnwire_server.transports.http import error_response
 
-__all__ = ["Lobby", "Peer", "admit", "shake_hands"]
+__all__ = ["Lobby", "Peer", "accept", "admit", "deny", "placed", "shake_hands"]
 
 
 class Peer(Protocol):
@@ -89,20 +89,10 @@ async def shake_hands(
         access.check_origin(socket)
         principal = await access.principal(socket)
     except Rejected as refused:
-        denial = error_response(
-            refused.code,
-            refused.message,
-            retryable=refused.retryable,
-            retry_after_seconds=refused.retry_after_seconds,
-        )
-        await socket.send_denial_response(denial)
+        await deny(socket, refused)
         return None
     asked = socket.scope.get("subprotocols", [])
-    try:
-        await socket.accept(subprotocol=PROTOCOL if PROTOCOL in asked else None)
-    except OSError as gone:
-        # Starlette translates this only of a socket that was accepted.
-        raise WebSocketDisconnect(1006) from gone
+    await accept(socket, PROTOCOL if PROTOCOL in asked else None)
     if asked and PROTOCOL not in asked:
         raise Closing(CloseCode.VIOLATION, f"the subprotocol is {PROTOCOL}")
     if principal is not None:
@@ -112,6 +102,45 @@ async def shake_hands(
             return await _hello(socket, access, max_frames=max_frames)
     except TimeoutError:
         raise Closing(CloseCode.UNAUTHORIZED, "no hello in time") from None
+
+
+async def deny(socket: WebSocket, refused: Rejected) -> None:
+    """Answer the request for a socket as any other request that is refused."""
+    denial = error_response(
+        refused.code,
+        refused.message,
+        retryable=refused.retryable,
+        retry_after_seconds=refused.retry_after_seconds,
+    )
+    await socket.send_denial_response(denial)
+
+
+async def accept(socket: WebSocket, subprotocol: str | None) -> None:
+    """Accept the socket.
+
+    Raises:
+        WebSocketDisconnect: the peer is gone.
+    """
+    try:
+        await socket.accept(subprotocol=subprotocol)
+    except OSError as gone:
+        # Starlette translates this only of a socket that was accepted.
+        raise WebSocketDisconnect(1006) from gone
+
+
+@contextmanager
+def placed(places: Places, principal: str) -> Iterator[None]:
+    """A place among the principal's sockets.
+
+    Raises:
+        Closing: there is none left.
+    """
+    with ExitStack() as place:
+        try:
+            place.enter_context(places.taken(principal))
+        except Rejected as refused:
+            raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
+        yield
 
 
 def admit(socket: WebSocket, *, max_frame_bytes: int | None = None) -> None:

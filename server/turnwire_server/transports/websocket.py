@@ -5,15 +5,13 @@ writes. Nothing here decides anything.
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Coroutine
-from contextlib import ExitStack
 from itertools import count
 
 from pydantic import BaseModel
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from turnwire_protocol import (
     Ack,
@@ -41,11 +39,10 @@ from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
-from turnwire_server.transports.handshake import Lobby, admit, shake_hands
+from turnwire_server.transports.handshake import Lobby, admit, placed, shake_hands
+from turnwire_server.transports.socket import Socket, until_one_ends
 
 __all__ = ["Connection"]
-
-logger = logging.getLogger(__name__)
 
 _MAX_WAITING = 128
 """Commands received and not yet handled; beyond, they are rejected."""
@@ -55,10 +52,6 @@ _AT_ONCE = 16
 
 _MAX_UNREAD = 1024
 """Replies waiting to be written; beyond, the peer asks and does not read."""
-
-
-_BURST = 4
-"""Frames; asyncio complains from the sixth write into a lost connection on."""
 
 
 class _Subscription:
@@ -101,60 +94,35 @@ class Connection:
         """Conversations with something to read, in the order they were woken."""
         self._ready = asyncio.Event()
         self._acks: set[asyncio.Task[None]] = set()
-        self._burst = 0
-        """Frames written since the loop had its turn."""
+        self._out = Socket(socket, self._replies)
 
     async def run(self) -> None:
         """Serve the socket until it closes. Never raises."""
         try:
-            principal = await shake_hands(
-                self._socket,
-                self._access,
-                lobby=self._lobby,
-                hello_timeout_seconds=self._limits.hello_timeout_seconds,
-                max_frames=self._limits.max_frames_before_hello,
-            )
-            if principal is not None:
-                with ExitStack() as place:
-                    try:
-                        place.enter_context(self._places.taken(principal))
-                    except Rejected as refused:
-                        raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
-                    admit(self._socket)
-                    self._principal = principal
-                    self._reply(self._welcome())
-                    await self._serve()
-        except Closing as closing:
-            await self._close(closing.code, closing.reason)
-        except WebSocketDisconnect:
-            pass
-        except Exception:
-            # Boundary: the root of a connection.
-            logger.exception("connection failed")
-            await self._close(CloseCode.INTERNAL, "internal error")
+            await self._out.serve(self._serve())
         finally:
             for subscription in self._subscriptions.values():
                 if subscription.follower is not None:
                     subscription.follower.close()
 
     async def _serve(self) -> None:
-        """Receive, handle and write until one of them ends; raises why it did."""
-        tasks = [
-            asyncio.create_task(work) for work in (self._receive(), self._handle(), self._write())
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (*tasks, *self._acks):
-                task.cancel()
-            ends = await asyncio.gather(*tasks, *self._acks, return_exceptions=True)
-        # The first in the order above: a reader that is gone makes the writer fail as well.
-        reason = next(end for end in ends if isinstance(end, Exception))
-        try:
-            raise reason
-        finally:
-            # A traceback that leads to this frame, and back: only the collector would find it.
-            del reason, ends, tasks
+        """Shake hands; then receive, handle and write until one of them ends. Raises why it did."""
+        principal = await shake_hands(
+            self._socket,
+            self._access,
+            lobby=self._lobby,
+            hello_timeout_seconds=self._limits.hello_timeout_seconds,
+            max_frames=self._limits.max_frames_before_hello,
+        )
+        if principal is None:
+            return
+        with placed(self._places, principal):
+            admit(self._socket)
+            self._principal = principal
+            self._reply(self._welcome())
+            await until_one_ends(
+                self._receive(), self._handle(), self._write(), others=lambda: self._acks
+            )
 
     def going_away(self, reconnect_after_seconds: float) -> None:
         """The server drains: tell the client."""
@@ -332,7 +300,7 @@ class Connection:
             self._ready.clear()
             while self._replies or self._woken:
                 while self._replies:
-                    await self._put(self._replies.popleft())
+                    await self._out.put(self._replies.popleft())
                 if not self._woken:
                     break
                 conversation = next(iter(self._woken))
@@ -341,22 +309,10 @@ class Connection:
                 if subscription is not None and subscription.follower is not None:
                     await self._write_events(subscription, subscription.follower)
 
-    async def _put(self, text: str) -> None:
-        """Send a frame; after a few, let the loop see whether the peer is still there.
-
-        Where nothing makes a write wait, a burst into a socket that is gone would go on to its end,
-        with a line of asyncio's in the log for each frame.
-        """
-        await self._socket.send_text(text)
-        self._burst += 1
-        if self._burst >= _BURST:
-            self._burst = 0
-            await asyncio.sleep(0)
-
     async def _write_events(self, subscription: _Subscription, follower: Follower) -> None:
         conversation = follower.conversation
         for frame in await follower.read():
-            await self._put(frame.text)
+            await self._out.put(frame.text)
         # Ended or replaced meanwhile: the ack of that is queued and goes out after these events.
         if self._subscriptions.get(conversation) is not subscription:
             return
@@ -365,13 +321,3 @@ class Connection:
             self._reply(follower.closed)
         elif follower.is_behind:
             self._woken[conversation] = None
-
-    async def _close(self, code: CloseCode, reason: str) -> None:
-        # What was said before the close is still worth sending, but not worth waiting for.
-        try:
-            async with asyncio.timeout(1):
-                while self._replies:
-                    await self._put(self._replies.popleft())
-                await self._socket.close(code, reason)
-        except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
-            logger.debug("close %d was not delivered", code)

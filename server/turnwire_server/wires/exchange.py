@@ -12,7 +12,7 @@ from turnwire_server.core.turn_index import Record
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.question import asked, turn_of
 
-__all__ = ["Exchange", "answer", "ask", "listen", "turns_of"]
+__all__ = ["Exchange", "answer", "ask", "from_the_start", "listen", "turns_of"]
 
 _ROUNDS = 3
 """Another tab may come between the look and the send; then the look is repeated."""
@@ -41,6 +41,29 @@ async def turns_of(hub: Hub, principal: str, name: str) -> tuple[str, Sequence[R
         if refused.code is not Code.UNKNOWN_CONVERSATION:
             raise
         return conversation, ()
+
+
+async def from_the_start(hub: Hub, principal: str, name: str) -> tuple[Follower, int] | None:
+    """A cursor before all of the conversation of that name, and its head; None: it has not begun.
+
+    The caller closes it.
+
+    Raises:
+        Rejected: it cannot be read now.
+    """
+    conversation = await hub.named(principal, name)
+    try:
+        follower, head = await hub.follow(
+            principal, conversation, after=0, epoch=None, wake=_nobody
+        )
+    except Rejected as refused:
+        if refused.code is not Code.UNKNOWN_CONVERSATION:
+            raise
+        return None
+    if not head:
+        follower.close()
+        return None
+    return follower, head
 
 
 async def listen(hub: Hub, principal: str, conversation: str, record: Record) -> Exchange:

@@ -10,9 +10,10 @@ import pytest
 from tests.kit.openapi import Document
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import by_name, serving, turnwire_over
+from tests.wires.ai_sdk.conftest import erase
 from turnwire_server import Turnwire, create_app
 from turnwire_server.core.limits import ServiceLimits
-from turnwire_simulator import Answer, Gate, Simulator, Text
+from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 CHAT = "/v1/ai-sdk/v7/chat"
 DOCUMENT = Document(create_app(Turnwire(token="a-shared-token", wires=["ai_sdk"])).openapi())
@@ -181,3 +182,44 @@ async def test_a_conversation_that_is_deleted_ends_its_stream_in_words(
     assert rest[-1] == "[DONE]"
     assert json.loads(rest[-2])["type"] == "error"
     assert [json.loads(line)["type"] for line in rest[:-2]].count("text-end") == 1
+
+
+async def test_a_decision_that_another_tab_has_made_is_told_with_what_came_of_it(
+    simulator: Simulator,
+) -> None:
+    calls = [ToolUse("erase", {"path": path}) for path in "ab"]
+    simulator.program(Answer(*calls, stop_reason="tool_use"), Answer(Text("Ok.")))
+    turnwire = turnwire_over(simulator, tools=[erase])
+    url = "/v1/ai-sdk/v7/chat"
+    async with (
+        serving(turnwire) as address,
+        httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE_SECONDS) as http,
+        patience(),
+    ):
+        asked = chunks_of(await http.post(url, json=asking(on_detach="continue")))
+        ids = [one["toolCallId"] for one in asked if one["type"] == "tool-approval-request"]
+        decided = [
+            {
+                "type": "tool-erase",
+                "toolCallId": id,
+                "state": "approval-responded",
+                "approval": {"id": id, "approved": True},
+            }
+            for id in ids
+        ]
+        answers = [{"id": asked[0]["messageId"], "role": "assistant", "parts": decided}]
+        place = asked[0]["messageMetadata"]["turnwire"]["conversation"]
+        other = {"tool_id": ids[0], "decision": "allow"}
+        allowed = await http.post(f"/v1/conversations/{place}/decide", json=other)
+        assert allowed.status_code == 200
+        told = chunks_of(await http.post(url, json=asking(messages=answers)))
+    outputs = [one["toolCallId"] for one in told if one["type"] == "tool-output-available"]
+    assert sorted(outputs) == sorted(ids)
+    assert told[-1]["type"] == "finish"
+
+
+def chunks_of(answer: httpx2.Response) -> list[dict[str, Any]]:
+    """What a stream said."""
+    assert answer.status_code == 200, answer.text
+    events = answer.text.strip().split("\n\n")
+    return [json.loads(event.removeprefix("data: ")) for event in events[:-1]]

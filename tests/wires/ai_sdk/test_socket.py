@@ -1,10 +1,12 @@
 """The WebSocket of v7's transport: the published client over it, and peers that are none."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,6 +18,7 @@ from tests.wires.ai_sdk.conftest import Stage
 from tests.wires.ai_sdk.page import browsing
 from tests.wires.ai_sdk.test_pages import GOES_ON, OFFER, OK, call, calling, chat, loaded, texts
 from turnwire_server.core.limits import ServiceLimits
+from turnwire_server.wires.ai_sdk.socket import ChatSocket
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -233,3 +236,29 @@ async def test_a_flood_of_frames_closes_the_socket() -> None:
             for _ in range(50):
                 await socket.send('{"type": "abort", "requestId": "r1"}')
         assert await closed_with(socket) == 4429
+
+
+async def test_a_socket_that_ends_leaves_nothing_to_the_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with Simulator() as simulator, serving(turnwire_over(simulator)) as address:
+            others = WeakSet[Any](socket for socket in gc.get_objects() if is_chat(socket))
+            async with socket_of(address) as socket:
+                await socket.send(json.dumps({"type": "resume", "requestId": "r1", "id": "n1"}))
+                assert (await until_end(socket))[-1]["type"] == "no-active"
+                every = [one for one in gc.get_objects() if is_chat(one)]
+                there = WeakSet[Any](one for one in every if one not in others)
+                del every
+                assert len(there) == 1
+            async with patience():
+                # It is gone as soon as the server has seen the end of it.
+                while there:  # noqa: ASYNC110 (nothing says so)
+                    await asyncio.sleep(0)
+    finally:
+        gc.enable()
+
+
+def is_chat(one: object) -> bool:
+    """Whether it is a socket, as the server has it."""
+    return type(one) is ChatSocket

@@ -111,13 +111,7 @@ class Blobs:
             raise self._too_large()
         decoded = await asyncio.to_thread(_decode, data)
         media_type = media_type_of(decoded) or media_type
-        blob = await self.put(owner, decoded, media_type)
-        fields: dict[str, Any] = {
-            "blob": blob.id,
-            "media_type": media_type,
-            "bytes": blob.bytes,
-        }
-        return ImageBlock(**fields) if media_type.startswith("image/") else DocumentBlock(**fields)
+        return _reference(await self.put(owner, decoded, media_type))
 
     async def _receive(
         self,
@@ -202,6 +196,17 @@ class Blobs:
         if first is None:
             raise _unknown()
         return blob, self._rest(blob, first)
+
+    async def reference(self, owner: str, id: str) -> Attachment:
+        """The block that refers to the blob.
+
+        Raises:
+            Rejected: there is none of this owner, or the store cannot be read.
+        """
+        blob = await self._named(id)
+        if blob is None or blob.owner != owner:
+            raise _unknown()
+        return _reference(blob)
 
     async def _rest(self, blob: Blob, part: bytes | None) -> AsyncIterator[bytes]:
         start = 0
@@ -331,6 +336,12 @@ class Blobs:
 def _id(owner: str, of_data: str) -> str:
     of_both = hashlib.sha256(f"{owner}\0{of_data}".encode()).hexdigest()
     return f"b_{of_both[:32]}"
+
+
+def _reference(blob: Blob) -> Attachment:
+    fields: dict[str, Any] = {"blob": blob.id, "media_type": blob.media_type, "bytes": blob.bytes}
+    kind = ImageBlock if blob.media_type.startswith("image/") else DocumentBlock
+    return kind(**fields)
 
 
 def _unknown() -> Rejected:

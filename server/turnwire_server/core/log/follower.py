@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from turnwire_protocol import Closed, Code, Event, Reset
 from turnwire_server.core.log.items import Item
-from turnwire_server.errors import StoreError, Unreadable
+from turnwire_server.errors import Rejected, StoreError, Unreadable
 
 __all__ = ["Follower", "Frame", "Readable"]
 
@@ -103,6 +103,19 @@ class Follower:
     async def events(self, max_bytes: int = MAX_READ_BYTES) -> list[Event]:
         """The same as `read`, as typed events: for transports with a format of their own."""
         return [frame.event for frame in await self.read(max_bytes)]
+
+    async def tell(self, apply: Callable[[Event], object], *, head: int) -> None:
+        """Give each event up to `head` to `apply`: for who wants to know what there is.
+
+        Raises:
+            Rejected: it cannot be read to there, or is gone.
+        """
+        while self.after < head and (events := await self.events()):
+            for event in events:
+                apply(event)
+        if self.closed is not None:
+            message, retryable = "the conversation cannot be read now", self.closed.retryable
+            raise Rejected(Code(self.closed.code), message, retryable=retryable)
 
     def close(self) -> None:
         """Read no more. Idempotent."""

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from turnwire_protocol import Code, Content, ContentBlock, DocumentBlock, ImageBlock, TextBlock
+from turnwire_protocol import Code, Content, ContentBlock, TextBlock
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.bounds import MAX_PARTS
@@ -63,10 +63,4 @@ async def _blob_at(url: str, blobs: Blobs, principal: str) -> ContentBlock:
     # The server fetches no address that a page names: it may be one of its own network.
     if (ours := _OURS.fullmatch(url)) is None:
         raise Rejected(Code.BAD_COMMAND, "content: a file's address must be that of a blob here")
-    blob, _ = await blobs.get(principal, ours[1])
-    fields: dict[str, Any] = {
-        "blob": blob.id,
-        "media_type": blob.media_type,
-        "bytes": blob.bytes,
-    }
-    return ImageBlock(**fields) if blob.media_type.startswith("image/") else DocumentBlock(**fields)
+    return await blobs.reference(principal, ours[1])

@@ -5,6 +5,7 @@ counts, and what the page's tools have given since: the rest is in the log, whic
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -117,7 +118,7 @@ class RunInput(_Open):
         """What stands before the last user message."""
         return self.messages[: self._asked_at]
 
-    @property
+    @cached_property
     def since(self) -> Sequence[Message]:
         """What the page has behind the last user message: its answer, as far as it has come.
 
@@ -138,7 +139,7 @@ class RunInput(_Open):
         kept = [message for message, parsed in parts if not parsed.is_of_answer]
         return [*self.messages[:at], *kept]
 
-    @property
+    @cached_property
     def _asked_at(self) -> int:
         for index in range(len(self.messages) - 1, -1, -1):
             if self.messages[index].get("role") == "user":

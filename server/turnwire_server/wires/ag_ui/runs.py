@@ -7,12 +7,12 @@ from typing import Any
 from turnwire_protocol import (
     Cancel,
     Decide,
+    Event,
     FoldedConversation,
     SendBody,
     ToolOutput,
     parse_body,
 )
-from turnwire_server.core.hub import Hub
 from turnwire_server.wires.ag_ui.content import content_of
 from turnwire_server.wires.ag_ui.messages import answer_messages, result_id, user_message
 from turnwire_server.wires.ag_ui.run import Run
@@ -25,7 +25,7 @@ from turnwire_server.wires.ag_ui.run_input import (
 )
 from turnwire_server.wires.ag_ui.translator import Translator
 from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
-from turnwire_server.wires.exchange import Exchange, answer, ask, listen, turns_of
+from turnwire_server.wires.exchange import Exchange, answer, ask, from_the_start, turns_of
 from turnwire_server.wires.service import Service
 from turnwire_server.wires.turn_reader import TurnReader
 
@@ -78,12 +78,22 @@ async def connect(service: Service, principal: str, input: RunInput, *, blobs: s
     """
     with ExitStack() as place:
         place.enter_context(service.streams.taken(principal))
-        conversation, records = await turns_of(service.hub, principal, input.thread_id)
         began = _run(input)
-        if not records:
+        begun = await from_the_start(service.hub, principal, input.thread_id)
+        if begun is None:
             # Not an empty snapshot: the page may begin with messages of its own.
             return ChunkStream(_all([began.started(), began.finished()]), place.pop_all())
-        folded = await _folded(service.hub, principal, conversation)
+        follower, head = begun
+        place.callback(follower.close)
+        folded = FoldedConversation()
+        before: dict[str, int] = {}
+        """Of each turn, the seq before its first event."""
+
+        def apply(event: Event) -> None:
+            before.setdefault(event.turn, event.seq - 1)
+            folded.apply(event)
+
+        await follower.tell(apply, head=head)
         # By what the readers see: an end that is not durable yet is none.
         unfinished = next((turn for turn in folded.turns.values() if turn.done is None), None)
         messages: list[Chunk] = []
@@ -96,13 +106,10 @@ async def connect(service: Service, principal: str, input: RunInput, *, blobs: s
             snapshot = {"type": "MESSAGES_SNAPSHOT", "messages": messages}
             chunks = [began.started(), snapshot, began.finished()]
             return ChunkStream(_all(chunks), place.pop_all())
-        # Looked up again: the turn may have begun since.
-        records = await service.hub.turns(principal, conversation)
-        record = next(one for one in records if one.turn == unfinished.turn)
-        exchange = await listen(service.hub, principal, conversation, record)
-        place.callback(exchange.follower.close)
-        translator = Translator(began, exchange.turn, before=messages)
-        reader = TurnReader(exchange.follower, exchange.turn)
+        # The same cursor, put back: whatever has become of the conversation, it is this one.
+        follower.after = before[unfinished.turn]
+        translator = Translator(began, unfinished.turn, before=messages)
+        reader = TurnReader(follower, unfinished.turn)
         # All that it has of thoughts: those of the answers that are done are in the snapshot.
         has_thought = any(message.get("role") == "reasoning" for message in input.messages)
         begin = translator.begin_anew(has_thought=has_thought)
@@ -203,21 +210,6 @@ def _given(messages: Sequence[Message]) -> list[Message]:
         and message.tool_call_id is not None
         and message.id != result_id(message.tool_call_id)
     ]
-
-
-async def _folded(hub: Hub, principal: str, conversation: str) -> FoldedConversation:
-    """The conversation up to here, as its readers see it."""
-    follower, head = await hub.follow(
-        principal, conversation, after=0, epoch=None, wake=lambda: None
-    )
-    folded = FoldedConversation()
-    try:
-        while follower.after < head and (events := await follower.events()):
-            for event in events:
-                folded.apply(event)
-    finally:
-        follower.close()
-    return folded
 
 
 async def _groups(

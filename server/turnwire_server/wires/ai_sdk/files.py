@@ -52,11 +52,7 @@ async def _attachment(part: Json, *, blobs: Blobs, owner: str) -> ImageBlock | D
         except ValueError:
             raise BadCommand("file: its data is not base64") from None
     elif (named := _BLOB.search(url)) is not None:
-        blob, _ = await blobs.get(owner, named[1])
-        kind = ImageBlock if blob.media_type.startswith("image/") else DocumentBlock
-        block = kind.model_validate(
-            {"blob": blob.id, "media_type": blob.media_type, "bytes": blob.bytes}
-        )
+        block = await blobs.reference(owner, named[1])
     else:
         # Nothing is fetched for anybody.
         raise BadCommand("file: it has to come with the message, or be a blob of this service")

@@ -41,15 +41,14 @@ class Messages:
         self._steps: dict[str, list[int]] = {}
         """Of each turn, how many blocks there were before each of its steps."""
 
-    def apply(self, events: Iterable[Event]) -> None:
-        """Take in the next events."""
-        for event in events:
-            self._id = event.conversation
-            if isinstance(event, Step) and event.attempt == 1:
-                turn = self._conversation.turns.get(event.turn)
-                before = 0 if turn is None else len(turn.blocks)
-                self._steps.setdefault(event.turn, []).append(before)
-            self._conversation.apply(event)
+    def apply(self, event: Event) -> None:
+        """Take in the next event."""
+        self._id = event.conversation
+        if isinstance(event, Step) and event.attempt == 1:
+            turn = self._conversation.turns.get(event.turn)
+            before = 0 if turn is None else len(turn.blocks)
+            self._steps.setdefault(event.turn, []).append(before)
+        self._conversation.apply(event)
 
     @property
     def unfinished(self) -> str | None:

@@ -117,11 +117,13 @@ async def _answer(
 ) -> Exchange:
     answers = answers_of(message, conversation=conversation, runner=_runner(conversation))
     exchange = await answer(service.hub, principal, conversation, answers.message, answers.given)
-    if exchange.accepted:
-        return exchange
-    # They came too late, or by another way: the page is told what became of the calls.
-    asked = answers.decided or answers.waiting or [one.tool_id for one in answers.given]
-    return exchange._replace(accepted=frozenset(asked))
+    # Also what was decided by another tab, or by a request that was refused for another answer: the
+    # page has no result of a call that it has only decided, and is told what became of it.
+    known = exchange.accepted.union(answers.decided)
+    if not known:
+        # They came too late, or by another way.
+        known = frozenset(answers.waiting or [one.tool_id for one in answers.given])
+    return exchange._replace(accepted=known)
 
 
 def _runner(conversation: str) -> str:

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import BaseModel, ConfigDict
 
 from turnwire_protocol import Code, parse_body, parse_object
-from turnwire_server.errors import Rejected
 from turnwire_server.transports.body import body_of, described
 from turnwire_server.transports.http import Responses, endpoints, principal_of, refusals
 from turnwire_server.wires.ai_sdk.messages import Messages
@@ -16,6 +15,7 @@ from turnwire_server.wires.ai_sdk.request import ChatRequest
 from turnwire_server.wires.ai_sdk.socket import ChatSocket
 from turnwire_server.wires.ai_sdk.values import Json, Version
 from turnwire_server.wires.chunk_stream import ChunkStream
+from turnwire_server.wires.exchange import from_the_start
 from turnwire_server.wires.refusal import TEXT, text_refusal
 from turnwire_server.wires.service import Service
 
@@ -116,7 +116,13 @@ def ai_sdk_router(service: Service) -> APIRouter:
         principal = principal_of(request)
         before, _, _ = request.url.path.rpartition(f"{_PREFIX}/{version}/")
         loaded = Messages(version, blobs=f"{before}/v1/blobs")
-        await _load(service, principal, name, loaded)
+        begun = await from_the_start(service.hub, principal, name)
+        if begun is not None:
+            follower, head = begun
+            try:
+                await follower.tell(loaded.apply, head=head)
+            finally:
+                follower.close()
         return {"messages": loaded.to_list(), "activeStreamId": loaded.unfinished}
 
     @router.websocket("/ws")
@@ -129,22 +135,3 @@ def ai_sdk_router(service: Service) -> APIRouter:
             service.peers.discard(connection)
 
     return router
-
-
-async def _load(service: Service, principal: str, name: str, messages: Messages) -> None:
-    conversation = await service.hub.named(principal, name)
-    try:
-        follower, _ = await service.hub.follow(
-            principal, conversation, after=0, epoch=None, wake=lambda: None
-        )
-    except Rejected as refused:
-        if refused.code is not Code.UNKNOWN_CONVERSATION:
-            raise
-        return  # It has not begun.
-    try:
-        while events := await follower.events():
-            messages.apply(events)
-    finally:
-        follower.close()
-    if follower.closed is not None:
-        raise Rejected(Code(follower.closed.code), "the conversation cannot be read now")

@@ -22,8 +22,8 @@ from turnwire_protocol import BadCommand, BadFrame, CloseCode, parse_body, parse
 from turnwire_server.core.limits import Bucket
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.frames import Closing, receive_text
-from turnwire_server.transports.handshake import admit
-from turnwire_server.transports.http import error_response
+from turnwire_server.transports.handshake import accept, admit, deny, placed
+from turnwire_server.transports.socket import Socket, until_one_ends
 from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
 from turnwire_server.wires.ai_sdk.request import ChatRequest
 from turnwire_server.wires.ai_sdk.values import Json, Version
@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 _BEARER = "bearer."
 _NEVER_SECONDS = 3600.0
 """The server's own pings keep the connection: nobody wants to hear that nothing came."""
-_BURST = 4
-"""Frames; asyncio complains from the sixth write into a lost connection on."""
 
 
 class _Frame(BaseModel):
@@ -73,29 +71,11 @@ class ChatSocket:
         self._running: dict[str, _Running] = {}
         self._leaves = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._burst = 0
-        """Frames written since the loop had its turn."""
+        self._out = Socket(socket)
 
     async def run(self) -> None:
         """Serve the socket until it closes. Never raises."""
-        try:
-            principal = await self._enter()
-            if principal is not None:
-                with ExitStack() as place:
-                    try:
-                        place.enter_context(self._service.sockets.taken(principal))
-                    except Rejected as refused:
-                        raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
-                    self._principal = principal
-                    await self._serve()
-        except Closing as closing:
-            await self._close(closing.code, closing.reason)
-        except WebSocketDisconnect:
-            pass
-        except Exception:
-            # Boundary: the root of a connection.
-            logger.exception("connection failed")
-            await self._close(CloseCode.INTERNAL, "internal error")
+        await self._out.serve(self._serve())
 
     def going_away(self, reconnect_after_seconds: float) -> None:
         """The server drains: close once what is being answered has its end."""
@@ -122,37 +102,28 @@ class ChatSocket:
             else:
                 principal = await access.principal(socket)
         except Rejected as refused:
-            denial = error_response(
-                refused.code,
-                refused.message,
-                retryable=refused.retryable,
-                retry_after_seconds=refused.retry_after_seconds,
-            )
-            await socket.send_denial_response(denial)
+            await deny(socket, refused)
             return None
         if principal is not None:
             admit(socket, max_frame_bytes=self._service.limits.max_wire_body_bytes)
         # Browsers take no connection whose server picks none of the protocols that were asked for.
         chosen = next((name for name in asked if name not in tokens), next(iter(tokens), None))
-        try:
-            await socket.accept(subprotocol=chosen)
-        except OSError as gone:
-            # Starlette translates this only of a socket that was accepted.
-            raise WebSocketDisconnect(1006) from gone
+        await accept(socket, chosen)
         if principal is None:
             raise Closing(CloseCode.UNAUTHORIZED, "a valid token is required")
         return principal
 
     async def _serve(self) -> None:
-        tasks = [asyncio.create_task(work) for work in (self._receive(), self._leave())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            streams = [running.task for running in self._running.values()]
-            for task in (*tasks, *streams):
-                task.cancel()
-            ends = await asyncio.gather(*tasks, *streams, return_exceptions=True)
-        raise next(end for end in ends if isinstance(end, Exception))
+        principal = await self._enter()
+        if principal is None:
+            return
+        with placed(self._service.sockets, principal):
+            self._principal = principal
+            await until_one_ends(
+                self._receive(),
+                self._leave(),
+                others=lambda: [running.task for running in self._running.values()],
+            )
 
     async def _leave(self) -> None:
         await self._leaves.wait()
@@ -241,19 +212,7 @@ class ChatSocket:
         """Write a frame. One is written after another, whichever request it is of."""
         text = to_json({"type": type, "requestId": id, **fields}).decode()
         async with self._writing:
-            await self._socket.send_text(text)
-            self._burst += 1
-            if self._burst >= _BURST:
-                # Let the loop see whether the peer is still there.
-                self._burst = 0
-                await asyncio.sleep(0)
-
-    async def _close(self, code: CloseCode, reason: str) -> None:
-        try:
-            async with asyncio.timeout(1):
-                await self._socket.close(code, reason)
-        except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
-            logger.debug("close %d was not delivered", code)
+            await self._out.put(text)
 
 
 def _of_send(data: Json) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic_core import to_json
 
-from turnwire_protocol import Code, SendBody, ToolOutput, ToolStart, parse_body
+from turnwire_protocol import Code, Event, SendBody, ToolOutput, ToolStart, parse_body
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.turn_index import Record, digest_of, fingerprint_of
 from turnwire_server.errors import Rejected
@@ -179,14 +179,17 @@ class Asker(NamedTuple):
         return exchange._replace(accepted=frozenset(outputs))
 
     async def _check_calls(self, conversation: str, record: Record, tool_ids: set[str]) -> None:
-        exchange = await listen(self.hub, self.principal, conversation, record)
+        def look(event: Event) -> None:
+            if isinstance(event, ToolStart) and event.turn == record.turn:
+                tool_ids.discard(event.tool_id)
+
+        follower, head = await self.hub.follow(
+            self.principal, conversation, after=record.after, epoch=None, wake=_nobody
+        )
         try:
-            while events := await exchange.follower.events():
-                for event in events:
-                    if isinstance(event, ToolStart) and event.turn == record.turn:
-                        tool_ids.discard(event.tool_id)
+            await follower.tell(look, head=head)
         finally:
-            exchange.follower.close()
+            follower.close()
         if tool_ids:
             raise _no_such_call()
 
