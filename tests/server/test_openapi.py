@@ -57,7 +57,7 @@ def test_an_app_with_models_of_the_same_names_keeps_the_references() -> None:
 
     @app.get("/mine")
     def mine() -> Ack | Problem:
-        raise NotImplementedError
+        return Ack(mine="never asked")
 
     app.include_router(Turnwire().router, prefix="/ai")
     document = app.openapi()

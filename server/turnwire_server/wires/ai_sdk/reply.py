@@ -119,7 +119,7 @@ async def _answer(
     exchange = await answer(service.hub, principal, conversation, answers.message, answers.given)
     # Also what was decided by another tab, or by a request that was refused for another answer: the
     # page has no result of a call that it has only decided, and is told what became of it.
-    known = exchange.accepted.union(answers.decided)
+    known = frozenset(exchange.accepted or ()).union(answers.decided)
     if not known:
         # They came too late, or by another way.
         known = frozenset(answers.waiting or [one.tool_id for one in answers.given])
