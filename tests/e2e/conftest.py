@@ -95,6 +95,13 @@ async def stage(request: pytest.FixtureRequest, stage_of_session: Stage) -> Stag
     return stage_of_session
 
 
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def model() -> AsyncIterator[Simulator]:
+    """What answers in place of Claude, for the tests of a page that others build."""
+    async with Simulator() as simulator:
+        yield simulator
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def simulator(stage: Stage) -> Simulator:
     """What answers in place of Claude, to all tests: count from where a test begins."""

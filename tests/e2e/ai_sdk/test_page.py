@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
-from starlette.staticfiles import StaticFiles
 
-from tests.e2e.vite import built
+from tests.e2e.vite import opened, served
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.service import serving, turnwire_over
+from tests.kit.service import turnwire_over
 from tests.wires.ai_sdk.conftest import erase, look
-from turnwire_server import create_app
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,34 +27,17 @@ over_both = pytest.mark.parametrize("over", ["sse", "ws"])
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def model() -> AsyncIterator[Simulator]:
-    """What answers in place of Claude."""
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def url(model: Simulator) -> AsyncIterator[str]:
     """Where the page is: beside the service, which leaves readers time to come back."""
     turnwire = turnwire_over(model, tools=[look, erase], detach_grace=PATIENCE_SECONDS)
-    app = create_app(turnwire)
-    async with built(HERE, area=AREA) as folder:
-        app.mount("/page", StaticFiles(directory=folder, html=True))
-        async with serving(app) as address:
-            yield f"http://{address}/page/"
+    async with served(HERE, turnwire, area=AREA) as url:
+        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
-    context = await browser.new_context(viewport={"width": 720, "height": 640})
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
-    page = await context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    yield page
-    await context.close()
-    assert problems == []
+    async with opened(browser, width=720, height=640) as page:
+        yield page
 
 
 async def picture(page: Page, name: str) -> None:

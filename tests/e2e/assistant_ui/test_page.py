@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Locator, Page, expect
-from starlette.staticfiles import StaticFiles
 
 from tests.e2e.pictures import png
-from tests.e2e.vite import built
+from tests.e2e.vite import opened, served
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.service import serving, turnwire_over
+from tests.kit.service import turnwire_over
 from tests.wires.ai_sdk.conftest import erase
-from turnwire_server import create_app
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -27,36 +25,19 @@ PICTURES = os.environ.get("TURNWIRE_TEST_PICTURES")
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def model() -> AsyncIterator[Simulator]:
-    """What answers in place of Claude."""
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
 async def url(model: Simulator) -> AsyncIterator[str]:
     """Where the page is: beside the service, which leaves readers time to come back."""
     # Longer than any wait here: only Stop stops.
     turnwire = turnwire_over(model, tools=[erase], detach_grace=2 * PATIENCE_SECONDS)
-    app = create_app(turnwire)
-    async with built(HERE, area=AREA) as folder:
-        app.mount("/page", StaticFiles(directory=folder, html=True))
-        async with serving(app) as address:
-            yield f"http://{address}/page/"
+    async with served(HERE, turnwire, area=AREA) as url:
+        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A tab, whose console is to stay empty."""
-    context = await browser.new_context(viewport={"width": 1024, "height": 700})
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
-    page = await context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    yield page
-    await context.close()
-    assert problems == []
+    async with opened(browser, width=1024, height=700) as page:
+        yield page
 
 
 async def picture(page: Page, name: str) -> None:

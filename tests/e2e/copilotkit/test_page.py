@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
-from starlette.staticfiles import StaticFiles
 
-from tests.e2e.vite import built
+from tests.e2e.vite import opened, served
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.service import serving, turnwire_over
-from turnwire_server import create_app, tool
+from tests.kit.service import turnwire_over
+from turnwire_server import tool
 from turnwire_simulator import Answer, Cut, Gate, Simulator, Text, Thinking, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -26,34 +25,19 @@ def erase(path: str) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def model() -> AsyncIterator[Simulator]:
-    """What answers in place of Claude."""
-    async with Simulator() as simulator:
-        yield simulator
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def address(model: Simulator) -> AsyncIterator[str]:
-    """The app that serves both the built page and the service."""
-    async with built(HERE, area=HERE) as folder:
-        app = create_app(turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS))
-        app.mount("/app", StaticFiles(directory=folder, html=True))
-        async with serving(app) as address:
-            yield address
+async def url(model: Simulator) -> AsyncIterator[str]:
+    """Where the page is: beside the service, which is all the runtime it has."""
+    turnwire = turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS)
+    async with served(HERE, turnwire, area=HERE) as url:
+        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(browser: Browser, address: str) -> AsyncIterator[Page]:
+async def page(browser: Browser, url: str) -> AsyncIterator[Page]:
     """A tab with the page, on a new conversation."""
-    context = await browser.new_context(viewport={"width": 900, "height": 700})
-    context.set_default_timeout(PATIENCE_SECONDS * 1000)
-    page = await context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    await page.goto(f"http://{address}/app/?thread={id(page)}")
-    yield page
-    await context.close()
-    assert problems == []
+    async with opened(browser, width=900, height=700, hears_console=False) as page:
+        await page.goto(f"{url}?thread={id(page)}")
+        yield page
 
 
 async def ask(page: Page, text: str) -> None:
