@@ -108,9 +108,11 @@ class Simulator:
         """Appends answers, faults, or functions from a request's body to one, to the program."""
         self._program.extend(items)
 
-    def take_back(self) -> None:
-        """Forgets what is programmed and was not asked for."""
+    def take_back(self) -> int:
+        """Forgets what is programmed and was not asked for; gives how many items that were."""
+        count = len(self._program)
         self._program.clear()
+        return count
 
     def answer_with(self, answer: Callable[[ApiObject], Answer | Fault]) -> None:
         """Answers requests for which nothing is programmed by this function of their bodies."""

@@ -1,6 +1,6 @@
 """Chromium, the service in a process of its own, and the simulator that answers it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -96,16 +96,35 @@ async def stage(request: pytest.FixtureRequest, stage_of_session: Stage) -> Stag
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def model() -> AsyncIterator[Simulator]:
-    """What answers in place of Claude, for the tests of a page that others build."""
+async def model_of_module() -> AsyncIterator[Simulator]:
+    """Where `model` comes from."""
     async with Simulator() as simulator:
         yield simulator
 
 
+@pytest.fixture
+def model(request: pytest.FixtureRequest, model_of_module: Simulator) -> Iterator[Simulator]:
+    """What answers in place of Claude, for the tests of a page that others build."""
+    yield model_of_module
+    _nothing_is_left(request, model_of_module)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def simulator(stage: Stage) -> Simulator:
+async def simulator(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[Simulator]:
     """What answers in place of Claude, to all tests: count from where a test begins."""
-    return await stage.simulator()
+    simulator = await stage.simulator()
+    yield simulator
+    _nothing_is_left(request, simulator)
+
+
+def _nothing_is_left(request: pytest.FixtureRequest, simulator: Simulator) -> None:
+    """A test that succeeds has asked for all that it programmed: its successor would be given it.
+
+    So that it fails itself, and not whatever happens to come after it on its worker.
+    """
+    left = simulator.take_back()
+    if not request.session.stash.get(HAS_FAILED, False):
+        assert left == 0
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -237,3 +237,5 @@ async def test_on_a_phone_the_card_stays_as_wide_as_the_page_also_where_it_asks_
     await expect(card(tab).get_by_role("textbox")).to_be_focused()
     right = await card(tab).evaluate("card => card.getBoundingClientRect().right")
     assert right <= 360
+    await card(tab).get_by_role("textbox").press("Enter")
+    await expect(tab.answers.last).to_have_text("That was all.")

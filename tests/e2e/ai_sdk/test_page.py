@@ -27,9 +27,9 @@ over_both = pytest.mark.parametrize("over", ["sse", "ws"])
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def url(model: Simulator) -> AsyncIterator[str]:
+async def url(model_of_module: Simulator) -> AsyncIterator[str]:
     """Where the page is: beside the service, which leaves readers time to come back."""
-    turnwire = turnwire_over(model, tools=[look, erase], detach_grace=PATIENCE_SECONDS)
+    turnwire = turnwire_over(model_of_module, tools=[look, erase], detach_grace=PATIENCE_SECONDS)
     async with served(HERE, turnwire, area=AREA) as url:
         yield url
 

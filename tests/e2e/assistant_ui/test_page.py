@@ -25,10 +25,10 @@ PICTURES = os.environ.get("TURNWIRE_TEST_PICTURES")
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def url(model: Simulator) -> AsyncIterator[str]:
+async def url(model_of_module: Simulator) -> AsyncIterator[str]:
     """Where the page is: beside the service, which leaves readers time to come back."""
     # Longer than any wait here: only Stop stops.
-    turnwire = turnwire_over(model, tools=[erase], detach_grace=2 * PATIENCE_SECONDS)
+    turnwire = turnwire_over(model_of_module, tools=[erase], detach_grace=2 * PATIENCE_SECONDS)
     async with served(HERE, turnwire, area=AREA) as url:
         yield url
 

@@ -25,9 +25,9 @@ def erase(path: str) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def url(model: Simulator) -> AsyncIterator[str]:
+async def url(model_of_module: Simulator) -> AsyncIterator[str]:
     """Where the page is: beside the service, which is all the runtime it has."""
-    turnwire = turnwire_over(model, tools=[erase], detach_grace=PATIENCE_SECONDS)
+    turnwire = turnwire_over(model_of_module, tools=[erase], detach_grace=PATIENCE_SECONDS)
     async with served(HERE, turnwire, area=HERE) as url:
         yield url
 
