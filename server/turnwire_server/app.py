@@ -237,16 +237,10 @@ class Turnwire:
         bodies, streams = Bodies(limits), Places("streams", limits.max_streams)
         # A little ahead of the WebSocket's, for proxies that count.
         keepalive_seconds = 0.75 * limits.heartbeat_seconds
-        router.include_router(conversations_router(hub, access, bodies))
-        router.include_router(
-            rest_router(
-                hub,
-                access,
-                bodies,
-                streams=streams,
-                keepalive_seconds=keepalive_seconds,
-            )
-        )
+        parts = [
+            conversations_router(hub, access, bodies),
+            rest_router(hub, access, bodies, streams=streams, keepalive_seconds=keepalive_seconds),
+        ]
         service = Service(
             hub=hub,
             blobs=self.blobs,
@@ -259,11 +253,15 @@ class Turnwire:
             peers=self._peers,
             keepalive_seconds=keepalive_seconds,
         )
-        for wire in self.settings.wires:
-            router.include_router(WIRES[wire](service))
-        router.include_router(blobs_router(self.blobs, access))
-        router.include_router(health_router(access, unready=self._unready))
-        router.include_router(page_router(access))
+        parts += [WIRES[wire](service) for wire in self.settings.wires]
+        parts += [
+            blobs_router(self.blobs, access),
+            health_router(access, unready=self._unready),
+            page_router(access),
+        ]
+        for part in parts:
+            # Not `include_router`, which builds every route of the part anew.
+            router.routes.extend(part.routes)
         return router
 
 
