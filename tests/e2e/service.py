@@ -1,19 +1,17 @@
 """`turnwire serve` in a process of its own, answered by a simulator; it knows no browser."""
 
-import asyncio
 import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.kit.forked import SERVE, Forked, fork
 from tests.kit.patience import patience
 
 __all__ = ["serving"]
 
-_ULIMIT = 'ulimit -Sn 64 && ulimit -Hn "$0" && exec "$@"'
-_COMMAND = Path(sys.executable).with_name("turnwire")
+_LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, {}))"
 
 
 @asynccontextmanager
@@ -30,32 +28,16 @@ async def serving(
         for name, value in os.environ.items()
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
-    environment |= {"PYTHONUNBUFFERED": "1", "HOME": str(folder)}
+    environment["HOME"] = str(folder)
     if model_url is not None:
         environment |= {"ANTHROPIC_API_KEY": "e2e", "ANTHROPIC_BASE_URL": model_url}
+    program = SERVE if files is None else f"{_LIMIT.format(files)}; {SERVE}"
     with (folder / "stderr.txt").open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *(
-                *(
-                    []
-                    if files is None
-                    else ["sh", "-c", 'ulimit -Sn 64 && ulimit -Hn "$0" && exec "$@"', str(files)]
-                ),
-                str(_COMMAND),
-                "serve",
-                "--port",
-                "0",
-                "--db",
-                "chat.db",
-                "--base-delay",
-                "0.2",
-                "--drain-grace",
-                "0",
-                *flags,
-            ),
-            cwd=folder,
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
+        process = await fork(
+            *(program, "--port", "0", "--db", "chat.db", "--base-delay", "0.2"),
+            *("--drain-grace", "0", *flags),
+            folder=folder,
+            environment=environment,
             stderr=stderr,
         )
         try:
@@ -68,7 +50,7 @@ async def serving(
             await process.communicate()
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
+async def _address(process: Forked) -> str:
     assert process.stdout is not None
     async for line in process.stdout:
         if match := re.search(r"http://[\d.]+:\d+", line.decode()):

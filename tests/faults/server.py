@@ -1,13 +1,13 @@
 """A service in a process of its own that tests kill with -9 and start again on its database."""
 
-import asyncio
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+from tests.kit.forked import SERVE, Forked, fork
 from tests.kit.patience import patience
 from tests.kit.port import listened, reserved_port
 
@@ -17,56 +17,56 @@ __all__ = ["KillableServer", "killable", "several"]
 class KillableServer:
     """`turnwire serve` on a fixed port and database."""
 
-    def __init__(self, zygote: asyncio.subprocess.Process, port: int, arguments: list[str]) -> None:
+    def __init__(self, port: int, start: Callable[[], Awaitable[Forked]]) -> None:
         self.address = f"127.0.0.1:{port}"
         self.url = f"http://{self.address}"
         self._port = port
-        self._zygote = zygote
-        self._arguments = arguments
-        self._pid = 0
+        self._start = start
+        self._process: Forked | None = None
 
     async def start(self) -> None:
         """Fork it, and wait until it listens; one that was killed is gone by then."""
-        if self._pid:
+        if self._process is not None:
             await self.ended()
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.write((" ".join(self._arguments) + "\n").encode())
         async with patience():
-            self._pid = int(await self._zygote.stdout.readline())
+            self._process = await self._start()
             await listened(self._port)
 
     def kill(self) -> None:
         """`kill -9`."""
-        os.kill(self._pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """SIGSTOP: it stands still, and its sockets stay open."""
-        os.kill(self._pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
         """SIGCONT."""
-        os.kill(self._pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def terminate(self) -> None:
         """SIGTERM."""
-        os.kill(self._pid, signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
 
     async def ended(self) -> None:
         """Wait until the process is gone; its database is free then."""
+        assert self._process is not None
         async with patience():
-            while True:
-                try:
-                    os.kill(self._pid, 0)
-                except ProcessLookupError:
-                    self._pid = 0
-                    return
-                await asyncio.sleep(0.005)
+            await self._process.wait()
+        self._process = None
+
+    async def close(self) -> None:
+        """`kill -9`, if it runs."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self.kill()
+            await self.ended()
 
     @property
     def pid(self) -> int:
         """The process that serves now."""
-        return self._pid
+        assert self._process is not None
+        return self._process.pid
 
 
 @asynccontextmanager
@@ -97,27 +97,22 @@ async def several(
     with ExitStack() as stack:
         errors = stack.enter_context(log.open("wb"))
         ports = [stack.enter_context(reserved_port()) for _ in range(count)]
-        zygote = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.faults.fork_server",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-        )
-        servers = [
-            KillableServer(zygote, port, ["--port", str(port), "--db", str(database), *flags])
-            for port in ports
-        ]
+
+        def server(port: int) -> KillableServer:
+            arguments = (SERVE, "--port", str(port), "--db", str(database), *flags)
+            start = partial(
+                fork,
+                *arguments,
+                folder=Path.cwd(),
+                environment=environment,
+                stdout=errors,
+                stderr=errors,
+            )
+            return KillableServer(port, start)
+
+        servers = [server(port) for port in ports]
         try:
             yield servers
         finally:
-            for server in servers:
-                if server.pid:
-                    with suppress(ProcessLookupError):
-                        server.kill()
-            assert zygote.stdin is not None
-            zygote.stdin.close()
-            # It reads to the end of the output too: only then is that pipe closed.
-            await zygote.communicate()
+            for each in servers:
+                await each.close()

@@ -1,27 +1,22 @@
 """`turnwire serve` as a process of its own, for tests of what it prints, refuses and logs."""
 
-import asyncio
 import os
-import subprocess
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kit.patience import PATIENCE_SECONDS, patience
+from tests.kit.forked import SERVE, Forked, fork
+from tests.kit.patience import patience
 
-__all__ = ["START", "Running", "refused_start", "served"]
-
-START = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
+__all__ = ["Running", "refused_start", "served"]
 
 
 @dataclass
 class Running:
     """A served process; `printed` and `logged` are whole once it has ended."""
 
-    process: Process
+    process: Forked
     address: str
     printed: str
     logged: str = ""
@@ -29,17 +24,15 @@ class Running:
 
 @asynccontextmanager
 async def served(
-    folder: Path, *flags: str, start: str = START, **environment: str
+    folder: Path, *flags: str, start: str = SERVE, **environment: str
 ) -> AsyncIterator[Running]:
     """`turnwire serve --port 0` with these flags, in `folder`, ended on leaving."""
     names = ("PATH", "PYTHONPATH", "SYSTEMROOT")
     inherited = {name: os.environ[name] for name in names if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", start, "--port", "0", *flags),
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=folder,
-        env={**inherited, "HOME": str(folder), "PYTHONUNBUFFERED": "1", **environment},
+    process = await fork(
+        *(start, "--port", "0", *flags),
+        folder=folder,
+        environment={**inherited, "HOME": str(folder), **environment},
     )
     assert process.stdout is not None
     try:
@@ -59,16 +52,18 @@ async def served(
     running.logged = logged.decode()
 
 
-def refused_start(folder: Path, environment: dict[str, str], *flags: str) -> list[str]:
+async def refused_start(
+    folder: Path, environment: dict[str, str], *flags: str, start: str = SERVE
+) -> list[str]:
     """The lines of a start that ends at once, before anything is said of its address."""
-    ended = subprocess.run(
-        [sys.executable, "-c", START, "--port", "0", *flags],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
+    process = await fork(
+        *(start, "--port", "0", *flags),
+        folder=folder,
+        environment={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
     )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: ")
-    return ended.stderr.splitlines()
+    async with patience():
+        printed, said = await process.communicate()
+    assert (process.returncode, printed) == (1, b"")
+    errors = said.decode()
+    assert errors.startswith("Error: ")
+    return errors.splitlines()

@@ -122,10 +122,10 @@ async def test_the_key_may_stand_in_dot_env_and_the_environment_wins(
 
 @pytest.mark.parametrize("key", ["sk-one\n", " sk-one", "sk-one\nsk-two", "sk one", "sk-öne"])
 @pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
-def test_a_key_that_no_header_can_carry_is_named_at_the_start(
+async def test_a_key_that_no_header_can_carry_is_named_at_the_start(
     tmp_path: Path, variable: str, key: str
 ) -> None:
-    (line,) = refused_start(tmp_path, {variable: key})
+    (line,) = await refused_start(tmp_path, {variable: key})
     assert variable in line
     assert "sk-" not in line
 
@@ -263,7 +263,8 @@ def test_a_database_that_cannot_be_used_is_one_line_before_anything_is_said(
 ) -> None:
     db = tmp_path / "chat.db"
     with trouble(db):
-        (line,) = refused_start(tmp_path, {"ANTHROPIC_API_KEY": "x"}, "--db", str(db))
+        start = refused_start(tmp_path, {"ANTHROPIC_API_KEY": "x"}, "--db", str(db))
+        (line,) = asyncio.run(start)
     assert "chat.db" in line or "/proc/turnwire.db" in line
 
 

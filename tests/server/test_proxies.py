@@ -1,8 +1,6 @@
 """Proxies that the environment names: none is for the demo, the model is reached through them."""
 
 import asyncio
-import subprocess
-import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.patience import PATIENCE_SECONDS, patience
+from tests.kit.forked import SERVE
+from tests.kit.patience import patience
 from tests.kit.wire import wired
-from tests.server.serve import START, served
+from tests.server.serve import refused_start, served
 from turnwire_simulator import Simulator
 
 NOWHERE = "127.0.0.1:9"
-WITHOUT_SOCKS = f"import sys; sys.modules['socksio'] = None; {START}"
+WITHOUT_SOCKS = f"import sys; sys.modules['socksio'] = None; {SERVE}"
 """As it is where that package is not installed."""
 
 
@@ -37,7 +36,7 @@ async def chats(address: str) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("start", [START, WITHOUT_SOCKS], ids=["with socksio", "without"])
+@pytest.mark.parametrize("start", [SERVE, WITHOUT_SOCKS], ids=["with socksio", "without"])
 async def test_the_demo_answers_whatever_proxies_there_are(
     tmp_path: Path, environment: dict[str, str], start: str
 ) -> None:
@@ -114,16 +113,9 @@ async def test_a_model_that_no_proxy_names_is_reached_without_the_package(
         await chats(running.address)
 
 
-def test_without_the_package_one_line_says_what_to_install(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT_SOCKS, "--port", "0", "--db", ":memory:"],
-        cwd=tmp_path,
-        env={"ANTHROPIC_API_KEY": "x", "ALL_PROXY": f"socks5://{NOWHERE}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (line,) = ended.stderr.splitlines()
+async def test_without_the_package_one_line_says_what_to_install(tmp_path: Path) -> None:
+    environment = {"ANTHROPIC_API_KEY": "x", "ALL_PROXY": f"socks5://{NOWHERE}"}
+    flags = ("--db", ":memory:")
+    (line,) = await refused_start(tmp_path, environment, *flags, start=WITHOUT_SOCKS)
     assert "ALL_PROXY" in line
     assert "pip install socksio" in line

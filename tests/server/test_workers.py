@@ -233,7 +233,7 @@ async def test_workers_end_with_their_parent_whatever_became_of_it(
         # A port that is shared is still not given to somebody else.
         port = workers.address.rpartition(":")[2]
         flags = ("--port", port, "--workers", "2", "--db", fresh_url())
-        (line,) = await asyncio.to_thread(refused_start, tmp_path, KEY, *flags)
+        (line,) = await refused_start(tmp_path, KEY, *flags)
         assert "--port" in line
         processes = workers.pids()
         turns = await workers.turns(simulator, Gate())
@@ -257,8 +257,8 @@ def test_without_postgresql_there_is_one_process(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_no_worker_can_start_with_is_said_once(tmp_path: Path) -> None:
+async def test_what_no_worker_can_start_with_is_said_once(tmp_path: Path) -> None:
     flags = ("--workers", "3", "--db", "postgresql://nobody@/nothing?host=/nowhere")
-    (line,) = refused_start(tmp_path, KEY, *flags)
+    (line,) = await refused_start(tmp_path, KEY, *flags)
     assert "/nowhere" in line
     assert "--db" in line

@@ -1,0 +1,98 @@
+"""A process that has imported the service and forks itself: what it starts is there in no time.
+
+A start costs two seconds of a processor, nearly all of them for imports, and the tests start the
+service some hundred times. Run by tests/kit/forked.py, which sends on a socket what to start.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from types import FrameType
+
+__all__ = ["MAX_REQUEST_BYTES"]
+
+MAX_REQUEST_BYTES = 1 << 18
+
+_STATUS = 3
+"""The place of the pipe for the exit code among what a request brings: after 0, 1 and 2."""
+
+
+def _ignored(signal: int, frame: FrameType | None) -> None:
+    """A signal without a handler would wake nobody."""
+
+
+def _serve(control: socket.socket) -> str | None:
+    """Starts what is asked for until nobody can ask any more; in a child, gives what it runs."""
+    children: dict[int, int] = {}
+    woken, waking = socket.socketpair()
+    woken.setblocking(False)
+    waking.setblocking(False)
+    signal.signal(signal.SIGCHLD, _ignored)
+    signal.set_wakeup_fd(waking.fileno())
+    while True:
+        readable, _, _ = select.select([control, woken], [], [])
+        if woken in readable:
+            woken.recv(4096)
+            _reap(children)
+        if control not in readable:
+            continue
+        message, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, _STATUS + 1)
+        if not message:
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
+            return None
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for end in (control, woken, waking):
+                end.close()
+            for status in children.values():
+                os.close(status)
+            return _become(json.loads(message), descriptors)
+        for descriptor in descriptors[:_STATUS]:
+            os.close(descriptor)
+        children[pid] = descriptors[_STATUS]
+        control.send(str(pid).encode())
+
+
+def _reap(children: dict[int, int]) -> None:
+    """Tells how those ended that did."""
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        told = children.pop(pid)
+        os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(told)
+
+
+def _become(request: dict[str, object], descriptors: list[int]) -> str:
+    """Makes of this process what `python -c` would be that was started so; gives its program."""
+    for at, descriptor in enumerate(descriptors):
+        if at < _STATUS:
+            os.dup2(descriptor, at)
+        os.close(descriptor)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    environment, arguments = request["environment"], request["arguments"]
+    assert isinstance(environment, dict)
+    assert isinstance(arguments, list)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(str(request["folder"]))
+    sys.path[0] = ""
+    sys.argv = ["-c", *arguments]
+    return str(request["program"])
+
+
+if __name__ == "__main__":
+    # The program runs down here, so that it ends as every program does: with whatever the
+    # interpreter does at its end, and with nothing of this module around it.
+    program = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if program is not None:
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
