@@ -161,8 +161,9 @@ async def test_turns_run_on_each_and_one_that_is_killed_is_replaced_at_once(
 async def test_clients_of_different_workers_share_one_conversation_and_its_stop(
     tmp_path: Path, simulator: Simulator
 ) -> None:
+    gate = Gate()
     async with two_workers(tmp_path, simulator) as workers:
-        turns = await workers.turns(simulator, Gate())
+        turns = await workers.turns(simulator, gate)
         here, there = turns["#1"], turns["#2"].wire
         await there.ask("subscribe", conversation=here.conversation)
         token = await there.until("token", conversation=here.conversation)
@@ -173,6 +174,8 @@ async def test_clients_of_different_workers_share_one_conversation_and_its_stop(
             assert done["stop_reason"] == "cancelled"
         folds = [wire.fold(here.conversation).to_dict() for wire in (here.wire, there)]
         assert folds[0] == folds[1]
+        # The end of the service would wait for the other one's turn.
+        gate.open()
     assert workers.running.process.returncode == 0
 
 
