@@ -10,6 +10,8 @@ from pathlib import Path
 import fastapi.dependencies.models
 import pytest
 
+from turnwire_browser.build import BuildError, build
+
 __all__: list[str] = []
 
 HERE = Path(__file__).parent
@@ -77,6 +79,18 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         for option in ("--numprocesses", "--dist"):
             parser.addoption(option, help="nothing without pytest-xdist")
         parser.addoption("--no-loadscope-reorder", action="store_true", help="the same")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Builds the chat page, where a source has changed since: nobody tests an old one. The workers
+    of pytest-xdist, whose `config` has an input, find it built.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    try:
+        build()
+    except BuildError as error:
+        pytest.exit(str(error), returncode=1)
 
 
 @pytest.hookimpl(tryfirst=True)

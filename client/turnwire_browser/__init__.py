@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-__all__ = ["STATIC"]
+__all__ = ["BUILT"]
 
-STATIC = Path(__file__).parent / "static"
-"""The chat page and `turnwire.js`: ES modules, served as they are."""
+BUILT = Path(__file__).parent / "built"
+"""The chat page and `turnwire.js`, as `build.mjs` makes them of `static/`: what is served.
+
+A wheel and an sdist have it; in a checkout the installation makes it, or
+`python -m turnwire_browser.build`.
+"""

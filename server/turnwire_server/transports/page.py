@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
-from turnwire_browser import STATIC
+from turnwire_browser import BUILT
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Health, Ready, Unready, json_answer
@@ -19,19 +18,10 @@ from turnwire_server.transports.http import (
     guarded,
     refusals,
 )
+from turnwire_server.transports.page_files import page_files
 
 __all__ = ["health_router", "page_router"]
 
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        # blob: for images whose bytes came with the token: the page fetched them itself.
-        "default-src 'self'; img-src 'self' blob:; base-uri 'self'; form-action 'self';"
-        " frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _REFUSALS = refusals(of_principal=False)
 _HEALTH: Responses = {**_REFUSALS, 200: {"content": json_answer(Health)}}
 _READY: Responses = {
@@ -39,26 +29,13 @@ _READY: Responses = {
     200: {"content": json_answer(Ready)},
     503: {**_REFUSALS[503], "content": json_answer(Unready | TurnwireErrorReply)},
 }
-_FILES = StaticFiles(directory=STATIC)
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
-}
-
-
-_PATHS = {
-    path.relative_to(STATIC).as_posix(): path
-    for path in sorted(STATIC.rglob("*"))
-    if path.suffix in _TYPES
-} | {"": STATIC / "index.html"}
+_FILES = page_files(BUILT)
 
 
 class _Name(Convertor[str]):
     """What stands below the prefix for one of the files."""
 
-    regex = "|".join(map(re.escape, _PATHS))
+    regex = "|".join(map(re.escape, _FILES))
 
     def convert(self, value: str) -> str:
         """As it is."""
@@ -76,26 +53,17 @@ def page_router(access: Access) -> APIRouter:
     """One route that matches the names of the files, so that nothing else below the prefix is
     shadowed: a route for each of them was half of what it costs to make an app.
 
-    Any page may link here and import the module (CORS): the files hold no secrets.
+    Any page may link here: the files hold no secrets.
     """
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/{name:turnwire_file}", methods=["GET", "HEAD"])
-    def serve(request: Request) -> Response:
+    async def serve(request: Request) -> Response:
         try:
             access.check_host(request)
         except Rejected as refused:
             return error_response(refused.code, refused.message, retryable=refused.retryable)
-        path = _PATHS[request.path_params["name"]]
-        headers = dict(_HEADERS)
-        if path.suffix == ".js":
-            headers["Access-Control-Allow-Origin"] = "*"
-        response = FileResponse(
-            path, headers=headers, media_type=_TYPES[path.suffix], stat_result=path.stat()
-        )
-        if _FILES.is_not_modified(response.headers, request.headers):
-            return NotModifiedResponse(response.headers)
-        return response
+        return _FILES[request.path_params["name"]].response(request)
 
     return router
 
