@@ -20,7 +20,9 @@ HERE = Path(__file__).parent
 # of hundreds of HTTP clients would read all certificates of the system. Containers often keep
 # Python from writing bytecode: then each of these processes would compile all that it imports,
 # which is half of what it costs.
-os.environ.pop("SSL_CERT_FILE", None)
+if certificates := os.environ.pop("SSL_CERT_FILE", None):
+    # For the one that talks to a registry.
+    os.environ["TURNWIRE_TEST_CERTIFICATES"] = certificates
 os.environ["SSL_CERT_DIR"] = str(HERE / "kit")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -61,6 +63,7 @@ SLOW = (
 """The folders and files of the slow half, in the order in which they run."""
 
 TOGETHER = (
+    "browser/test_build.py",
     "e2e",
     "faults/test_nodes.py",
     "test_packages.py",

