@@ -28,7 +28,7 @@ def files() -> set[str]:
     found = {path.name for path in ROOT.iterdir() if path.is_file()}
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not {"__pycache__", "node_modules"} & {*path.parts}:
                 found.add(path.relative_to(ROOT).as_posix())
     return found
 

@@ -158,6 +158,8 @@ def test_a_clone_on_a_machine_without_node_gets_the_same_page(tmp_path: Path) ->
         timeout=PATIENCE_SECONDS,
         check=False,
     )
+    if "Failed to fetch" in done.stderr and os.environ.get("CI") != "true":
+        pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
     here, there = (
         # Two of Node.js may compress differently.
