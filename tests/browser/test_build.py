@@ -47,6 +47,30 @@ def no_path(folder: Path) -> dict[str, str]:
     return {"PATH": str(empty)}
 
 
+def sync(checkout: Checkout, **variables: str) -> None:
+    """What README's `uv run` does first."""
+    uv = os.environ.get("UV") or shutil.which("uv", path=f"{ROOT / '.uv/bin'}:{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("no uv: README's commands are not how this runs")
+    left_out = ("VIRTUAL_ENV", "UV_NO_SYNC", "SSL_CERT_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    # A registry speaks TLS; tests/conftest.py has put this aside.
+    if certificates := environment.get("TURNWIRE_TEST_CERTIFICATES"):
+        environment["SSL_CERT_FILE"] = certificates
+    done = subprocess.run(
+        [uv, "sync", "--quiet", "--no-default-groups", "--python", sys.executable],
+        cwd=checkout.folder,
+        env=environment | variables,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    if "Failed to fetch" in done.stderr and os.environ.get("CI") != "true":
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_is_there_is_not_built_again_and_needs_nothing(
     checkout: Checkout, tmp_path: Path
 ) -> None:
@@ -140,30 +164,19 @@ def test_without_node_its_wheel_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_clone_on_a_machine_without_node_gets_the_same_page(tmp_path: Path) -> None:
-    uv = os.environ.get("UV") or shutil.which("uv", path=f"{ROOT / '.uv/bin'}:{os.environ['PATH']}")
-    if uv is None:
-        pytest.skip("no uv: README's commands are not how this runs")
     clone = Checkout.copied(tmp_path / "clone")
-    left_out = ("VIRTUAL_ENV", "UV_NO_SYNC", "SSL_CERT_DIR")
-    variables = {name: value for name, value in os.environ.items() if name not in left_out}
-    # A registry speaks TLS; tests/conftest.py has put this aside.
-    if certificates := variables.get("TURNWIRE_TEST_CERTIFICATES"):
-        variables["SSL_CERT_FILE"] = certificates
-    done = subprocess.run(
-        [uv, "sync", "--quiet", "--no-default-groups", "--python", sys.executable],
-        cwd=clone.folder,
-        env={**variables, **no_path(tmp_path)},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    if "Failed to fetch" in done.stderr and os.environ.get("CI") != "true":
-        pytest.skip(done.stderr)
-    assert done.returncode == 0, done.stderr
+    nothing = no_path(tmp_path)
+    sync(clone, **nothing)
     here, there = (
         # Two of Node.js may compress differently.
         {name: b"" if name.endswith((".br", ".gz")) else page[name] for name in page}
         for page in (Checkout(ROOT).built, clone.built)
     )
     assert there == here
+    # uv knows nothing of the page, and yet has it built when it is gone, and when a source changes.
+    shutil.rmtree(clone.browser / "built")
+    sync(clone)
+    assert clone.built.keys() == here.keys()
+    (clone.browser / "static" / "icon.svg").write_text("<svg/>")
+    sync(clone)
+    assert clone.built["icon.svg"] == b"<svg/>"
