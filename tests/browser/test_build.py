@@ -175,10 +175,10 @@ def test_a_clone_on_a_machine_without_node_gets_the_same_page(tmp_path: Path) ->
     assert there == here
     # uv does not know what was built, and yet has it done again for another source, and, from its
     # second time on, when it is gone.
-    for source in ("<svg/>", "<svg></svg>"):
-        (clone.browser / "static" / "icon.svg").write_text(source)
-        sync(clone)
-        assert clone.built["icon.svg"] == source.encode()
+    sync(clone)
+    (clone.browser / "static" / "icon.svg").write_text("<svg/>")
+    sync(clone)
+    assert clone.built["icon.svg"] == b"<svg/>"
     shutil.rmtree(clone.browser / "built")
     sync(clone)
-    assert "index.html" in clone.built
+    assert clone.built["icon.svg"] == b"<svg/>"
