@@ -172,6 +172,7 @@ class Subscribe(_Command):
     type: Literal["subscribe"] = "subscribe"
     conversation: Name
     after: Count = Field(default=0, ge=0)
+    last: Count | None = Field(default=None, ge=1)
     epoch: Name | None = None
     runner: Name | None = None
 

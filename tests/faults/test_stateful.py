@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.faults.model import GATES, ExpectedConversation, ExpectedTurn, Place
 from tests.kit.core import ANNA, Reader, core_on
-from tests.kit.oracle import check_log, check_reader
+from tests.kit.oracle import check_end, check_log, check_reader
 from tests.kit.patience import patience
 from turnwire_protocol import (
     Ack,
@@ -59,6 +59,8 @@ class Conversing(RuleBasedStateMachine):
         self.epoch = ""
         self.watcher = Reader()
         self.readers: list[Reader] = []
+        self.of_the_end: list[Reader] = []
+        """Those of the readers who began with the last turns."""
         self.deaths = 0
         self.steps_since_start = 0
 
@@ -220,6 +222,15 @@ class Conversing(RuleBasedStateMachine):
         self.readers.append(reader)
         self.run(reader.connect(self.core, self.conversation, self.epoch))
 
+    @precondition(lambda self: len(self.readers) < MAX_READERS)
+    @rule(last=st.integers(1, 3))
+    def reader_of_the_end_comes(self, last: int) -> None:
+        """Somebody begins with the last turns."""
+        reader = Reader()
+        self.readers.append(reader)
+        self.of_the_end.append(reader)
+        self.run(reader.connect(self.core, self.conversation, self.epoch, last=last))
+
     @precondition(lambda self: self.readers)
     @rule(index=indexes)
     def reader_reads(self, index: int) -> None:
@@ -320,6 +331,8 @@ class Conversing(RuleBasedStateMachine):
             self.run(self._catch_up(reader))
             check_reader(reader.seen, log, after=reader.start)
             assert merge(reader.seen) == merge(log[reader.start :])
+        for reader in self.of_the_end:
+            check_end(reader.seen, log)
         assert set(self.asked.values()) <= {1}, "the model is asked once for each message"
         failed = StopReason.FAILED
         assert not [e for e in log if isinstance(e, Done) and e.stop_reason == failed]

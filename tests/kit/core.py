@@ -114,13 +114,17 @@ class Reader:
         """The last seq it has read."""
         return self.seen[-1].seq if self.seen else self.start
 
-    async def connect(self, core: Hub, conversation: str, epoch: str) -> None:
-        """Read on from the cursor."""
+    async def connect(
+        self, core: Hub, conversation: str, epoch: str, *, last: int | None = None
+    ) -> None:
+        """Read on from the cursor; or begin, with the last so many turns."""
         self.disconnect()
         self._follower, _ = await core.follow(
-            ANNA, conversation, after=self.cursor, epoch=epoch, wake=self._woken.set
+            ANNA, conversation, after=self.cursor, epoch=epoch, wake=self._woken.set, last=last
         )
         assert self._follower.reset is None, "the log never goes back"
+        if last is not None:
+            self.start = self._follower.after
 
     def disconnect(self) -> None:
         """Read no more, until the next `connect`."""

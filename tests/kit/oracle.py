@@ -6,11 +6,21 @@ the tests of how turns end send it (`goes_on` in tests/server/test_stop.py).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from turnwire_protocol import Done, Event, Message, Start, fold, merge, span_of
+from turnwire_protocol import (
+    Done,
+    Event,
+    FoldedConversation,
+    Message,
+    Retract,
+    Start,
+    fold,
+    merge,
+    span_of,
+)
 
-__all__ = ["GUARANTEES", "check_log", "check_reader"]
+__all__ = ["GUARANTEES", "check_end", "check_log", "check_reader", "fold_of_end"]
 
 GUARANTEES = {
     1: "One end",
@@ -65,3 +75,24 @@ def check_reader(seen: Sequence[Event], log: Sequence[Event], *, after: int = 0)
         if exact and exact[-1].seq == cursor:
             same = fold(seen).to_dict() == fold(exact).to_dict()
             assert same, broken(4, "the reader's fold is not the log's (6, if it was taken back)")
+
+
+def check_end(seen: Sequence[Event], log: Sequence[Event]) -> None:
+    """Guarantee 4 of one who began with the last turns: they are the last ones of all there are."""
+    exact = [event for event in log if event.seq <= seen[-1].seq] if seen else []
+    if exact and exact[-1].seq == seen[-1].seq:
+        turns, all_turns = (
+            events.to_dict()["turns"] for events in (fold_of_end(seen), fold(exact))
+        )
+        same = turns == all_turns[len(all_turns) - len(turns) :]
+        assert same, broken(4, "the turns of the end are not the log's last ones")
+
+
+def fold_of_end(events: Iterable[Event]) -> FoldedConversation:
+    """The fold of one who began with the last turns (PROTOCOL.md "The end of a conversation")."""
+    conversation = FoldedConversation()
+    for event in events:
+        if isinstance(event, Retract) and event.from_turn not in conversation.turns:
+            conversation.turns.clear()
+        conversation.apply(event)
+    return conversation

@@ -137,7 +137,7 @@ BODIES: dict[str, Any] = {
     "a title": {"title": "x"},
 }
 QUERIES: dict[str, dict[str, str]] = {
-    "wrong": {"limit": "x", "after": "x", "format": "x", "message": "", "key": ""},
+    "wrong": {"limit": "x", "last": "x", "after": "x", "format": "x", "message": "", "key": ""},
     "of an unknown conversation": {"message": "Hi", "key": "other", "conversation": "c_none"},
     "a used key": {"message": "Other", "key": "k"},
     "right": {"message": "Hi", "key": "k", "format": "json"},
@@ -145,7 +145,7 @@ QUERIES: dict[str, dict[str, str]] = {
 EVERYWHERE = {401, 403}
 REFUSED: dict[Operation, set[int]] = {
     ("GET", "/v1/conversations"): {400},
-    ("GET", "/v1/conversations/{conversation}"): {404},
+    ("GET", "/v1/conversations/{conversation}"): {400, 404},
     ("PATCH", "/v1/conversations/{conversation}"): {400, 404, 413},
     ("GET", "/v1/conversations/{conversation}/export"): {400, 404},
     ("POST", "/v1/chat"): {400, 404, 409, 413},

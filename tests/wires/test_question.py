@@ -20,7 +20,7 @@ def record(
         [],
         [],
         done_seq=9 if is_done else None,
-        is_void=is_void,
+        void_seq=10 if is_void else None,
     )
 
 

@@ -33,7 +33,7 @@ from turnwire_server.core.presence import Presence
 from turnwire_server.core.receipts import Accepted
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
-from turnwire_server.core.turn_index import Record, fingerprint_of, title_of
+from turnwire_server.core.turn_index import Page, Record, fingerprint_of, title_of
 from turnwire_server.core.turn_queue import TurnQueue
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Fence, Spent, Store
@@ -359,9 +359,25 @@ class Conversation:
 
     # Readers
 
-    def follow(self, after: int, epoch: str | None, wake: Callable[[], None]) -> Follower:
-        """A cursor after `after`; one that is not in this log is reset to the start."""
+    def follow(
+        self,
+        after: int,
+        epoch: str | None,
+        wake: Callable[[], None],
+        *,
+        last: int | None = None,
+    ) -> Follower:
+        """A cursor after `after`; one that is not in this log is reset to the start.
+
+        With `last`, and from the start, it is where the last so many turns begin.
+        """
+        if last is not None and after == 0 and epoch in (None, self.epoch):
+            after = self._index.begin_of_last(last, upto=self.head)
         return self._log.follow(after, epoch, wake)
+
+    def page(self, last: int | None, *, before: str | None) -> Page:
+        """See `TurnIndex.page`: of what is durable now."""
+        return self._index.page(last, before=before, upto=self.head)
 
     @property
     def head(self) -> int:

@@ -27,7 +27,7 @@ from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.core.turn_index import Record
+from turnwire_server.core.turn_index import Page, Record
 from turnwire_server.errors import Held, Rejected
 from turnwire_server.store.nodes import Watcher
 from turnwire_server.store.port import HIDDEN, Head, Store
@@ -388,14 +388,29 @@ class Hub:
         after: int,
         epoch: str | None,
         wake: Callable[[], None],
+        last: int | None = None,
     ) -> tuple[Follower, int]:
         """A cursor over the conversation, and the head it has now.
+
+        With `last`, and from the start, it is where the last so many turns begin.
 
         Raises:
             Rejected: unknown conversation.
         """
         found = await self._open.find(principal, conversation)
-        return found.follow(after, epoch, wake), found.head
+        return found.follow(after, epoch, wake, last=last), found.head
+
+    async def page(
+        self, principal: str, conversation: str, *, last: int | None, before: str | None
+    ) -> tuple[Page, Follower]:
+        """The last so many turns, or all, of those before that one, and a cursor before them.
+
+        Raises:
+            Rejected: unknown conversation, or turn.
+        """
+        found = await self._open.find(principal, conversation)
+        page = found.page(last, before=before)
+        return page, found.follow(page.after, None, _nobody)
 
     async def list_heads(self, principal: str, *, limit: int, before: str | None) -> list[Head]:
         """The principal's conversations, newest first."""
@@ -436,6 +451,10 @@ class Hub:
         self._quiet.set()
         self._quotas.rest(conversation)
         self._compactor.finished(conversation.conversation, after)
+
+
+def _nobody() -> None:
+    """The waker of a follower that is read right away."""
 
 
 def _ack_of(outcome: Outcome) -> Ack:

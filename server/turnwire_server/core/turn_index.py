@@ -6,14 +6,25 @@ A pure fold over the log's items, like the history; small, and kept for as long 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
-from turnwire_protocol import Code, Content, Done, Message, Retract, SendBody, ToolStart, text_of
+from turnwire_protocol import (
+    MAX_SEQ,
+    Code,
+    Content,
+    Done,
+    Message,
+    Retract,
+    SendBody,
+    ToolStart,
+    text_of,
+)
 from turnwire_server.core.log.items import Entry, Item
 from turnwire_server.errors import Rejected
 
-__all__ = ["Record", "TurnIndex", "digest_of", "fingerprint_of", "title_of"]
+__all__ = ["Page", "Record", "TurnIndex", "digest_of", "fingerprint_of", "title_of"]
 
 _TITLE_CHARS = 80
 
@@ -36,7 +47,31 @@ class Record:
     past: list[str]
     """The turns that its send brought with it, as the conversation's past."""
     done_seq: int | None = None
-    is_void: bool = False
+    void_seq: int | None = None
+    """Of the retract that made it void."""
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it was taken back."""
+        return self.void_seq is not None
+
+    def is_told(self, upto: int) -> bool:
+        """Whether a reader of the log up to there has it: its message, and no retract of it."""
+        return self.seq <= upto and (self.void_seq is None or self.void_seq > upto)
+
+
+class Page(NamedTuple):
+    """Some turns that follow each other, and where in the log their events are."""
+
+    turns: list[str]
+    after: int
+    """Their first event comes after this seq."""
+    head: int
+    """The log ended there when it was looked at: what was void then is not among the turns."""
+    upto: int
+    """Their last event of then has this seq at most."""
+    next: str | None
+    """The turn before which older ones end; None where there are none."""
 
 
 class TurnIndex:
@@ -87,7 +122,7 @@ class TurnIndex:
             voids = self.since(event.from_turn)
             self._retracted = (event, voids)
             for turn in voids:
-                self._turns[turn].is_void = True
+                self._turns[turn].void_seq = event.seq
         elif isinstance(event, Done) and (done := self._turns.get(event.turn)) is not None:
             done.done_seq = event.seq
             self._unfinished -= 1
@@ -100,7 +135,7 @@ class TurnIndex:
             if gone.key is not None:
                 del self._keys[gone.key]
         for void in record.voids:
-            self._turns[void].is_void = False
+            self._turns[void].void_seq = None
 
     @property
     def turns(self) -> Sequence[Record]:
@@ -147,6 +182,49 @@ class TurnIndex:
             return []
         turns = list(self._turns)
         return [id for id in turns[turns.index(turn) :] if not self._turns[id].is_void]
+
+    def begin_of_last(self, number: int, *, upto: int) -> int:
+        """After which seq the last `number` turns begin of those that a reader up to there has.
+
+        It may be more turns: nothing behind that place is of a turn which began before it, and so
+        all that is read from there on is told from its beginning.
+        """
+        records = [record for record in self._turns.values() if record.seq <= upto]
+        left = sum(record.is_told(upto) for record in records)
+        begin = ended = 0
+        for record in records:
+            if left < number:
+                break
+            # The send of one that brought a past begins before that.
+            first = record.seq - 1 if record.past else record.after
+            if ended <= first:
+                begin = first
+            ended = max(ended, MAX_SEQ if record.done_seq is None else record.done_seq)
+            left -= record.is_told(upto)
+        return begin
+
+    def page(self, number: int | None, *, before: str | None, upto: int) -> Page:
+        """The last `number` turns that a reader up to there has, or all; `before` that turn.
+
+        Raises:
+            Rejected: there is no such turn.
+        """
+        records = [record for record in self._turns.values() if record.is_told(upto)]
+        if before is not None:
+            if before not in self._turns:
+                raise Rejected(Code.UNKNOWN_TURN, "before: no such turn in this conversation")
+            end = self._turns[before].seq
+            records = [record for record in records if record.seq < end]
+        page = records if number is None else records[-number:]
+        if not page:
+            return Page([], upto, upto, upto, None)
+        return Page(
+            [record.turn for record in page],
+            after=page[0].seq - 1,
+            head=upto,
+            upto=max(upto if r.done_seq is None else min(r.done_seq, upto) for r in page),
+            next=page[0].turn if len(page) < len(records) else None,
+        )
 
 
 def fingerprint_of(send: SendBody) -> str:

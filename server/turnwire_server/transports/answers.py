@@ -134,9 +134,13 @@ class Exported(TypedDict):
 
 
 class FoldedForm(Exported):
-    """A conversation as it is now; `epoch` and `seq` are the cursor behind it."""
+    """A conversation as it is now; `epoch` and `seq` are the cursor behind it.
+
+    `next` is there where only some turns were asked for: the `before` of those before them.
+    """
 
     epoch: str
+    next: NotRequired[str]
 
 
 class Health(TypedDict):

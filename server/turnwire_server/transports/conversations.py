@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import to_json
 
-from turnwire_protocol import Code, FoldedConversation
+from turnwire_protocol import MAX_SEQ, Code, Event, FoldedConversation, Retract, span_of
 from turnwire_server.core.hub import Hub
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Conversations, Exported, FoldedForm, json_answer
@@ -22,12 +22,19 @@ _LIST: Responses = {
     200: {"content": json_answer(Conversations)},
 }
 _OF_ONE = refusals(Code.UNKNOWN_CONVERSATION)
-_READ: Responses = {**_OF_ONE, 200: {"content": json_answer(FoldedForm)}}
+_READ: Responses = {
+    **refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.UNKNOWN_TURN),
+    200: {"content": json_answer(FoldedForm)},
+}
 _EXPORT: Responses = {
     **refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION),
     200: {"content": {"text/markdown": {"schema": {"type": "string"}}, **json_answer(Exported)}},
 }
 _RENAME = refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.TOO_LARGE, Code.TIMEOUT)
+
+
+_Count = Annotated[int, Field(ge=1, le=MAX_SEQ)]
+_Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class TitleBody(BaseModel):
@@ -87,12 +94,33 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         responses=_READ,
         response_model=None,
     )
-    async def read(request: Request, conversation: str) -> dict[str, Any]:
-        """The folded conversation, as it is now."""
-        head = await hub.head(principal_of(request), conversation)
-        epoch, now = await folded(request, conversation)
-        named = {"conversation": conversation, "title": head.title, "epoch": epoch}
-        return {**named, **now.to_dict()}
+    async def read(
+        request: Request,
+        conversation: str,
+        last: Annotated[_Count | SkipJsonSchema[None], Query()] = None,
+        before: Annotated[_Name | SkipJsonSchema[None], Query()] = None,
+    ) -> dict[str, Any]:
+        """The folded conversation, as it is now; with `last` only the last so many of its turns,
+        and with `before` those before that turn. `next` is the `before` of the older ones."""
+        principal = principal_of(request)
+        head = await hub.head(principal, conversation)
+        page, follower = await hub.page(principal, conversation, last=last, before=before)
+        turns, now = set(page.turns), FoldedConversation()
+
+        def apply(event: Event) -> None:
+            # Behind the head a turn may be void that is not here.
+            is_of_then = event.seq - span_of(event) < page.head
+            if is_of_then and event.turn in turns and not isinstance(event, Retract):
+                now.apply(event)
+
+        try:
+            await follower.tell(apply, head=page.upto)
+        finally:
+            follower.close()
+        named = {"conversation": conversation, "title": head.title, "epoch": follower.epoch}
+        if page.next is not None:
+            named["next"] = page.next
+        return {**named, **now.to_dict(), "seq": max(page.head, now.seq)}
 
     @router.get(
         "/conversations/{conversation}/export",

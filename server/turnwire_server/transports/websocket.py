@@ -211,6 +211,7 @@ class Connection:
             after=command.after,
             epoch=command.epoch,
             wake=lambda: self._wake(conversation),
+            last=command.last,
         )
         self._drop(conversation)
         subscription = self._subscriptions[conversation] = _Subscription()

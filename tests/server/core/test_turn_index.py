@@ -1,10 +1,18 @@
-"""The index of turns: what a send begins after, what it voids, and what a withdrawn one leaves."""
+"""The index of turns: what a send begins after and voids, what a withdrawn one leaves; pages."""
 
+import itertools
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.kit.oracle import check_end, fold_of_end
 from tests.server.core.log_author import Author
-from turnwire_protocol import Message
+from turnwire_protocol import Code, FoldedConversation, Message, Retract, Token, fold
 from turnwire_server.core.turn_index import TurnIndex
+from turnwire_server.errors import Rejected
 
 
 def indexed(write: Callable[[Author], None]) -> TurnIndex:
@@ -82,3 +90,86 @@ def test_a_withdrawn_edit_gives_back_its_key_and_what_it_had_voided() -> None:
     index.forget(index.of("t_5"))
     assert (index.since("t_1"), index.of_key("k-5"), index.is_open) == (["t_1", "t_4"], None, False)
     assert index.of_key("k-4") is index.of("t_4")
+
+
+# The end of a log, and the pages before it
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Author:
+    """A log of a few turns: some wait while another runs, some are void, the last may run on."""
+    author, waiting, told = Author.new(), list[str](), list[str]()
+    names = (f"t_{number}" for number in itertools.count(1))
+    for move in draw(st.lists(st.sampled_from(["ask", "end", "speak", "edit"]), max_size=30)):
+        if move == "ask":
+            waiting.append(name := next(names))
+            told.append(name)
+            author.turn = name
+            author.write(Message, content=name)
+        elif move == "speak" and waiting:
+            author.turn = waiting[0]
+            author.log.append_delta(Token, waiting[0], 0, "word ")
+        elif move == "end" and waiting:
+            author.turn = waiting.pop(0)
+            author.done()
+        elif move == "edit" and told:
+            place = draw(st.integers(0, len(told) - 1))
+            for turn in [turn for turn in told[place:] if turn in waiting]:
+                waiting.remove(turn)
+                author.turn = turn
+                author.done("cancelled")
+            author.turn = next(names)
+            author.retract(told[place])
+            author.write(Message, content="edit")
+            told[place:] = [author.turn]
+            waiting.append(author.turn)
+    return author
+
+
+def turns_of(events: FoldedConversation) -> list[dict[str, Any]]:
+    turns: list[dict[str, Any]] = events.to_dict()["turns"]
+    return turns
+
+
+@settings(max_examples=400, deadline=None)
+@given(logs(), st.integers(1, 4), st.data())
+def test_the_end_of_a_log_and_the_pages_before_it_are_the_whole(
+    author: Author, number: int, data: st.DataObject
+) -> None:
+    index = TurnIndex()
+    for item in author.items():
+        index.apply(item)
+    head = author.log.head
+    # A reader may see less than is written, and then reads on.
+    upto = data.draw(st.integers(0, head))
+    begin = index.begin_of_last(number, upto=upto)
+    events = [item.event for item in author.log.read(begin, upto)]
+    everything = [item.event for item in author.log.read(0, upto)]
+    check_end(events, everything)
+    turns, whole = turns_of(fold_of_end(events)), turns_of(fold(everything))
+    assert len(turns) >= min(number, len(whole))
+    assert index.page(None, before=None, upto=upto).turns == [turn["turn"] for turn in whole]
+    assert begin == 0 or turns[0]["content"]
+    before: str | None = turns[0]["turn"] if turns else None
+    while before is not None and len(turns) < len(whole):
+        page = index.page(number, before=before, upto=upto)
+        read = (item.event for item in author.log.read(page.after, page.upto))
+        told = (event for event in read if event.turn in page.turns)
+        turns = turns_of(fold(event for event in told if not isinstance(event, Retract))) + turns
+        before = page.next
+    assert turns == whole
+    check_end(
+        [item.event for item in author.log.read(begin, head)],
+        [item.event for item in author.log.read(0, head)],
+    )
+
+
+def test_a_page_before_a_void_turn_has_what_stands_before_it() -> None:
+    page = indexed(edited).page(5, before="t_3", upto=11)
+    assert (page.turns, page.next) == (["t_1"], None)
+
+
+def test_a_page_before_a_turn_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Rejected) as refused:
+        indexed(edited).page(5, before="t_none", upto=11)
+    assert refused.value.code is Code.UNKNOWN_TURN

@@ -107,6 +107,7 @@
  * @property {"subscribe"} type
  * @property {string} conversation
  * @property {number} [after]
+ * @property {number} [last]
  * @property {string} [epoch]
  * @property {string} [runner]
  */
