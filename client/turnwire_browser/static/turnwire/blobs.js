@@ -1,25 +1,22 @@
 // Images and documents over HTTP: put in once, read by id; knows no conversation.
 
-import { TurnwireError, errorOf, noPage } from "./errors.js";
+import { TurnwireError } from "./errors.js";
 
-/** @import { Token } from "./connection.js" */
+/** @import { Http } from "./http.js" */
 /** @import { AttachmentBlock } from "./messages.js" */
 
 const MAX_NAME_CHARACTERS = 200;
 
 export class Blobs {
-  #url;
-  #token;
+  #http;
   #maxBytes;
 
   /**
-   * @param {string | undefined} url of `/v1/blobs`; undefined: it is relative to a page, and there is none
-   * @param {Token | undefined} token
+   * @param {Http} http
    * @param {() => number | undefined} maxBytes the largest blob the server takes; undefined: not known yet
    */
-  constructor(url, token, maxBytes) {
-    this.#url = url;
-    this.#token = token;
+  constructor(http, maxBytes) {
+    this.#http = http;
     this.#maxBytes = maxBytes;
   }
 
@@ -35,7 +32,7 @@ export class Blobs {
       throw new TurnwireError("too_large", `It is larger than ${maxBytes} bytes.`);
     }
     const headers = { "Content-Type": blob.type };
-    const response = await this.#fetch("", { method: "POST", headers, body: blob, ...(signal && { signal }) });
+    const response = await this.#http.fetch("/blobs", { method: "POST", headers, body: blob, ...(signal && { signal }) });
     const { blob: id, media_type, bytes } = await response.json();
     const type = media_type.startsWith("image/") ? "image" : "document";
     return { type, blob: id, media_type, bytes, ...(name && { name: name.slice(0, MAX_NAME_CHARACTERS) }) };
@@ -47,25 +44,7 @@ export class Blobs {
    * @returns {Promise<Blob>}
    */
   async download({ blob }, { signal }) {
-    const response = await this.#fetch(`/${encodeURIComponent(blob)}`, signal ? { signal } : {});
+    const response = await this.#http.fetch(`/blobs/${encodeURIComponent(blob)}`, signal ? { signal } : {});
     return response.blob();
-  }
-
-  /** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} request */
-  async #fetch(path, request) {
-    if (this.#url === undefined) throw noPage();
-    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
-    const headers = { ...request.headers, ...(token !== undefined && { Authorization: `Bearer ${token}` }) };
-    let response;
-    try {
-      response = await fetch(this.#url + path, { ...request, headers });
-    } catch (error) {
-      if (request.signal?.aborted) throw error;
-      throw new TurnwireError("network_error", "The server could not be reached.", { retryable: true });
-    }
-    if (response.ok) return response;
-    const told = await response.json().catch(() => ({}));
-    const retryable = response.status >= 500;
-    throw errorOf(told.error ?? { code: "internal", message: `HTTP ${response.status}`, retryable });
   }
 }

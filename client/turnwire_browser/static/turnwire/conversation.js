@@ -5,6 +5,7 @@ import { Cursor, Verdict } from "./cursor.js";
 import { TurnwireError, nothingSent } from "./errors.js";
 import { FoldedConversation } from "./fold.js";
 import { Observable } from "./observable.js";
+import { Past } from "./past.js";
 import { randomId } from "./random.js";
 import { Subscription } from "./subscription.js";
 import { Turn } from "./turn.js";
@@ -29,14 +30,18 @@ import { Turns } from "./turns.js";
  * @property {number} seq of the last event applied
  * @property {ReadonlyArray<Readonly<FoldedTurn>>} turns an untouched turn, or block in it, keeps its identity
  * @property {"new" | "loading" | "live" | "closed"} state
+ * @property {true} [hasOlder] there are turns before these, which `loadOlder` brings: with the option `lastTurns` only
  * @property {{code: string, message: string}} [error]
  */
+
+const OLDER_TURNS = 50;
 
 export class Conversation {
   /** @type {string | undefined} */
   #id;
   #port;
   #answers;
+  /** @type {Subscription} */
   #subscription;
   #observable = new Observable();
   #cursor = new Cursor();
@@ -44,6 +49,10 @@ export class Conversation {
   #turns = new Turns();
   /** Of sends whose key was made here: nobody else can have sent those. @type {Set<string>} */
   #keys = new Set();
+  /** @type {Past} */
+  #past;
+  /** The lowest seq of a message whose turn was sent from here: all of these are needed. */
+  #needed = Infinity;
   /** It was unfollowed, and stays subscribed for the calls that run here. */
   #isLeaving = false;
   /** @type {ConversationSnapshot["state"]} */
@@ -75,11 +84,28 @@ export class Conversation {
     this.#subscription = new Subscription(port, {
       place: () => {
         this.#head = undefined;
-        return { conversation: this.#id, epoch: this.#cursor.epoch, after: this.#cursor.seq };
+        return { conversation: this.#id, epoch: this.#cursor.epoch, after: this.#cursor.seq, last: this.#past.last };
       },
       onAck: (ack, asked) => this.#takeSubscription(ack, asked),
-      onEnd: (error) => this.#close(error),
+      onEnd: (error) => {
+        if (error.code !== "bad_command" || this.#past.last === undefined) return this.#close(error);
+        // A server that is older than `last`: it gives all.
+        this.#past.last = undefined;
+        this.#subscription.ask();
+      },
     });
+    this.#past = new Past(port.http, {
+      place: () => ({ id: this.#id, epoch: this.#cursor.epoch, first: this.#fold.turns[0]?.turn }),
+      reached: (seq) => this.#observable.until(() => {
+        if (this.#cursor.seq >= seq) return true;
+        return this.#subscription.isWanted ? undefined : false;
+      }),
+      put: (turns) => {
+        this.#fold.prepend(turns);
+        this.#fold.isEnd = this.#past.hasMore;
+        this.#notify();
+      },
+    }, port.lastTurns);
     this.#state = id === undefined ? "new" : "loading";
     const first = this.getSnapshot();
     this.getServerSnapshot = () => first;
@@ -108,6 +134,7 @@ export class Conversation {
       seq: this.#fold.seq,
       turns: this.#fold.turns,
       state: this.#state,
+      ...(this.#past.hasMore && { hasOlder: true }),
       ...(error && { error }),
     });
   };
@@ -179,6 +206,17 @@ export class Conversation {
     if (this.#id === undefined) throw nothingSent();
     const command = { ...which, type: "cancel", conversation: this.#id };
     return this.#port.ask(command, ({ outcome }) => /** @type {CancelOutcome} */ (outcome));
+  }
+
+  /**
+   * Bring turns that stand before those of the snapshot, if it says `hasOlder`; resolves when they are in it. While one call
+   * is under way, further ones are the same.
+   * @param {number} [count] how many; as many as `lastTurns` says unless given
+   * @returns {Promise<void>}
+   * @throws {TurnwireError} `network_error`, …: what is there stays, and it may be tried again
+   */
+  loadOlder(count = this.#port.lastTurns ?? OLDER_TURNS) {
+    return this.#past.load(count);
   }
 
   /**
@@ -257,6 +295,7 @@ export class Conversation {
     this.#cursor.advance(event);
     this.#fold.apply(event);
     this.#turns.append(event);
+    if (event.type === "retract") this.#past.retract(event.seq);
     if (event.type === "tool_result") this.#port.runner.settle(event.tool_id);
     if (event.type === "done") this.#port.runner.endTurn(event.turn);
     if (event.type === "tool_executing") this.#hasCalls = true;
@@ -301,8 +340,28 @@ export class Conversation {
     const isOther = this.#cursor.epoch !== undefined && this.#cursor.epoch !== epoch;
     if (isOther || (after ?? asked) < asked) this.#drop(epoch);
     this.#cursor.epoch = epoch;
+    if (asked === 0 && this.#past.last !== undefined) this.#beginAfter(after ?? 0);
     this.#head = head ?? 0;
     this.#checkArrival();
+  }
+
+  /** The subscription began with the last turns. @param {number} seq */
+  #beginAfter(seq) {
+    // What comes was applied before, from an earlier subscription.
+    if (seq <= this.#cursor.seq) return;
+    if (this.#cursor.seq > 0) this.#drop(this.#cursor.epoch);
+    this.#cursor.seq = this.#fold.seq = seq;
+    this.#fold.isEnd = true;
+    this.#past.beginAfter(seq);
+    this.#notify();
+    if (this.#needed <= seq) this.#readAll();
+  }
+
+  /** A turn is waited for here that began before what is held: its events are needed too. */
+  #readAll() {
+    this.#past.last = undefined;
+    this.#drop(this.#cursor.epoch);
+    this.#subscription.ask();
   }
 
   /** Drop everything held: the server has another log, and replays it from its start. @param {string | undefined} epoch */
@@ -311,6 +370,8 @@ export class Conversation {
     this.#cursor.epoch = epoch;
     this.#fold = new FoldedConversation();
     this.#turns.clear();
+    this.#past.beginAfter(0);
+    this.#needed = Infinity;
     this.#become("loading");
   }
 
@@ -345,6 +406,8 @@ export class Conversation {
     if (this.#id === undefined) this.#adopt(ack, isRepeated);
     // It may have been unfollowed meanwhile; a turn is wanted to its end.
     this.#follow();
+    this.#needed = Math.min(this.#needed, ack.seq ?? Infinity);
+    if (this.#needed <= this.#past.begin) this.#readAll();
     const conversation = /** @type {string} */ (this.#id);
     return this.#turns.hold(id, (log) => new Turn(id, conversation, log, () => this.cancel({ turn: id })));
   }

@@ -18,7 +18,7 @@ import { Observable } from "./observable.js";
 /**
  * `status`: `submitted`, it was asked and nothing of the answer is there yet; `streaming`; `error`, nothing runs and
  * `error` says why; `ready`. `id` is undefined until the first send of a new conversation is acked.
- * @typedef {Pick<ConversationSnapshot, "id" | "turns" | "state"> & {
+ * @typedef {Pick<ConversationSnapshot, "id" | "turns" | "state" | "hasOlder"> & {
  *   status: "ready" | "submitted" | "streaming" | "error",
  *   error: Failure | undefined,
  *   connection: Readonly<ConnectionSnapshot>,
@@ -138,6 +138,13 @@ export class Dialogue {
    */
   decide = (toolId, decision, more) => this.#attempt(() => this.conversation.decide(toolId, decision, more));
 
+  /**
+   * Bring turns that stand before those of the snapshot, if it says `hasOlder`.
+   * @param {number} [count] as of `Conversation.loadOlder`
+   * @returns {Promise<void>} once they are in it, or it was refused
+   */
+  loadOlder = (count) => this.#attempt(() => this.conversation.loadOlder(count));
+
   /** @param {() => Promise<Turn>} send */
   #ask(send) {
     return this.#attempt(async () => {
@@ -189,12 +196,12 @@ export class Dialogue {
  * @param {boolean} isSending
  * @returns {Readonly<DialogueSnapshot>}
  */
-function snapshotOf({ id, turns, state, error: ending }, connection, refusal, isSending) {
+function snapshotOf({ id, turns, state, hasOlder, error: ending }, connection, refusal, isSending) {
   const error = refusal ?? ending ?? connection.error ?? turns.at(-1)?.error;
   const running = turns.filter((turn) => turn.state !== "done");
   const isStreaming = running.some(({ blocks }) => blocks.length > 0);
   const isSubmitted = isSending || running.length > 0;
   const isOver = ending !== undefined || connection.error !== undefined;
   const status = isOver ? "error" : isStreaming ? "streaming" : isSubmitted ? "submitted" : error ? "error" : "ready";
-  return { id, turns, state, status, error, connection };
+  return { id, turns, state, ...(hasOlder && { hasOlder }), status, error, connection };
 }

@@ -65,6 +65,8 @@
 /** All turns that are not void, in the order of their messages, up to `seq`. */
 export class FoldedConversation {
   seq = 0;
+  /** Whether turns may be missing before these; see PROTOCOL.md "The end of a conversation". */
+  isEnd = false;
   /** @type {Map<string, Readonly<FoldedTurn>>} */
   #turns = new Map();
   /** @type {ReadonlyArray<Readonly<FoldedTurn>> | undefined} made when asked for: a long history copies no array per event */
@@ -110,11 +112,23 @@ export class FoldedConversation {
     this.#array = undefined;
   }
 
+  /**
+   * Put older turns before these, as they were at `seq`.
+   * @param {ReadonlyArray<Readonly<FoldedTurn>>} turns
+   */
+  prepend(turns) {
+    const older = turns.filter(({ turn }) => !this.#turns.has(turn)).map((turn) => /** @type {const} */ ([turn.turn, turn]));
+    this.#turns = new Map([...older, ...this.#turns]);
+    this.#array = undefined;
+  }
+
   /** @param {string} fromTurn */
   #retract(fromTurn) {
-    if (!this.#turns.has(fromTurn)) return;
     const names = [...this.#turns.keys()];
-    for (const name of names.slice(names.indexOf(fromTurn))) this.#turns.delete(name);
+    const from = names.indexOf(fromTurn);
+    if (from < 0 && !this.isEnd) return;
+    // One that is not here is older than all that are.
+    for (const name of names.slice(Math.max(0, from))) this.#turns.delete(name);
     this.#array = undefined;
   }
 }

@@ -12,7 +12,7 @@ import { connect } from "./turnwire.js";
 /** @import { Dialogue, DialogueSnapshot, Failure } from "./dialogue.js" */
 /** @import { Wire } from "./turnwire.js" */
 
-/** @typedef {Pick<Dialogue, "send" | "stop" | "regenerate" | "edit" | "decide">} DialogueActions */
+/** @typedef {Pick<Dialogue, "send" | "stop" | "regenerate" | "edit" | "decide" | "loadOlder">} DialogueActions */
 
 /**
  * What `useTurnwire` gives. `conversation` is there for what has no function here, `toolOutput` above all.
@@ -38,12 +38,14 @@ const WireContext = createContext(/** @type {Wire | undefined} */ (undefined));
  * @param {object} props
  * @param {string | URL} props.url as of `connect`: of the service, or relative to the page
  * @param {Token} [props.token] for a service that wants one, or a function that fetches it, of which the first is kept
+ * @param {number} [props.lastTurns] as of `connect`: how many turns a conversation opens with, of which the first is kept
  * @param {ReactNode} [props.children]
  * @returns {ReactElement}
  */
-export function TurnwireProvider({ url, token, children }) {
+export function TurnwireProvider({ url, token, lastTurns, children }) {
   const address = String(url);
-  const make = () => ({ address, token, wire: connect(address, token === undefined ? {} : { token }) });
+  const options = { ...(token !== undefined && { token }), ...(lastTurns !== undefined && { lastTurns }) };
+  const make = () => ({ address, token, wire: connect(address, options) });
   const [held, hold] = useState(make);
   let current = held;
   // A function is mostly written in place, and another one at each rendering.
@@ -81,8 +83,8 @@ export function useTurnwire(conversationId) {
   const dialogue = useDialogue(conversationId ?? undefined);
   const snapshot = useSyncExternalStore(dialogue.subscribe, dialogue.getSnapshot, dialogue.getServerSnapshot);
   return useMemo(() => {
-    const { conversation, send, stop, regenerate, edit, decide } = dialogue;
-    return { ...snapshot, conversation, send, stop, regenerate, edit, decide };
+    const { conversation, send, stop, regenerate, edit, decide, loadOlder } = dialogue;
+    return { ...snapshot, conversation, send, stop, regenerate, edit, decide, loadOlder };
   }, [dialogue, snapshot]);
 }
 

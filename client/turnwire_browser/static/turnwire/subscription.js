@@ -16,10 +16,11 @@ const Link = Object.freeze({
   SUBSCRIBED: "subscribed",
 });
 
+/** @typedef {{conversation: string | undefined, epoch: string | undefined, after: number, last: number | undefined}} Place */
+
 /**
  * @typedef {object} Subscriber
- * @property {() => {conversation: string | undefined, epoch: string | undefined, after: number}} place where to go on;
- *   how far the server's log went when it was asked last no longer counts
+ * @property {() => Place} place where to go on; how far the server's log went when it was asked last no longer counts
  * @property {(ack: Ack, asked: number) => void} onAck it stands; `asked` is the seq after which we asked to go on
  * @property {(error: TurnwireError) => void} onEnd it is refused for good
  */
@@ -66,14 +67,14 @@ export class Subscription {
     this.#link = Link.SUBSCRIBING;
     const number = ++this.#asked;
     const isCurrent = () => this.#link === Link.SUBSCRIBING && this.#asked === number;
-    const { conversation, epoch, after } = this.#subscriber.place();
+    const place = this.#subscriber.place();
     const { id: runner } = this.#port.runner;
-    this.#port.request({ type: "subscribe", conversation, after, epoch, runner }, {
+    this.#port.request({ type: "subscribe", ...place, runner }, {
       acked: (ack) => {
         if (!isCurrent()) return;
         this.#link = Link.SUBSCRIBED;
         this.#retries.reset();
-        this.#subscriber.onAck(ack, after);
+        this.#subscriber.onAck(ack, place.after);
       },
       failed: (error) => {
         // Of a lost connection the wire tells by `onLoss`.

@@ -5,6 +5,7 @@ import { PendingCommands } from "./pending.js";
 import { Connection, State, UNCONNECTED } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { TurnwireError, blameOf } from "./errors.js";
+import { Http } from "./http.js";
 import { Observable } from "./observable.js";
 import { Runner } from "./runner.js";
 
@@ -33,6 +34,8 @@ export { Conversation, TurnwireError };
  * @property {Token} [token] for a service that wants one; a function fetches it when it is needed
  * @property {string} [runner] the `runner` of an earlier wire that this one replaces, for example one kept over a reload.
  *   Only one wire may use it at a time: a page stores it when it is hidden, because a duplicated tab copies its storage
+ * @property {number} [lastTurns] open conversations with their last so many turns only, so that long ones open as fast as short
+ *   ones; `conversation.loadOlder()` brings the others. With all of them unless given
  * @property {WebSocketClass} [WebSocket] where the platform has none; the platform's unless given
  * @property {Timers} [timers] for tests
  * @property {() => number} [random] uniform in [0, 1); for tests
@@ -60,6 +63,8 @@ export function connect(url, options = {}) {
  * @property {() => boolean} isOpen
  * @property {() => TurnwireError | undefined} failure why there will be no further connection
  * @property {(id: string, conversation: Conversation) => void} adopt throws TurnwireError: another has that id
+ * @property {Http} http
+ * @property {number | undefined} lastTurns
  * @property {Runner} runner
  * @property {Timers} timers
  * @property {() => number} random
@@ -81,10 +86,11 @@ export class Wire {
    * @param {string | undefined} url ws:// or wss://; undefined: relative, and there is no page
    * @param {ConnectOptions} options
    */
-  constructor(url, { token, runner, WebSocket = globalThis.WebSocket, timers = platformTimers, random = Math.random }) {
+  constructor(url, options) {
+    const { token, runner, lastTurns, WebSocket = globalThis.WebSocket, timers = platformTimers, random = Math.random } = options;
     this.#runner = new Runner(runner, () => timers.now());
-    const blobs = url?.replace(/^ws/, "http").replace(/\/ws(\?.*)?$/, "/blobs");
-    this.#blobs = new Blobs(blobs, token, () => this.getSnapshot().welcome?.limits.max_blob_bytes);
+    const http = new Http(url?.replace(/^ws/, "http").replace(/\/ws(\?.*)?$/, ""), token);
+    this.#blobs = new Blobs(http, () => this.getSnapshot().welcome?.limits.max_blob_bytes);
     this.#pending = new PendingCommands({
       transmit: (text) => this.#connection.transmit(text),
       connect: () => this.#connection.start(),
@@ -116,6 +122,8 @@ export class Wire {
       isOpen: () => this.#connection.snapshot.state === State.OPEN,
       failure: () => this.#pending.failure,
       adopt: (id, chat) => this.#adopt(id, chat),
+      http,
+      lastTurns,
       runner: this.#runner,
       timers,
       random,
