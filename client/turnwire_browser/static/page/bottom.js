@@ -22,7 +22,10 @@ export class Bottom {
     // An image has its height only when it is there.
     scroller.addEventListener("load", () => this.keep(), { capture: true });
     jump.addEventListener("click", () => this.follow());
-    new ResizeObserver(() => this.keep()).observe(scroller);
+    const sizes = new ResizeObserver(() => this.keep());
+    sizes.observe(scroller);
+    // A turn that comes into view gets its real size only then.
+    for (const child of scroller.children) sizes.observe(child);
   }
 
   /** Go to the bottom and stay there. */
@@ -35,6 +38,20 @@ export class Bottom {
   keep() {
     if (this.#following) this.scroller.scrollTop = this.scroller.scrollHeight;
     this.#offer();
+  }
+
+  /**
+   * Change what stands above an element, which stays where the reader sees it.
+   *
+   * @param {Element} held
+   * @param {() => void} change
+   */
+  hold(held, change) {
+    const { top } = held.getBoundingClientRect();
+    change();
+    if (!held.isConnected) return;
+    this.scroller.scrollTop += held.getBoundingClientRect().top - top;
+    this.#top = this.scroller.scrollTop;
   }
 
   #distance() {

@@ -3,6 +3,7 @@
 import { TurnwireError } from "../turnwire/turnwire.js";
 import { firstAsked } from "./asking.js";
 import { headline, plain } from "./content.js";
+import { Earlier } from "./earlier.js";
 import { oncePerFrame } from "./frame.js";
 import { Outbox } from "./outbox.js";
 import { remember } from "./storage.js";
@@ -26,9 +27,13 @@ import { firstWords } from "./words.js";
  * @property {import("./announcer.js").Announcer} announcer
  * @property {(id: string) => void} named it has got its id
  * @property {import("./files.js").Files} files
+ * @property {(id: string) => Promise<string>} titleOf what the service calls a conversation
  * @property {(title: string, isAsked: boolean) => void} titled what it is about; whether it waits for the user
  * @property {() => void} moved a turn has come or ended
  */
+
+/** How many earlier turns are brought at once: so few that drawing them is not felt. */
+const EARLIER_TURNS = 10;
 
 export class OpenConversation {
   /** @type {Chat} */
@@ -37,6 +42,11 @@ export class OpenConversation {
   #around;
   #runner;
   #transcript;
+  #earlier;
+  /** @type {string | undefined} The first turn, as drawn last. */
+  #first;
+  /** @type {string | undefined} Of the conversation, where its first message is not here. */
+  #title;
   #unsubscribe;
   /** @type {string | undefined} The turn, or the key of the message, that the user has stopped. */
   #stopping;
@@ -44,7 +54,7 @@ export class OpenConversation {
   #offered = [QUESTION];
   #wasLive = false;
   #isClosed = false;
-  /** How many turns there are, and how many have ended, as told last. */
+  /** The last turn, and how many have not ended, as told last. */
   #count = "";
 
   /**
@@ -57,7 +67,9 @@ export class OpenConversation {
     this.#chat = wire.conversation(id);
     this.#runner = wire.runner;
     this.#outbox = new Outbox(id ?? "new");
-    this.#transcript = new Transcript(around.column, {
+    const load = () => this.#chat.loadOlder(EARLIER_TURNS);
+    this.#earlier = new Earlier(around.bottom.scroller, load);
+    this.#transcript = new Transcript(around.column, this.#earlier.element, {
       regenerate: ({ turn, content = "" }) => this.#replace(turn, content),
       edit: ({ turn }, content) => this.#replace(turn, content),
       remove: ({ turn }) => this.#cancel(this.#chat.cancel({ turn })),
@@ -105,6 +117,7 @@ export class OpenConversation {
     this.#isClosed = true;
     this.#unsubscribe();
     this.#transcript.close();
+    this.#earlier.close();
     if (this.id !== undefined) this.#chat.unfollow();
   }
 
@@ -190,24 +203,59 @@ export class OpenConversation {
 
   #draw() {
     if (this.#isClosed) return;
-    const { turns: known, state, error } = this.#chat.getSnapshot();
+    const { turns: known, state, error, hasOlder = false } = this.#chat.getSnapshot();
     const { composer, announcer, bottom, titled } = this.#around;
     this.#outbox.settle((key) => known.some((turn) => turn.key === key));
     const { letters } = this.#outbox;
     const kept = withoutReplaced(known, letters);
     const turns = state === "closed" ? kept.map(freeze) : kept;
-    this.#transcript.update(turns, letters, this.#wasLive);
+    this.#earlier.show(hasOlder && state !== "loading");
+    this.#drawTurns(turns, letters);
     this.#transcript.say(noticeFor(turns.length + letters.length > 0, state, error));
     this.#transcript.sayGone(turns.length > 0 && error?.code === "unknown_conversation");
     const asking = firstAsked(current(turns), this.#runner);
     announcer.update(current(turns), this.#wasLive, asking);
     composer.show(this.#activity());
-    titled(firstWords(headline(turns[0]?.content ?? letters[0]?.content)), asking !== undefined);
+    const begin = headline(turns[0]?.content ?? letters[0]?.content);
+    titled(firstWords(hasOlder ? this.#titleOfAll() : begin), asking !== undefined);
     bottom.keep();
     this.#wasLive ||= state === "live" || state === "new";
-    const count = `${known.length} ${known.filter(({ done }) => done).length}`;
+    const count = `${known.at(-1)?.turn} ${known.filter(({ done }) => !done).length}`;
     if (this.#wasLive && count !== this.#count) this.#around.moved();
     this.#count = count;
+  }
+
+  /**
+   * @param {readonly FoldedTurn[]} turns
+   * @param {readonly Letter[]} letters
+   */
+  #drawTurns(turns, letters) {
+    const { first } = this.#transcript;
+    const update = () => this.#transcript.update(turns, letters, this.#wasLive);
+    const place = turns.findIndex(({ turn }) => turn === this.#first);
+    if (place > 0 && first) {
+      this.#around.bottom.hold(first, update);
+      this.#earlier.moved();
+    } else {
+      update();
+    }
+    this.#first = turns[0]?.turn;
+  }
+
+  /** What it is about as a whole, as soon as that is known: its first message is not here. */
+  #titleOfAll() {
+    if (this.#title === undefined && this.id !== undefined) {
+      this.#title = "";
+      this.#around.titleOf(this.id).then(
+        (title) => {
+          this.#title = title;
+          this.draw();
+        },
+        // It can be read without.
+        () => {},
+      );
+    }
+    return this.#title ?? "";
   }
 
   /** @returns {import("./composer.js").Activity} */

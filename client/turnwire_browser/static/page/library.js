@@ -37,6 +37,16 @@ export class Library {
 
   /**
    * @param {string} id
+   * @returns {Promise<string>}
+   * @throws {TurnwireError}
+   */
+  async title(id) {
+    const response = await this.#request("GET", `/${encodeURIComponent(id)}?last=1`);
+    return (await response.json()).title;
+  }
+
+  /**
+   * @param {string} id
    * @param {string} title
    * @throws {TurnwireError}
    */

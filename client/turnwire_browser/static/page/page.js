@@ -18,6 +18,9 @@ import { offerTools } from "./tools.js";
 import { firstWords } from "./words.js";
 import { connect } from "../turnwire/turnwire.js";
 
+/** A screenful and more: older ones come as one scrolls to them. */
+const LAST_TURNS = 20;
+
 const newChat = byId("new-chat", HTMLAnchorElement);
 const title = byId("title", HTMLElement);
 const bottom = new Bottom(byId("scroller", HTMLElement), byId("jump", HTMLButtonElement));
@@ -33,14 +36,15 @@ const drawer = new Drawer({
 });
 
 const token = takeToken();
-const sidebar = new Sidebar(byId("conversations", HTMLElement), new Library(token), {
+const library = new Library(token);
+const sidebar = new Sidebar(byId("conversations", HTMLElement), library, {
   changed: () => conversation.draw(),
   removed: (id) => {
     if (id === conversation.id) leave("replace");
   },
 });
 
-const wire = connect(new URL("v1/ws", document.baseURI), { token, runner: recall("runner") });
+const wire = connect(new URL("v1/ws", document.baseURI), { token, runner: recall("runner"), lastTurns: LAST_TURNS });
 offerTools(wire);
 // Its id is this tab's over a reload. While the tab is open it is not there for a duplicate to take.
 addEventListener("pageshow", () => remember("runner", ""));
@@ -149,6 +153,7 @@ function open(id) {
       sidebar.mark(name);
     },
     moved: refresh,
+    titleOf: (name) => library.title(name),
     titled: (words, isAsked) => {
       words = firstWords(sidebar.title(conversationInAddress()) ?? words);
       setText(title, words);

@@ -33,15 +33,16 @@ export class Transcript {
 
   /**
    * @param {HTMLElement} column
+   * @param {HTMLElement} earlier the way to the turns before those that are shown
    * @param {Actions} actions
    */
-  constructor(column, actions) {
+  constructor(column, earlier, actions) {
     this.actions = actions;
     this.turns = element("div", { class: "turns" });
     this.letters = element("div", { class: "turns letters" });
     this.notice = element("div", { class: "notice", hidden: true });
     this.gone = element("div", { class: "gone", role: "status", hidden: true });
-    column.replaceChildren(this.notice, this.turns, this.letters, this.gone);
+    column.replaceChildren(this.notice, earlier, this.turns, this.letters, this.gone);
   }
 
   /**
@@ -52,6 +53,11 @@ export class Transcript {
   update(turns, letters, live) {
     if (turns !== this.#turns) this.#updateTurns(turns, live);
     if (letters !== this.#letters) this.#updateLetters(letters);
+  }
+
+  /** The first turn that is shown. */
+  get first() {
+    return this.turns.firstElementChild;
   }
 
   /**
@@ -171,7 +177,7 @@ export class Transcript {
 /**
  * The turns in the order in which the model sees them: as they began, then those that wait. One
  * that interrupted has begun before others that were sent earlier; of turns that are old when they
- * are first seen, only the order of their messages is known.
+ * are first seen, only the order of their messages is known, and those that come later are older.
  *
  * @param {readonly FoldedTurn[]} turns
  * @param {readonly FoldedTurn[]} before how they were arranged until now
@@ -179,7 +185,10 @@ export class Transcript {
 function arranged(turns, before) {
   const begun = new Map(turns.filter(({ state }) => state !== "queued").map((turn) => [turn.turn, turn]));
   const known = before.filter(({ turn, state }) => state !== "queued" && begun.has(turn));
-  const order = new Set([...known.map(({ turn }) => turn), ...begun.keys()]);
+  const shown = new Set(before.map(({ turn }) => turn));
+  // Those before the first one that was shown have been brought since.
+  const older = turns.slice(0, Math.max(0, turns.findIndex(({ turn }) => shown.has(turn))));
+  const order = new Set([...older, ...known].map(({ turn }) => turn).concat(...begun.keys()));
   const waiting = turns.filter(({ state }) => state === "queued");
   return [...[...order].map((id) => /** @type {FoldedTurn} */ (begun.get(id))), ...waiting];
 }
