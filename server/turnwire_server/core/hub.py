@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
@@ -70,6 +70,8 @@ class Hub:
         self._orphans = Orphans(store, recover=self._open.recover)
         self._compactor = Compactor(store, on_unreadable=self._open.name_unreadable)
         self._quiet = asyncio.Event()
+        self._sends = 0
+        """That are being decided on."""
         self._errands = Errands(store.nodes, self._perform)
         self._quotas = Quotas(store, self._inquiries, limits)
         self.is_draining = False
@@ -102,7 +104,7 @@ class Hub:
         self._open.drain()
         try:
             async with asyncio.timeout(grace_seconds):
-                while any(conversation.is_busy for conversation in self._open.all()):
+                while self._sends or any(one.is_busy for one in self._open.all()):
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
@@ -160,27 +162,27 @@ class Hub:
             Rejected: it took no effect.
         """
         try:
-            self._check_draining()
-            if hidden is not None:
-                id = self.hidden_of(principal, hidden)
-            elif name is not None:
-                id = await self.named(principal, name)
-            else:
-                id = self.id_of(principal, send)
-            begins = send.conversation is None
-            done = await self._errands.run(
-                lambda: self._sent_here(principal, send, id, begins=begins, past=past),
-                lambda: Errand(
-                    principal=principal,
-                    conversation=id,
-                    send=_body(send),
-                    begins=begins,
-                    past=list(past),
-                ),
-            )
-            if isinstance(done, Outcome):
-                return await self._accepted(principal, done)
-            return done
+            with self._deciding():
+                if hidden is not None:
+                    id = self.hidden_of(principal, hidden)
+                elif name is not None:
+                    id = await self.named(principal, name)
+                else:
+                    id = self.id_of(principal, send)
+                begins = send.conversation is None
+                done = await self._errands.run(
+                    lambda: self._sent_here(principal, send, id, begins=begins, past=past),
+                    lambda: Errand(
+                        principal=principal,
+                        conversation=id,
+                        send=_body(send),
+                        begins=begins,
+                        past=list(past),
+                    ),
+                )
+                if isinstance(done, Outcome):
+                    return await self._accepted(principal, done)
+                return done
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
@@ -197,9 +199,22 @@ class Hub:
             return
         conversation.check_retract(send)
 
-    def _check_draining(self) -> None:
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """A send is decided on, for which the store is asked. A drain that begins meanwhile waits
+        for that: the turn that comes of it would not be there yet, and be cut off.
+
+        Raises:
+            Rejected: the drain has begun.
+        """
         if self.is_draining:
             raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
+        self._sends += 1
+        try:
+            yield
+        finally:
+            self._sends -= 1
+            self._quiet.set()
 
     async def _accepted(self, principal: str, outcome: Outcome) -> Accepted:
         """What the holder has accepted, with the conversation as it is read here."""
@@ -371,10 +386,10 @@ class Hub:
                 await receipt.durable
             return Outcome(ack=receipt.ack)
         if errand.send is not None:
-            self._check_draining()
-            accepted = await self._send(
-                principal, errand.send, id, begins=errand.begins, past=errand.past
-            )
+            with self._deciding():
+                accepted = await self._send(
+                    principal, errand.send, id, begins=errand.begins, past=errand.past
+                )
             await accepted.durable
             return Outcome(ack=accepted.ack, done_seq=accepted.done_seq)
         await self._open.delete(principal, id)

@@ -434,6 +434,23 @@ async def test_a_turn_of_a_conversation_opened_during_a_drain_runs_on_unread() -
         await draining
 
 
+async def test_a_drain_waits_for_the_turn_of_a_message_that_was_still_being_decided_on() -> None:
+    store, model = WatchedStore(), HeldModel()
+    async with running(store, model) as core:
+        opening = store.hold("claim")
+        sending = asyncio.create_task(sent(core))
+        await opening.asked.wait()
+        draining = asyncio.create_task(core.drain(PATIENCE_SECONDS))
+        await stepped(10)
+        opening.released.set()
+        ack = await sending
+        await stepped(10)
+        assert not draining.done()
+        model.released.set()
+        assert (await ended(core, ack)).stop_reason == StopReason.END_TURN
+        await draining
+
+
 class SpoiltStore(WatchedStore):
     """Cannot compact one conversation, for what is stored of it is no log."""
 
