@@ -28,7 +28,7 @@ from turnwire_server.transports.access import Access, Authenticate, shared_token
 from turnwire_server.transports.blobs import blobs_router
 from turnwire_server.transports.body import Bodies
 from turnwire_server.transports.conversations import conversations_router
-from turnwire_server.transports.handshake import Lobby, Peer
+from turnwire_server.transports.handshake import RECONNECT_SECONDS, Lobby, Peer
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Turnwire", "create_app", "store_of"]
 
 logger = logging.getLogger(__name__)
-
-_RECONNECT_SECONDS = 1.0
-"""When clients of a draining server may look for its successor."""
-
 
 _NOT_STARTED = (
     "Turnwire has not been started: the lifespan of its router did not run. Use"
@@ -163,7 +159,7 @@ class Turnwire:
         """
         if not self.hub.is_draining:
             for peer in self._peers:
-                peer.going_away(_RECONNECT_SECONDS)
+                peer.going_away(RECONNECT_SECONDS)
         grace = self.settings.drain_grace if grace_seconds is None else grace_seconds
         await self.hub.drain(grace)
 

@@ -44,6 +44,8 @@ async def test_a_running_turn_finishes_and_nothing_new_begins(
             assert (await http.get("/ready")).status_code == 503
             reject = await wire.ask("send", content="one more", conversation=conversation)
             assert (reject["type"], reject["code"]) == ("reject", "draining")
+            async with wired(address) as late:
+                await late.until("going_away")
             gate.open()
             assert (await wire.until("done"))["stop_reason"] == "end_turn"
             assert await wire.closed() == 1012

@@ -22,7 +22,19 @@ from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
 from turnwire_server.transports.http import error_response
 
-__all__ = ["Lobby", "Peer", "accept", "admit", "deny", "placed", "shake_hands"]
+__all__ = [
+    "RECONNECT_SECONDS",
+    "Lobby",
+    "Peer",
+    "accept",
+    "admit",
+    "deny",
+    "placed",
+    "shake_hands",
+]
+
+RECONNECT_SECONDS = 1.0
+"""When clients of a draining server may look for its successor."""
 
 
 class Peer(Protocol):

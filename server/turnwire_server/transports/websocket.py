@@ -39,7 +39,13 @@ from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.frames import Closing, receive_text, reject, reject_bad
-from turnwire_server.transports.handshake import Lobby, admit, placed, shake_hands
+from turnwire_server.transports.handshake import (
+    RECONNECT_SECONDS,
+    Lobby,
+    admit,
+    placed,
+    shake_hands,
+)
 from turnwire_server.transports.socket import Socket, until_one_ends
 
 __all__ = ["Connection"]
@@ -120,6 +126,9 @@ class Connection:
             admit(self._socket)
             self._principal = principal
             self._reply(self._welcome())
+            if self._hub.is_draining:
+                # It has come since, or was still shaking hands when the others were told.
+                self.going_away(RECONNECT_SECONDS)
             await until_one_ends(
                 self._receive(), self._handle(), self._write(), others=lambda: self._acks
             )
