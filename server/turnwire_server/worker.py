@@ -28,7 +28,7 @@ from turnwire_server.serving import (
     settings_of,
 )
 
-__all__ = ["MAX_LINE_BYTES", "Order", "Ready", "Refused", "Report", "Told", "Unfinished"]
+__all__ = ["MAX_LINE_BYTES", "Alive", "Order", "Ready", "Refused", "Report", "Told", "Unfinished"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,11 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 class Order(BaseModel):
-    """What a worker is to be: which one (from 1), and what was given on the command line."""
+    """What a worker is to be: which one (from 1), and what was given on the command line. So often
+    it says that it is alive."""
 
     index: int
+    alive_seconds: float
     given: dict[str, Any]
 
 
@@ -66,6 +68,12 @@ class Refused(BaseModel):
     message: str
 
 
+class Alive(BaseModel):
+    """The worker's loop runs."""
+
+    kind: Literal["alive"] = "alive"
+
+
 class Unfinished(BaseModel):
     """How many turns run in a worker that has been told to end."""
 
@@ -76,7 +84,7 @@ class Unfinished(BaseModel):
 class Report(BaseModel):
     """One line to the parent."""
 
-    report: Annotated[Ready | Refused | Unfinished, Field(discriminator="kind")]
+    report: Annotated[Ready | Refused | Alive | Unfinished, Field(discriminator="kind")]
 
 
 class _Parent:
@@ -86,19 +94,29 @@ class _Parent:
         self._reader = reader
         self._writer = writer
         self._listening: asyncio.Task[None] | None = None
+        self._living: asyncio.Task[None] | None = None
 
     async def order(self) -> Order | None:
         """What the worker is to be; None: the parent is gone already."""
         line = await self._reader.readline()
         return Order.model_validate_json(line) if line else None
 
-    def report(self, report: Ready | Refused | Unfinished) -> None:
+    def report(self, report: Ready | Refused | Alive | Unfinished) -> None:
         """Tell the parent."""
         self._writer.write(Report(report=report).model_dump_json().encode() + b"\n")
 
     def obey(self, service: Serving) -> None:
         """Do what is told, from now on."""
         self._listening = asyncio.create_task(self._obey(service), name="parent")
+
+    def live(self, *, seconds: float) -> None:
+        """Say so often that this process does not stand still, from now on."""
+        self._living = asyncio.create_task(self._live(seconds), name="alive")
+
+    async def _live(self, seconds: float) -> None:
+        while True:
+            self.report(Alive())
+            await asyncio.sleep(seconds)
 
     async def flush(self) -> None:
         """Wait until all reports are on their way."""
@@ -131,6 +149,7 @@ async def _work(channel: socket.socket, end: End) -> int:
 
     def started(service: Serving) -> None:
         parent.report(Ready(is_demo=service.is_demo))
+        parent.live(seconds=order.alive_seconds)
         parent.obey(service)
 
     def draining(turnwire: Turnwire) -> None:

@@ -26,6 +26,7 @@ from turnwire_server.settings import Settings, is_postgres
 from turnwire_server.stopping import waits_for
 from turnwire_server.worker import (
     MAX_LINE_BYTES,
+    Alive,
     Order,
     Ready,
     Refused,
@@ -44,6 +45,8 @@ _ANSWER_SECONDS = 1.0
 _STEADY_SECONDS = 60.0
 """A worker that has lived so long is started anew at once; one that keeps dying waits longer and
 longer."""
+_LOOKS = 3
+"""A worker that is silent in so many looks in a row stands still."""
 _RETRY_SECONDS = 1.0
 _MAX_RETRY_SECONDS = 30.0
 
@@ -103,6 +106,8 @@ class _Worker:
         self.unfinished: asyncio.Future[int] = loop.create_future()
         """How many turns ran in it when it was told to end."""
         self.is_told = False
+        self.silent_looks = 0
+        """So often the parent has looked since it has last said that it is alive."""
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader), name="reports")
         self.end = asyncio.create_task(self._end(), name="worker")
@@ -145,7 +150,9 @@ class _Worker:
         with contextlib.suppress(OSError):
             async for line in reader:
                 report = Report.model_validate_json(line).report
-                if not isinstance(report, Unfinished):
+                if isinstance(report, Alive):
+                    self.silent_looks = 0
+                elif not isinstance(report, Unfinished):
                     self.outcome.set_result(report)
                 elif not self.unfinished.done():
                     self.unfinished.set_result(report.turns)
@@ -174,6 +181,8 @@ class _Workers:
         self._settings = settings
         self._environment = environment
         self._places = range(1, settings.workers + 1)
+        # After the lease other nodes have ended its turns, and nothing is lost by killing it.
+        self._look_seconds = settings.lease / _LOOKS
         self._workers: dict[int, _Worker] = {}
         self._stop = asyncio.Event()
         self._renew = asyncio.Event()
@@ -218,7 +227,9 @@ class _Workers:
         ready = await self._start(first)
         await asyncio.gather(*(self._start(place) for place in others))
         announce(reservation, self._settings, is_demo=ready.is_demo)
-        await asyncio.gather(self._renew_when_told(), *map(self._keep, self._places))
+        await asyncio.gather(
+            self._renew_when_told(), self._look_often(), *map(self._keep, self._places)
+        )
 
     async def _start(self, place: int) -> Ready:
         """A worker in this place, once it serves.
@@ -226,7 +237,7 @@ class _Workers:
         Raises:
             SettingsError: it cannot start.
         """
-        order = Order(index=place, given=self._given)
+        order = Order(index=place, given=self._given, alive_seconds=self._look_seconds)
         worker = self._workers[place] = await _Worker.start(order, self._environment)
         outcome = await worker.outcome
         if isinstance(outcome, Refused):
@@ -268,6 +279,23 @@ class _Workers:
         if (renewal := self._renewals.pop(place, None)) is not None:
             renewal.set_result(is_ready)
         return is_ready
+
+    async def _look_often(self) -> None:
+        """Kill who stands still: the kernel would go on giving it connections.
+
+        Looks are counted, not seconds: where the parent has stood still too, or the whole machine,
+        what was said meanwhile is read first.
+        """
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            for place, worker in self._workers.items():
+                # One that drains, or is started, has other limits.
+                if worker.is_told or worker.end.done() or not worker.outcome.done():
+                    continue
+                if worker.silent_looks >= _LOOKS:
+                    logger.error("worker #%d stands still: it is killed", place)
+                    worker.kill()
+                worker.silent_looks += 1
 
     async def _renew_when_told(self) -> None:
         while True:

@@ -158,6 +158,29 @@ async def test_turns_run_on_each_and_one_that_is_killed_is_replaced_at_once(
     assert f"worker {dead.worker} has ended with -9" in workers.running.logged
 
 
+async def test_one_that_stands_still_is_replaced_and_its_turn_ends(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    async with two_workers(tmp_path, simulator, "--lease", "5") as workers:
+        turns = await workers.turns(simulator, Gate())
+        victim = min(workers.pids())
+        os.kill(victim, signal.SIGSTOP)
+        await until(lambda: are_gone({victim}))
+        closing = {asyncio.create_task(turn.wire.closed()): turn for turn in turns.values()}
+        async with patience():
+            (broken, *_), others = await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        await workers.ended(closing[broken].conversation)
+        await until(lambda: len(workers.pids()) == 2)
+        async with wired(workers.address) as wire:
+            ack = await wire.ask("subscribe", conversation=closing[broken].conversation)
+            assert ack["type"] == "ack"
+            assert (await wire.until("done"))["stop_reason"] == "interrupted"
+    assert workers.running.process.returncode == 0
+    assert "stands still" in workers.running.logged
+
+
 async def test_clients_of_different_workers_share_one_conversation_and_its_stop(
     tmp_path: Path, simulator: Simulator
 ) -> None:
