@@ -15,7 +15,8 @@ from turnwire_server.store.postgres.address import Connection, quoted
 __all__ = ["IS_HIDDEN", "NO_LISTEN", "VERSION", "check_server", "upgrade"]
 
 _OLDEST_MAJOR = 12
-_LISTEN_SECONDS = 2.0
+_LISTEN_SECONDS = 10.0
+"""A machine that has just been started, and where all comes up at once, takes its time."""
 
 # Text compares by its bytes, as in Python: positions in a list do.
 _TEXT = 'text COLLATE "C"'
