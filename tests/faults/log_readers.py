@@ -1,5 +1,7 @@
 """Readers of a conversation for fault tests: by WebSocket and by SSE, from any cursor."""
 
+from typing import Any
+
 from tests.kit.sse import listening
 from tests.kit.wire import wired
 from turnwire_protocol import Event, format_sse_id, parse_event
@@ -7,17 +9,17 @@ from turnwire_protocol import Event, format_sse_id, parse_event
 __all__ = ["log_of", "over_sse", "over_websocket"]
 
 
-async def log_of(address: str, conversation: str) -> list[Event]:
-    """What is in the log now, merged."""
-    return await over_websocket(address, conversation)
+async def log_of(address: str, conversation: str, **options: Any) -> list[Event]:
+    """What is in the log now, merged. The options are those of `wired`."""
+    return await over_websocket(address, conversation, **options)
 
 
 async def over_websocket(
-    address: str, conversation: str, *, after: int = 0, epoch: str | None = None
+    address: str, conversation: str, *, after: int = 0, epoch: str | None = None, **options: Any
 ) -> list[Event]:
     """The events after a cursor that is in the log, up to the head of now."""
     position = {"conversation": conversation, "after": after}
-    async with wired(address) as wire:
+    async with wired(address, **options) as wire:
         ack = await wire.ask("subscribe", **position, **({"epoch": epoch} if epoch else {}))
         assert ack["type"] == "ack", ack
         assert ack["after"] == after, "the cursor was in the log"

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from tests.faults.island import Island
 from tests.kit.forked import SERVE, Forked, fork
 from tests.kit.patience import patience
 from tests.kit.port import listened, reserved_port
@@ -17,9 +18,10 @@ __all__ = ["KillableServer", "killable", "several"]
 class KillableServer:
     """`turnwire serve` on a fixed port and database."""
 
-    def __init__(self, port: int, start: Callable[[], Awaitable[Forked]]) -> None:
-        self.address = f"127.0.0.1:{port}"
+    def __init__(self, host: str, port: int, start: Callable[[], Awaitable[Forked]]) -> None:
+        self.address = f"{host}:{port}"
         self.url = f"http://{self.address}"
+        self._host = host
         self._port = port
         self._start = start
         self._process: Forked | None = None
@@ -30,7 +32,7 @@ class KillableServer:
             await self.ended()
         async with patience():
             self._process = await self._start()
-            await listened(self._port)
+            await listened(self._port, host=self._host)
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -71,19 +73,28 @@ class KillableServer:
 
 @asynccontextmanager
 async def killable(
-    model_url: str, database: Path | str, *flags: str, log: Path | None = None
+    model_url: str,
+    database: Path | str,
+    *flags: str,
+    log: Path | None = None,
+    place: Island | None = None,
 ) -> AsyncIterator[KillableServer]:
     """A service that is not started yet; whatever runs at the end is killed.
 
-    `log`: where it writes; beside the database, where that is a file.
+    `log`: where it writes; beside the database, where that is a file. `place`: where it runs.
     """
-    async with several(1, model_url, database, *flags, log=log) as (server,):
+    async with several(1, model_url, database, *flags, log=log, place=place) as (server,):
         yield server
 
 
 @asynccontextmanager
 async def several(
-    count: int, model_url: str, database: Path | str, *flags: str, log: Path | None = None
+    count: int,
+    model_url: str,
+    database: Path | str,
+    *flags: str,
+    log: Path | None = None,
+    place: Island | None = None,
 ) -> AsyncIterator[list[KillableServer]]:
     """So many on one database, each on a port of its own; see `killable`."""
     if log is None:
@@ -98,17 +109,21 @@ async def several(
         errors = stack.enter_context(log.open("wb"))
         ports = [stack.enter_context(reserved_port()) for _ in range(count)]
 
+        host = "127.0.0.1" if place is None else place.host
+        program = SERVE if place is None else f"{place.entry}\n{SERVE}"
+
         def server(port: int) -> KillableServer:
-            arguments = (SERVE, "--port", str(port), "--db", str(database), *flags)
+            address = ("--host", host, "--port", str(port))
             start = partial(
                 fork,
-                *arguments,
+                program,
+                *(*address, "--db", str(database), *flags),
                 folder=Path.cwd(),
                 environment=environment,
                 stdout=errors,
                 stderr=errors,
             )
-            return KillableServer(port, start)
+            return KillableServer(host, port, start)
 
         servers = [server(port) for port in ports]
         try:

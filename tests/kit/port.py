@@ -27,12 +27,12 @@ def reserved_port() -> Iterator[int]:
         yield port
 
 
-async def listened(port: int, process: Process | None = None) -> None:
+async def listened(port: int, process: Process | None = None, host: str = "127.0.0.1") -> None:
     """Return once somebody listens there; fails if this process ends before. Has no limit."""
     while True:
         assert process is None or process.returncode is None, "it ended before it listened"
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection(host, port)
         except OSError:
             await asyncio.sleep(0.005)
             continue

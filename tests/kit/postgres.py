@@ -33,16 +33,23 @@ _PLACES = "/usr/lib/postgresql/*/bin"
 
 
 class PostgresServer:
-    """One server, started and killed at will; its data stay until the end."""
+    """One server, started and killed at will; its data stay until the end.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    `host`: the address of this machine on which it listens, too.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, host: str | None = None) -> None:
         self._programs = programs
         self._folder = folder
+        self._host = host
         self._process: subprocess.Popen[bytes] | None = None
         if os.getuid() == 0:
             user = pwd.getpwnam(_USER)
             os.chown(folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", "data", "-U", "turnwire", "-A", "trust", "-N")
+        if host is not None:
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -51,7 +58,8 @@ class PostgresServer:
             (self._folder / "data" / "postmaster.pid").unlink()
         command = [str(self._programs / "postgres"), "-D", "data", "-k", str(self._folder)]
         # No test cuts the power: what the kernel has is not lost.
-        flags = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "autovacuum=off"]
+        listen = f"listen_addresses={self._host or ''}"
+        flags = ["-c", listen, "-c", "fsync=off", "-c", "autovacuum=off"]
         with (self._folder / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._as_user(), *command, *flags],
@@ -72,6 +80,11 @@ class PostgresServer:
     def url(self) -> str:
         """The address of a schema that nobody has used."""
         return f"postgresql://turnwire@/postgres?host={self._folder}&search_path={_fresh()}"
+
+    def over_tcp(self, url: str) -> str:
+        """The same schema, as it is reached on `host`."""
+        there = f"turnwire@{self._host}/postgres?sslmode=disable&"
+        return url.replace(f"turnwire@/postgres?host={self._folder}&", there)
 
     def kill(self) -> None:
         """`kill -9` of all its processes at once."""
@@ -127,11 +140,11 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, host: str | None = None) -> Iterator[PostgresServer]:
     """A server of the test's own, running; skips the test where there is none. Under CI that is a
     failure."""
     with tempfile.TemporaryDirectory(prefix="turnwire-pg-", ignore_cleanup_errors=True) as folder:
-        server = PostgresServer(_programs(), Path(folder))
+        server = PostgresServer(_programs(), Path(folder), host=host)
         server.start()
         try:
             yield server
