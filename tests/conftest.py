@@ -125,6 +125,17 @@ def pytest_runtest_teardown() -> None:
             remembered.cache_clear()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that nobody has used: a file, and a PostgreSQL. For what the store has a part in:
+    what a service finds when it comes back, what it must not lose, what many want at once."""
+    if request.param == "sqlite":
+        return str(tmp_path / "chat.db")
+    from tests.kit.postgres import fresh_url
+
+    return fresh_url()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Gives the tests of a file to one worker, where they share what is dear to make.

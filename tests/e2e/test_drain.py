@@ -53,11 +53,12 @@ async def test_a_running_turn_finishes_and_nothing_new_begins(
 
 
 async def test_after_the_grace_time_what_runs_is_interrupted_and_its_text_stays(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, tmp_path: Path, db: str
 ) -> None:
+    flags, log = ("--drain-grace", "0.1"), tmp_path / "serve.log"
     async with (
         patience(),
-        killable(simulator.url, tmp_path / "chat.db", "--drain-grace", "0.1") as server,
+        killable(simulator.url, db, *flags, log=log) as server,
     ):
         await server.start()
         address = server.url.removeprefix("http://")

@@ -4,8 +4,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -24,16 +25,19 @@ from turnwire_server.core import conversation as conversation_module
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 STOPS = int(os.environ.get("TURNWIRE_TEST_STOPS", "4"))
+KILLS = int(os.environ.get("TURNWIRE_TEST_HOLDER_KILLS", "1"))
 TOOLS = Path(__file__).with_name("tools.py")
 
 
 @asynccontextmanager
 async def nodes(
-    simulator: Simulator, folder: Path, *, lease: float
+    simulator: Simulator, folder: Path, *, lease: float, db: str | None = None
 ) -> AsyncIterator[tuple[KillableServer, KillableServer]]:
     """Two that run; after `lease` seconds without a word one of them is dead."""
     flags = ("--tools", str(TOOLS), "--base-delay", "0.01", "--lease", str(lease))
-    async with several(2, simulator.url, fresh_url(), *flags, log=folder / "serve.log") as servers:
+    async with several(
+        2, simulator.url, db or fresh_url(), *flags, log=folder / "serve.log"
+    ) as servers:
         for server in servers:
             await server.start()
         yield servers[0], servers[1]
@@ -62,29 +66,61 @@ def ends(events: Any) -> list[str]:
 async def test_when_the_holder_is_killed_its_turn_ends_once_and_nothing_shown_is_lost(
     simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with (
-        nodes(simulator, tmp_path, lease=1.0) as (a, b),
-        wired(b.address) as far,
-    ):
-        async with wired(a.address) as near:
-            ack = await begun(simulator, near, "one ", Gate(), "two", key="k-1")
-            await subscribed(b.address, ack, far)
-            await far.until("token")
-            a.kill()
-            assert await near.closed() == 1006
-            shown = near.events
-        done = await far.until("done")
-        assert done["stop_reason"] == "interrupted"
-        again = await far.ask("send", content="Hello", key="k-1")
-        assert (again["turn"], again["seq"]) == (ack["turn"], ack["seq"])
-        simulator.program(Answer(Text("three")))
-        more = await far.ask("send", content="And?", conversation=ack["conversation"])
-        assert (await far.end(more["turn"])).stop_reason == "end_turn"
-        log = await log_of(b.address, ack["conversation"])
-        check_log(log)
-        check_reader(far.events, log)
-        check_reader(shown, log)
-        assert ends(log) == ["interrupted", "end_turn"]
+    late: list[float] = []
+    url = fresh_url()
+    async with nodes(simulator, tmp_path, lease=1.0, db=url) as (a, b), wired(b.address) as far:
+        for number in range(KILLS):
+            key = f"k-{number}"
+            async with wired(a.address) as near:
+                ack = await begun(simulator, near, "one ", Gate(), "two", key=key)
+                await subscribed(b.address, ack, far)
+                await far.until("token", turn=ack["turn"])
+                a.kill()
+                assert await near.closed() == 1006
+                shown = near.events
+            leased_until = await leased(url, ack["conversation"])
+            assert (await far.end(ack["turn"])).stop_reason == "interrupted"
+            late.append(await ended_after(url, ack["conversation"], leased_until))
+            again = await far.ask("send", content="Hello", key=key)
+            assert (again["turn"], again["seq"]) == (ack["turn"], ack["seq"])
+            simulator.program(Answer(Text("three")))
+            more = await far.ask("send", content="And?", conversation=ack["conversation"])
+            assert (await far.end(more["turn"])).stop_reason == "end_turn"
+            log = await log_of(b.address, ack["conversation"])
+            check_log(log)
+            check_reader([e for e in far.events if e.conversation == ack["conversation"]], log)
+            check_reader(shown, log)
+            assert ends(log) == ["interrupted", "end_turn"]
+            await a.start()
+    late.sort()
+    print(
+        f"{KILLS} holders killed: their turns ended {late[len(late) // 2]:.2f} s after the lease"
+        f" had run out, at most {late[-1]:.2f} s"
+    )
+    assert late[0] >= 0, "nobody is dead whose lease still runs"
+
+
+async def leased(url: str, conversation: str) -> datetime:
+    """When the lease of its holder runs out, by the database's clock."""
+    query = """SELECT lease_until FROM nodes JOIN conversations ON node = nodes.id
+        WHERE conversations.id = $1"""
+    return cast(datetime, await fetched(url, query, conversation))
+
+
+async def ended_after(url: str, conversation: str, moment: datetime) -> float:
+    """So many seconds after that moment its log was written last, by the database's clock."""
+    query = """SELECT extract(epoch FROM updated_at::timestamptz - $2)::float8
+        FROM conversations WHERE id = $1"""
+    return cast(float, await fetched(url, query, conversation, moment))
+
+
+async def fetched(url: str, query: str, *parameters: object) -> object:
+    """One value of the database."""
+    connection = await asyncpg.connect(url)
+    try:
+        return cast(object, await connection.fetchval(query, *parameters))
+    finally:
+        await connection.close()
 
 
 async def test_a_node_that_comes_back_to_its_port_ends_at_once_what_it_had_under_way(

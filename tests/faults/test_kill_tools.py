@@ -38,15 +38,17 @@ def ids(events: list[Event], kind: type[ToolDecision] | type[ToolExecuting]) -> 
 
 
 async def test_killed_around_a_decision_what_has_run_is_in_the_log_and_ran_once(
-    tmp_path: Path,
+    tmp_path: Path, db: str
 ) -> None:
+    # Of what a kill may meet, most is in the core. Here it is the store's part again.
+    kills = KILLS if db.endswith(".db") else KILLS // 4
     chance = random.Random(11)
     trace = tmp_path / "trace.txt"
     acked: set[str] = set()
     conversations: list[str] = []
     async with (
         Simulator() as simulator,
-        killable(simulator.url, tmp_path / "chat.db", "--tools", str(TOOLS)) as server,
+        killable(simulator.url, db, "--tools", str(TOOLS), log=tmp_path / "serve.log") as server,
     ):
         calling = ToolUse("act", {"path": str(trace)})
 
@@ -57,7 +59,7 @@ async def test_killed_around_a_decision_what_has_run_is_in_the_log_and_ran_once(
 
         simulator.answer_with(answer)
         address = server.url.removeprefix("http://")
-        for _ in range(KILLS):
+        for _ in range(kills):
             await server.start()
             async with wired(address) as wire:
                 await wire.send("send", content="Go")
@@ -85,5 +87,5 @@ async def test_killed_around_a_decision_what_has_run_is_in_the_log_and_ran_once(
     assert decided == executing, "and what follows from it was stored with it"
     results = Counter(event.tool_id for event in events if isinstance(event, ToolResult))
     assert results.keys() == {call.tool_id for call in events if isinstance(call, ToolApproval)}
-    assert len(ran) > KILLS // 10, "the kills came late enough for some to run"
-    assert len(ran) < KILLS, "and early enough for some not to"
+    assert len(ran) > kills // 10, "the kills came late enough for some to run"
+    assert len(ran) < kills, "and early enough for some not to"

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.kit.chat import MODEL
 from tests.kit.oracle import check_log
 from tests.kit.patience import patience
+from tests.kit.postgres import fresh_url
 from tests.kit.service import turnwire_over
 from turnwire_protocol import (
     ClientTool,
@@ -121,8 +122,13 @@ class Odd(RuleBasedStateMachine):
     def begin(self, offers: set[str], system: str | None) -> None:
         """A service, and a conversation with a first message."""
         self.folder = Path(tempfile.mkdtemp(prefix="turnwire-"))
+        self.db = self._fresh()
         self.conversation: str | None = None
         self.run(self._begin(offers, system))
+
+    def _fresh(self) -> str:
+        """A database that nobody has used."""
+        return str(self.folder / "chat.db")
 
     async def _begin(self, offers: set[str], system: str | None) -> None:
         self.simulator = Simulator()
@@ -134,7 +140,7 @@ class Odd(RuleBasedStateMachine):
         self.offers = offers
         turnwire = turnwire_over(
             self.simulator,
-            db=str(self.folder / "chat.db"),
+            db=self.db,
             tools=[self._tool(name) for name in sorted(offers)],
             system=system,
             model=MODEL,
@@ -250,8 +256,14 @@ async def _bounded(work: Coroutine[Any, Any, T]) -> T:
         return await work
 
 
-TestOdd = Odd.TestCase
-TestOdd.settings = settings(
+class OddOnPostgres(Odd):
+    """The same, where what is said is stored elsewhere."""
+
+    def _fresh(self) -> str:
+        return fresh_url()
+
+
+_SETTINGS = settings(
     derandomize=True,
     database=None,
     max_examples=15,
@@ -261,3 +273,8 @@ TestOdd.settings = settings(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestOdd = Odd.TestCase
+TestOdd.settings = _SETTINGS
+TestOddOnPostgres = OddOnPostgres.TestCase
+# Of what may happen, most is in the core. Here it is the store's part again.
+TestOddOnPostgres.settings = settings(_SETTINGS, max_examples=3)

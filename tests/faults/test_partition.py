@@ -23,7 +23,7 @@ TOOLS = Path(__file__).with_name("tools.py")
 LEASE_SECONDS = 2.0
 TOKEN = "on-the-island"
 """A node that other machines reach wants one, and all nodes the same."""
-HEADERS = {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}}
+HEADERS: dict[str, Any] = {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}}
 
 
 async def subscribed(wire: Wire, ack: dict[str, Any]) -> None:

@@ -152,9 +152,8 @@ async def test_last_event_id_of_any_event_gets_exactly_the_rest(
 
 @pytest.mark.parametrize("which", ["POST /v1/chat", "GET /v1/chat"])
 async def test_last_event_id_of_done_ends_the_reconnecting(
-    simulator: Simulator, tmp_path: Path, which: str
+    simulator: Simulator, db: str, which: str
 ) -> None:
-    db = str(tmp_path / "chat.db")
     async with serve(simulator, db) as address, stream(address, which, "") as sse:
         await sse.until("done")
         async with stream(address, which, "", sse.sent[-1].id) as again:

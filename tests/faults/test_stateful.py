@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,6 +17,7 @@ from tests.faults.model import GATES, ExpectedConversation, ExpectedTurn, Place
 from tests.kit.core import ANNA, Reader, core_on
 from tests.kit.oracle import check_end, check_log, check_reader
 from tests.kit.patience import patience
+from tests.kit.postgres import fresh_url
 from turnwire_protocol import (
     Ack,
     Cancel,
@@ -29,9 +31,10 @@ from turnwire_protocol import (
     merge,
     span_of,
 )
+from turnwire_server.app import store_of
+from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude, connect
-from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 T = TypeVar("T")
@@ -74,17 +77,24 @@ class Conversing(RuleBasedStateMachine):
     def begin(self) -> None:
         """A service, and a conversation with a first message."""
         self.folder = Path(tempfile.mkdtemp(prefix="turnwire-"))
-        self.db = self.folder / "0.db"
+        self.db = self._fresh()
         self.run(self._begin())
         self.send("reject", has_key=True, retracts=False, index=0)
+
+    def _fresh(self) -> str:
+        """A database that nobody has used."""
+        return str(self.folder / "0.db")
 
     async def _begin(self) -> None:
         self.simulator = Simulator()
         await self.simulator.__aenter__()
         self.simulator.answer_with(self._answer)
         self.model = Claude(connect(self.simulator.url, "test-key"), stall_timeout_seconds=60)
-        self.core = core_on(SqliteStore(self.db), self.model, max_queued=MAX_QUEUED)
+        self.core = self._core()
         await self.core.start()
+
+    def _core(self) -> Hub:
+        return core_on(store_of(self.db), self.model, max_queued=MAX_QUEUED)
 
     def _answer(self, body: dict[str, Any]) -> Answer:
         content = body["messages"][-1]["content"]
@@ -271,17 +281,22 @@ class Conversing(RuleBasedStateMachine):
     async def _start_again(self, is_clean: bool) -> None:
         if is_clean:
             await self.core.close()
+            self.core = self._core()
+            await self.core.start()
         else:
-            # The dead process' file: what it writes from here on is nobody's.
-            self.deaths += 1
-            db = self.folder / f"{self.deaths}.db"
-            for suffix in ("", "-wal"):
-                shutil.copyfile(f"{self.db}{suffix}", f"{db}{suffix}")
-            await self.core.close()
-            self.db = db
-        self.core = core_on(SqliteStore(self.db), self.model, max_queued=MAX_QUEUED)
-        await self.core.start()
+            await self._die()
         await self.watcher.connect(self.core, self.conversation, self.epoch)
+
+    async def _die(self) -> None:
+        # The dead process' file: what it writes from here on is nobody's.
+        self.deaths += 1
+        db = str(self.folder / f"{self.deaths}.db")
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self.db}{suffix}", f"{db}{suffix}")
+        await self.core.close()
+        self.db = db
+        self.core = self._core()
+        await self.core.start()
 
     # The oracle
 
@@ -352,8 +367,23 @@ async def _bounded(work: Coroutine[Any, Any, T]) -> T:
         return await work
 
 
-TestConversing = Conversing.TestCase
-TestConversing.settings = settings(
+class ConversingOnPostgres(Conversing):
+    """The same, where others may have the conversation meanwhile."""
+
+    def _fresh(self) -> str:
+        return fresh_url()
+
+    async def _die(self) -> None:
+        # As if its lease had run out; it learns of that when it would write.
+        connection = await asyncpg.connect(self.db)
+        await connection.execute("DELETE FROM nodes")
+        await connection.close()
+        dead, self.core = self.core, self._core()
+        await self.core.start()
+        await dead.close()
+
+
+_SETTINGS = settings(
     derandomize=True,
     database=None,
     max_examples=60,
@@ -363,3 +393,8 @@ TestConversing.settings = settings(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestConversing = Conversing.TestCase
+TestConversing.settings = _SETTINGS
+TestConversingOnPostgres = ConversingOnPostgres.TestCase
+# Of what may happen, most is in the core. Here it is the store's part again.
+TestConversingOnPostgres.settings = settings(_SETTINGS, max_examples=10)

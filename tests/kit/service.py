@@ -1,6 +1,7 @@
 """A running service for tests: the real app on a real port, over the simulator's real HTTP."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from tests.kit.patience import patience
+from tests.kit.postgres import fresh_url
 from turnwire_server import Turnwire, create_app
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.listener import DrainingServer, bind, server_for
@@ -25,9 +27,15 @@ FAST: dict[str, Any] = {"base_delay": 0.001, "max_delay": 0.002, "detach_grace":
 
 LOOPBACK = ("127.0.0.0/8",)
 
+STORE = os.environ.get("TURNWIRE_TEST_STORE", "memory")
+"""Where a service keeps what its test says nothing of: `postgres`, and all that is tested of one
+process is tested on PostgreSQL."""
+
 
 def turnwire_over(simulator: Simulator, **settings: Any) -> Turnwire:
     """A Turnwire whose model is the simulator."""
+    if STORE == "postgres" and not settings.keys() & {"db", "store"}:
+        settings["db"] = fresh_url()
     return Turnwire(client=connect(simulator.url, "test-key"), **{**FAST, **settings})
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +38,9 @@ def thoughtful() -> Answer:
 
 
 @asynccontextmanager
-async def service(simulator: Simulator, db: Path, **settings: Any) -> AsyncIterator[Wire]:
+async def service(simulator: Simulator, db: str, **settings: Any) -> AsyncIterator[Wire]:
     """A process of its own, as far as the conversation can tell."""
-    turnwire = turnwire_over(simulator, db=str(db), **{"model": MODEL, **settings})
+    turnwire = turnwire_over(simulator, db=db, **{"model": MODEL, **settings})
     async with serving(turnwire) as address, wired(address) as wire:
         yield wire
 
@@ -77,26 +76,26 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("before", "after"), CHANGES.values(), ids=CHANGES)
 async def test_a_thinking_conversation_goes_on_after_a_restart_with_other_settings(
-    simulator: Simulator, tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
+    simulator: Simulator, db: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    async with service(simulator, tmp_path / "chat.db", **before) as wire:
+    async with service(simulator, db, **before) as wire:
         conversation = await ask(wire, simulator, calling(), thoughtful())
         await ask(wire, simulator, thoughtful(), conversation=conversation)
         assert thoughts(simulator) == 2, "kept while nothing changes"
-    async with service(simulator, tmp_path / "chat.db", **after) as wire:
+    async with service(simulator, db, **after) as wire:
         await ask(wire, simulator, thoughtful(), conversation=conversation)
         assert thoughts(simulator) == 0
         await ask(wire, simulator, thoughtful(), conversation=conversation)
         assert thoughts(simulator) == 1, "the new thinking belongs to the new settings"
-    async with service(simulator, tmp_path / "chat.db", **before) as wire:
+    async with service(simulator, db, **before) as wire:
         await ask(wire, simulator, thoughtful(), conversation=conversation)
 
 
 async def test_a_second_client_with_its_own_tools_and_options_ends_no_conversation(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
     options = {"client_options": ["model", "system", "tools"], "tools": [note, count]}
-    async with service(simulator, tmp_path / "chat.db", **options) as wire:
+    async with service(simulator, db, **options) as wire:
         conversation = await ask(wire, simulator, calling(), thoughtful())
         mine = {
             "client_tools": [
@@ -116,9 +115,9 @@ async def test_a_second_client_with_its_own_tools_and_options_ends_no_conversati
 
 
 async def test_with_no_tools_those_of_the_history_are_named_and_may_not_be_called(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
-    async with service(simulator, tmp_path / "chat.db", tools=[note]) as wire:
+    async with service(simulator, db, tools=[note]) as wire:
         conversation = await ask(wire, simulator, calling(), thoughtful())
         await ask(wire, simulator, thoughtful(), conversation=conversation, tools=[])
     body = simulator.requests[-1]
@@ -127,24 +126,24 @@ async def test_with_no_tools_those_of_the_history_are_named_and_may_not_be_calle
 
 
 async def test_thinking_that_the_provider_refuses_is_dropped_and_asked_without_once(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
-    async with service(simulator, tmp_path / "chat.db", retries=0) as wire:
+    async with service(simulator, db, retries=0) as wire:
         conversation = await ask(wire, simulator, thoughtful())
         refusal = Fault(400, "invalid_request_error", BOUND)
         await ask(wire, simulator, refusal, thoughtful(), conversation=conversation)
         assert thoughts(simulator) == 0
         [retry] = of_type(wire, Retry)
         assert (retry.code, retry.delay_seconds) == ("invalid_request", 0)
-    async with service(simulator, tmp_path / "chat.db") as wire:
+    async with service(simulator, db) as wire:
         await ask(wire, simulator, thoughtful(), conversation=conversation)
         assert thoughts(simulator) == 1, "what was refused stays out after a restart, too"
 
 
 async def test_thinking_that_is_refused_even_without_any_fails_the_turn(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
-    async with service(simulator, tmp_path / "chat.db") as wire:
+    async with service(simulator, db) as wire:
         conversation = await ask(wire, simulator, thoughtful())
         refusal = Fault(400, "invalid_request_error", BOUND)
         simulator.program(refusal, refusal)
@@ -154,7 +153,7 @@ async def test_thinking_that_is_refused_even_without_any_fails_the_turn(
 
 
 async def test_an_id_that_comes_again_is_another_call_with_its_own_result(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
     twice = Answer(
         ToolUse("note", {"n": 1}, id="call_0"),
@@ -163,23 +162,23 @@ async def test_an_id_that_comes_again_is_another_call_with_its_own_result(
     )
     again = Answer(ToolUse("note", {"n": 3}, id="call_0"), stop_reason="tool_use")
     empty = Answer(ToolUse("note", {"n": 4}, id="no id!"), stop_reason="tool_use")
-    async with service(simulator, tmp_path / "chat.db", tools=[note]) as wire:
+    async with service(simulator, db, tools=[note]) as wire:
         conversation = await ask(wire, simulator, twice, again, empty, thoughtful())
         await ask(wire, simulator, again, thoughtful(), conversation=conversation)
         results = {event.tool_id: event.content for event in of_type(wire, ToolResult)}
         assert list(results.values()) == ["noted 1", "noted 2", "noted 3", "noted 4", "noted 3"]
         assert [event.tool_id for event in of_type(wire, ToolStart)] == list(results)
-    async with service(simulator, tmp_path / "chat.db", tools=[note]) as wire:
+    async with service(simulator, db, tools=[note]) as wire:
         await ask(wire, simulator, again, thoughtful(), conversation=conversation)
         [start] = of_type(wire, ToolStart)
         assert start.tool_id not in results, "after a restart, too"
 
 
 async def test_a_name_that_is_none_is_shown_as_it_is_and_does_no_harm(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
     invented = Answer(ToolUse('echo" />', {}, id="toolu_1"), stop_reason="tool_use")
-    async with service(simulator, tmp_path / "chat.db", tools=[note]) as wire:
+    async with service(simulator, db, tools=[note]) as wire:
         conversation = await ask(wire, simulator, invented, thoughtful())
         [start], [result] = of_type(wire, ToolStart), of_type(wire, ToolResult)
         assert (start.tool_name, result.is_error) == ('echo" />', True)

@@ -1,7 +1,6 @@
 """Quotas over the wire: what is refused says when to come back, and leaves no trace."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import wired
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Simulator, Text
 
 JSON = {"Accept": "application/json"}
@@ -58,14 +56,12 @@ async def test_over_a_quota_a_send_is_refused_without_a_trace_and_a_repeated_one
 
 
 async def test_what_a_day_has_used_is_known_after_a_restart_and_after_a_deletion(
-    simulator: Simulator, tmp_path: Path
+    simulator: Simulator, db: str
 ) -> None:
     simulator.answer_with(lambda body: Answer(Text("Hello.")))
 
     async def sent() -> dict[str, Any]:
-        turnwire = turnwire_over(
-            simulator, store=SqliteStore(tmp_path / "db"), limits={"max_tokens_per_day": 1}
-        )
+        turnwire = turnwire_over(simulator, db=db, limits={"max_tokens_per_day": 1})
         async with serving(turnwire) as address, wired(address) as wire, asking(address) as http:
             reply = await wire.ask("send", content="Hello")
             if reply["type"] == "ack":
