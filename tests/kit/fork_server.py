@@ -4,6 +4,7 @@ A start costs two seconds of a processor, nearly all of them for imports, and th
 service some hundred times. Run by tests/kit/forked.py, which sends on a socket what to start.
 """
 
+import importlib
 import json
 import os
 import select
@@ -16,6 +17,14 @@ __all__ = ["MAX_REQUEST_BYTES"]
 
 MAX_REQUEST_BYTES = 1 << 18
 
+_IMPORTED = (
+    "turnwire_server.cli",
+    "turnwire_server.serving",
+    "turnwire_server.workers",
+    "turnwire_server.store.postgres",
+)
+"""What `turnwire serve` imports, some of it late."""
+
 _STATUS = 3
 """The place of the pipe for the exit code among what a request brings: after 0, 1 and 2."""
 
@@ -26,6 +35,8 @@ def _ignored(signal: int, frame: FrameType | None) -> None:
 
 def _serve(control: socket.socket) -> str | None:
     """Starts what is asked for until nobody can ask any more; in a child, gives what it runs."""
+    for module in _IMPORTED:
+        importlib.import_module(module)
     children: dict[int, int] = {}
     woken, waking = socket.socketpair()
     woken.setblocking(False)
