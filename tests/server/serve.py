@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,9 @@ async def served(
         yield running
     finally:
         if process.returncode is None:
-            process.terminate()
+            # A test may have killed it, and not waited for its end.
+            with suppress(ProcessLookupError):
+                process.terminate()
         async with patience():
             rest, logged = await process.communicate()
     running.printed += rest.decode()
