@@ -43,12 +43,9 @@ const { output } = await bundle.write({
   chunkFileNames: "[name]-[hash].js",
 });
 const scripts = new Map(output.filter(({ isEntry }) => isEntry).map(({ name, fileName }) => [name, fileName]));
-for (const { isEntry, fileName, imports } of output) {
-  const further = isEntry ? imports.filter((part) => ![...scripts.values()].includes(part)) : [];
-  if (!further.length) continue;
-  // It would be asked for only when the script has come.
-  throw new Error(`${fileName} is in parts that index.html does not name: ${further}. Does it wait (await) at its top?`);
-}
+// What scripts share with lazy parts is in a file of its own only where a script waits (`await`) at its top. It is named
+// beside them: a browser would ask for it only when the script has come.
+const further = new Set([...scripts.values()].flatMap(importsOf).filter((part) => ![...scripts.values()].includes(part)));
 const modules = output.flatMap(({ moduleIds }) => moduleIds ?? []);
 const licenses = await hashed("licenses.txt", await licensesOf(modules));
 
@@ -56,7 +53,11 @@ const licenses = await hashed("licenses.txt", await licensesOf(modules));
 const sheets = [...page.matchAll(LINK)].map(([, path]) => readFile(join(sources, path), "utf8"));
 const style = await hashed("page.css", withoutComments((await Promise.all(sheets)).join("")));
 
-let links = `    <link rel="license" href="${licenses}" type="text/plain">\n    <link rel="stylesheet" href="${style}">\n`;
+let links = [
+  `<link rel="license" href="${licenses}" type="text/plain">`,
+  `<link rel="stylesheet" href="${style}">`,
+  ...[...further].map((part) => `<link rel="modulepreload" href="page/${part}">`),
+].map((link) => `    ${link}\n`).join("");
 let html = page.replace(COMMENT, "").replace(SCRIPT, (entry) => `page/${scripts.get(basename(entry, ".js"))}`);
 html = html.replace(LINK, () => {
   const written = links;
@@ -75,6 +76,12 @@ for (const file of await readdir(sources, { withFileTypes: true })) {
   }
 }
 await Promise.all((await filesBelow(built)).map(compress));
+
+/** @param {string} fileName of a script @returns {string[]} those that it imports at once, and those that they do */
+function importsOf(fileName) {
+  const { imports } = output.find((chunk) => chunk.fileName === fileName);
+  return imports.flatMap((part) => [part, ...importsOf(part)]);
+}
 
 /** @param {string} css of which no string has a comment's signs in it */
 function withoutComments(css) {
