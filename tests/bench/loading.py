@@ -43,7 +43,7 @@ _WATCH = """(turns) => {
   const shown = (window.shown = {});
   const conditions = {
     composer: () => document.querySelector("#send svg"),
-    answer: () => document.querySelectorAll(".turn[data-state=done] .answer .prose").length >= turns,
+    answer: () => document.querySelectorAll("[data-state=done] .answer .prose").length >= turns,
   };
   const look = () => {
     for (const [name, holds] of Object.entries(conditions)) {
