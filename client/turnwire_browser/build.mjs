@@ -1,7 +1,7 @@
 // Makes what the service serves of the sources: `node build.mjs <sources> <built>`, the second a new folder.
 //
 // What is in its folder page/ has a name with the hash of its content, so that a browser may keep it for good: the page's
-// script and what that loads lazily, its style, its images, the licences of what others wrote. Beside it are index.html,
+// scripts and what they load lazily, its style, its images, the licences of what others wrote. Beside it are index.html,
 // which names these, and what is public under a name of its own, as it is: turnwire.js with its modules, and the icon.
 // Whatever gets smaller lies there compressed, too (.br, .gz), because browsers take Brotli only over TLS.
 
@@ -14,20 +14,21 @@ import { rolldown } from "rolldown";
 
 const [sources, built] = process.argv.slice(2).map((path) => resolve(path));
 const LINK = /^ *<link rel="stylesheet" href="([^"]+)">\n/gm;
-const SCRIPT = /<script type="module" src="([^"]+)"><\/script>/;
+const SCRIPT = /(?<=<script type="module" src=")[^"]+(?="><\/script>)/g;
 const IMAGE = /(?<=(?:href|src)=")[\w/-]+\.(?:svg|png|ico|webp)(?=")/g;
 const COMMENT = /^ *<!--.*?-->\n/gms;
 const COMPRESSIBLE = new Set([".css", ".html", ".js", ".json", ".svg", ".txt", ".webmanifest"]);
 
 await mkdir(join(built, "page"));
 const page = await readFile(join(sources, "index.html"), "utf8");
-const [, entry] = page.match(SCRIPT) ?? [];
-if (!entry) throw new Error("index.html names no script");
+const entries = page.match(SCRIPT) ?? [];
 
 const bundle = await rolldown({
-  input: { page: join(sources, entry) },
+  input: Object.fromEntries(entries.map((entry) => [basename(entry, ".js"), join(sources, entry)])),
   cwd: dirname(sources),
   platform: "browser",
+  // What a part shares with a script comes from that script, not out of a third file.
+  preserveEntrySignatures: "allow-extension",
   onwarn(warning) {
     throw new Error(warning.message);
   },
@@ -41,9 +42,10 @@ const { output } = await bundle.write({
   entryFileNames: "[name]-[hash].js",
   chunkFileNames: "[name]-[hash].js",
 });
-const script = output.find(({ isEntry }) => isEntry);
-// What the script imports at once would be asked for only when the script has come.
-if (script.imports.length) throw new Error(`the page's script is in parts: ${script.imports}`);
+const scripts = new Map(output.filter(({ isEntry }) => isEntry).map(({ name, fileName }) => [name, fileName]));
+// What scripts share with lazy parts is in a file of its own only where a script waits (`await`) at its top. It is named
+// beside them: a browser would ask for it only when the script has come.
+const further = new Set([...scripts.values()].flatMap(importsOf).filter((part) => ![...scripts.values()].includes(part)));
 const modules = output.flatMap(({ moduleIds }) => moduleIds ?? []);
 const licenses = await hashed("licenses.txt", await licensesOf(modules));
 
@@ -51,13 +53,17 @@ const licenses = await hashed("licenses.txt", await licensesOf(modules));
 const sheets = [...page.matchAll(LINK)].map(([, path]) => readFile(join(sources, path), "utf8"));
 const style = await hashed("page.css", withoutComments((await Promise.all(sheets)).join("")));
 
-let html = page.replace(COMMENT, "").replace(LINK, "");
-html = html.replace(
-  SCRIPT,
-  `<link rel="stylesheet" href="${style}">\n` +
-    `    <script type="module" src="page/${script.fileName}"></script>\n` +
-    `    <link rel="license" href="${licenses}" type="text/plain">`,
-);
+let links = [
+  `<link rel="license" href="${licenses}" type="text/plain">`,
+  `<link rel="stylesheet" href="${style}">`,
+  ...[...further].map((part) => `<link rel="modulepreload" href="page/${part}">`),
+].map((link) => `    ${link}\n`).join("");
+let html = page.replace(COMMENT, "").replace(SCRIPT, (entry) => `page/${scripts.get(basename(entry, ".js"))}`);
+html = html.replace(LINK, () => {
+  const written = links;
+  links = "";
+  return written;
+});
 for (const path of new Set(html.match(IMAGE))) {
   const image = await hashed(basename(path), await readFile(join(sources, path)));
   html = html.replaceAll(`"${path}"`, `"${image}"`);
@@ -70,6 +76,12 @@ for (const file of await readdir(sources, { withFileTypes: true })) {
   }
 }
 await Promise.all((await filesBelow(built)).map(compress));
+
+/** @param {string} fileName of a script @returns {string[]} those that it imports at once, and those that they do */
+function importsOf(fileName) {
+  const { imports } = output.find((chunk) => chunk.fileName === fileName);
+  return imports.flatMap((part) => [part, ...importsOf(part)]);
+}
 
 /** @param {string} css of which no string has a comment's signs in it */
 function withoutComments(css) {

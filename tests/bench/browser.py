@@ -1,7 +1,8 @@
 """Script per frame while the page shows a 10,000-token answer as it streams, in Chromium.
 
 `python -m tests.bench.browser [shape …]`. What a frame and its script are: `tests.bench.traces`. A
-long conversation has a table of its own: `tests.bench.long_conversation`.
+long conversation has a table of its own, `tests.bench.long_conversation`, and so has the loading of
+the page on a bad line: `tests.bench.loading`.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from playwright.async_api import Browser, async_playwright
 
 from tests.bench.answers import SHAPES, tokens
+from tests.bench.loading import loading
 from tests.bench.long_conversation import long_conversation
 from tests.bench.traces import CATEGORIES, Event, at, frames
 from tests.e2e.chromium import ARGUMENTS, require_chromium
@@ -67,6 +69,7 @@ async def browser(shapes: list[str] | None = None) -> None:
             await chromium.close()
     if not shapes:
         await long_conversation()
+        await loading()
     os.sched_setaffinity(0, cores)
 
 

@@ -34,10 +34,16 @@ def build(checkout: Checkout) -> dict[str, bytes]:
     return checkout.built
 
 
-def named(files: dict[str, bytes], ending: str) -> str:
-    """The one file with this ending that index.html names."""
-    (name,) = re.findall(rf'"(page/[^"]+\.{ending})"', files["index.html"].decode())
+def named(files: dict[str, bytes], kind: str) -> str:
+    """The one file that index.html names and that is this, but for its hash."""
+    stem, ending = kind.split(".")
+    (name,) = re.findall(rf'"(page/{stem}-\w+\.{ending})"', files["index.html"].decode())
     return str(name)
+
+
+def scripts(files: dict[str, bytes]) -> set[str]:
+    """Without their hashes."""
+    return {name.partition("-")[0] for name in files if re.fullmatch(r"page/.+\.js", name)}
 
 
 def no_path(folder: Path) -> dict[str, str]:
@@ -87,10 +93,10 @@ def test_a_changed_style_has_another_name_and_the_script_keeps_its_own(checkout:
     with (checkout.browser / "static/page/css/tray.css").open("a") as style:
         style.write(".changed-last { color: red }\n")
     after = build(checkout)
-    assert named(after, "css") != named(before, "css")
-    assert named(after, "js") == named(before, "js")
-    assert named(before, "css") not in after
-    assert after[named(after, "css")].endswith(b".changed-last { color: red }\n")
+    assert named(after, "page.css") != named(before, "page.css")
+    assert named(after, "page.js") == named(before, "page.js")
+    assert named(before, "page.css") not in after
+    assert after[named(after, "page.css")].endswith(b".changed-last { color: red }\n")
 
 
 def test_what_is_loaded_lazily_is_a_file_of_its_own_and_names_its_licence(
@@ -115,16 +121,29 @@ def test_what_is_loaded_lazily_is_a_file_of_its_own_and_names_its_licence(
     files = build(checkout)
     (rare,) = (name for name in files if re.fullmatch(r"page/rare-\w+\.js", name))
     assert b"spoken by others" in files[rare]
-    script = files[named(files, "js")]
+    script = files[named(files, "page.js")]
     assert b"spoken by others" not in script
     assert rare.removeprefix("page/").encode() in script
-    assert {name for name in files if name.startswith("page/") and name.endswith(".js")} == {
-        named(files, "js"),
-        rare,
-    }
+    assert scripts(files) == {"page/page", "page/wire", "page/rare"}
     assert rare not in files["index.html"].decode()
-    licenses = files[named(files, "txt")].decode()
+    licenses = files[named(files, "licenses.txt")].decode()
     assert "of-others 1.2.3 (ISC)\n\nThey may be bundled.\n" in licenses
+
+
+def test_what_the_scripts_import_at_once_is_asked_for_with_them(checkout: Checkout) -> None:
+    pages = checkout.browser / "static" / "page"
+    (pages / "late.js").write_text(
+        'import { element } from "./element.js";\nexport const late = element("p");\n'
+    )
+    # A script that waits at its top shares nothing with a lazy part: neither might ever go on.
+    with (pages / "page.js").open("a") as page:
+        page.write('await 0;\naddEventListener("late", () => import("./late.js"));\n')
+    files = build(checkout)
+    shared = scripts(files) - {"page/page", "page/wire", "page/rare", "page/late"}
+    assert shared
+    html = files["index.html"].decode()
+    for name in shared:
+        assert re.search(rf'<link rel="modulepreload" href="{name}-\w+\.js">', html)
 
 
 def test_a_fault_in_a_source_is_told_and_the_page_before_it_stays(checkout: Checkout) -> None:

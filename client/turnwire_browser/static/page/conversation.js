@@ -219,10 +219,11 @@ export class OpenConversation {
     const begin = headline(turns[0]?.content ?? letters[0]?.content);
     titled(firstWords(hasOlder ? this.#titleOfAll() : begin), asking !== undefined);
     bottom.keep();
-    this.#wasLive ||= state === "live" || state === "new";
     const count = `${known.at(-1)?.turn} ${known.filter(({ done }) => !done).length}`;
+    // What was there already has been told by the list of conversations.
     if (this.#wasLive && count !== this.#count) this.#around.moved();
     this.#count = count;
+    this.#wasLive ||= state === "live" || state === "new";
   }
 
   /**

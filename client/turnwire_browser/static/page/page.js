@@ -13,13 +13,9 @@ import { Files } from "./files.js";
 import { oncePerFrame } from "./frame.js";
 import { Library } from "./library.js";
 import { Sidebar } from "./sidebar.js";
-import { recall, remember } from "./storage.js";
-import { offerTools } from "./tools.js";
+import { remember } from "./storage.js";
+import { token, wire } from "./wire.js";
 import { firstWords } from "./words.js";
-import { connect } from "../turnwire/turnwire.js";
-
-/** A screenful and more: older ones come as one scrolls to them. */
-const LAST_TURNS = 20;
 
 const newChat = byId("new-chat", HTMLAnchorElement);
 const title = byId("title", HTMLElement);
@@ -35,7 +31,6 @@ const drawer = new Drawer({
   button: menu,
 });
 
-const token = takeToken();
 const library = new Library(token);
 const sidebar = new Sidebar(byId("conversations", HTMLElement), library, {
   changed: () => conversation.draw(),
@@ -43,12 +38,6 @@ const sidebar = new Sidebar(byId("conversations", HTMLElement), library, {
     if (id === conversation.id) leave("replace");
   },
 });
-
-const wire = connect(new URL("v1/ws", document.baseURI), { token, runner: recall("runner"), lastTurns: LAST_TURNS });
-offerTools(wire);
-// Its id is this tab's over a reload. While the tab is open it is not there for a duplicate to take.
-addEventListener("pageshow", () => remember("runner", ""));
-addEventListener("pagehide", () => remember("runner", wire.runner));
 
 const files = new Files((attachment) => wire.download(attachment));
 const composer = new Composer(
@@ -78,16 +67,11 @@ const drawBanner = oncePerFrame(() => {
   demo.hidden = !snapshot.welcome?.demo;
 });
 let wasOpen = false;
-wire.subscribe(() => {
-  drawBanner();
-  const isOpen = wire.getSnapshot().state === "open";
-  // Much may have happened elsewhere while there was no connection.
-  if (isOpen && !wasOpen) sidebar.refresh();
-  wasOpen = isOpen;
-});
-drawBanner();
+wire.subscribe(changed);
 
 let conversation = open(conversationInAddress());
+// It may be open already.
+changed();
 newChat.prepend(icon("plus"));
 byId("jump", HTMLButtonElement).prepend(icon("down"));
 
@@ -110,6 +94,14 @@ addEventListener("popstate", () => {
   if (takeTokenAgain()) return;
   if (conversationInAddress() !== conversation.id) turnTo(conversationInAddress());
 });
+
+function changed() {
+  drawBanner();
+  const isOpen = wire.getSnapshot().state === "open";
+  // Much may have happened elsewhere while there was no connection.
+  if (isOpen && !wasOpen) sidebar.refresh();
+  wasOpen = isOpen;
+}
 
 /** Without a connection nobody would answer; the list is asked for again when there is one. */
 function refresh() {
