@@ -100,6 +100,21 @@ class PostgresServer:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
 
+    def copy(self) -> None:
+        """What is stored now, as a standby has it whose connection breaks at this moment."""
+        shutil.rmtree(self._folder / "copy", ignore_errors=True)
+        connection = ("-h", str(self._folder), "-U", "turnwire")
+        self._run("pg_basebackup", "-D", "copy", "-X", "stream", "-c", "fast", *connection)
+
+    def fail_over(self) -> None:
+        """`kill -9`, and the copy takes its place: what was committed since it was made is gone."""
+        self.kill()
+        (self._folder / "data").rename(self._folder / f"lost-{secrets.token_hex(4)}")
+        (self._folder / "copy").rename(self._folder / "data")
+        (self._folder / "data" / "standby.signal").touch()
+        self.start()
+        self._run("pg_ctl", "promote", "-D", "data", "-w")
+
     def stop(self) -> None:
         """End it, whoever is connected."""
         if self._process is not None and self._process.poll() is None:

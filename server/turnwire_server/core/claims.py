@@ -81,9 +81,18 @@ class Claims:
     def give_back(self, conversation: Conversation) -> None:
         """Let other nodes have it, if it is not needed here."""
         if self._store.is_shared and conversation.is_stored and not conversation.is_busy:
-            fence = conversation.give_back()
-            if fence is not None:
-                self._release(fence)
+            self._give_back(conversation)
+
+    def lost(self, conversation: Conversation) -> None:
+        """It was closed, because what is stored does not go on where it would: whoever can shall
+        end what is unfinished there."""
+        if self._store.is_shared:
+            self._give_back(conversation)
+
+    def _give_back(self, conversation: Conversation) -> None:
+        fence = conversation.give_back()
+        if fence is not None:
+            self._release(fence)
 
     def _release(self, fence: Fence) -> None:
         id = fence.conversation

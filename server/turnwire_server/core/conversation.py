@@ -49,7 +49,7 @@ _EMPTY_BYTES = 8 * 1024
 
 
 def _nobody_asks(conversation: "Conversation") -> None:
-    """The readers of one by itself."""
+    """The readers, and the loss, of one by itself."""
 
 
 class Conversation:
@@ -68,6 +68,7 @@ class Conversation:
         services: Services,
         on_done: Callable[["Conversation", int], None],
         on_readers: Callable[["Conversation"], None] = _nobody_asks,
+        on_lost: Callable[["Conversation"], None] = _nobody_asks,
         max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = conversation
@@ -79,6 +80,7 @@ class Conversation:
         self._services = services
         self._on_done = on_done
         self._on_readers = on_readers
+        self._on_lost = on_lost
         self.holder: str | None = None
         """Another node that has the right to append, as far as the store said when last asked."""
         self._max_undurable_bytes = max_undurable_bytes
@@ -96,7 +98,8 @@ class Conversation:
     async def load(self, epoch: str, head: int) -> None:
         """Read on in the stored log, which reaches to `head` at least. One call at a time.
 
-        If another log is stored than this one was, the conversation is closed.
+        If another log is stored than this one was, the conversation is closed: who reads it finds
+        out by reading the other one.
 
         Raises:
             Unreadable: what is stored is no log. Nothing is written then.
@@ -112,7 +115,7 @@ class Conversation:
             self.close(Code.STORAGE_UNAVAILABLE)
             raise _senseless(error) from error
         if not is_same:
-            self.close(Code.UNKNOWN_CONVERSATION)
+            self.close(Code.STORAGE_UNAVAILABLE)
 
     def extend(self, bodies: list[bytes]) -> None:
         """Take in stored rows that go on at the head of this copy; see `load`.
@@ -493,8 +496,9 @@ class Conversation:
             self._queue.remove(turn)
 
     def on_lost(self) -> None:
-        """Another process owns the log: stop, append nothing."""
+        """The log cannot go on as it is here: stop, append nothing."""
         self.close(Code.STORAGE_UNAVAILABLE)
+        self._on_lost(self)
 
 
 def _senseless(error: Exception) -> Unreadable:

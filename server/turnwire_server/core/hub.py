@@ -67,7 +67,7 @@ class Hub:
             idle_seconds=idle_seconds,
         )
         self._hidden = Hidden(store, self.delete, keep_seconds=limits.keep_hidden_seconds)
-        self._orphans = Orphans(store, recover=self._open.recover)
+        self._orphans = Orphans(store, recover=self._open.recover, compare=self._open.compare)
         self._compactor = Compactor(store, on_unreadable=self._open.name_unreadable)
         self._quiet = asyncio.Event()
         self._sends = 0
@@ -91,6 +91,7 @@ class Hub:
                     on_rows=self._open.attendance.on_rows,
                     on_readers=self._open.attendance.on_readers,
                     on_lost=self._open.lost,
+                    on_failover=self._orphans.doubt,
                     on_errand=self._errands.answer,
                 )
             )

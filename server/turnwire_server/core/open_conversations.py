@@ -98,7 +98,26 @@ class OpenConversations:
         """This process was declared dead by the others: it holds nothing any more."""
         for conversation in self.all():
             if conversation.is_held or not conversation.is_stored:
-                conversation.on_lost()
+                conversation.close(Code.STORAGE_UNAVAILABLE)
+
+    async def compare(self) -> None:
+        """The store may lack what was committed last: let go of what has more of it here.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        for conversation in self.all():
+            id = conversation.conversation
+            if conversation.is_held:
+                known = conversation.head  # It may grow while the store is asked.
+                head = await self._store.head(id)
+                if known > (0 if head is None else head.seq):
+                    conversation.on_lost()
+                continue
+            try:
+                await self._refresh(conversation)
+            except Unreadable as error:
+                self.name_unreadable(id, error)
 
     async def recover(self, head: Head) -> None:
         """Open a conversation that another process left unfinished, which ends its turn."""
@@ -306,6 +325,7 @@ class OpenConversations:
             services=self._services,
             on_done=self._on_done,
             on_readers=self.attendance.look if self._store.is_shared else _nobody_else_reads,
+            on_lost=self._claims.lost,
         )
         try:
             if head is not None:

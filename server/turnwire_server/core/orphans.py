@@ -1,5 +1,6 @@
 """Orphans: conversations whose turn has nobody any more who could end it. They are opened, and the
-opening ends it: at the start what an earlier process left, later what nodes leave that die."""
+opening ends it: at the start what an earlier process left, later what nodes leave that die, or what
+a failover leaves."""
 
 import asyncio
 import logging
@@ -17,11 +18,20 @@ _LOOK_SECONDS = 2.0
 
 
 class Orphans:
-    """Looks for them; `recover` opens one, and does not raise for a bad log."""
+    """Looks for them; `recover` opens one, and does not raise for a bad log. `compare` lets go of
+    what the store has not, of all that is open."""
 
-    def __init__(self, store: Store, *, recover: Callable[[Head], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        recover: Callable[[Head], Awaitable[None]],
+        compare: Callable[[], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._recover = recover
+        self._compare = compare
+        self._is_in_doubt = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -34,6 +44,10 @@ class Orphans:
         if self._store.is_shared:
             self._task = asyncio.create_task(self._look_often(), name="orphans")
 
+    def doubt(self) -> None:
+        """The store may lack what was committed last; what is open is compared with it soon."""
+        self._is_in_doubt = True
+
     async def close(self) -> None:
         """Look no more."""
         if self._task is not None:
@@ -41,6 +55,13 @@ class Orphans:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _look(self) -> None:
+        if self._is_in_doubt:
+            self._is_in_doubt = False
+            try:
+                await self._compare()
+            except BaseException:
+                self._is_in_doubt = True
+                raise
         for head in await self._store.orphans():
             await self._recover(head)
 

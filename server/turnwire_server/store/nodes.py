@@ -23,6 +23,8 @@ class Watcher:
     """Other nodes have begun to read these conversations, or read them no more."""
     on_lost: Callable[[], None]
     """This node was declared dead: it holds nothing any more."""
+    on_failover: Callable[[], None]
+    """The store may lack what was committed to it last."""
     on_errand: Callable[[str], Awaitable[str]]
     """Do what another node asks, and answer; must not raise."""
 

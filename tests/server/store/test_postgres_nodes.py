@@ -26,6 +26,7 @@ class Node:
         self.rows: list[str] = []
         self.readers: list[str] = []
         self.losses = 0
+        self.failovers = 0
         self.errands: list[str] = []
         self.is_silent = False
         self._told = asyncio.Event()
@@ -38,6 +39,7 @@ class Node:
                 on_rows=lambda ids: self._take(self.rows, ids),
                 on_readers=lambda ids: self._take(self.readers, ids),
                 on_lost=self._lose,
+                on_failover=self._fail_over,
                 on_errand=self._do,
             )
         )
@@ -60,6 +62,10 @@ class Node:
 
     def _lose(self) -> None:
         self.losses += 1
+        self._told.set()
+
+    def _fail_over(self) -> None:
+        self.failovers += 1
         self._told.set()
 
     async def _do(self, errand: str) -> str:

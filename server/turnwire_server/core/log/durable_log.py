@@ -108,12 +108,12 @@ class DurableLog:
         """Read on in the stored log, which reaches to `head` at least, giving each item to `take`.
 
         One call at a time, and only while nothing here waits to be stored. False: what is stored is
-        another log than this one.
+        another log than this one, or lacks what was read of it before.
 
         Raises:
             Unreadable: it cannot be decoded, or does not reach to the head without a gap.
         """
-        memory = self.memory
+        memory, known = self.memory, self.memory.head
         self.epoch = self.epoch or epoch
         if epoch != self.epoch:
             return False
@@ -128,7 +128,7 @@ class DurableLog:
             return True
         # Others may have gone on while this was read, or begun the log anew.
         now = await self._store.head(self.conversation)
-        if now is None or now.epoch != epoch:
+        if now is None or now.epoch != epoch or 0 <= now.seq < known:
             return False
         if not head <= memory.head <= now.seq:
             raise Unreadable(f"its rows reach to {memory.head}, and its head is {now.seq}")

@@ -57,9 +57,10 @@ WITH me AS (
     SELECT DISTINCT ON (id) id, title FROM fresh WHERE title IS NOT NULL
     ORDER BY id, first_seq DESC
 ), begun AS (
-    INSERT INTO conversations (id, owner, epoch, node, is_open, title, created_at, updated_at)
+    INSERT INTO conversations
+        (id, owner, epoch, node, is_open, title, created_at, updated_at, server)
     SELECT id, owner, epoch, CASE WHEN NOT releases THEN $1 END, is_open, coalesce(title, ''),
-        {NOW}, {NOW}
+        {NOW}, {NOW}, this_server()
     FROM logs LEFT JOIN titles USING (id)
     WHERE known_epoch IS NULL AND EXISTS (SELECT FROM ok)
 ), changed AS (

@@ -79,8 +79,8 @@ async def _take(session: Session, archived: Archived, rows: list[Row]) -> None:
     async with session.transaction():
         await session.execute(
             """INSERT INTO conversations
-                    (id, owner, epoch, is_open, title, created_at, updated_at)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+                    (id, owner, epoch, is_open, title, created_at, updated_at, server)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, this_server())""",
             head.conversation,
             storable(head.owner),
             head.epoch,

@@ -101,6 +101,8 @@ class PostgresNodes:
         self._outgoing = _Outgoing()
         self._has_outgoing = asyncio.Event()
         self._rung = asyncio.Event()
+        self._server: str | None = None
+        """What `this_server` of `schema.py` said last."""
         self._tasks: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[None]] = set()
 
@@ -261,6 +263,11 @@ class PostgresNodes:
         self._outgoing.reads = {**dict.fromkeys(self._attended, True), **self._outgoing.reads}
         self._has_outgoing.set()
         self._watcher.on_rows(list(self._attended))
+        server = await connection.fetchval("SELECT this_server()")
+        if self._server is not None and server != self._server:
+            logger.warning("PostgreSQL is another server now: its last commits may be missing")
+            self._watcher.on_failover()
+        self._server = server
         while self._node.is_now(me):
             self._rung.clear()
             for mail in await connection.fetch(_COLLECT, me):

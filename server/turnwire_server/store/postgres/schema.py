@@ -116,6 +116,16 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX mail_by_node ON mail (to_node)",
     ),
+    (
+        # What `this_server` said when the log's epoch was last found good.
+        f"ALTER TABLE conversations ADD server {_TEXT}",
+        # A failover leads to another timeline, a restored dump to another system. Null where a
+        # service hides it: then nobody can tell.
+        """CREATE FUNCTION this_server() RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN
+            RETURN (SELECT system_identifier FROM pg_control_system())
+                || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+            EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$""",
+    ),
 )
 
 VERSION = len(_STEPS)

@@ -60,13 +60,18 @@ async def claim(
     return Claim(fence, head=head or 0, is_open=taken["is_open"])
 
 
-_CLAIM = f"""INSERT INTO conversations (id, owner, epoch, node)
-    SELECT $1, $2, $3, id FROM nodes WHERE id = $4
+# What has not begun has nobody's owner and epoch yet. And a server that has taken another's place
+# may lack the end of any log, which readers have seen: whoever appends next would give its seqs
+# away a second time. So the log goes on in another epoch, unless its holder goes on: it knows the
+# end, and its append has no place where that is missing.
+_CLAIM = f"""INSERT INTO conversations (id, owner, epoch, node, server)
+    SELECT $1, $2, $3, id, this_server() FROM nodes WHERE id = $4
     ON CONFLICT (id) DO UPDATE SET node = excluded.node,
-        -- What has not begun has nobody's owner and epoch yet.
+        server = coalesce(excluded.server, conversations.server),
         owner = CASE WHEN conversations.created_at IS NULL THEN excluded.owner
             ELSE conversations.owner END,
-        epoch = CASE WHEN conversations.created_at IS NULL THEN excluded.epoch
+        epoch = CASE WHEN conversations.created_at IS NULL
+                OR conversations.server <> excluded.server THEN excluded.epoch
             ELSE conversations.epoch END
     WHERE conversations.node IS NULL OR conversations.node = excluded.node OR {_DEAD}
     RETURNING owner, epoch, is_open"""
