@@ -175,9 +175,9 @@ class Turnwire:
         """Why no work can be taken now; None if it can."""
         if self.hub.is_draining:
             return {"code": Code.DRAINING}
-        if (trouble := self.hub.trouble) is not None:
+        if (since := self.hub.trouble_since) is not None:
             # What failed is for the log: it may name files of this machine.
-            return {"code": Code.STORAGE_UNAVAILABLE, "since": trouble.since}
+            return {"code": Code.STORAGE_UNAVAILABLE, "since": since}
         return None
 
     def _unserved(self) -> Rejected | None:

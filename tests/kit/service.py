@@ -22,8 +22,13 @@ from turnwire_simulator import Simulator
 
 __all__ = ["HeldStore", "by_name", "serving", "turnwire_over", "upstream_left"]
 
-FAST: dict[str, Any] = {"base_delay": 0.001, "max_delay": 0.002, "detach_grace": 0.0}
-"""Settings without which tests would wait."""
+FAST: dict[str, Any] = {
+    "base_delay": 0.001,
+    "max_delay": 0.002,
+    "detach_grace": 0.0,
+    "lease": 10_000.0,
+}
+"""Settings without which tests would wait, or a slow machine would let a lease run out."""
 
 LOOPBACK = ("127.0.0.0/8",)
 

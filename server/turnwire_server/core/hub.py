@@ -18,7 +18,7 @@ from turnwire_server.core.errands import Errand, Errands, Outcome
 from turnwire_server.core.hidden import Hidden
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import ServiceLimits
-from turnwire_server.core.log.committer import Committer, Trouble
+from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.open_conversations import OpenConversations
 from turnwire_server.core.orphans import Orphans
@@ -137,9 +137,11 @@ class Hub:
         await self._store.close()
 
     @property
-    def trouble(self) -> Trouble | None:
-        """Since when and why the store cannot be written, if it cannot."""
-        return self._committer.trouble
+    def trouble_since(self) -> str | None:
+        """Since when (RFC 3339, UTC) the store cannot be written, if it cannot."""
+        if (trouble := self._committer.trouble) is not None:
+            return trouble.since
+        return self._store.nodes.silent_since
 
     # Commands
 

@@ -22,7 +22,7 @@ class Watcher:
     on_readers: Callable[[Iterable[str]], None]
     """Other nodes have begun to read these conversations, or read them no more."""
     on_lost: Callable[[], None]
-    """This node was declared dead: it holds nothing any more."""
+    """This node was declared dead, or may be soon: it holds nothing any more."""
     on_failover: Callable[[], None]
     """The store may lack what was committed to it last."""
     on_errand: Callable[[str], Awaitable[str]]
@@ -43,6 +43,11 @@ class News(NamedTuple):
 
 class Nodes(Protocol):
     """The other processes. A node is known by an opaque name, as `Claim.holder` says it."""
+
+    @property
+    def silent_since(self) -> str | None:
+        """Since when (RFC 3339, UTC) this node holds nothing, for it cannot tell the others that it
+        lives; None: it can."""
 
     async def start(self, watcher: Watcher) -> None:
         """Listen to the others; after the store's `open`."""
@@ -85,6 +90,8 @@ class Nodes(Protocol):
 
 class LocalNodes:
     """`Nodes` of a store that belongs to one process: nobody else is there."""
+
+    silent_since = None
 
     async def start(self, watcher: Watcher) -> None:
         """Nobody says anything."""

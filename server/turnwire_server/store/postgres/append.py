@@ -6,6 +6,8 @@ several statements would hold the lease's row while this process stands still, a
 from taking over.
 """
 
+import time
+
 from asyncpg import UniqueViolationError
 
 from turnwire_server.errors import Fenced, StoreError
@@ -112,6 +114,7 @@ async def append(writing: Writing, batches: list[Batch], node: PostgresNode) -> 
     last = [log[-1] for log in logs.values()]
     named = [(batch, blob) for batch in batches for blob in batch.blobs]
     spent = [(batch, spent) for batch in batches for spent in batch.spent]
+    sent_at = time.monotonic()
     try:
         done = await writing.connection.fetchrow(
             _APPEND,
@@ -147,7 +150,7 @@ async def append(writing: Writing, batches: list[Batch], node: PostgresNode) -> 
         await _say_why(writing, node)
     if done["bad"] is not None:
         raise Fenced(done["bad"])
-    node.renewed()
+    node.renewed(writing.node, sent_at)
 
 
 async def _say_why(writing: Writing, node: PostgresNode) -> None:

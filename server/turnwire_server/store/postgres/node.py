@@ -5,6 +5,9 @@ that it is alive; every append renews it in the statement that appends, and the 
 nothing is appended. Once the row is gone the node is dead, for good: no append of it takes effect
 any more, so whatever it held may be claimed by others. Either the renewal comes first or the
 deletion does; there is no third order, because it is one row. The only clock is the database's.
+
+A node that cannot renew its lease does not wait to be told: a while before it can be dead it gives
+up by its own clock what it has under way, and is another node when it can write again.
 """
 
 import asyncio
@@ -22,12 +25,16 @@ from turnwire_server.store.postgres.address import (
     Session,
     told,
 )
+from turnwire_server.timestamp import timestamp
 
 __all__ = ["PostgresNode"]
 
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
+_GIVE_UP = 0.8
+"""After this part of the lease: the others may see it run out when nothing is shown here any more.
+"""
 
 
 class PostgresNode:
@@ -45,6 +52,13 @@ class PostgresNode:
         self._connection: Connection | None = None
         """The heartbeat's own, so that it never waits for anybody."""
         self._renewed_at = time.monotonic()
+        """When the last renewal was sent that has succeeded: the lease counts from then or later.
+        """
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_id: str | None = None
+        """Of the incarnation before: the next one removes it, should it still seem to live."""
+        self.silent_since: str | None = timestamp()
+        """See `Nodes.silent_since`."""
         self._entering = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -59,9 +73,12 @@ class PostgresNode:
         self._connection = connection
         await self._enter(connection)
         self._beating = asyncio.create_task(self._beat(), name="heartbeat")
+        self._watch()
 
     async def close(self) -> None:
         """Die, so that others need not wait for the lease to run out."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
@@ -75,9 +92,10 @@ class PostgresNode:
         """Whether this is the incarnation, as far as is known."""
         return id == self._id
 
-    def renewed(self) -> None:
-        """The lease was renewed by an append."""
-        self._renewed_at = time.monotonic()
+    def renewed(self, id: str, sent_at: float) -> None:
+        """The lease of that incarnation was renewed by what was sent then (monotonic seconds)."""
+        if id == self._id:
+            self._renewed_at = max(self._renewed_at, sent_at)
 
     async def id(self, session: Session) -> str:
         """The id of the living incarnation: a new one where the last has been lost.
@@ -96,7 +114,7 @@ class PostgresNode:
         """This incarnation is dead: what it held is not ours any more."""
         if id == self._id:
             logger.error("node=%s has lost its lease: what it had under way is given up", id)
-            self._id = None
+            self._id, self._last_id, self.silent_since = None, id, timestamp()
             if self.on_lost is not None:
                 self.on_lost()
 
@@ -110,18 +128,29 @@ class PostgresNode:
         """
         while True:
             id = await self.id(connection)
+            sent_at = time.monotonic()
             number = await connection.fetchval(_NEW_WRITER, id, self.lease_seconds)
             if number is not None:
-                self.renewed()
+                self.renewed(id, sent_at)
                 return id, number
             self.lose(id)
 
     async def _enter(self, session: Session) -> None:
-        id = f"n_{secrets.token_hex(8)}"
-        await session.execute(_ENTER, id, self.name, version("turnwire"), self.lease_seconds)
-        self.renewed()
-        self._id = id
+        id, sent_at = f"n_{secrets.token_hex(8)}", time.monotonic()
+        await session.execute(
+            _ENTER, id, self.name, version("turnwire"), self.lease_seconds, self._last_id
+        )
+        self._id, self._renewed_at, self.silent_since = id, sent_at, None
         logger.info("node=%s is alive", id)
+
+    def _watch(self) -> None:
+        """Give up in time. A timer, because whoever waits for PostgreSQL may wait for long."""
+        left = _GIVE_UP * self.lease_seconds - (time.monotonic() - self._renewed_at)
+        if left <= 0:
+            left = self.lease_seconds / 3
+            if self._id is not None:
+                self.lose(self._id)
+        self._timer = asyncio.get_running_loop().call_later(left, self._watch)
 
     async def _beat(self) -> None:
         period = self.lease_seconds / 3
@@ -139,11 +168,11 @@ class PostgresNode:
     async def _renew(self) -> None:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._address.connect("heartbeat")
-        id = await self.id(self._connection)
+        id, sent_at = await self.id(self._connection), time.monotonic()
         if await self._connection.fetchval(_RENEW, id, self.lease_seconds) is None:
             self.lose(id)
             await self.id(self._connection)
-        self.renewed()
+        self.renewed(id, sent_at)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -153,8 +182,8 @@ class PostgresNode:
 
 _LEASE = "clock_timestamp() + make_interval(secs => ${})"
 
-# Whoever had the name is dead: this process has the port now.
-_ENTER = f"""WITH predecessors AS (DELETE FROM nodes WHERE name = $2 RETURNING id),
+# Whoever had the name is dead: this process has the port now. So is who it was before.
+_ENTER = f"""WITH predecessors AS (DELETE FROM nodes WHERE name = $2 OR id = $5 RETURNING id),
     unread AS (DELETE FROM readers WHERE node IN (SELECT id FROM predecessors)),
     unheard AS (DELETE FROM mail WHERE to_node IN (SELECT id FROM predecessors))
     INSERT INTO nodes (id, name, version, lease_until) VALUES ($1, $2, $3, {_LEASE.format(4)})"""

@@ -130,6 +130,11 @@ class PostgresNodes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    @property
+    def silent_since(self) -> str | None:
+        """See `Nodes.silent_since`."""
+        return self._node.silent_since
+
     def _lost(self) -> None:
         assert self._watcher is not None
         self._watcher.on_lost()
