@@ -124,7 +124,12 @@ class Turnwire:
         services = Services(
             model=self._model, toolset=toolset, policy=self.settings, blobs=self.blobs
         )
-        self.hub = Hub(store, services, self.settings.limits)
+        self.hub = Hub(
+            store,
+            services,
+            self.settings.limits,
+            commit_interval_seconds=self.settings.commit_interval,
+        )
         self._peers: set[Peer] = set()
         self._state = _State.NEW
         self._is_told = False

@@ -86,6 +86,9 @@ class Settings(BaseSettings, Policy):
     lease: float = Field(default=15.0, gt=0)
     """Seconds without a word after which others take over what a process had under way, where
     several share a PostgreSQL."""
+    commit_interval: float = Field(default=0.02, ge=0, le=1)
+    """Seconds for which tokens gather before they are stored and shown, where the database is a
+    PostgreSQL; first tokens, and all that is no token, do not wait."""
     token: str | None = Field(default=None, min_length=8, repr=False)
     """One shared bearer token; without it only this machine is served."""
     allow_origins: list[str] = []
@@ -155,6 +158,7 @@ class SettingOptions(TypedDict, total=False):
     stall_timeout: float | None
     cache_ttl: CacheTtl | None
     lease: float | None
+    commit_interval: float | None
     expose_provider_errors: bool | None
     wires: Sequence[Wire] | None
     drain_grace: float | None

@@ -13,6 +13,7 @@ from tests.bench.attacks import attacks
 from tests.bench.browser import browser
 from tests.bench.cancel import cancel
 from tests.bench.clients import Reader
+from tests.bench.cluster import cluster
 from tests.bench.growth import growth
 from tests.bench.inbound import inbound
 from tests.bench.memory import memory
@@ -64,6 +65,7 @@ async def main(only: list[str]) -> None:
         "inbound": lambda: inbound(upstream),
         "attacks": lambda: attacks(upstream),
         "wires": lambda: wires(upstream),
+        "cluster": lambda: cluster(upstream),
         "browser": browser,
     }
     if unknown := set(only) - parts.keys():

@@ -72,6 +72,9 @@ class WsReader(Reader):
 
     def __init__(self, hello: bytes, end: bytes) -> None:
         super().__init__(hello, end)
+        self.marked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        """When the mark came that `expect_mark` was told."""
+        self._mark: bytes | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done after the handshake; what is sent before is lost."""
         self.token_frames = 0
@@ -88,6 +91,10 @@ class WsReader(Reader):
         self._tail = b""
         self.expect_end()
 
+    def expect_mark(self, mark: bytes) -> None:
+        """Say when this comes, which ends nothing."""
+        self._mark = mark
+
     def send(self, command: Mapping[str, object]) -> None:
         """Write one more command."""
         self.transport.write(_frame(0x81, json.dumps(command).encode()))
@@ -100,6 +107,9 @@ class WsReader(Reader):
                 return
             self._frames = b""
             self.opened.set_result(None)
+        if self._mark is not None and self._mark in data:
+            self.marked.set_result(time.perf_counter())
+            self._mark = None
         self._answer_pings(data)
         super().data_received(data)
 

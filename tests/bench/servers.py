@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +37,22 @@ class Served:
     pid: int
 
     def cpu_seconds(self) -> float:
-        """User and system time so far, of all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """User and system time so far, of all its threads, and those of its workers."""
+        ticks = 0
+        for pid in [self.pid, *self.workers()]:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / _TICKS
+
+    def workers(self) -> list[int]:
+        """Its processes, if it has several."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # Gone meanwhile.
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[1]) == self.pid:
+                    found.append(int(stat.parent.name))
+        return found
 
     def memory_bytes(self) -> int:
         """Resident memory now."""
@@ -66,20 +79,21 @@ async def serving(
     upstream_port: int,
     *,
     durable: bool = True,
+    db: str | None = None,
     limits: Mapping[str, float] = _LIMITS,
     flags: Sequence[str] = (),
     files: int | None = None,
 ) -> AsyncIterator[Served]:
     """`turnwire`, `tutorial` or `relay`, on a free port, pinned to one core.
 
-    `files` is how many files the process may open.
+    `db`: the database, where it is no new file. `files` is how many files the process may open.
     """
     environment = {**os.environ, "ANTHROPIC_API_KEY": "bench"}
     environment["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{upstream_port}"
     with tempfile.TemporaryDirectory() as folder:
         if kind == "turnwire":
             program = str(Path(sys.executable).with_name("turnwire"))
-            database = str(Path(folder) / "bench.db") if durable else ":memory:"
+            database = db or (str(Path(folder) / "bench.db") if durable else ":memory:")
             command = [program, "serve", "--port", "0", "--db", database]
             command += ["--limits", json.dumps(limits), *flags]
         else:

@@ -9,7 +9,16 @@ from tests.bench.servers import Served, serving
 from tests.bench.table import head, milliseconds, row
 from tests.bench.upstream import Upstream
 
-__all__ = ["PACE", "WAYS", "durability", "flat_out", "open_paced", "paced", "streaming"]
+__all__ = [
+    "PACE",
+    "WAYS",
+    "durability",
+    "flat_out",
+    "leave",
+    "open_paced",
+    "paced",
+    "streaming",
+]
 
 WAYS = ("turnwire ws", "turnwire sse", "tutorial sse", "relay sse")
 PACED = (1, 50, 200, 400)

@@ -35,10 +35,14 @@ _PLACES = "/usr/lib/postgresql/*/bin"
 class PostgresServer:
     """One server, started and killed at will; its data stay until the end.
 
-    `host`: the address of this machine on which it listens, too.
+    `host`: the address of this machine on which it listens, too. `syncs`: whether what is committed
+    is on the disk, as in earnest; no test cuts the power.
     """
 
-    def __init__(self, programs: Path, folder: Path, *, host: str | None = None) -> None:
+    def __init__(
+        self, programs: Path, folder: Path, *, host: str | None = None, syncs: bool = False
+    ) -> None:
+        self._syncs = syncs
         self._programs = programs
         self._folder = folder
         self._host = host
@@ -57,9 +61,9 @@ class PostgresServer:
         with suppress(FileNotFoundError):
             (self._folder / "data" / "postmaster.pid").unlink()
         command = [str(self._programs / "postgres"), "-D", "data", "-k", str(self._folder)]
-        # No test cuts the power: what the kernel has is not lost.
-        listen = f"listen_addresses={self._host or ''}"
-        flags = ["-c", listen, "-c", "fsync=off", "-c", "autovacuum=off"]
+        flags = ["-c", f"listen_addresses={self._host or ''}"]
+        if not self._syncs:
+            flags += ["-c", "fsync=off", "-c", "autovacuum=off"]
         with (self._folder / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._as_user(), *command, *flags],
@@ -121,6 +125,15 @@ class PostgresServer:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
 
+    def cpu_seconds(self) -> float:
+        """User and system time so far, of all its processes that run."""
+        ticks = 0
+        for pid in self._processes():
+            with suppress(OSError):  # It has ended meanwhile.
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def _processes(self) -> list[int]:
         """All that run in the folder of the data, which nobody else does."""
         found: list[int] = []
@@ -155,11 +168,11 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, host: str | None = None) -> Iterator[PostgresServer]:
+def postgres_server(*, host: str | None = None, syncs: bool = False) -> Iterator[PostgresServer]:
     """A server of the test's own, running; skips the test where there is none. Under CI that is a
     failure."""
     with tempfile.TemporaryDirectory(prefix="turnwire-pg-", ignore_cleanup_errors=True) as folder:
-        server = PostgresServer(_programs(), Path(folder), host=host)
+        server = PostgresServer(_programs(), Path(folder), host=host, syncs=syncs)
         server.start()
         try:
             yield server

@@ -48,12 +48,15 @@ class Hub:
         services: Services,
         limits: ServiceLimits,
         *,
+        commit_interval_seconds: float = 0.0,
         max_open: int | None = None,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         self._store = store
         self._services = services
-        self._committer = Committer(store)
+        # One process's own file is quick, and pays for no server beside it.
+        interval_seconds = commit_interval_seconds if store.is_shared else 0.0
+        self._committer = Committer(store, interval_seconds=interval_seconds)
         self._housekeeper = Housekeeper(services.blobs)
         self._inquiries = Inquiries()
         self._open = OpenConversations(

@@ -95,7 +95,7 @@ class OpenConversations:
         return task.result() if task is not None and task.done() else None
 
     def lost(self) -> None:
-        """This process was declared dead by the others, or may be soon: it holds nothing any more."""
+        """This process is dead to the others, or may be soon: it holds nothing any more."""
         for conversation in self.all():
             if conversation.is_held or not conversation.is_stored:
                 conversation.close(Code.STORAGE_UNAVAILABLE)

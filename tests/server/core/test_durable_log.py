@@ -1,11 +1,14 @@
 """The durable log: what it keeps in memory of what is stored."""
 
+import asyncio
+
 from tests.kit.fence import fence_of
 from tests.kit.patience import patience
-from turnwire_protocol import Token
+from turnwire_protocol import BlockStop, Token
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.store.memory import MemoryStore
+from turnwire_server.store.port import Batch
 
 
 class Idle:
@@ -57,6 +60,46 @@ async def log_of(
         await log.durable(tokens)
         await committer.close()
     return log
+
+
+class CountingStore(MemoryStore):
+    """Keeps how far each commit led."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits: list[int] = []
+
+    async def append(self, batches: list[Batch]) -> None:
+        self.commits.append(batches[-1].last_seq)
+        await super().append(batches)
+
+
+async def test_where_commits_are_dear_tokens_gather_and_nothing_else_waits() -> None:
+    store = CountingStore()
+    committer = Committer(store, interval_seconds=10_000.0)
+    log = DurableLog("c_1", store, committer, IDLE)
+    log.hold(await fence_of(store, "c_1", "ann", "e_1"))
+    committer.start()
+
+    def say(block: int, text: str) -> None:
+        log.append_delta(Token, "t_1", block, text, tool_id=None)
+
+    async with patience():
+        log.append(BlockStop(**log.place("t_1"), block=0), None)
+        await log.all_durable()
+        say(1, "The first token ")
+        await log.all_durable()
+        for _ in range(3):
+            say(1, "and more ")
+            for _ in range(10):
+                await asyncio.sleep(0)
+        log.append(BlockStop(**log.place("t_1"), block=1), None)
+        await log.all_durable()
+        say(2, "The first of another block ")
+        await log.all_durable()
+        say(2, "and what is stored at the end")
+        await committer.close()
+    assert store.commits == [1, 2, 6, 7, 8]
 
 
 async def test_readers_at_the_same_place_share_one_encoding() -> None:

@@ -1,6 +1,7 @@
 """The committer: one task that makes what all logs have appended durable, in groups.
 
-While one commit is under way the next batch gathers. No reader sees anything before its commit. A
+While one commit is under way the next batch gathers; where commits are dear, what can wait gathers
+for longer. No reader sees anything before its commit. A
 store that fails is asked again until it works; the logs are told, and decide what to give up.
 """
 
@@ -59,13 +60,22 @@ class Committer:
     """Carries batches from logs to the store.
 
     `watch_seconds`: a commit that takes longer counts as a store that hangs. `retry_seconds`: the
-    pause between attempts while the store fails.
+    pause between attempts while the store fails. `interval_seconds`: commits of nothing but what
+    can wait begin at most so often.
     """
 
     def __init__(
-        self, store: Store, *, watch_seconds: float = 1.0, retry_seconds: float = 0.25
+        self,
+        store: Store,
+        *,
+        interval_seconds: float = 0.0,
+        watch_seconds: float = 1.0,
+        retry_seconds: float = 0.25,
     ) -> None:
         self._store = store
+        self._interval_seconds = interval_seconds
+        self._began_at = 0.0
+        """When the last commit began, on the loop's clock."""
         self._watch_seconds = watch_seconds
         self._retry_seconds = retry_seconds
         self._dirty: dict[Source, None] = {}
@@ -73,6 +83,9 @@ class Committer:
         """Those whose last commit failed. A commit may fail after it took effect."""
         self._committing: list[Source] = []
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
+        """Set when something has come up that cannot wait, and when it has waited for long enough.
+        """
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
@@ -87,6 +100,7 @@ class Committer:
         """Commit what waits, then stop; what cannot be stored now is left for recovery to end."""
         self._is_closing = True
         self._wake.set()
+        self._hurry.set()
         if self._task is not None:
             await self._task
 
@@ -95,14 +109,21 @@ class Committer:
         self._dirty[source] = None
         self._wake.set()
 
+    def hurry(self) -> None:
+        """What was noted cannot wait: somebody waits for just this."""
+        self._hurry.set()
+
     def doubt(self, error: StoreError) -> None:
         """Something else could not be written: until a probe succeeds, the store is in trouble."""
         self._fail(error)
         self._wake.set()
+        self._hurry.set()
 
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
+            if self._interval_seconds and not self._is_closing:
+                await self._linger()
             self._wake.clear()
             self._timer = asyncio.get_running_loop().call_later(self._watch_seconds, self._watch)
             try:
@@ -112,8 +133,20 @@ class Committer:
             if self.trouble is not None and not self._is_closing:
                 await asyncio.sleep(self._retry_seconds)
                 self._wake.set()
+                self._hurry.set()
             elif self._is_closing and (self.trouble is not None or not self._dirty):
                 return
+
+    async def _linger(self) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._hurry.is_set():
+            left = self._began_at + self._interval_seconds - loop.time()
+            if left > 0:
+                timer = loop.call_later(left, self._hurry.set)
+                await self._hurry.wait()
+                timer.cancel()
+        self._hurry.clear()
+        self._began_at = loop.time()
 
     async def _gather(self) -> None:
         """Commit everything that was noted, as one group."""

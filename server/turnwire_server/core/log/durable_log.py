@@ -186,14 +186,18 @@ class DurableLog:
         """Append an event."""
         self.memory.append(event, private)
         self._note()
+        self._committer.hurry()
 
     def append_delta(
         self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None
     ) -> None:
         """Append a delta. The path of every token."""
-        self.memory.append_delta(type, turn, block, text, tool_id=tool_id)
+        goes_on = self.memory.append_delta(type, turn, block, text, tool_id=tool_id)
         if not self._is_noted:
             self._note()
+        if not goes_on:
+            # The first token: who waits for it waits for nothing else.
+            self._committer.hurry()
 
     def withdraw(self, after: int, refused: Rejected) -> None:
         """Take back what was appended after `after`, which no commit has stored; its acks fail."""

@@ -41,8 +41,8 @@ class MemoryLog:
 
     def append_delta(
         self, type: DeltaType, turn: str, block: int, text: str, *, tool_id: str | None = None
-    ) -> None:
-        """Append a delta; it joins the run at the end if it continues it.
+    ) -> bool:
+        """Append a delta; it joins the run at the end if it continues it, which is returned.
 
         This is the path of every token: no event object is made before somebody reads.
         """
@@ -56,18 +56,20 @@ class MemoryLog:
         ):
             last.texts.append(text)
             last.size += size
-        else:
-            run = DeltaRun(
-                type,
-                conversation=self.conversation,
-                turn=turn,
-                block=block,
-                tool_id=tool_id if type is ToolInput else None,
-                first_seq=self.head + 1,
-                texts=[text],
-            )
-            self._push(run, self.head + 1)
+            self.head += 1
+            return True
+        run = DeltaRun(
+            type,
+            conversation=self.conversation,
+            turn=turn,
+            block=block,
+            tool_id=tool_id if type is ToolInput else None,
+            first_seq=self.head + 1,
+            texts=[text],
+        )
+        self._push(run, self.head + 1)
         self.head += 1
+        return False
 
     def take(self, item: Item) -> None:
         """Append what is stored already, from another node or an earlier process."""

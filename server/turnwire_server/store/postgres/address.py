@@ -101,11 +101,17 @@ class Address:
             command_timeout=_ANSWER_SECONDS,
             server_settings=self._settings(name),
             target_session_attrs=asyncpg.connect_utils.SessionAttribute.primary,
+            reset=_as_it_is,
         )
 
     def _settings(self, name: str) -> dict[str, str]:
         path, shown = quoted(self.schema), f"turnwire {name}"
         return {**_SESSION, "search_path": path, "application_name": shown}
+
+
+async def _as_it_is(connection: Session) -> None:
+    """Nobody who borrows a connection sets anything for longer than a transaction, which is ended
+    anyway: asking the server to forget all would be a round trip more for every read."""
 
 
 class Ask(Protocol):
