@@ -111,7 +111,7 @@ async def serving(
         )
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while True:
                     line = (await process.stdout.readline()).decode()
                     if match := re.search(r"http://[\d.]+:(\d+)", line):
