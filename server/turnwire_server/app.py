@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from fastapi import APIRouter, FastAPI, WebSocket
 
 from turnwire_protocol import Code
+from turnwire_server.alike import alike
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Places
@@ -128,6 +129,7 @@ class Turnwire:
             store,
             services,
             self.settings.limits,
+            alike=alike(self.settings, authenticate=authenticate, tools=toolset.specifications()),
             commit_interval_seconds=self.settings.commit_interval,
         )
         self._peers: set[Peer] = set()

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
@@ -48,11 +48,13 @@ class Hub:
         services: Services,
         limits: ServiceLimits,
         *,
+        alike: Mapping[str, str] | None = None,
         commit_interval_seconds: float = 0.0,
         max_open: int | None = None,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         self._store = store
+        self._alike = alike or {}
         self._services = services
         # One process's own file is quick, and pays for no server beside it.
         interval_seconds = commit_interval_seconds if store.is_shared else 0.0
@@ -96,7 +98,8 @@ class Hub:
                     on_lost=self._open.lost,
                     on_failover=self._orphans.doubt,
                     on_errand=self._errands.answer,
-                )
+                ),
+                self._alike,
             )
             self._open.attendance.start()
         await self._orphans.start()

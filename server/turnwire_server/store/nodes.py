@@ -49,8 +49,12 @@ class Nodes(Protocol):
         """Since when (RFC 3339, UTC) this node holds nothing, for it cannot tell the others that it
         lives; None: it can."""
 
-    async def start(self, watcher: Watcher) -> None:
-        """Listen to the others; after the store's `open`."""
+    async def start(self, watcher: Watcher, alike: Mapping[str, str]) -> None:
+        """Listen to the others; after the store's `open`.
+
+        `alike` is what all should have alike, by name; what another node has otherwise is said in
+        the program's log. Secrets may be in it, which the store does not keep.
+        """
 
     async def close(self) -> None:
         """Listen no more; before the store's `close`."""
@@ -93,7 +97,7 @@ class LocalNodes:
 
     silent_since = None
 
-    async def start(self, watcher: Watcher) -> None:
+    async def start(self, watcher: Watcher, alike: Mapping[str, str]) -> None:
         """Nobody says anything."""
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Cores of several nodes on one store: one of them writes at a time, all read the same."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -300,7 +300,7 @@ class Post(LocalNodes):
         self.watcher: Watcher | None = None
         self.beside: Post | None = None
 
-    async def start(self, watcher: Watcher) -> None:
+    async def start(self, watcher: Watcher, alike: Mapping[str, str]) -> None:
         self.watcher = watcher
 
     async def ask(self, holder: str, errand: str) -> str:

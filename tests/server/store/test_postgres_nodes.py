@@ -41,7 +41,8 @@ class Node:
                 on_lost=self._lose,
                 on_failover=self._fail_over,
                 on_errand=self._do,
-            )
+            ),
+            {},
         )
 
     async def close(self) -> None:

@@ -57,6 +57,8 @@ class PostgresNode:
         self._timer: asyncio.TimerHandle | None = None
         self._last_id: str | None = None
         """Of the incarnation before: the next one removes it, should it still seem to live."""
+        self.alike: str | None = None
+        """What other nodes are to compare theirs with; see `PostgresNodes`."""
         self.silent_since: str | None = timestamp()
         """See `Nodes.silent_since`."""
         self._entering = asyncio.Lock()
@@ -138,7 +140,13 @@ class PostgresNode:
     async def _enter(self, session: Session) -> None:
         id, sent_at = f"n_{secrets.token_hex(8)}", time.monotonic()
         await session.execute(
-            _ENTER, id, self.name, version("turnwire"), self.lease_seconds, self._last_id
+            _ENTER,
+            id,
+            self.name,
+            version("turnwire"),
+            self.lease_seconds,
+            self._last_id,
+            self.alike,
         )
         self._id, self._renewed_at, self.silent_since = id, sent_at, None
         logger.info("node=%s is alive", id)
@@ -186,7 +194,8 @@ _LEASE = "clock_timestamp() + make_interval(secs => ${})"
 _ENTER = f"""WITH predecessors AS (DELETE FROM nodes WHERE name = $2 OR id = $5 RETURNING id),
     unread AS (DELETE FROM readers WHERE node IN (SELECT id FROM predecessors)),
     unheard AS (DELETE FROM mail WHERE to_node IN (SELECT id FROM predecessors))
-    INSERT INTO nodes (id, name, version, lease_until) VALUES ($1, $2, $3, {_LEASE.format(4)})"""
+    INSERT INTO nodes (id, name, version, lease_until, alike)
+    VALUES ($1, $2, $3, {_LEASE.format(4)}, $6)"""
 
 _RENEW = f"UPDATE nodes SET lease_until = {_LEASE.format(2)} WHERE id = $1 RETURNING true"
 

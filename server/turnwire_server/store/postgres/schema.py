@@ -125,6 +125,9 @@ _STEPS: tuple[tuple[str, ...], ...] = (
             RETURN (SELECT system_identifier FROM pg_control_system())
                 || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
             EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$""",
+        "ALTER TABLE nodes ADD alike text",
+        """ALTER TABLE meta ADD salt text NOT NULL
+            DEFAULT md5(random()::text || clock_timestamp()::text)""",
     ),
 )
 

@@ -1,0 +1,80 @@
+"""Nodes of one database whose settings differ say so in the log, and run all the same."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from starlette.requests import HTTPConnection
+
+from tests.kit.postgres import fresh_url
+from tests.kit.service import by_name, turnwire_over
+from turnwire_simulator import Simulator
+
+SAME: dict[str, Any] = {"token": "a secret of all", "max_steps": 7}
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers.
+
+    Args:
+        a: The first.
+        b: The second.
+    """
+    return a + b
+
+
+def by_chance(connection: HTTPConnection) -> str | None:
+    """Another authenticator."""
+    return None
+
+
+@asynccontextmanager
+async def running(url: str, **settings: Any) -> AsyncIterator[None]:
+    """A node."""
+    async with Simulator() as simulator:
+        turnwire = turnwire_over(simulator, db=url, **settings)
+        await turnwire.start()
+        try:
+            yield
+        finally:
+            await turnwire.close()
+
+
+def named(caplog: pytest.LogCaptureFixture) -> set[str]:
+    """What is said to differ."""
+    return {
+        record.getMessage().partition(":")[0]
+        for record in caplog.records
+        if "has another one" in record.getMessage()
+    }
+
+
+async def test_a_node_names_what_another_one_has_otherwise_and_shows_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = fresh_url()
+    with caplog.at_level(logging.WARNING):
+        async with running(url, **SAME), running(url, **SAME, port=8001, drain_grace=1.0):
+            assert named(caplog) == set()
+            other = {"token": "another secret", "max_steps": 8, "tools": [add]}
+            async with running(url, **other):
+                assert named(caplog) == {"token", "max_steps", "tools"}
+            connection = await asyncpg.connect(url)
+            kept = await connection.fetch("SELECT alike FROM nodes")
+            await connection.close()
+        assert len(kept) == 2
+        for text in (caplog.text, str(kept)):
+            assert not [secret for secret in ("secret of all", "another secret") if secret in text]
+
+
+async def test_authenticators_are_told_apart_by_their_names(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = fresh_url()
+    async with running(url, authenticate=by_name), running(url, authenticate=by_name):
+        assert named(caplog) == set()
+        async with running(url, authenticate=by_chance):
+            assert named(caplog) == {"authenticate"}
