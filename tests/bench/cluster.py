@@ -6,14 +6,13 @@ Servers and load have a core each, as everywhere here; PostgreSQL has both.
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from itertools import chain
 from pathlib import Path
 
-from tests.bench.clients import WsReader, open_reader, read_ws
+from tests.bench.clients import Reader, WsReader, open_reader, read_ws
 from tests.bench.servers import Served, serving
-from tests.bench.streaming import PACE, leave, open_paced, paced
+from tests.bench.streaming import PACE, leave, open_paced
 from tests.bench.table import head, milliseconds, row
 from tests.bench.upstream import Upstream
 from tests.kit.postgres import PostgresServer, postgres_server
@@ -22,7 +21,9 @@ __all__ = ["cluster"]
 
 STREAMS = 200
 READ_FAR = 50
-READ_SECONDS = 5.0
+SECONDS = 5.0
+MARGIN_SECONDS = 4.0
+PATIENCE_SECONDS = 30.0
 STOPS = 100
 SOCKETS = 400
 IDLE_SECONDS = 20.0
@@ -48,20 +49,41 @@ def _postgres() -> Iterator[PostgresServer]:
         yield postgres
 
 
-async def _measured(
-    served: Served, upstream: Upstream, postgres: PostgresServer
-) -> tuple[float, float, list[float]]:
-    """CPU µs per token of the service and of PostgreSQL, what a turn's beginning costs included in
-    the latter; delays in seconds."""
-    used, tokens = postgres.cpu_seconds(), upstream.tokens
-    cost, _, delays = await paced(served, upstream, _WS, STREAMS)
-    used, tokens = postgres.cpu_seconds() - used, upstream.tokens - tokens
-    return cost, used / tokens * 1e6, delays
+COLUMNS = ("CPU µs/token", "PostgreSQL's", "frames/token", "p50, p99 ms")
+
+
+async def _measured(served: Served, upstream: Upstream, postgres: PostgresServer) -> list[str]:
+    """`COLUMNS`. CPU goes with the frames, and these with the delay of a busy machine: only lines
+    with as many frames per token can be compared."""
+    streams = await open_paced(_WS, served.port, STREAMS, seconds=SECONDS + MARGIN_SECONDS)
+    readers = [reader for reader in streams if isinstance(reader, WsReader)]
+    marks = [len(reader.delays_ns) for reader in readers]
+    frames = sum(reader.token_frames for reader in readers)
+    own, engine, tokens = served.cpu_seconds(), postgres.cpu_seconds(), upstream.tokens
+    await asyncio.sleep(SECONDS)
+    own, engine = served.cpu_seconds() - own, postgres.cpu_seconds() - engine
+    tokens = upstream.tokens - tokens
+    frames = sum(reader.token_frames for reader in readers) - frames
+    delays = _delays(readers, marks)
+    # To their ends: turns that nobody reads run on, and would be in the next measurement.
+    await asyncio.wait([reader.ended for reader in readers], timeout=PATIENCE_SECONDS)
+    leave(readers)
+    costs = [f"{seconds / tokens * 1e6:.1f}" for seconds in (own, engine)]
+    return [*costs, f"{frames / len(delays):.2f}", milliseconds(delays, 0.5, 0.99)]
+
+
+def _delays(readers: Sequence[Reader], marks: Sequence[int]) -> list[float]:
+    """In seconds, of all tokens behind these marks."""
+    return [
+        delay / 1e9
+        for reader, mark in zip(readers, marks, strict=True)
+        for delay in reader.delays_ns[mark:]
+    ]
 
 
 async def _stores(upstream: Upstream, postgres: PostgresServer) -> None:
     """By turns, because machines drift."""
-    head(f"{STREAMS} × {PACE}/s, one process", "CPU µs/token", "PostgreSQL's", "p50, p99 ms")
+    head(f"{STREAMS} × {PACE}/s, one process", *COLUMNS)
     ways = {
         "SQLite": None,
         "PostgreSQL, no commit interval": "0",
@@ -72,26 +94,16 @@ async def _stores(upstream: Upstream, postgres: PostgresServer) -> None:
         db = None if interval is None else postgres.url()
         flags = () if interval is None else ("--commit-interval", interval)
         async with serving("turnwire", upstream.port, db=db, flags=flags) as served:
-            cost, engine, delays = await _measured(served, upstream, postgres)
-            cells = "—" if interval is None else f"{engine:.1f}"
-            row(name, f"{cost:.1f}", cells, milliseconds(delays, 0.5, 0.99))
+            row(name, *await _measured(served, upstream, postgres))
 
 
 async def _workers(upstream: Upstream, postgres: PostgresServer) -> None:
-    head(
-        f"{STREAMS} × {PACE}/s",
-        "CPU µs/token of all workers",
-        "PostgreSQL's",
-        "p50, p99 ms",
-        f"{SOCKETS} sockets: the fullest ÷ the mean",
-    )
+    head(f"{STREAMS} × {PACE}/s, workers", *COLUMNS, f"{SOCKETS} sockets: the fullest ÷ the mean")
     for number in (1, 2, 4):
         flags = ("--workers", str(number))
         async with serving("turnwire", upstream.port, db=postgres.url(), flags=flags) as served:
-            cost, engine, delays = await _measured(served, upstream, postgres)
-            spread = await _spread(served)
-            late = milliseconds(delays, 0.5, 0.99)
-            row(f"{number} workers", f"{cost:.1f}", f"{engine:.1f}", late, f"{spread:.2f}")
+            measured = await _measured(served, upstream, postgres)
+            row(str(number), *measured, f"{await _spread(served):.2f}")
 
 
 async def _spread(served: Served) -> float:
@@ -134,20 +146,15 @@ async def _nodes(
 async def _far(upstream: Upstream, postgres: PostgresServer) -> None:
     async with _nodes(2, upstream, postgres) as (one, other):
         head(f"{READ_FAR} × {PACE}/s, read on both nodes", "p50, p99 ms")
-        near = await open_paced(_WS, one.port, READ_FAR, seconds=3 * READ_SECONDS)
-        far = [await _follow(other.port, reader.conversation) for reader in near]
+        near: list[Reader] = await open_paced(_WS, one.port, READ_FAR, seconds=20 * SECONDS)
+        far: list[Reader] = [await _follow(other.port, reader.conversation) for reader in near]
         await asyncio.sleep(1.0)
-        marks = [len(reader.delays_ns) for reader in [*near, *far]]
-        await asyncio.sleep(READ_SECONDS)
-        delays = [
-            [delay / 1e9 for delay in reader.delays_ns[mark:]]
-            for reader, mark in zip([*near, *far], marks, strict=True)
-        ]
-        for name, part in (
-            ("at the node that runs them", delays[:READ_FAR]),
-            ("at the other one", delays[READ_FAR:]),
-        ):
-            row(name, milliseconds(list(chain.from_iterable(part)), 0.5, 0.99))
+        ways = {"at the node that runs them": near, "at the other one": far}
+        marks = {name: [len(reader.delays_ns) for reader in ways[name]] for name in ways}
+        await asyncio.sleep(SECONDS)
+        late = {name: _delays(ways[name], marks[name]) for name in ways}
+        for name, delays in late.items():
+            row(name, milliseconds(delays, 0.5, 0.99))
         head(f"far Stop beside {READ_FAR}", "receipt: p50, p99 ms", "done there", "model closed")
         receipts, ends, closings = [], [], []
         for stop in range(STOPS):
