@@ -149,6 +149,8 @@ async def _far(upstream: Upstream, postgres: PostgresServer) -> None:
         near: list[Reader] = await open_paced(_WS, one.port, READ_FAR, seconds=20 * SECONDS)
         far: list[Reader] = [await _follow(other.port, reader.conversation) for reader in near]
         await asyncio.sleep(1.0)
+        # What was said before they came is read by then.
+        await asyncio.sleep(MARGIN_SECONDS)
         ways = {"at the node that runs them": near, "at the other one": far}
         marks = {name: [len(reader.delays_ns) for reader in ways[name]] for name in ways}
         await asyncio.sleep(SECONDS)
