@@ -15,6 +15,10 @@ class FakeNode {
     this.parent.children.splice(this.parent.children.lastIndexOf(this), 1);
     this.parent = null;
   }
+
+  get nextSibling() {
+    return this.parent?.children[this.parent.children.lastIndexOf(this) + 1] ?? null;
+  }
 }
 
 class FakeText extends FakeNode {
@@ -29,6 +33,15 @@ class FakeText extends FakeNode {
   appendData(text) {
     this.data += text;
     this.appends += 1;
+  }
+
+  /** @param {number} at @param {number} count @param {string} text */
+  replaceData(at, count, text) {
+    this.data = this.data.slice(0, at) + text + this.data.slice(at + count);
+  }
+
+  get textContent() {
+    return this.data;
   }
 
   html() {
@@ -50,6 +63,54 @@ class FakeElement extends FakeNode {
     this.attributes.set(name, String(value));
   }
 
+  /** @param {string} name */
+  getAttribute(name) {
+    return this.attributes.get(name) ?? null;
+  }
+
+  /** @param {string} name */
+  removeAttribute(name) {
+    this.attributes.delete(name);
+  }
+
+  /** @param {FakeElement | FakeText} node @param {FakeElement | FakeText | null} before */
+  insertBefore(node, before) {
+    node.remove();
+    node.parent = this;
+    const at = before ? this.children.lastIndexOf(before) : -1;
+    this.children.splice(at < 0 ? this.children.length : at, 0, node);
+  }
+
+  /** @param {FakeElement | FakeText} node @param {FakeElement | FakeText} old */
+  replaceChild(node, old) {
+    this.insertBefore(node, old);
+    old.remove();
+  }
+
+  /** @param {string} name @returns {FakeElement[]} in the order of the document */
+  getElementsByClassName(name) {
+    return this.children.flatMap((child) => {
+      if (!(child instanceof FakeElement)) return [];
+      const has = (child.attributes.get("class") ?? "").split(" ").includes(name);
+      return [...(has ? [child] : []), ...child.getElementsByClassName(name)];
+    });
+  }
+
+  /** @param {FakeNode} node */
+  contains(node) {
+    /** @type {FakeNode | null} */ let at = node;
+    while (at && at !== this) at = at.parent;
+    return at === this;
+  }
+
+  get firstElementChild() {
+    return this.children.find((child) => child instanceof FakeElement) ?? null;
+  }
+
+  get textContent() {
+    return this.children.map((child) => child.textContent).join("");
+  }
+
   /** @param {(FakeElement | FakeText | string)[]} nodes */
   append(...nodes) {
     for (const given of nodes) {
@@ -60,9 +121,11 @@ class FakeElement extends FakeNode {
     }
   }
 
-  replaceChildren() {
+  /** @param {(FakeElement | FakeText | string)[]} nodes */
+  replaceChildren(...nodes) {
     for (const child of this.children) child.parent = null;
     this.children = [];
+    this.append(...nodes);
   }
 
   /** @param {string} text */

@@ -10,8 +10,7 @@ from tests.kit.node import run_node
 
 TESTS = Path(__file__).parent.parent
 BROWSER = TESTS.parent / "client" / "turnwire_browser"
-# test_markdown.py runs that one itself.
-FILES = sorted(path for path in TESTS.rglob("*.test.mjs") if path.name != "markdown.test.mjs")
+FILES = sorted(TESTS.rglob("*.test.mjs"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(TESTS)) for path in FILES])

@@ -345,7 +345,7 @@ async def test_copy_gives_the_markdown_source(tab: Tab, simulator: Simulator) ->
     await said.until("Copied")
     read = "navigator.clipboard.readText()"
     assert await tab.page.evaluate(read) == "Some **bold**\n\n```py\nx = 1\n```\n"
-    said = await Recorder.of(tab.page, ".code-bar .copy")
+    said = await Recorder.of(tab.page, ".code-bar .copy:last-child")
     await tab.page.get_by_role("button", name="Copy code").click()
     await said.until("Copied")
     assert await tab.page.evaluate(read) == "x = 1\n"

@@ -38,11 +38,14 @@ def require_node() -> str:
     pytest.skip(reason)
 
 
-def run_node(*arguments: str, stdin: str = "") -> str:
-    """Run Node.js on `arguments` and return its standard output; fail with its output otherwise."""
+def run_node(*arguments: str, stdin: str = "", **variables: str) -> str:
+    """Run Node.js on `arguments`, with these variables in its environment too, and return its
+    standard output; fail with its output otherwise.
+    """
     finished = subprocess.run(
         [require_node(), *arguments],
         input=stdin,
+        env={**os.environ, **variables},
         capture_output=True,
         encoding="utf-8",
         timeout=PATIENCE_SECONDS,

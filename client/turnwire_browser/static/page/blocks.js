@@ -1,8 +1,8 @@
 /** Views of an answer's text and thinking; they grow with the block and know no turn. */
 
 import { createStream } from "../markdown/markdown.js";
-import { decorate } from "./copy.js";
 import { element, setText } from "./element.js";
+import { DRESSER } from "./prose.js";
 import { duration } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").TextBlock} TextBlock */
@@ -16,7 +16,7 @@ class GrowingMarkdown {
   /** @param {HTMLElement} container */
   constructor(container) {
     this.container = container;
-    this.stream = createStream(container, { decorate });
+    this.stream = createStream(container, DRESSER);
   }
 
   /**
@@ -26,7 +26,7 @@ class GrowingMarkdown {
   update(text, ended) {
     // After a rewind another attempt's text may stand under the same number.
     if (this.#ended ? text !== this.#shown : !text.startsWith(this.#shown)) {
-      this.stream = createStream(this.container, { decorate });
+      this.stream = createStream(this.container, DRESSER);
       this.#shown = "";
       this.#ended = false;
     }

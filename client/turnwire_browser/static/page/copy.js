@@ -33,25 +33,6 @@ export function copyButton(label, read) {
   return button;
 }
 
-/**
- * Give a code block of rendered Markdown its copy button and its language's name. They come last in
- * the document (the style sheet shows them on top): the first child is the renderer's.
- *
- * @param {HTMLElement} pre
- */
-export function decorate(pre) {
-  const code = pre.querySelector("code");
-  const language = /(?:^|\s)language-(\S+)/.exec(code?.className ?? "")?.[1] ?? "";
-  pre.append(
-    element(
-      "div",
-      { class: "code-bar" },
-      element("span", {}, language),
-      copyButton("Copy code", () => code?.textContent ?? ""),
-    ),
-  );
-}
-
 /** @param {string} text */
 async function write(text) {
   try {

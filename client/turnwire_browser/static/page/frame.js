@@ -1,4 +1,4 @@
-/** Time on the page: drawing at most once per frame, and counting down; knows nothing of what is drawn. */
+/** Time on the page: drawing at most once per frame, what can wait, and counting down; knows nothing of what is drawn. */
 
 import { setText } from "./element.js";
 
@@ -30,6 +30,30 @@ export function oncePerFrame(draw) {
     if (restMilliseconds > 0) setTimeout(() => requestAnimationFrame(frame), restMilliseconds);
     else requestAnimationFrame(frame);
   };
+}
+
+/** @type {(() => void)[]} */
+const waiting = [];
+
+/**
+ * Do this when the page has nothing better to do: one such task at a time, in the order of asking.
+ *
+ * @param {() => void} task
+ */
+export function whenIdle(task) {
+  waiting.push(task);
+  if (waiting.length === 1) askForIdle();
+}
+
+function askForIdle() {
+  const next = () => {
+    const task = waiting.shift();
+    if (waiting.length > 0) askForIdle();
+    task?.();
+  };
+  // Safari has none.
+  if (typeof requestIdleCallback === "function") requestIdleCallback(next, { timeout: 1000 });
+  else setTimeout(next, 50);
 }
 
 /** Text that says how many seconds are left until a moment; at 0 it says so once and rests. */
