@@ -1,4 +1,4 @@
-"""The examples of CommonMark's and GFM's specifications, which npm packages carry, in our Markdown."""
+"""The examples of CommonMark's and GFM's specifications, as npm packages carry them."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ import { whenIdle } from "./frame.js";
 /** @typedef {import("../markdown/mount.js").Dresser} Dresser */
 
 // Longer code keeps one colour: its colours would hold up the page.
-const MAX_COLOURED = 50_000;
+const MAX_COLOURED = 30_000;
 
 /** @type {Record<string, string>} what files of a language end with, where that is not its name */
 const ENDINGS = {
