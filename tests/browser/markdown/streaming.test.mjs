@@ -111,7 +111,7 @@ test("the title of a link's target may end many lines later", () => {
 });
 
 test("a long paragraph that is read in parts is what it is in one", () => {
-  const sentences = "A **bold** word, `code`, [a link](https://e.com/ \"t\") and *more of it*. Then $x_1 + 1$; that is all! ";
+  const sentences = "A **bold. Very bold.** word, `code. Or not`, [a link. To it](https://e.com/ \"t\") and *more. Of it*. Then $x_1 + 1$; that is all! ";
   const paragraph = sentences.repeat(200).trim();
   const once = html(sentences.trim()).slice("<p>".length, -"</p>".length);
   assert.equal(html(paragraph), `<p>${Array.from({ length: 200 }, () => once).join(" ")}</p>`);
@@ -197,6 +197,8 @@ test("a list that turns loose does so in the items that were built", () => {
   stream.append("\n- d");
   assert.equal(container.inner(), html("- a\n- b\n- c\n\n- d"));
   assert.equal(container.children[0].children[0], item);
+  for (const piece of ["\n- e\n- f\n", "- g\n", "- h"]) stream.append(piece);
+  assert.equal(container.inner(), html("- a\n- b\n- c\n\n- d\n- e\n- f\n- g\n- h"));
 });
 
 test("a definition that comes later makes links and notes of what is settled, and only of that", () => {
@@ -223,6 +225,15 @@ test("who dresses sees each block once, and once that it is complete", () => {
   assert.deepEqual(seen, ["dress code 1", "complete code a\n", "dress math 1", "complete math x", "dress table 1", "dress task 0", "dress code 1"]);
   stream.end();
   assert.deepEqual(seen.slice(7), ["complete code b\nd\n"]);
+});
+
+test("what was complete is made anew where something else comes to its place", () => {
+  const container = element();
+  const stream = createStream(container, { complete: (/** @type {any} */ target) => target.replaceChildren(`<${target.textContent}>`) });
+  stream.append("w [b] v$x$ $y$\n\n");
+  stream.append("[b]: /url\n\n");
+  stream.end();
+  assert.equal(container.textContent, "w b v<x> <y>");
 });
 
 test("what was complete, and perhaps filled otherwise, is not touched while the rest of its block grows", () => {
