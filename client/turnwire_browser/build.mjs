@@ -27,6 +27,7 @@ const bundle = await rolldown({
   input: Object.fromEntries(entries.map((entry) => [basename(entry, ".js"), join(sources, entry)])),
   cwd: dirname(sources),
   platform: "browser",
+  resolve: { alias: { entities: join(sources, "markdown/entities.js") } },
   // What a part shares with a script comes from that script, not out of a third file.
   preserveEntrySignatures: "allow-extension",
   onwarn(warning) {

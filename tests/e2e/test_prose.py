@@ -1,13 +1,19 @@
 """What an answer's code, tables, formulas and notes have on the page beside their text."""
 
+from base64 import b64encode
+from html.entities import html5
+from pathlib import Path
+
 import pytest
 from playwright.async_api import Locator, expect
 
+import turnwire_browser
 from tests.e2e.conftest import Tab
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+ENTITIES = Path(turnwire_browser.__file__).parent / "static/markdown/entities.js"
 LINE = "value = [" + ", ".join(str(number) for number in range(80)) + "]  # many"
 TABLE = f"| name | {'wide | ' * 30}\n|{'---|' * 31}\n| one *two* | {'3 | ' * 30}\n"
 
@@ -98,3 +104,18 @@ async def test_a_note_is_reached_and_left_and_the_address_stays(
     await expect(tab.answers.locator(".note-ref")).to_be_focused()
     assert tab.page.url == address
     await expect(tab.answers.get_by_role("checkbox", name="Done")).to_be_checked()
+
+
+async def test_every_name_of_a_character_is_read_as_html_reads_it(tab: Tab) -> None:
+    module = ENTITIES.read_bytes()
+    names = {f"&{name}": text for name, text in html5.items() if name.endswith(";")}
+    unknown = ["&notit;", "&ampx;", "&x;", "&AMp;"]
+    await tab.page.goto("about:blank")
+    decoded = await tab.page.evaluate(
+        """async ([module, names]) => {
+          const { decodeHTMLStrict } = await import(module);
+          return names.map(decodeHTMLStrict);
+        }""",
+        [f"data:text/javascript;base64,{b64encode(module).decode()}", [*names, *unknown]],
+    )
+    assert decoded == [*names.values(), *unknown]
