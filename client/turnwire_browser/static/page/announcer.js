@@ -2,6 +2,7 @@
 
 import { questionOf, verdict } from "./asking.js";
 import { setText } from "./element.js";
+import { words } from "./language.js";
 import { ending, explain, retryCause } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
@@ -72,17 +73,17 @@ export class Announcer {
     this.#state = state;
     if (state === "done" && this.#told.has(turn.turn)) return;
     if (state === "done") this.#told.add(turn.turn);
-    if (turn.retry) this.say(`${retryCause(turn.retry.code)}, trying again`);
+    if (turn.retry) this.say(words.retry.announced(retryCause(turn.retry.code)));
     else if (state !== "done") {
-      if (!wasRetrying) this.say("Claude is answering");
+      if (!wasRetrying) this.say(words.announce.answering);
     } else if (live) this.say(outcome(turn));
   }
 }
 
 /** @param {ToolBlock} asking */
 function demand(asking) {
-  if (asking.state === "waiting") return `Claude asks to use ${asking.tool_name}`;
-  return `Claude asks: ${questionOf(asking)?.question ?? asking.tool_name}`;
+  if (asking.state === "waiting") return words.announce.asksToUse(asking.tool_name);
+  return words.announce.asks(questionOf(asking)?.question ?? asking.tool_name);
 }
 
 /** @param {FoldedTurn} turn */
@@ -92,5 +93,5 @@ function outcome({ error, done }) {
     return `${title} ${remedy}`.trim();
   }
   const end = done && ending(done.stop_reason, true);
-  return end ? `${end.title}. ${end.remedy}`.replace(/\. $/, "") : "Answer complete";
+  return end ? `${end.title}. ${end.remedy}`.replace(/\. $/, "") : words.announce.complete;
 }

@@ -5,6 +5,7 @@ import { element, setText } from "./element.js";
 import { Countdown } from "./frame.js";
 import { inputView } from "./input.js";
 import { isEnter, takesEscape } from "./keys.js";
+import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 import { timeLeft } from "./words.js";
 
@@ -40,10 +41,10 @@ export class ApprovalView {
     this.input = element("div", {}, inputView(block.input ?? {}));
     this.problem = element("p", { class: "card-problem", role: "alert", hidden: true });
     this.panel = element("div", { class: "card-panel" });
-    const title = element("h3", {}, "Allow this call?");
+    const title = element("h3", {}, words.card.title);
     this.element = element(
       "div",
-      { class: "card", role: "group", "aria-label": `Allow ${block.tool_name}?` },
+      { class: "card", role: "group", "aria-label": words.card.label(block.tool_name) },
       element("div", { class: "card-head" }, title, left),
       this.input,
       this.panel,
@@ -64,9 +65,9 @@ export class ApprovalView {
 
   /** @param {"edit" | "deny"} [from] what was left: the focus goes back to its button */
   #ask(from) {
-    const edit = button("Edit…", () => this.#edit(true));
-    const deny = button("Deny…", () => this.#deny());
-    this.#show(button("Allow", () => this.#send("allow"), "primary"), edit, deny);
+    const edit = button(words.card.edit, () => this.#edit(true));
+    const deny = button(`${words.card.deny}…`, () => this.#deny());
+    this.#show(button(words.card.allow, () => this.#send("allow"), "primary"), edit, deny);
     if (from) (from === "edit" ? edit : deny).focus();
   }
 
@@ -75,7 +76,7 @@ export class ApprovalView {
     const before = JSON.stringify(this.#block.input ?? {}, null, 2);
     const field = element("textarea", {
       class: "card-json",
-      "aria-label": "Input, as JSON",
+      "aria-label": words.card.json,
       spellcheck: "false",
       rows: Math.min(14, before.split("\n").length + 1),
     });
@@ -93,8 +94,8 @@ export class ApprovalView {
     });
     this.#show(
       field,
-      button("Allow as edited", allow, "primary"),
-      button("Cancel", () => this.#back("edit")),
+      button(words.card.allowEdited, allow, "primary"),
+      button(words.action.cancel, () => this.#back("edit")),
     );
     this.#writeIn(field, "edit");
     this.input.hidden = true;
@@ -103,8 +104,8 @@ export class ApprovalView {
 
   #deny() {
     const field = element("input", {
-      "aria-label": "Why not? Claude is told; may be empty",
-      placeholder: "Why not? (Claude is told; may be empty)",
+      "aria-label": words.card.why,
+      placeholder: words.card.whyPlaceholder,
       maxlength: MAX_REASON_CHARACTERS,
       dir: "auto",
     });
@@ -112,7 +113,7 @@ export class ApprovalView {
     field.addEventListener("keydown", (event) => {
       if (isEnter(event)) void deny();
     });
-    this.#show(field, button("Deny", deny, "danger"), button("Cancel", () => this.#back("deny")));
+    this.#show(field, button(words.card.deny, deny, "danger"), button(words.action.cancel, () => this.#back("deny")));
     this.#writeIn(field, "deny");
     field.focus();
   }
@@ -179,17 +180,17 @@ function parse(text) {
   try {
     const value = JSON.parse(text);
     const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? value : "The input must be a JSON object: { … }";
+    return isObject ? value : words.card.notObject;
   } catch (error) {
-    return `This is not JSON: ${/** @type {Error} */ (error).message}`;
+    return words.card.notJson(/** @type {Error} */ (error).message);
   }
 }
 
 /**
- * @param {string} words
+ * @param {string} label
  * @param {() => void} onclick
  * @param {string} [kind]
  */
-function button(words, onclick, kind) {
-  return element("button", { type: "button", class: kind, onclick }, words);
+function button(label, onclick, kind) {
+  return element("button", { type: "button", class: kind, onclick }, label);
 }

@@ -1,6 +1,7 @@
 /** What a tool call asks of the people who follow it, and how their answer is taken; knows no view. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
+import { words } from "./language.js";
 import { ASK_USER, isHandled } from "./tools.js";
 
 /** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
@@ -72,10 +73,10 @@ export async function refusalOf(answering) {
  * @param {ToolBlock} block
  */
 export function verdict(block) {
-  const why = block.reason ? `: ${block.reason}` : "";
-  if (block.decision === "deny") return `Denied${why}`;
-  if (block.decision !== "allow") return "";
-  return `${isEdited(block) ? "Allowed with a changed input" : "Allowed"}${why}`;
+  if (block.decision === undefined) return "";
+  const { denied, allowed, allowedChanged, because } = words.tool;
+  const verdict = block.decision === "deny" ? denied : isEdited(block) ? allowedChanged : allowed;
+  return block.reason ? because(verdict, block.reason) : verdict;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
+import { words } from "./language.js";
 import { fileSize } from "./words.js";
 
 /** @typedef {import("./content.js").Attachment} Attachment */
@@ -57,9 +58,9 @@ class ImageView {
       onload: () => this.#become("shown"),
       onerror: failed,
     });
-    this.link = element("a", { target: "_blank", title: "Open in full" }, this.image);
+    this.link = element("a", { target: "_blank", title: words.files.openInFull }, this.image);
     this.note = element("span", { class: "picture-note" });
-    this.again = element("button", { type: "button", onclick: () => void this.#load() }, "Try again");
+    this.again = element("button", { type: "button", onclick: () => void this.#load() }, words.action.tryAgain);
     this.element = element("figure", { class: "picture" }, this.link, this.note, this.again);
     this.#become("loading");
     const seen = (/** @type {IntersectionObserverEntry[]} */ entries) => {
@@ -102,7 +103,7 @@ class ImageView {
     this.link.hidden = state !== "shown";
     this.again.hidden = state !== "failed";
     this.note.hidden = state === "shown";
-    setText(this.note, state === "failed" ? `${name} could not be loaded.` : `Loading ${name}…`);
+    setText(this.note, state === "failed" ? words.files.notLoaded(name) : words.files.loadingName(name));
   }
 }
 
@@ -121,7 +122,7 @@ class DocumentView {
     this.note = element("small", {}, describe(attachment));
     this.element = element(
       "button",
-      { type: "button", class: "file", title: "Save it", onclick: () => void this.#save() },
+      { type: "button", class: "file", title: words.files.save, onclick: () => void this.#save() },
       icon("file"),
       element("span", { class: "file-name", dir: "auto" }, nameOf(attachment)),
       this.note,
@@ -133,14 +134,14 @@ class DocumentView {
   }
 
   async #save() {
-    setText(this.note, "Loading…");
+    setText(this.note, words.files.loading);
     try {
       const href = await this.#files.open(this.#attachment);
       element("a", { href, download: this.#attachment.name ?? "document.pdf" }).click();
       this.#files.close(this.#attachment);
       setText(this.note, describe(this.#attachment));
     } catch {
-      setText(this.note, "It could not be loaded. Try again.");
+      setText(this.note, words.files.notLoadedTry);
     }
   }
 }

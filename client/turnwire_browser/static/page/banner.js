@@ -2,6 +2,7 @@
 
 import { element } from "./element.js";
 import { Countdown } from "./frame.js";
+import { words } from "./language.js";
 import { explain } from "./words.js";
 
 /** @typedef {import("../turnwire/turnwire.js").WireSnapshot} WireSnapshot */
@@ -42,19 +43,19 @@ export class Banner {
       case "open":
         return [];
       case "connecting":
-        return [element("span", { class: "late" }, "Connecting…")];
+        return [element("span", { class: "late" }, words.banner.connecting)];
       case "offline":
-        return [element("span", {}, "You are offline. What you send waits until you are back.")];
+        return [element("span", {}, words.banner.offline)];
       case "reconnecting":
         return [
           this.#countingDown(retryAt),
-          this.#button("Retry now", () => this.actions.reconnect()),
+          this.#button(words.banner.retry, () => this.actions.reconnect()),
         ];
       case "closed":
         if (error?.code === "unauthorized") return [this.#tokenForm()];
         return [
-          element("span", {}, "Disconnected. ", explain(error?.code, error?.message).title),
-          this.#button("Connect again", () => this.actions.restart()),
+          element("span", {}, words.banner.disconnected, explain(error?.code, error?.message).title),
+          this.#button(words.banner.again, () => this.actions.restart()),
         ];
     }
   }
@@ -63,25 +64,25 @@ export class Banner {
   #countingDown(retryAt) {
     // Seconds that count are not news: a screen reader is told once.
     const seconds = element("span", { "aria-hidden": "true", class: "seconds" });
-    this.#countdown = new Countdown(seconds, (left) => (left > 0 ? `in ${left} s` : ""));
+    this.#countdown = new Countdown(seconds, (left) => (left > 0 ? words.banner.inSeconds(left) : ""));
     this.#countdown.until(retryAt ?? 0);
-    return element("span", {}, "Reconnecting… ", seconds);
+    return element("span", {}, words.banner.reconnecting, seconds);
   }
 
   /**
-   * @param {string} words
+   * @param {string} label
    * @param {() => void} onclick
    */
-  #button(words, onclick) {
-    return element("button", { type: "button", onclick }, words);
+  #button(label, onclick) {
+    return element("button", { type: "button", onclick }, label);
   }
 
   #tokenForm() {
     const field = element("input", {
       type: "password",
       name: "token",
-      placeholder: "Access token",
-      "aria-label": "Access token",
+      placeholder: words.banner.token,
+      "aria-label": words.banner.token,
       autocomplete: "off",
       required: true,
     });
@@ -93,9 +94,9 @@ export class Banner {
     return element(
       "form",
       { class: "token-form", onsubmit: submit },
-      element("span", {}, element("strong", {}, "Not authorised."), " Enter the server’s token."),
+      element("span", {}, element("strong", {}, words.banner.notAuthorised), words.banner.enterToken),
       field,
-      element("button", { type: "submit" }, "Connect"),
+      element("button", { type: "submit" }, words.banner.connect),
     );
   }
 }

@@ -3,6 +3,7 @@
 import { attachmentsOf, contentOf, plain } from "./content.js";
 import { byId, element, icon, setText } from "./element.js";
 import { isComposing, isEnter } from "./keys.js";
+import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 import { ACCEPT, Tray } from "./tray.js";
 
@@ -31,7 +32,7 @@ export class Composer {
     this.field = byId("message", HTMLTextAreaElement);
     this.sendButton = byId("send", HTMLButtonElement);
     this.stopButton = byId("stop", HTMLButtonElement);
-    this.stopWord = element("span", {}, "Stop");
+    this.stopWord = element("span", {}, words.composer.stop);
     this.meanwhile = byId("meanwhile", HTMLElement);
     this.tray = new Tray(
       { list: byId("tray", HTMLElement), note: byId("tray-note", HTMLElement), field: this.field },
@@ -119,12 +120,12 @@ export class Composer {
     const hadFocus = this.form.contains(document.activeElement);
     this.#activity = activity;
     this.stopButton.hidden = activity === "idle";
-    const label = activity === "idle" ? "Send message" : "Queue message";
+    const label = activity === "idle" ? words.composer.send : words.composer.queue;
     this.sendButton.setAttribute("aria-label", label);
     this.#offer();
     // Not `disabled`: the button keeps the keyboard's focus until Send takes its place.
     this.stopButton.setAttribute("aria-disabled", String(activity === "stopping"));
-    setText(this.stopWord, activity === "stopping" ? "Stopping…" : "Stop");
+    setText(this.stopWord, activity === "stopping" ? words.composer.stopping : words.composer.stop);
     if (hadFocus && activity !== "stopping") this.focus();
   }
 
@@ -147,7 +148,7 @@ export class Composer {
     if (!text && state === "empty") return;
     this.#wait(state === "uploading" ? ifBusy : undefined);
     if (state === "uploading") return;
-    if (state === "failed") return this.tray.say("A file was not uploaded: remove it, or try it again.");
+    if (state === "failed") return this.tray.say(words.composer.notUploaded);
     const content = contentOf(text, this.tray.take());
     this.#write("");
     this.onSend(content, ifBusy);
@@ -156,7 +157,7 @@ export class Composer {
   /** @param {IfBusy | undefined} ifBusy undefined: do not, the message has changed */
   #wait(ifBusy) {
     this.#waiting = ifBusy;
-    this.tray.say(ifBusy ? "Will be sent when the upload is done." : "");
+    this.tray.say(ifBusy ? words.composer.afterUpload : "");
   }
 
   #filesChanged() {

@@ -5,6 +5,7 @@ import { firstAsked } from "./asking.js";
 import { headline, plain } from "./content.js";
 import { Earlier } from "./earlier.js";
 import { oncePerFrame } from "./frame.js";
+import { words } from "./language.js";
 import { Outbox } from "./outbox.js";
 import { remember } from "./storage.js";
 import { QUESTION } from "./tools.js";
@@ -147,7 +148,7 @@ export class OpenConversation {
       if (!(error instanceof TurnwireError)) throw error;
       this.#outbox.fail(key, error);
       if (this.#stopping === key) this.#stopping = undefined;
-      this.#around.announcer.say("Your message was not sent");
+      this.#around.announcer.say(words.letter.announced);
     }
     this.draw();
   }
@@ -176,7 +177,7 @@ export class OpenConversation {
     } catch (error) {
       if (!(error instanceof TurnwireError)) throw error;
       this.#stopping = undefined;
-      this.#around.announcer.say("The answer could not be stopped");
+      this.#around.announcer.say(words.letter.notStopped);
       this.draw();
     }
   }

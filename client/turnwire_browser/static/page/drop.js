@@ -1,6 +1,7 @@
 /** Files dragged over the page: where they may fall, and that the browser does not open them. */
 
 import { element } from "./element.js";
+import { words } from "./language.js";
 
 /**
  * @param {HTMLElement} place that shows where they may fall
@@ -10,7 +11,7 @@ export function takeDrops(place, take) {
   const target = element(
     "div",
     { class: "drop", hidden: true, "aria-hidden": "true" },
-    element("span", {}, "Drop images or PDFs to attach them"),
+    element("span", {}, words.composer.drop),
   );
   place.append(target);
 

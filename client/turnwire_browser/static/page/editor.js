@@ -2,6 +2,7 @@
 
 import { element } from "./element.js";
 import { isEnter, takesEscape } from "./keys.js";
+import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 
 export class Editor {
@@ -15,7 +16,7 @@ export class Editor {
    */
   constructor(turn, text, { mayBeEmpty, send, leave }) {
     this.#draft = `edit.${turn}`;
-    this.field = element("textarea", { rows: 2, dir: "auto", "aria-label": "Edit your message" });
+    this.field = element("textarea", { rows: 2, dir: "auto", "aria-label": words.turn.editor });
     this.field.value = recall(this.#draft) ?? text;
     const finish = () => {
       const edited = this.field.value.trim();
@@ -50,9 +51,9 @@ export class Editor {
       element(
         "div",
         { class: "editor-row" },
-        element("small", {}, "Replaces what came after it"),
-        element("button", { type: "button", onclick: cancel }, "Cancel"),
-        element("button", { type: "submit", class: "primary" }, "Send"),
+        element("small", {}, words.turn.editorNote),
+        element("button", { type: "button", onclick: cancel }, words.action.cancel),
+        element("button", { type: "submit", class: "primary" }, words.action.send),
       ),
     );
   }

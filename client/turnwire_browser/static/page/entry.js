@@ -2,6 +2,7 @@
 
 import { element, icon, setText } from "./element.js";
 import { isEnter, takesEscape } from "./keys.js";
+import { words } from "./language.js";
 
 /** @typedef {import("./library.js").Head} Head */
 /** @typedef {import("./library.js").Format} Format */
@@ -50,11 +51,11 @@ export class EntryView {
    */
   update(head, isCurrent) {
     this.#head = head;
-    const title = head.title || "Untitled";
+    const title = head.title || words.side.untitled;
     setText(this.link, title);
     this.link.title = title;
     this.link.href = `#${encodeURIComponent(head.conversation)}`;
-    this.more.setAttribute("aria-label", `Options of ${title}`);
+    this.more.setAttribute("aria-label", words.side.options(title));
     this.element.classList.toggle("current", isCurrent);
     if (isCurrent) this.link.setAttribute("aria-current", "page");
     else this.link.removeAttribute("aria-current");
@@ -75,35 +76,35 @@ export class EntryView {
     if (!this.panel.hidden) return this.close();
     this.#actions.opens(this);
     this.#offer(
-      this.#button("Rename", () => this.#rename()),
-      this.#button("Save as Markdown", () => this.#save("markdown")),
-      this.#button("Save as JSON", () => this.#save("json")),
-      this.#button("Delete…", () => this.#confirm(), "danger"),
+      this.#button(words.side.rename, () => this.#rename()),
+      this.#button(words.side.saveMarkdown, () => this.#save("markdown")),
+      this.#button(words.side.saveJson, () => this.#save("json")),
+      this.#button(words.side.remove, () => this.#confirm(), "danger"),
     );
   }
 
   #confirm() {
-    const words = element("p", {}, "Delete this conversation for good?");
+    const question = element("p", {}, words.side.removeForGood);
     const remove = this.#button(
-      "Delete",
-      () => this.#try(() => this.#actions.remove(this.#head), "It could not be deleted."),
+      words.side.removeNow,
+      () => this.#try(() => this.#actions.remove(this.#head), words.side.notRemoved),
       "danger",
     );
-    const keep = this.#button("Keep", () => this.close(true));
-    this.#offer(words, remove, keep);
+    const keep = this.#button(words.side.keep, () => this.close(true));
+    this.#offer(question, remove, keep);
     keep.focus();
   }
 
   /** @param {Format} format */
   #save(format) {
-    this.#try(() => this.#actions.save(this.#head, format), "It could not be saved.");
+    this.#try(() => this.#actions.save(this.#head, format), words.side.notSaved);
   }
 
   #rename() {
     const before = this.#head.title;
     const field = element("input", {
       class: "entry-field",
-      "aria-label": "Title",
+      "aria-label": words.side.title,
       maxlength: MAX_TITLE,
       dir: "auto",
       value: before,
@@ -117,7 +118,7 @@ export class EntryView {
       if (hadFocus) this.link.focus();
       if (!keeps || !title || title === before) return;
       setText(this.link, title);
-      this.#try(() => this.#actions.rename(this.#head, title), "It could not be renamed.");
+      this.#try(() => this.#actions.rename(this.#head, title), words.side.notRenamed);
     };
     field.addEventListener("keydown", (event) => {
       if (isEnter(event)) finish(true);
@@ -141,7 +142,7 @@ export class EntryView {
       await action();
     } catch {
       setText(this.link, this.#head.title);
-      this.#offer(element("p", { role: "alert" }, `${failure} Try again in a moment.`));
+      this.#offer(element("p", { role: "alert" }, words.failure.tryLater(failure)));
     }
   }
 
@@ -153,11 +154,11 @@ export class EntryView {
   }
 
   /**
-   * @param {string} words
+   * @param {string} label
    * @param {() => void} onclick
    * @param {string} [kind]
    */
-  #button(words, onclick, kind) {
-    return element("button", { type: "button", class: kind, onclick }, words);
+  #button(label, onclick, kind) {
+    return element("button", { type: "button", class: kind, onclick }, label);
   }
 }

@@ -2,6 +2,7 @@
 
 import { copyButton } from "./copy.js";
 import { element, setText } from "./element.js";
+import { words } from "./language.js";
 
 export class Folded {
   #read;
@@ -17,7 +18,7 @@ export class Folded {
       "details",
       { ontoggle: () => this.refresh() },
       element("summary", {}, title),
-      element("div", { class: "tool-open" }, this.text, copyButton(`Copy ${title}`, read)),
+      element("div", { class: "tool-open" }, this.text, copyButton(words.tool.copy(title), read)),
     );
   }
 

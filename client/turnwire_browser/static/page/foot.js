@@ -2,6 +2,7 @@
 
 import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
+import { words } from "./language.js";
 import { cost, countOf, duration, ending, explain } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
@@ -25,13 +26,13 @@ export function footOf(turn, regenerate) {
   if (turn.model === undefined && done) return parts;
   const meta = element("div", { class: "meta" });
   const text = turn.blocks.filter((block) => block.type === "text").map((block) => block.text);
-  if (done && text.some(Boolean)) meta.append(copyButton("Copy answer", () => text.join("\n\n")));
+  if (done && text.some(Boolean)) meta.append(copyButton(words.action.copyAnswer, () => text.join("\n\n")));
   meta.append(
     element(
       "button",
       { type: "button", class: "regenerate", onclick: regenerate },
       icon("again"),
-      element("span", {}, "Regenerate"),
+      element("span", {}, words.action.again),
     ),
   );
   if (done) meta.append(usageLine(turn));
@@ -46,7 +47,7 @@ function failure(turn, error) {
   const { title, remedy } = explain(error.code, error.message);
   const callout = element("div", { class: "callout" }, element("strong", {}, title));
   if (remedy) callout.append(element("span", {}, remedy));
-  if (turn.blocks.length > 0) callout.append(element("span", {}, "What came so far is kept."));
+  if (turn.blocks.length > 0) callout.append(element("span", {}, words.failure.kept));
   if (error.message && error.message !== title) {
     callout.append(element("small", { dir: "auto" }, error.message));
   }
@@ -62,9 +63,9 @@ function usageLine({ usage, done }) {
     const cached = usage.cache_read_input_tokens ?? 0;
     const read = (usage.input_tokens ?? 0) + cached + (usage.cache_creation_input_tokens ?? 0);
     const about = usage.estimated ? "≈ " : "";
-    add(`${about}${countOf(read)} in`, "Tokens Claude read");
-    if (cached > 0) add(`${countOf(cached)} cached`, "of these, from its cache");
-    add(`${about}${countOf(usage.output_tokens ?? 0)} out`, "Tokens Claude wrote");
+    add(about + words.turn.read(countOf(read)), words.turn.readMeaning);
+    if (cached > 0) add(words.turn.cached(countOf(cached)), words.turn.cachedMeaning);
+    add(about + words.turn.wrote(countOf(usage.output_tokens ?? 0)), words.turn.wroteMeaning);
   }
   if (done?.cost_usd !== undefined) add(cost(done.cost_usd));
   if (done) add(duration(done.duration_ms));

@@ -1,6 +1,7 @@
 /** The input of a tool call as a person reads it: names and values, all of them, nothing folded. */
 
 import { element } from "./element.js";
+import { words } from "./language.js";
 
 /**
  * @param {Record<string, unknown>} input
@@ -8,7 +9,7 @@ import { element } from "./element.js";
  */
 export function inputView(input) {
   const fields = Object.entries(input);
-  if (fields.length === 0) return element("p", { class: "input-none" }, "Without input");
+  if (fields.length === 0) return element("p", { class: "input-none" }, words.tool.noInput);
   const parts = fields.map(([name, value]) => {
     const { text, isJson } = formOf(value);
     const shape = isJson ? "input-json" : undefined;
@@ -19,7 +20,7 @@ export function inputView(input) {
       element("dd", { dir: "auto", class: shape }, text),
     );
   });
-  return element("dl", { class: "input", tabindex: 0, "aria-label": "Input" }, ...parts);
+  return element("dl", { class: "input", tabindex: 0, "aria-label": words.tool.input }, ...parts);
 }
 
 /**
@@ -28,7 +29,7 @@ export function inputView(input) {
  * @param {unknown} value
  */
 export function formOf(value) {
-  if (value === "" || isEmptyList(value)) return { text: "(empty)", isJson: false };
+  if (value === "" || isEmptyList(value)) return { text: words.tool.empty, isJson: false };
   if (isPlain(value)) return { text: String(value), isJson: false };
   if (Array.isArray(value) && value.every(isLine)) {
     return { text: value.map(String).join("\n"), isJson: false };

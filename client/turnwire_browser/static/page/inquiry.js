@@ -4,6 +4,7 @@ import { questionOf, refusalOf } from "./asking.js";
 import { element, setText } from "./element.js";
 import { inputView } from "./input.js";
 import { isEnter, takesEscape } from "./keys.js";
+import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
@@ -29,7 +30,7 @@ export class InquiryView {
     this.#answer = answer;
     this.#draft = `answer.${block.tool_id}`;
     const asked = questionOf(block);
-    const label = asked?.choices.length ? "Or in your own words" : "Your answer";
+    const label = asked?.choices.length ? words.card.ownWords : words.card.yourAnswer;
     this.field = element("textarea", { rows: 1, dir: "auto", "aria-label": label, placeholder: label });
     this.field.value = recall(this.#draft) ?? "";
     this.field.addEventListener("input", () => {
@@ -51,14 +52,14 @@ export class InquiryView {
     const skip = () => void this.#send(DECLINED, true);
     this.element = element(
       "form",
-      { class: "card", onsubmit, "aria-label": asked?.question ?? `Answer ${block.tool_name}` },
+      { class: "card", onsubmit, "aria-label": asked?.question ?? words.card.answerTo(block.tool_name) },
       asked ? this.#choices(asked.choices) : inputView(block.input ?? {}),
       element(
         "div",
         { class: "card-panel" },
         this.field,
-        element("button", { type: "submit", class: "primary" }, "Answer"),
-        element("button", { type: "button", onclick: skip }, "Skip"),
+        element("button", { type: "submit", class: "primary" }, words.card.answer),
+        element("button", { type: "button", onclick: skip }, words.card.skip),
       ),
       this.problem,
     );

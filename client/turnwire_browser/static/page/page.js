@@ -11,11 +11,16 @@ import { takeDrops } from "./drop.js";
 import { byId, icon, setText } from "./element.js";
 import { Files } from "./files.js";
 import { oncePerFrame } from "./frame.js";
+import { languageFor, speak } from "./language.js";
 import { Library } from "./library.js";
+import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { remember } from "./storage.js";
 import { token, wire } from "./wire.js";
 import { firstWords } from "./words.js";
+
+const settings = new Settings();
+await speak(settings.get("language") || languageFor(navigator.languages));
 
 const newChat = byId("new-chat", HTMLAnchorElement);
 const title = byId("title", HTMLElement);

@@ -1,10 +1,11 @@
 /** How far a tool call is, as it reports: a bar and its words. */
 
 import { element, setText } from "./element.js";
+import { words } from "./language.js";
 
 export class ProgressView {
   constructor() {
-    this.bar = element("progress", { max: 1, "aria-label": "Progress" });
+    this.bar = element("progress", { max: 1, "aria-label": words.tool.progress });
     this.words = element("span", { dir: "auto" });
     this.percent = element("span", { class: "progress-percent", "aria-hidden": "true" });
     this.element = element("div", { class: "progress", hidden: true }, this.words, this.percent, this.bar);

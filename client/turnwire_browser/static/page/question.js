@@ -4,6 +4,7 @@ import { AttachmentsView } from "./attachment.js";
 import { attachmentsOf, contentOf, plain } from "./content.js";
 import { Editor } from "./editor.js";
 import { element, icon, setText } from "./element.js";
+import { spoken, words } from "./language.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("../turnwire/messages.js").Content} Content */
@@ -32,20 +33,20 @@ export class QuestionView {
     this.bubble = element("div", { class: "bubble", dir: "auto" });
     // Not before somebody asks: the first date takes the browser 10 ms.
     this.bubble.onpointerenter = () => {
-      if (this.#turn?.at) this.bubble.title = new Date(this.#turn.at).toLocaleString();
+      if (this.#turn?.at) this.bubble.title = new Date(this.#turn.at).toLocaleString(spoken);
     };
     this.edit = element(
       "button",
-      { type: "button", class: "edit", "aria-label": "Edit message", onclick: () => this.#open() },
+      { type: "button", class: "edit", "aria-label": words.turn.edit, onclick: () => this.#open() },
       icon("edit"),
-      element("span", {}, "Edit"),
+      element("span", {}, words.action.edit),
     );
     const remove = () => this.#turn && this.#actions.remove(this.#turn);
     this.waiting = element(
       "div",
       { class: "queued late", hidden: true },
-      element("span", {}, "Queued"),
-      element("button", { type: "button", onclick: remove }, "Remove"),
+      element("span", {}, words.turn.queued),
+      element("button", { type: "button", onclick: remove }, words.action.remove),
     );
     this.tools = element("div", { class: "question-tools" }, this.edit);
     this.element = element(

@@ -4,6 +4,7 @@ import { AttachmentsView } from "./attachment.js";
 import { attachmentsOf, plain } from "./content.js";
 import { element } from "./element.js";
 import { Folded } from "./folded.js";
+import { words } from "./language.js";
 import { countOf } from "./words.js";
 
 /** @typedef {NonNullable<import("../turnwire/fold.js").ToolBlock["result"]>} Result */
@@ -42,10 +43,10 @@ export class ResultView {
 function textView(text) {
   const lines = text.split("\n").length;
   if (lines <= SHORT_LINES && text.length <= SHORT_CHARACTERS) {
-    return element("pre", { class: "tool-text", dir: "auto" }, text || "(empty)");
+    return element("pre", { class: "tool-text", dir: "auto" }, text || words.tool.empty);
   }
-  const size = lines > 1 ? `${lines} lines` : `${countOf(text.length)} characters`;
-  return new Folded(`Result, ${size}`, () => text).element;
+  const size = lines > 1 ? words.files.lines(countOf(lines)) : words.files.characters(countOf(text.length));
+  return new Folded(words.tool.result(size), () => text).element;
 }
 
 /**

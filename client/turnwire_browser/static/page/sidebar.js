@@ -3,6 +3,7 @@
 import { TurnwireError } from "../turnwire/turnwire.js";
 import { element } from "./element.js";
 import { EntryView } from "./entry.js";
+import { words } from "./language.js";
 
 /** @typedef {import("./library.js").Head} Head */
 /** @typedef {import("./library.js").Library} Library */
@@ -87,12 +88,12 @@ export class Sidebar {
       const isNew = (/** @type {Head} */ head) => !known.has(head.conversation);
       this.#heads = before ? [...this.#heads, ...conversations.filter(isNew)] : conversations;
       this.#next = next;
-      this.state.textContent = this.#heads.length > 0 ? "" : "Your conversations will be listed here.";
+      this.state.textContent = this.#heads.length > 0 ? "" : words.side.none;
       this.#changed();
     } catch (error) {
       if (!(error instanceof TurnwireError)) throw error;
-      const again = element("button", { type: "button", onclick: () => this.refresh() }, "Try again");
-      this.state.replaceChildren("The list could not be loaded. ", again);
+      const again = element("button", { type: "button", onclick: () => this.refresh() }, words.action.tryAgain);
+      this.state.replaceChildren(words.side.notLoaded, again);
     } finally {
       this.#isLoading = false;
     }

@@ -5,6 +5,7 @@ import { asks, isEdited, questionOf, verdict } from "./asking.js";
 import { element, setText } from "./element.js";
 import { Folded } from "./folded.js";
 import { InquiryView } from "./inquiry.js";
+import { words } from "./language.js";
 import { ProgressView } from "./progress.js";
 import { ResultView } from "./result.js";
 import { duration } from "./words.js";
@@ -18,9 +19,6 @@ import { duration } from "./words.js";
  * @property {string} runner this tab's: it answers the calls that name it
  * @property {import("./files.js").Files} files
  */
-
-/** @type {Record<string, string>} */
-const PLACES = { server: "on the server", client: "in a client", provider: "at Anthropic" };
 
 export class ToolView {
   #actions;
@@ -39,8 +37,8 @@ export class ToolView {
     this.state = element("span", { class: "tool-state" });
     this.question = element("p", { class: "tool-question", dir: "auto", hidden: true });
     this.verdict = element("p", { class: "tool-verdict", dir: "auto", hidden: true });
-    this.input = new Folded("Input", () => inputText(this.#block));
-    this.original = new Folded("Input that Claude gave", () => given(this.#block));
+    this.input = new Folded(words.tool.input, () => inputText(this.#block));
+    this.original = new Folded(words.tool.given, () => given(this.#block));
     this.progress = new ProgressView();
     this.result = new ResultView(actions.files);
     this.body = element(
@@ -55,7 +53,7 @@ export class ToolView {
     );
     this.element = element(
       "section",
-      { class: "tool", "aria-label": "Tool call", tabindex: -1 },
+      { class: "tool", "aria-label": words.tool.call, tabindex: -1 },
       element("div", { class: "tool-row" }, this.name, this.place, this.state),
       this.body,
     );
@@ -68,11 +66,11 @@ export class ToolView {
   update(block, ended) {
     this.#block = block;
     const asked = ended ? undefined : asks(block, this.#actions.runner);
-    const { state, words } = condition(block, ended, asked);
+    const { state, said } = condition(block, ended, asked);
     this.element.dataset.state = state;
-    setText(this.name, block.tool_name ?? "tool");
+    setText(this.name, block.tool_name ?? words.tool.unnamed);
     setText(this.place, this.#place(block));
-    setText(this.state, words);
+    setText(this.state, said);
     const { question = "" } = questionOf(block) ?? {};
     setText(this.question, question);
     this.question.hidden = question === "";
@@ -98,7 +96,10 @@ export class ToolView {
   /** @param {ToolBlock} block */
   #place({ runs_on, runner }) {
     const isHere = runner !== undefined && runner === this.#actions.runner;
-    return isHere ? "in this tab" : (PLACES[runs_on ?? ""] ?? "");
+    if (isHere) return words.tool.inThisTab;
+    if (runs_on === "server") return words.tool.onServer;
+    if (runs_on === "client") return words.tool.inClient;
+    return runs_on === "provider" ? words.tool.atProvider : "";
   }
 
   /**
@@ -127,18 +128,17 @@ export class ToolView {
  * @param {ReturnType<typeof asks>} asked
  */
 function condition({ result, state, decision }, ended, asked) {
-  if (decision === "deny") return { state: "denied", words: "Denied" };
+  if (decision === "deny") return { state: "denied", said: words.tool.denied };
   if (result) {
     const took = result.duration_ms ? ` · ${duration(result.duration_ms)}` : "";
     return result.is_error
-      ? { state: "failed", words: `Failed${took}` }
-      : { state: "done", words: `Done${took}` };
+      ? { state: "failed", said: `${words.tool.failed}${took}` }
+      : { state: "done", said: `${words.tool.done}${took}` };
   }
-  if (ended) return { state: "stopped", words: "Did not finish" };
-  if (asked === "decision") return { state: "waiting", words: "Waits for you" };
-  if (asked === "answer") return { state: "waiting", words: "Waits for you" };
-  if (asked === "elsewhere") return { state: "waiting", words: "Asked in another tab" };
-  return { state: "active", words: state === "executing" ? "Running…" : "Preparing…" };
+  if (ended) return { state: "stopped", said: words.tool.unfinished };
+  if (asked === "decision" || asked === "answer") return { state: "waiting", said: words.tool.waits };
+  if (asked === "elsewhere") return { state: "waiting", said: words.tool.elsewhere };
+  return { state: "active", said: state === "executing" ? words.tool.running : words.tool.preparing };
 }
 
 /**

@@ -2,7 +2,8 @@
 
 import { AttachmentsView } from "./attachment.js";
 import { attachmentsOf, plain } from "./content.js";
-import { element, setText } from "./element.js";
+import { element } from "./element.js";
+import { words } from "./language.js";
 import { TurnView } from "./turn.js";
 import { explain } from "./words.js";
 
@@ -69,8 +70,8 @@ export class Transcript {
     if (this.gone.hidden === !isGone) return;
     this.gone.hidden = !isGone;
     this.gone.replaceChildren(
-      element("strong", {}, "This conversation has been deleted."),
-      element("span", {}, "What you see is the last copy; it is gone when you leave."),
+      element("strong", {}, words.transcript.deleted),
+      element("span", {}, words.transcript.lastCopy),
     );
   }
 
@@ -86,11 +87,11 @@ export class Transcript {
     this.notice.hidden = what === "none";
     if (what === "greeting") {
       this.notice.replaceChildren(
-        element("p", { class: "greeting" }, "What would you like to know?"),
-        element("p", {}, "Ask a question, paste a text, or think something through."),
+        element("p", { class: "greeting" }, words.transcript.greeting),
+        element("p", {}, words.transcript.invitation),
       );
     } else if (what === "loading") {
-      this.notice.replaceChildren(element("p", { class: "late" }, "Loading the conversation…"));
+      this.notice.replaceChildren(element("p", { class: "late" }, words.transcript.loading));
     } else if (typeof what === "object") {
       const { title, remedy } = explain(what.code, what.message);
       this.notice.replaceChildren(
@@ -155,18 +156,17 @@ export class Transcript {
     this.#attached.push(attachments);
     const status = element("div", { class: "delivery" });
     if (state === "sending") {
-      status.append(element("span", { class: "late" }, "Sending…"));
+      status.append(element("span", { class: "late" }, words.letter.sending));
     } else {
       const { title, remedy } = explain(letter.code, letter.message);
-      const words = element("span", {});
-      setText(words, `Not sent. ${title} ${remedy}`.trim());
+      const why = element("span", {}, words.letter.notSent(`${title} ${remedy}`.trim()));
       const retry = () => this.actions.retry(key);
       const takeBack = () => this.actions.takeBack(key);
       status.append(
-        words,
-        element("button", { type: "button", onclick: retry }, "Try again"),
+        why,
+        element("button", { type: "button", onclick: retry }, words.action.tryAgain),
         // One that was to replace a turn goes back there: the old answer stands again.
-        element("button", { type: "button", onclick: takeBack }, options.retract ? "Cancel" : "Edit"),
+        element("button", { type: "button", onclick: takeBack }, options.retract ? words.action.cancel : words.action.edit),
       );
     }
     const parts = [attachments.element, bubble, status];

@@ -1,6 +1,7 @@
 /** The files of the message being written; they upload at once and outlive a reload when they have. */
 
 import { setText } from "./element.js";
+import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 import { Upload } from "./upload.js";
 import { countOf } from "./words.js";
@@ -74,8 +75,9 @@ export class Tray {
     const taken = all.filter(({ type }) => TYPES.includes(type));
     const [other] = all.filter((file) => !taken.includes(file));
     const others = all.length - taken.length;
-    const what = others === 1 ? `${other?.name} cannot` : `${countOf(others)} files cannot`;
-    this.say(others > 0 ? `${what} be attached: only images (PNG, JPEG, GIF, WebP) and PDFs can.` : "");
+    const { refusedOne, refusedMany } = words.files;
+    const refused = others === 1 ? refusedOne(other?.name ?? "") : refusedMany(countOf(others));
+    this.say(others > 0 ? refused : "");
     const uploads = taken.map((file) => this.#upload(file));
     this.#uploads.push(...uploads);
     for (const upload of uploads) void upload.start();
@@ -99,10 +101,10 @@ export class Tray {
     return uploads.flatMap(({ attachment }) => attachment ?? []);
   }
 
-  /** @param {string} words none: "" */
-  say(words) {
-    setText(this.note, words);
-    this.note.hidden = words === "";
+  /** @param {string} note none: "" */
+  say(note) {
+    setText(this.note, note);
+    this.note.hidden = note === "";
   }
 
   get #uploads() {

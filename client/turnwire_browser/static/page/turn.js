@@ -4,6 +4,7 @@ import { ThinkingView, TextView } from "./blocks.js";
 import { element } from "./element.js";
 import { footOf } from "./foot.js";
 import { Countdown } from "./frame.js";
+import { words } from "./language.js";
 import { QuestionView } from "./question.js";
 import { ToolView } from "./tool.js";
 import { retryCause } from "./words.js";
@@ -32,9 +33,9 @@ export class TurnView {
     this.element = element(
       "article",
       { class: "turn" },
-      element("h2", { class: "visually-hidden" }, "You"),
+      element("h2", { class: "visually-hidden" }, words.turn.you),
       this.question.element,
-      element("h2", { class: "visually-hidden" }, "Claude"),
+      element("h2", { class: "visually-hidden" }, words.turn.claude),
       element("div", { class: "answer" }, this.blocks, this.working, this.retry, this.foot),
     );
   }
@@ -105,7 +106,7 @@ export class TurnView {
     if (!retry) return;
     const cause = retryCause(retry.code);
     this.countdown = new Countdown(this.retry, (seconds) =>
-      seconds > 0 ? `${cause}, trying again in ${seconds} s` : `${cause}, trying again…`,
+      seconds > 0 ? words.retry.soon(cause, seconds) : words.retry.now(cause),
     );
     this.countdown.until(Date.now() + retry.delay_seconds * 1000);
   }

@@ -3,6 +3,7 @@
 import { TurnwireError } from "../turnwire/turnwire.js";
 import { nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
+import { words } from "./language.js";
 import { fileSize } from "./words.js";
 
 /** @typedef {import("./content.js").Attachment} Attachment */
@@ -40,7 +41,7 @@ export class Upload {
     const { name, isImage, bytes } = described(what);
     this.size = fileSize(bytes);
     this.note = element("small", {});
-    this.again = element("button", { type: "button", onclick: () => void this.start() }, "Try again");
+    this.again = element("button", { type: "button", onclick: () => void this.start() }, words.action.tryAgain);
     // It may not be what its name says.
     const undraw = () => this.thumbnail.replaceWith(icon("file"));
     this.thumbnail = element("img", { alt: "", onerror: undraw });
@@ -58,7 +59,7 @@ export class Upload {
       this.again,
       element(
         "button",
-        { type: "button", class: "tray-remove", "aria-label": `Remove ${name}`, onclick: remove },
+        { type: "button", class: "tray-remove", "aria-label": words.files.remove(name), onclick: remove },
         icon("close"),
       ),
     );
@@ -107,8 +108,8 @@ export class Upload {
   /** @param {TurnwireError} error */
   #reason({ code, message }) {
     const maxBytes = this.#depot.maxBytes();
-    if (code === "too_large" && maxBytes) return `It is larger than ${fileSize(maxBytes)}.`;
-    return code === "bad_command" ? "Its content is not what its name says." : message;
+    if (code === "too_large" && maxBytes) return words.files.tooLarge(fileSize(maxBytes));
+    return code === "bad_command" ? words.files.notWhatItSays : message;
   }
 
   /**
@@ -118,8 +119,12 @@ export class Upload {
   #become(state, why) {
     this.state = state;
     this.element.dataset.state = state;
-    const words = { uploading: "Uploading…", ready: this.size, failed: `Not uploaded. ${why}` };
-    setText(this.note, words[state]);
+    const notes = {
+      uploading: words.files.uploading,
+      ready: this.size,
+      failed: words.files.failed(why ?? ""),
+    };
+    setText(this.note, notes[state]);
     this.again.hidden = true;
     if (state === "failed") this.element.scrollIntoView({ block: "nearest" });
     this.#actions.changed();
@@ -129,7 +134,7 @@ export class Upload {
 /** @param {File | Attachment} what */
 function described(what) {
   if (what instanceof File) {
-    return { name: what.name || "File", isImage: what.type.startsWith("image/"), bytes: what.size };
+    return { name: what.name || words.files.file, isImage: what.type.startsWith("image/"), bytes: what.size };
   }
   return { name: nameOf(what), isImage: what.type === "image", bytes: what.bytes };
 }

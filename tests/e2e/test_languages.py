@@ -1,0 +1,45 @@
+"""The chat page in the reader's language, in Chromium over the real service."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.e2e.conftest import Tab
+from tests.kit.patience import PATIENCE_SECONDS
+from turnwire_simulator import Answer, Gate, Simulator, Text
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.mark.parametrize(
+    ("locale", "lang", "placeholder", "stopped", "again"),
+    [
+        ("de-AT", "de", "Nachricht an Claude", "Beendet", "Neu antworten"),
+        ("ja-JP", "ja", "Claude にメッセージ", "停止しました", "再生成"),
+        ("xh", "en", "Message Claude", "Stopped", "Regenerate"),
+    ],
+)
+async def test_the_page_speaks_the_language_of_the_browser(
+    browser: Browser,
+    address: str,
+    simulator: Simulator,
+    locale: str,
+    lang: str,
+    placeholder: str,
+    stopped: str,
+    again: str,
+) -> None:
+    context = await browser.new_context(locale=locale)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    tab = Tab(await context.new_page())
+    await tab.page.goto(address)
+    await expect(tab.page.locator("html")).to_have_attribute("lang", lang)
+    field = tab.page.get_by_placeholder(placeholder, exact=True)
+    simulator.program(Answer(Text(["1", Gate()])))
+    await field.fill("Zähle")
+    await field.press("Enter")
+    await expect(tab.answers).to_have_text("1")
+    await tab.page.keyboard.press("Escape")
+    await expect(tab.marks).to_have_text(stopped)
+    await expect(tab.page.get_by_role("button", name=again)).to_be_visible()
+    assert tab.problems == []
+    await context.close()
