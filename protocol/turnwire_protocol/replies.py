@@ -41,6 +41,7 @@ class Welcome(_Open):
     protocol: str = PROTOCOL
     limits: Limits
     models: list[str]
+    client_options: list[str] | None = None
     heartbeat_seconds: float
     demo: bool | None = None
 

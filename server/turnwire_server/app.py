@@ -229,6 +229,7 @@ class Turnwire:
                 places=places,
                 limits=limits,
                 models=self.settings.all_models,
+                client_options=self.settings.client_options,
                 is_demo=self._is_demo,
             )
             self._peers.add(connection)

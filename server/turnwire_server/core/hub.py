@@ -436,9 +436,12 @@ class Hub:
         page = found.page(last, before=before)
         return page, found.follow(page.after, None, _nobody)
 
-    async def list_heads(self, principal: str, *, limit: int, before: str | None) -> list[Head]:
-        """The principal's conversations, newest first."""
-        listing = self._store.list_heads(principal, limit=limit, before=before)
+    async def list_heads(
+        self, principal: str, *, limit: int, before: str | None, query: str | None = None
+    ) -> list[Head]:
+        """The principal's conversations, newest first; with `query`, those that have it in their
+        title."""
+        listing = self._store.list_heads(principal, limit=limit, before=before, query=query)
         return await self._inquiries.read(listing)
 
     async def head(self, principal: str, conversation: str) -> Head:

@@ -120,9 +120,13 @@ class MemoryStore:
         log = self._logs.get(conversation)
         return log.head if log else None
 
-    async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
+    async def list_heads(
+        self, owner: str, *, limit: int, before: str | None, query: str | None = None
+    ) -> list[Head]:
         """See `Store.list_heads`."""
         heads = self._listed(owner)
+        if query is not None:
+            heads = [head for head in heads if query.casefold() in head.title.casefold()]
         heads.sort(key=lambda head: head.position, reverse=True)
         return [head for head in heads if before is None or head.position < before][:limit]
 

@@ -294,10 +294,13 @@ class Store(Protocol):
     async def head(self, conversation: str) -> Head | None:
         """The conversation, or None if there is none."""
 
-    async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
+    async def list_heads(
+        self, owner: str, *, limit: int, before: str | None, query: str | None = None
+    ) -> list[Head]:
         """The owner's conversations, newest first, after the position `before`; no hidden ones.
 
-        That is the `Head.position` of the last one seen.
+        That is the `Head.position` of the last one seen. `query`: only those whose title contains
+        it, whatever the case of the letters A to Z, at least.
         """
 
     async def orphans(self) -> list[Head]:

@@ -58,9 +58,11 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         request: Request,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         before: Annotated[str | SkipJsonSchema[None], Query(max_length=256)] = None,
+        q: Annotated[str | SkipJsonSchema[None], Query(min_length=1, max_length=200)] = None,
     ) -> dict[str, Any]:
-        """The conversations, newest first; `next` is the `before` of the next page."""
-        heads = await hub.list_heads(principal_of(request), limit=limit + 1, before=before)
+        """The conversations, newest first; `next` is the `before` of the next page. With `q` those
+        whose title contains it."""
+        heads = await hub.list_heads(principal_of(request), limit=limit + 1, before=before, query=q)
         page = heads[:limit]
         answer: dict[str, Any] = {
             "conversations": [

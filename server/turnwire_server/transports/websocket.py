@@ -7,7 +7,7 @@ writes. Nothing here decides anything.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from itertools import count
 
 from pydantic import BaseModel
@@ -80,6 +80,7 @@ class Connection:
         places: Places,
         limits: ServiceLimits,
         models: list[str],
+        client_options: Collection[str] = (),
         is_demo: bool = False,
         max_waiting: int = _MAX_WAITING,
     ) -> None:
@@ -90,6 +91,7 @@ class Connection:
         self._places = places
         self._limits = limits
         self._models = models
+        self._client_options = sorted(client_options)
         self._is_demo = is_demo
         self._principal = ""
         self._commands: asyncio.Queue[Command] = asyncio.Queue(max_waiting)
@@ -149,6 +151,7 @@ class Connection:
                 max_blob_bytes=limits.max_blob_bytes,
             ),
             models=self._models,
+            client_options=self._client_options,
             heartbeat_seconds=limits.heartbeat_seconds,
             demo=True if self._is_demo else None,
         )

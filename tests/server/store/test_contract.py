@@ -101,6 +101,27 @@ async def test_the_list_is_newest_first_in_pages_and_of_one_owner(store: Store) 
     assert pages == [["c_6", "c_5"], ["c_4", "c_2"], ["c_3", "c_1"], ["c_0"]]
 
 
+async def test_the_list_can_be_of_those_whose_title_contains_something(store: Store) -> None:
+    titles = ["Apple pie", "100% of pineapples", "Pears", "APPLES_x", "Äpfel \\ 'und' Birnen"]
+    for number, title in enumerate(titles):
+        await fill(store, f"c_{number}", 1)
+        await store.rename(f"c_{number}", title)
+    await fill(store, "c_bob", 1, owner="bob")
+    await store.rename("c_bob", "Apples")
+
+    async def found(query: str, limit: int = 9, before: str | None = None) -> list[str]:
+        heads = await store.list_heads("ann", limit=limit, before=before, query=query)
+        return [head.title for head in heads]
+
+    assert await found("aPple") == ["APPLES_x", "100% of pineapples", "Apple pie"]
+    for wild, only in (("%", [titles[1]]), ("_", [titles[3]]), ("\\ '", [titles[4]])):
+        assert await found(wild) == only
+    assert await found("Äpfel") == [titles[4]]
+    assert await found("plum") == await found("\0") == []
+    (first,) = await store.list_heads("ann", limit=1, before=None, query="apple")
+    assert await found("apple", before=first.position) == ["100% of pineapples", "Apple pie"]
+
+
 async def test_open_are_those_whose_last_batch_says_so(store: Store) -> None:
     one = await fence_of(store, "c_1")
     two = await fence_of(store, "c_2", "bob")

@@ -496,6 +496,7 @@
  * @property {string} [protocol]
  * @property {Limits} limits
  * @property {ReadonlyArray<string>} models
+ * @property {ReadonlyArray<string>} [client_options]
  * @property {number} heartbeat_seconds
  * @property {boolean} [demo]
  */

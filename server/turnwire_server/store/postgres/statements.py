@@ -147,16 +147,21 @@ async def read_head(session: Session, node: str, conversation: str) -> Head | No
 
 
 async def list_heads(
-    session: Session, node: str, owner: str, limit: int, before: str | None
+    session: Session, node: str, owner: str, limit: int, before: str | None, query: str | None
 ) -> list[Head]:
     """See `Store.list_heads`."""
     listed = f"{_HEADS} AND NOT ({IS_HIDDEN}) AND owner = $2"
-    newest_first = "ORDER BY updated_at DESC, id DESC LIMIT"
-    if before is None:
-        return await _heads(session, f"{listed} {newest_first} $3", node, owner, limit)
-    updated_at, _, id = before.partition("|")
-    query = f"{listed} AND (updated_at, id) < ($3, $4) {newest_first} $5"
-    return await _heads(session, query, node, owner, updated_at, id, limit)
+    parameters: list[str | int] = [owner]
+    if before is not None:
+        updated_at, _, id = before.partition("|")
+        listed += " AND (updated_at, id) < ($3, $4)"
+        parameters += [updated_at, id]
+    if query is not None:
+        parameters.append(query)
+        listed += f" AND strpos(lower(title), lower(${len(parameters) + 1})) > 0"
+    parameters.append(limit)
+    newest_first = f"ORDER BY updated_at DESC, id DESC LIMIT ${len(parameters) + 1}"
+    return await _heads(session, f"{listed} {newest_first}", node, *parameters)
 
 
 async def list_hidden(session: Session, node: str, before: str, limit: int) -> list[Head]:

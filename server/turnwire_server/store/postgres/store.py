@@ -138,11 +138,14 @@ class PostgresStore:
             lambda session, node: statements.read_head(session, node, shown(conversation))
         )
 
-    async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
+    async def list_heads(
+        self, owner: str, *, limit: int, before: str | None, query: str | None = None
+    ) -> list[Head]:
         """See `Store.list_heads`."""
         before = before and shown(before)
+        query = query and shown(query)
         return await self._ask(
-            lambda session, node: statements.list_heads(session, node, owner, limit, before)
+            lambda session, node: statements.list_heads(session, node, owner, limit, before, query)
         )
 
     async def list_hidden(self, *, before: str, limit: int) -> list[Head]:

@@ -240,18 +240,18 @@ def read_head(connection: sqlite3.Connection, conversation: str) -> Head | None:
 
 
 def list_heads(
-    connection: sqlite3.Connection, owner: str, limit: int, before: str | None
+    connection: sqlite3.Connection, owner: str, limit: int, before: str | None, query: str | None
 ) -> list[Head]:
     """See `Store.list_heads`."""
-    if before is None:
-        query = f"{_HEADS} WHERE owner = ? AND NOT ({_IS_HIDDEN}) {_NEWEST_FIRST}"
-        return _heads(connection, query, owner, limit)
-    updated_at, _, id = before.partition("|")
-    query = (
-        f"{_HEADS} WHERE owner = ? AND (updated_at, id) < (?, ?) AND NOT ({_IS_HIDDEN})"
-        f" {_NEWEST_FIRST}"
-    )
-    return _heads(connection, query, owner, updated_at, id, limit)
+    wanted, parameters = f"owner = ? AND NOT ({_IS_HIDDEN})", [owner]
+    if before is not None:
+        updated_at, _, id = before.partition("|")
+        wanted, parameters = f"{wanted} AND (updated_at, id) < (?, ?)", [owner, updated_at, id]
+    if query is not None:
+        # `lower` knows A to Z only (https://www.sqlite.org/lang_corefunc.html#lower).
+        wanted = f"{wanted} AND instr(lower(title), lower(?))"
+        parameters.append(query)
+    return _heads(connection, f"{_HEADS} WHERE {wanted} {_NEWEST_FIRST}", *parameters, limit)
 
 
 def list_hidden(connection: sqlite3.Connection, before: str, limit: int) -> list[Head]:

@@ -120,10 +120,12 @@ class SqliteStore:
         head = await self._read(statements.read_head, conversation)
         return None if head is None else _with_seq_of_tail(head, seqs)
 
-    async def list_heads(self, owner: str, *, limit: int, before: str | None) -> list[Head]:
+    async def list_heads(
+        self, owner: str, *, limit: int, before: str | None, query: str | None = None
+    ) -> list[Head]:
         """See `Store.list_heads`."""
         seqs = self._tail.seqs()
-        heads = await self._read(statements.list_heads, owner, limit, before)
+        heads = await self._read(statements.list_heads, owner, limit, before, query)
         return [_with_seq_of_tail(head, seqs) for head in heads]
 
     async def orphans(self) -> list[Head]:
