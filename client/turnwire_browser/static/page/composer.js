@@ -2,7 +2,7 @@
 
 import { attachmentsOf, contentOf, plain } from "./content.js";
 import { byId, element, icon, setText } from "./element.js";
-import { isComposing, isEnter } from "./keys.js";
+import { isComposing, sends } from "./keys.js";
 import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 import { ACCEPT, Tray } from "./tray.js";
@@ -129,6 +129,21 @@ export class Composer {
     if (hadFocus && activity !== "stopping") this.focus();
   }
 
+  /**
+   * Say which key sends.
+   *
+   * @param {"enter" | "control"} sendKey
+   */
+  hint(sendKey) {
+    const { hintEnter, hintControl } = words.composer;
+    const parts = sendKey === "enter" ? hintEnter : hintControl;
+    const kbd = (/** @type {string} */ keys) => element("kbd", {}, keys);
+    const children = parts.map((part, index) => (index % 2 ? part : kbd(part)));
+    byId("hint", HTMLElement).replaceChildren(...children);
+    const control = hintControl[0] ?? "";
+    byId("interrupt", HTMLButtonElement).title = sendKey === "enter" ? control : `${hintEnter[2]?.split(" ")[0]} + ${control}`;
+  }
+
   /** Where there is a keyboard; on a touch screen it would bring one up. */
   focus() {
     if (matchMedia("(pointer: fine)").matches) this.field.focus();
@@ -136,9 +151,10 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    if (!isEnter(event)) return;
+    const how = sends(event);
+    if (!how) return;
     event.preventDefault();
-    this.#submit(event.ctrlKey || event.metaKey ? "interrupt" : "queue");
+    this.#submit(how);
   }
 
   /** @param {IfBusy} ifBusy */

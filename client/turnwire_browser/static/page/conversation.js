@@ -31,6 +31,7 @@ import { firstWords } from "./words.js";
  * @property {(id: string) => Promise<string>} titleOf what the service calls a conversation
  * @property {(title: string, isAsked: boolean) => void} titled what it is about; whether it waits for the user
  * @property {() => void} moved a turn has come or ended
+ * @property {() => import("./outbox.js").SendOptions} chosen what the user has chosen for answers
  */
 
 /** How many earlier turns are brought at once: so few that drawing them is not felt. */
@@ -100,7 +101,7 @@ export class OpenConversation {
    * @param {IfBusy} ifBusy
    */
   send(content, ifBusy) {
-    this.#post(this.#outbox.add(content, { if_busy: ifBusy }));
+    this.#post(this.#outbox.add(content, { ...this.#around.chosen(), if_busy: ifBusy }));
     this.#around.bottom.follow();
   }
 
@@ -129,7 +130,7 @@ export class OpenConversation {
    * @param {Content} content
    */
   #replace(turn, content) {
-    this.#post(this.#outbox.add(content, { retract: turn }));
+    this.#post(this.#outbox.add(content, { ...this.#around.chosen(), retract: turn }));
     this.#around.bottom.follow();
     this.#around.composer.focus();
   }

@@ -1,7 +1,7 @@
 /** A user's message being edited in its place; what is written survives leaving and coming back. */
 
 import { element } from "./element.js";
-import { isEnter, takesEscape } from "./keys.js";
+import { sends, takesEscape } from "./keys.js";
 import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 
@@ -30,7 +30,7 @@ export class Editor {
     };
     this.field.addEventListener("keydown", (event) => {
       if (takesEscape(event)) cancel();
-      else if (isEnter(event)) {
+      else if (sends(event)) {
         event.preventDefault();
         finish();
       }

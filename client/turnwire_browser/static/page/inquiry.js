@@ -3,7 +3,7 @@
 import { questionOf, refusalOf } from "./asking.js";
 import { element, setText } from "./element.js";
 import { inputView } from "./input.js";
-import { isEnter, takesEscape } from "./keys.js";
+import { sends, takesEscape } from "./keys.js";
 import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
 
@@ -39,7 +39,7 @@ export class InquiryView {
     });
     this.field.addEventListener("keydown", (event) => {
       if (takesEscape(event)) this.field.blur();
-      if (!isEnter(event)) return;
+      if (!sends(event)) return;
       event.preventDefault();
       this.#submit();
     });

@@ -1,7 +1,15 @@
-/** What a key press means where one writes; input methods are respected. */
+/** What a key press means where one writes; input methods are respected. Which key sends is set once. */
 
 /** Key code of keys that an input method takes for itself (UI Events §B.2.1). */
 const IN_COMPOSITION = 229;
+
+/** @type {"enter" | "control"} */
+let sendKey = "enter";
+
+/** @param {"enter" | "control"} key that sends from now on: Enter, or Control (or Command) with it */
+export function sendWith(key) {
+  sendKey = key;
+}
 
 /** @param {KeyboardEvent} event */
 export function isComposing(event) {
@@ -10,12 +18,26 @@ export function isComposing(event) {
 }
 
 /**
- * Enter, which sends; with Shift it breaks the line.
+ * Enter, in a field of one line.
  *
  * @param {KeyboardEvent} event
  */
 export function isEnter(event) {
   return event.key === "Enter" && !event.shiftKey && !isComposing(event);
+}
+
+/**
+ * How a key sends what is written in a field of several lines; undefined: it does not.
+ *
+ * @param {KeyboardEvent} event
+ * @returns {"queue" | "interrupt" | undefined} `interrupt`: and what is being answered ends
+ */
+export function sends(event) {
+  if (event.key !== "Enter" || isComposing(event)) return undefined;
+  const withControl = event.ctrlKey || event.metaKey;
+  if (sendKey === "enter") return event.shiftKey ? undefined : withControl ? "interrupt" : "queue";
+  if (!withControl) return undefined;
+  return event.shiftKey ? "interrupt" : "queue";
 }
 
 /**

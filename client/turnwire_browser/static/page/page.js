@@ -2,8 +2,10 @@
 
 import { conversationInAddress, setAddress, takeToken } from "./address.js";
 import { Announcer } from "./announcer.js";
+import { showAs } from "./appearance.js";
 import { Banner } from "./banner.js";
 import { Bottom } from "./bottom.js";
+import { ChoicesView, chosen, may } from "./choices.js";
 import { Composer } from "./composer.js";
 import { OpenConversation } from "./conversation.js";
 import { Drawer } from "./drawer.js";
@@ -11,8 +13,10 @@ import { takeDrops } from "./drop.js";
 import { byId, icon, setText } from "./element.js";
 import { Files } from "./files.js";
 import { oncePerFrame } from "./frame.js";
+import { sendWith } from "./keys.js";
 import { languageFor, speak } from "./language.js";
 import { Library } from "./library.js";
+import { SettingsPanel } from "./panel.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { remember } from "./storage.js";
@@ -65,10 +69,22 @@ const banner = new Banner(byId("banner", HTMLElement), {
     location.reload();
   },
 });
+const panel = new SettingsPanel(settings, () => may(wire.getSnapshot().welcome, "system"));
+const openSettings = byId("open-settings", HTMLButtonElement);
+openSettings.prepend(icon("settings"));
+openSettings.addEventListener("click", () => panel.open());
+const choices = new ChoicesView(byId("options", HTMLElement), settings);
+settings.watch(() => {
+  showAs(settings);
+  sendWith(settings.get("send_key"));
+  composer.hint(settings.get("send_key"));
+});
+
 const demo = byId("demo", HTMLElement);
 const drawBanner = oncePerFrame(() => {
   const snapshot = wire.getSnapshot();
   banner.update(snapshot);
+  choices.update(snapshot.welcome);
   demo.hidden = !snapshot.welcome?.demo;
 });
 let wasOpen = false;
@@ -151,6 +167,7 @@ function open(id) {
     },
     moved: refresh,
     titleOf: (name) => library.title(name),
+    chosen: () => chosen(settings, wire.getSnapshot().welcome),
     titled: (words, isAsked) => {
       words = firstWords(sidebar.title(conversationInAddress()) ?? words);
       setText(title, words);

@@ -1,0 +1,74 @@
+"""What the user sets and chooses on the chat page, in Chromium over the real service."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import OpenTab, Serve
+from turnwire_simulator import Answer, Simulator, Text
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ALL = {"models": ["claude-haiku-5"], "client_options": ["model", "system", "thinking"]}
+
+
+async def test_model_thinking_and_system_prompt_go_with_the_next_message_and_outlive_a_reload(
+    serve: Serve, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    tab = await open_tab(await serve(model="claude-sonnet-5", **ALL))
+    model = tab.page.get_by_role("combobox", name="Model")
+    await expect(model.locator("option")).to_have_text(["claude-sonnet-5", "claude-haiku-5"])
+    await model.select_option("claude-haiku-5")
+    await tab.page.get_by_role("combobox", name="Thinking").select_option("disabled")
+    await tab.page.locator("#open-settings").click()
+    await tab.page.get_by_label("What Claude should know").fill("Be brief.")
+    await tab.page.keyboard.press("Tab")
+    await tab.page.keyboard.press("Escape")
+    await tab.page.reload()
+    simulator.program(Answer(Text("one")), Answer(Text("two")))
+    await tab.ask("Hello")
+    await expect(tab.answers).to_have_text("one")
+    asked = simulator.requests[-1]
+    assert asked["model"] == "claude-haiku-5"
+    assert asked["thinking"] == {"type": "disabled"}
+    assert "Be brief." in str(asked["system"])
+    await model.select_option("claude-sonnet-5")
+    await tab.page.get_by_role("button", name="Regenerate").click()
+    await expect(tab.answers).to_have_text("two")
+    assert simulator.requests[-1]["model"] == "claude-sonnet-5"
+
+
+async def test_nothing_is_offered_that_the_server_does_not_let_clients_choose(
+    serve: Serve, open_tab: OpenTab
+) -> None:
+    tab = await open_tab(await serve(models=["claude-haiku-5"], client_options=[]))
+    await tab.page.locator("#open-settings").click()
+    await expect(tab.page.get_by_label("Language")).to_be_visible()
+    await expect(tab.page.get_by_label("What Claude should know")).to_be_hidden()
+    await expect(tab.page.get_by_role("combobox", name="Model")).to_have_count(0)
+
+
+async def test_language_colours_keys_and_usage_are_as_set_in_all_tabs(
+    address: str, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    tab, other = await open_tab(address), await open_tab(address)
+    await tab.page.emulate_media(color_scheme="light")
+    await tab.page.locator("#open-settings").click()
+    await tab.page.get_by_label("Colours").select_option("dark")
+    for each in (tab, other):
+        await expect(each.page.locator("body")).to_have_css("background-color", "rgb(25, 24, 23)")
+    await tab.page.get_by_label("Send with").select_option("control")
+    await tab.page.get_by_label("Show tokens and costs").uncheck()
+    await tab.page.keyboard.press("Escape")
+    simulator.program(Answer(Text("done")))
+    await tab.message.fill("one")
+    await tab.message.press("Enter")
+    await tab.message.press_sequentially("two")
+    await expect(tab.message).to_have_value("one\ntwo")
+    await tab.message.press("Control+Enter")
+    await expect(tab.answers).to_have_text("done")
+    await expect(tab.page.get_by_role("button", name="Regenerate")).to_be_visible()
+    await expect(tab.page.locator(".meta .usage")).to_be_hidden()
+    await tab.page.locator("#open-settings").click()
+    await tab.page.get_by_label("Language").select_option("ja")
+    await expect(tab.page.get_by_placeholder("Claude にメッセージ")).to_be_visible()
+    await expect(tab.answers).to_have_text("done")
