@@ -65,12 +65,14 @@ async def test_escape_leaves_the_editor_and_does_not_stop_the_answer(
     await expect(tab.marks).to_have_count(0)
 
 
-async def test_regenerate_and_edit_while_it_runs(tab: Tab, simulator: Simulator) -> None:
+async def test_edit_while_it_runs_when_regenerate_is_not_offered(tab: Tab, simulator: Simulator) -> None:
     simulator.program(Answer(Text(["first ", Gate()])), Answer(Text(["second ", Gate()])))
     simulator.program(Answer(Text("third")))
     await tab.ask("Go")
     await expect(tab.answers).to_have_text("first")
-    await tab.page.get_by_role("button", name="Regenerate").click()
+    await expect(tab.page.get_by_role("button", name="Regenerate")).to_have_count(0)
+    await tab.page.get_by_role("button", name="Edit message").click()
+    await tab.page.get_by_label("Edit your message").press("Enter")
     await expect(tab.answers).to_have_text("second")
     await tab.page.get_by_role("button", name="Edit message").click()
     await tab.page.get_by_label("Edit your message").fill("Go now")
@@ -134,3 +136,40 @@ async def test_interrupt_ends_the_answer_and_is_answered_before_what_waits(
     gate.open()
     await expect(tab.answers).to_have_text(["first", "urgent answer", "later"])
     await expect(tab.bubbles).to_have_text(["One", "Urgent", "Patient"])
+
+
+async def test_stop_holds_what_waits_and_the_next_message_takes_its_place(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    asked = len(simulator.requests)
+    simulator.program(Answer(Text(["first ", Gate()])), Answer(Text("both")))
+    await tab.ask("One")
+    await expect(tab.answers).to_have_text("first")
+    await tab.ask("Two")
+    await tab.ask("Three")
+    await expect(tab.queued).to_have_text(["Two", "Three"])
+    other = await open_tab(tab.page.url)
+    await expect(other.queued).to_have_count(2)
+    await tab.page.keyboard.press("Escape")
+    await expect(tab.marks).to_have_text(["Stopped", "Not answered", "Not answered"])
+    await expect(tab.message).to_have_value("Two\n\nThree")
+    assert len(simulator.requests) == asked + 1
+    await tab.message.press("Enter")
+    for each in (tab, other):
+        await expect(each.answers).to_have_text(["first", "both"])
+        await expect(each.bubbles).to_have_text(["One", "Two\n\nThree"])
+        await expect(each.marks).to_have_text("Stopped")
+    assert len(simulator.requests) == asked + 2
+
+
+async def test_an_answer_that_was_cut_off_can_be_continued(tab: Tab, simulator: Simulator) -> None:
+    simulator.program(Answer(Text("So far"), stop_reason="max_tokens"), Answer(Text("and on.")))
+    await tab.ask("Go")
+    go_on = tab.page.get_by_role("button", name="Continue")
+    await go_on.click()
+    await expect(tab.answers).to_have_text(["So far", "and on."])
+    await expect(tab.bubbles).to_have_text(["Go", "Please go on where you stopped."])
+    await expect(go_on).to_be_hidden()
+    await expect(tab.page.locator("#totals")).to_contain_text("in the last request")
+    await tab.page.locator(".turn").last.hover()
+    await expect(tab.page.locator(".when").last).to_contain_text("claude-")

@@ -49,7 +49,7 @@ def card(tab: Tab) -> Locator:
 
 
 def button(tab: Tab, name: str) -> Locator:
-    return card(tab).get_by_role("button", name=name)
+    return card(tab).get_by_role("button", name=name, exact=True)
 
 
 def shown(simulator: Simulator) -> dict[str, Any]:
@@ -115,7 +115,7 @@ async def test_who_decides_too_late_is_shown_what_was_decided(
     await late.page.goto(tab.page.url)
     await expect(card(late)).to_be_visible()
     held = []
-    await button(tab, "Deny").click()
+    await button(tab, "Deny with a reason…").click()
     await tab.page.keyboard.type("she is on holiday")
     await tab.page.keyboard.press("Enter")
     await expect(tab.answers.last).to_have_text("That was all.")
@@ -136,7 +136,7 @@ async def test_who_decides_too_late_is_shown_what_was_decided(
 
 
 async def test_the_model_is_told_the_reason_of_a_denial(tab: Tab, simulator: Simulator) -> None:
-    await button(tab, "Deny").press("Enter")
+    await button(tab, "Deny with a reason…").press("Enter")
     reason = tab.page.get_by_label("Why not?")
     await expect(reason).to_be_focused()
     await reason.fill("she is on holiday")
@@ -150,7 +150,7 @@ async def test_the_model_is_told_the_reason_of_a_denial(tab: Tab, simulator: Sim
 
 
 async def test_escape_leaves_the_card_as_it_was_and_does_not_stop_the_answer(tab: Tab) -> None:
-    for open, field in (("Deny", "Why not?"), ("Edit", "Input, as JSON")):
+    for open, field in (("Deny with a reason…", "Why not?"), ("Edit…", "Input, as JSON")):
         await button(tab, open).press("Enter")
         await tab.page.get_by_label(field).press("Escape")
         await expect(button(tab, open)).to_be_focused()
@@ -160,7 +160,7 @@ async def test_escape_leaves_the_card_as_it_was_and_does_not_stop_the_answer(tab
 
 
 async def test_an_edited_input_is_what_it_runs_with(tab: Tab, simulator: Simulator) -> None:
-    await button(tab, "Edit").press("Enter")
+    await button(tab, "Edit…").press("Enter")
     field = tab.page.get_by_label("Input, as JSON")
     await expect(field).to_have_value('{\n  "to": "ada@example.com",\n  "subject": "Logs"\n}')
     await field.fill('{"to": "bert@example.com", "subject": "Logs"}')
@@ -174,7 +174,7 @@ async def test_an_edited_input_is_what_it_runs_with(tab: Tab, simulator: Simulat
 
 
 async def test_an_input_that_cannot_be_is_told_and_stays_to_be_corrected(tab: Tab) -> None:
-    await button(tab, "Edit").click()
+    await button(tab, "Edit…").click()
     field = tab.page.get_by_label("Input, as JSON")
     problem = card(tab).get_by_role("alert")
     for wrong, why in (
@@ -233,9 +233,50 @@ async def test_on_a_phone_the_card_stays_as_wide_as_the_page_also_where_it_asks_
     tab: Tab,
 ) -> None:
     await tab.page.set_viewport_size({"width": 360, "height": 740})
-    await button(tab, "Deny…").click()
+    await button(tab, "Deny with a reason…").click()
     await expect(card(tab).get_by_role("textbox")).to_be_focused()
     right = await card(tab).evaluate("card => card.getBoundingClientRect().right")
     assert right <= 360
     await card(tab).get_by_role("textbox").press("Enter")
     await expect(tab.answers.last).to_have_text("That was all.")
+
+
+async def test_one_click_denies_and_the_dock_says_that_it_is_the_user_who_is_waited_for(
+    tab: Tab, simulator: Simulator
+) -> None:
+    waits = tab.page.locator("#waits")
+    await expect(waits).to_contain_text("Claude waits for you: may it use send_email?")
+    await tab.message.fill("Meanwhile")
+    await expect(tab.page.locator("#meanwhile")).to_contain_text("Claude waits for you")
+    await waits.get_by_role("button", name="Show").click()
+    await expect(button(tab, "Allow")).to_be_focused()
+    await button(tab, "Deny").click()
+    await expect(tab.verdicts).to_have_text("Denied")
+    await expect(tab.answers.last).to_have_text("That was all.")
+    await expect(waits).to_be_hidden()
+    assert "did not allow" in str(shown(simulator)["content"])
+    assert SENT == []
+
+
+async def test_a_tool_that_is_always_allowed_is_decided_in_the_log_until_it_is_to_ask_again(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    call = ToolUse("send_email", {"to": "bert@example.com", "subject": "Logs"})
+    await card(tab).get_by_label("Allow send_email without asking").check()
+    await button(tab, "Allow").click()
+    await expect(tab.answers.last).to_have_text("That was all.")
+    await tab.page.reload()
+    simulator.program(Answer(call, stop_reason="tool_use"), Answer(Text("Again.")))
+    other = await open_tab(tab.page.url)
+    await tab.ask("And to Bert")
+    for each in (tab, other):
+        await expect(each.answers.last).to_have_text("Again.")
+        await expect(each.verdicts).to_have_text(["Allowed", "Allowed"])
+    assert len(SENT) == 2
+    await tab.page.get_by_role("button", name="Ask me again").last.click()
+    simulator.program(Answer(call, stop_reason="tool_use"), Answer(Text("Third.")))
+    await tab.ask("Once more")
+    await expect(button(tab, "Deny")).to_be_visible()
+    await button(tab, "Deny").click()
+    await expect(tab.answers.last).to_have_text("Third.")
+    assert len(SENT) == 2

@@ -24,6 +24,7 @@ const MAX_REASON_CHARACTERS = 4096;
 export class ApprovalView {
   #block;
   #decide;
+  #always;
   #draft;
   #countdown;
   /** @type {HTMLElement | undefined} where something is being written */
@@ -32,10 +33,12 @@ export class ApprovalView {
   /**
    * @param {ToolBlock} block that waits
    * @param {Decide} decide
+   * @param {(tool: string) => void} always no call of this tool is to be asked about any more
    */
-  constructor(block, decide) {
+  constructor(block, decide, always) {
     this.#block = block;
     this.#decide = decide;
+    this.#always = always;
     this.#draft = `input.${block.tool_id}`;
     const left = element("span", { class: "card-time", "aria-hidden": "true" });
     this.input = element("div", {}, inputView(block.input ?? {}));
@@ -65,10 +68,22 @@ export class ApprovalView {
 
   /** @param {"edit" | "deny"} [from] what was left: the focus goes back to its button */
   #ask(from) {
+    const { tool_name } = this.#block;
+    const box = element("input", { type: "checkbox" });
+    const allow = () => {
+      if (box.checked) this.#always(tool_name);
+      void this.#send("allow");
+    };
     const edit = button(words.card.edit, () => this.#edit(true));
-    const deny = button(`${words.card.deny}…`, () => this.#deny());
-    this.#show(button(words.card.allow, () => this.#send("allow"), "primary"), edit, deny);
-    if (from) (from === "edit" ? edit : deny).focus();
+    const why = button(words.card.denyWhy, () => this.#deny());
+    this.#show(
+      button(words.card.allow, allow, "primary"),
+      button(words.card.deny, () => this.#send("deny"), "danger"),
+      edit,
+      why,
+      element("label", { class: "card-always" }, box, element("span", {}, words.card.always(tool_name))),
+    );
+    if (from) (from === "edit" ? edit : why).focus();
   }
 
   /** @param {boolean} [focuses] */

@@ -13,10 +13,12 @@ import { ASK_USER, isHandled } from "./tools.js";
  *
  * @param {ToolBlock} block
  * @param {string} runner this tab's
+ * @param {(block: ToolBlock) => boolean} [isAllowed] whether it is allowed without asking
  * @returns {"decision" | "answer" | "elsewhere" | undefined}
  */
-export function asks({ state, decision, runs_on, runner: whose, tool_name = "" }, runner) {
-  if (state === "waiting") return decision === undefined ? "decision" : undefined;
+export function asks(block, runner, isAllowed = () => false) {
+  const { state, decision, runs_on, runner: whose, tool_name = "" } = block;
+  if (state === "waiting") return decision !== undefined || isAllowed(block) ? undefined : "decision";
   if (state !== "executing" || runs_on !== "client" || isHandled(tool_name)) return undefined;
   if (whose === runner) return "answer";
   return tool_name === ASK_USER ? "elsewhere" : undefined;
@@ -27,11 +29,12 @@ export function asks({ state, decision, runs_on, runner: whose, tool_name = "" }
  *
  * @param {FoldedTurn | undefined} turn
  * @param {string} runner this tab's
+ * @param {(block: ToolBlock) => boolean} [isAllowed] whether it is allowed without asking
  */
-export function firstAsked(turn, runner) {
+export function firstAsked(turn, runner, isAllowed) {
   if (turn?.state !== "running") return undefined;
   const calls = turn.blocks.filter((block) => block.type === "tool");
-  return calls.find((call) => ["decision", "answer"].includes(asks(call, runner) ?? ""));
+  return calls.find((call) => ["decision", "answer"].includes(asks(call, runner, isAllowed) ?? ""));
 }
 
 /**
@@ -65,6 +68,30 @@ export async function refusalOf(answering) {
     return OVER.has(error.code) ? undefined : error.message.replace(/^(input|content|reason): /, "");
   }
   return undefined;
+}
+
+/**
+ * The calls at the end of a turn that has ended which got no result of their own: they waited or ran
+ * when it did. (One of them may have failed by itself just before; its result says so.)
+ *
+ * @param {FoldedTurn} turn
+ * @returns {ToolBlock[]}
+ */
+export function cutOff(turn) {
+  const reason = turn.done?.stop_reason ?? "";
+  if (!["cancelled", "interrupted", "failed", "max_steps"].includes(reason)) return [];
+  const last = turn.blocks.map(({ type }) => type === "tool").lastIndexOf(false);
+  const calls = turn.blocks.slice(last + 1).filter((block) => block.type === "tool");
+  return calls.filter(({ result, decision }) => decision !== "deny" && (result?.is_error ?? true));
+}
+
+/**
+ * Whether a call had begun to run: what it was to do may have happened.
+ *
+ * @param {ToolBlock} block
+ */
+export function hasRun({ input, expires_at, decision }) {
+  return input !== undefined && (expires_at === undefined || decision === "allow");
 }
 
 /**

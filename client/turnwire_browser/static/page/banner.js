@@ -12,6 +12,7 @@ export class Banner {
   #snapshot;
   /** @type {Countdown | undefined} */
   #countdown;
+  #isBad = false;
 
   /**
    * @param {HTMLElement} strip
@@ -23,10 +24,14 @@ export class Banner {
     this.actions = actions;
   }
 
-  /** @param {WireSnapshot} snapshot */
-  update(snapshot) {
-    if (snapshot === this.#snapshot) return;
+  /**
+   * @param {WireSnapshot} snapshot
+   * @param {boolean} isBad whether the server cannot save anything
+   */
+  update(snapshot, isBad) {
+    if (snapshot === this.#snapshot && isBad === this.#isBad) return;
     this.#snapshot = snapshot;
+    this.#isBad = isBad;
     this.#countdown?.stop();
     this.strip.dataset.state = snapshot.state;
     const parts = this.#parts(snapshot);
@@ -41,7 +46,7 @@ export class Banner {
   #parts({ state, error, retryAt }) {
     switch (state) {
       case "open":
-        return [];
+        return this.#isBad ? [element("span", {}, words.banner.storage)] : [];
       case "connecting":
         return [element("span", { class: "late" }, words.banner.connecting)];
       case "offline":

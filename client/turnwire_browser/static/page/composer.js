@@ -17,6 +17,8 @@ export class Composer {
   /** @type {Activity} */
   #activity = "idle";
   #slot = "new";
+  /** @type {string | undefined} the call that waits for the user */
+  #asked;
   /** @type {IfBusy | undefined} how to send as soon as all files are there */
   #waiting;
 
@@ -34,6 +36,14 @@ export class Composer {
     this.stopButton = byId("stop", HTMLButtonElement);
     this.stopWord = element("span", {}, words.composer.stop);
     this.meanwhile = byId("meanwhile", HTMLElement);
+    this.waits = byId("waits", HTMLElement);
+    this.waitsWords = element("span", {});
+    const show = () => {
+      const card = document.querySelector(".card");
+      card?.scrollIntoView({ block: "center" });
+      card?.querySelector("button")?.focus({ preventScroll: true });
+    };
+    this.waits.append(this.waitsWords, element("button", { type: "button", onclick: show }, words.card.show));
     this.tray = new Tray(
       { list: byId("tray", HTMLElement), note: byId("tray-note", HTMLElement), field: this.field },
       depot,
@@ -114,8 +124,12 @@ export class Composer {
     this.focus();
   }
 
-  /** @param {Activity} activity */
-  show(activity) {
+  /**
+   * @param {Activity} activity
+   * @param {import("../turnwire/fold.js").ToolBlock} [asking] the call for which Claude waits for the user
+   */
+  show(activity, asking) {
+    this.#showAsked(asking);
     if (activity === this.#activity) return;
     const hadFocus = this.form.contains(document.activeElement);
     this.#activity = activity;
@@ -127,6 +141,20 @@ export class Composer {
     this.stopButton.setAttribute("aria-disabled", String(activity === "stopping"));
     setText(this.stopWord, activity === "stopping" ? words.composer.stopping : words.composer.stop);
     if (hadFocus && activity !== "stopping") this.focus();
+  }
+
+  /** @param {import("../turnwire/fold.js").ToolBlock | undefined} asking */
+  #showAsked(asking) {
+    if (asking?.tool_id === this.#asked) return;
+    this.#asked = asking?.tool_id;
+    this.waits.hidden = asking === undefined;
+    const { card, composer } = words;
+    const { waitsToAllow, waitsForAnswer } = card;
+    if (asking) {
+      const isAnswer = asking.state !== "waiting";
+      setText(this.waitsWords, isAnswer ? waitsForAnswer : waitsToAllow(asking.tool_name));
+    }
+    setText(byId("meanwhile-words", HTMLElement), asking ? composer.meanwhileAsked : composer.meanwhile);
   }
 
   /**

@@ -1,12 +1,14 @@
 /** The conversation on the screen: what it shows of its log, what it sends, what it stops. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
-import { firstAsked } from "./asking.js";
-import { headline, plain } from "./content.js";
+import { asks, firstAsked } from "./asking.js";
+import { attachmentsOf, contentOf, headline, plain } from "./content.js";
 import { Earlier } from "./earlier.js";
 import { oncePerFrame } from "./frame.js";
+import { Held } from "./held.js";
 import { words } from "./language.js";
 import { Outbox } from "./outbox.js";
+import { Permissions } from "./permissions.js";
 import { remember } from "./storage.js";
 import { QUESTION } from "./tools.js";
 import { Transcript } from "./transcript.js";
@@ -17,6 +19,7 @@ import { firstWords } from "./words.js";
 /** @typedef {import("../turnwire/turnwire.js").Wire} Wire */
 /** @typedef {import("../turnwire/turnwire.js").Conversation} Chat */
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 /** @typedef {import("../turnwire/messages.js").Content} Content */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
@@ -32,6 +35,8 @@ import { firstWords } from "./words.js";
  * @property {(title: string, isAsked: boolean) => void} titled what it is about; whether it waits for the user
  * @property {() => void} moved a turn has come or ended
  * @property {() => import("./outbox.js").SendOptions} chosen what the user has chosen for answers
+ * @property {import("./health.js").Health} health
+ * @property {import("./totals.js").TotalsView} totals
  */
 
 /** How many earlier turns are brought at once: so few that drawing them is not felt. */
@@ -54,6 +59,12 @@ export class OpenConversation {
   #stopping;
   /** The tools that go with a send. */
   #offered = [QUESTION];
+  #permissions;
+  /** Calls that are decided without asking; whether that was refused, so that the user has to. @type {Map<string, boolean>} */
+  #deciding = new Map();
+  #held = new Held();
+  /** Keys of messages on their way when the user stopped: they are to be held when they arrive. @type {Set<string>} */
+  #holding = new Set();
   #wasLive = false;
   #isClosed = false;
   /** The last turn, and how many have not ended, as told last. */
@@ -69,10 +80,12 @@ export class OpenConversation {
     this.#chat = wire.conversation(id);
     this.#runner = wire.runner;
     this.#outbox = new Outbox(id ?? "new");
+    this.#permissions = new Permissions(id ?? "new");
     const load = () => this.#chat.loadOlder(EARLIER_TURNS);
     this.#earlier = new Earlier(around.bottom.scroller, load);
     this.#transcript = new Transcript(around.column, this.#earlier.element, {
       regenerate: ({ turn, content = "" }) => this.#replace(turn, content),
+      proceed: () => this.send(words.turn.goOn, "queue"),
       edit: ({ turn }, content) => this.#replace(turn, content),
       remove: ({ turn }) => this.#cancel(this.#chat.cancel({ turn })),
       rescue: (content) => around.composer.putBack(content),
@@ -80,6 +93,11 @@ export class OpenConversation {
       takeBack: (key) => this.#takeBack(key),
       decide: (toolId, decision, details) => this.#chat.decide(toolId, decision, details),
       answer: (toolId, content, isError) => this.#chat.toolOutput(toolId, content, { isError }),
+      isAllowed: this.#isAllowed,
+      allowAlways: (tool, isAllowed) => {
+        if (isAllowed) this.#permissions.add(tool);
+        else this.#permissions.remove(tool);
+      },
       runner: this.#runner,
       files: around.files,
     });
@@ -101,17 +119,51 @@ export class OpenConversation {
    * @param {IfBusy} ifBusy
    */
   send(content, ifBusy) {
-    this.#post(this.#outbox.add(content, { ...this.#around.chosen(), if_busy: ifBusy }));
+    const retract = this.#held.from(this.#chat.getSnapshot().turns);
+    // What it replaces never ran. An answer that the user has stopped may not have ended yet.
+    const how = retract ? { retract, if_busy: /** @type {const} */ ("interrupt") } : { if_busy: ifBusy };
+    this.#post(this.#outbox.add(content, { ...this.#around.chosen(), ...how }));
     this.#around.bottom.follow();
   }
 
-  /** Stop the answer that is being written, or the one to the message on its way. */
+  /**
+   * Stop the answer that is being written, or the one to the message on its way. What waits behind it
+   * is held: who wants silence does not want the next answer at once.
+   */
   stop() {
     const turn = this.#unfinished();
-    const letter = this.#outbox.letters.find(({ state }) => state === "sending");
-    this.#stopping = turn?.turn ?? letter?.key;
+    const sending = this.#outbox.letters.filter(({ state }) => state === "sending");
+    this.#stopping = turn?.turn ?? sending[0]?.key;
+    const { turns } = this.#chat.getSnapshot();
+    // Before the running one, so that none of them begins when that ends.
+    this.#hold(turns.filter(({ state, turn: id }) => state === "queued" && id !== turn?.turn));
+    for (const { key } of sending) if (key !== this.#stopping) this.#holding.add(key);
     if (turn) this.#cancel(this.#chat.cancel({ turn: turn.turn }));
     this.draw();
+  }
+
+  /** The server saves again: what it refused meanwhile is sent once more. */
+  resend() {
+    for (const { key, state, code } of this.#outbox.letters) {
+      if (state === "failed" && code === "storage_unavailable") this.#post(this.#outbox.retry(key));
+    }
+  }
+
+  /**
+   * Take messages back from the queue, to where the user writes.
+   *
+   * @param {readonly FoldedTurn[]} waiting
+   */
+  async #hold(waiting) {
+    const outcomes = waiting.map(({ turn }) => this.#chat.cancel({ turn }).catch(() => "already_done"));
+    const taken = waiting.map(async (turn, index) => ((await outcomes[index]) === "already_done" ? [] : [turn]));
+    const held = (await Promise.all(taken)).flat();
+    if (held.length === 0) return;
+    for (const { turn } of held) this.#held.add(turn);
+    const texts = held.map(({ content }) => plain(content)).filter(Boolean);
+    const content = contentOf(texts.join("\n\n"), held.flatMap(({ content }) => attachmentsOf(content)));
+    if (!this.#isClosed) this.#around.composer.putBack(content);
+    this.#around.announcer.say(words.composer.held);
   }
 
   /** Leave the screen. */
@@ -143,11 +195,15 @@ export class OpenConversation {
     try {
       const turn = await this.#send(content, { ...options, key });
       this.#outbox.move(turn.conversation);
+      this.#permissions.move(turn.conversation);
       if (this.#stopping === key) this.#cancel(turn.cancel());
+      if (this.#holding.delete(key)) this.#hold([{ turn: turn.id, state: "queued", blocks: [], content }]);
       if (!this.#isClosed) this.#around.named(turn.conversation);
     } catch (error) {
       if (!(error instanceof TurnwireError)) throw error;
       this.#outbox.fail(key, error);
+      this.#holding.delete(key);
+      if (error.code === "storage_unavailable") this.#around.health.suspect();
       if (this.#stopping === key) this.#stopping = undefined;
       this.#around.announcer.say(words.letter.announced);
     }
@@ -195,6 +251,30 @@ export class OpenConversation {
     this.draw();
   }
 
+  /** @param {ToolBlock} block */
+  #isAllowed = ({ tool_id, tool_name }) => {
+    return this.#permissions.has(tool_name) && this.#deciding.get(tool_id) !== true;
+  };
+
+  /**
+   * Decide the calls that the user does not want to be asked about.
+   *
+   * @param {FoldedTurn | undefined} turn
+   */
+  #decideAllowed(turn) {
+    if (turn?.state !== "running") return;
+    for (const block of turn.blocks) {
+      if (block.type !== "tool" || this.#deciding.has(block.tool_id)) continue;
+      if (asks(block, this.#runner) !== "decision" || !this.#isAllowed(block)) continue;
+      this.#deciding.set(block.tool_id, false);
+      this.#chat.decide(block.tool_id, "allow").catch((error) => {
+        if (!(error instanceof TurnwireError)) throw error;
+        this.#deciding.set(block.tool_id, true);
+        this.draw();
+      });
+    }
+  }
+
   /** @returns {FoldedTurn | undefined} */
   #unfinished() {
     const { turns } = this.#chat.getSnapshot();
@@ -215,15 +295,22 @@ export class OpenConversation {
     this.#drawTurns(turns, letters);
     this.#transcript.say(noticeFor(turns.length + letters.length > 0, state, error));
     this.#transcript.sayGone(turns.length > 0 && error?.code === "unknown_conversation");
-    const asking = firstAsked(current(turns), this.#runner);
+    this.#decideAllowed(current(turns));
+    const asking = firstAsked(current(turns), this.#runner, this.#isAllowed);
     announcer.update(current(turns), this.#wasLive, asking);
-    composer.show(this.#activity());
+    const activity = this.#activity();
+    composer.show(activity, asking);
+    this.#around.health.heard(activity !== "idle" && asking === undefined);
     const begin = headline(turns[0]?.content ?? letters[0]?.content);
     titled(firstWords(hasOlder ? this.#titleOfAll() : begin), asking !== undefined);
     bottom.keep();
     const count = `${known.at(-1)?.turn} ${known.filter(({ done }) => !done).length}`;
     // What was there already has been told by the list of conversations.
     if (this.#wasLive && count !== this.#count) this.#around.moved();
+    if (count !== this.#count) this.#around.totals.update(known);
+    if (this.#wasLive && known.at(-1)?.error?.code === "storage_unavailable" && count !== this.#count) {
+      this.#around.health.suspect();
+    }
     this.#count = count;
     this.#wasLive ||= state === "live" || state === "new";
   }

@@ -1,20 +1,25 @@
 /** What stands under an answer: how it ended and what to do about it, its usage, copy and again. */
 
+import { cutOff, hasRun } from "./asking.js";
 import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
 import { words } from "./language.js";
+import { readOf } from "./totals.js";
 import { cost, countOf, duration, ending, explain } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+
+/** The ends after which there may be more to say. */
+const CUT = new Set(["cancelled", "max_tokens", "max_steps", "interrupted", "failed"]);
 
 /**
  * The parts for a turn as it is now.
  *
  * @param {FoldedTurn} turn
- * @param {() => void} regenerate
+ * @param {{ regenerate(): void, proceed(): void }} actions
  * @returns {HTMLElement[]}
  */
-export function footOf(turn, regenerate) {
+export function footOf(turn, { regenerate, proceed }) {
   const { done, error } = turn;
   const parts = [];
   if (error) parts.push(failure(turn, error));
@@ -23,20 +28,32 @@ export function footOf(turn, regenerate) {
     parts.push(element("p", { class: "mark" }, end.title));
     if (end.remedy) parts.push(element("p", { class: "remedy" }, end.remedy));
   }
-  if (turn.model === undefined && done) return parts;
+  const ran = done?.stop_reason === "cancelled" ? [] : cutOff(turn).filter(hasRun);
+  if (ran.length > 0) {
+    const names = [...new Set(ran.map(({ tool_name }) => tool_name))].join(", ");
+    parts.push(element("p", { class: "remedy" }, words.failure.wasRunning(names)));
+  }
+  // While it is being written, Stop is the way out; once it has ended, these are the ways on.
+  if (turn.model === undefined || !done) return parts;
   const meta = element("div", { class: "meta" });
   const text = turn.blocks.filter((block) => block.type === "text").map((block) => block.text);
-  if (done && text.some(Boolean)) meta.append(copyButton(words.action.copyAnswer, () => text.join("\n\n")));
-  meta.append(
-    element(
-      "button",
-      { type: "button", class: "regenerate", onclick: regenerate },
-      icon("again"),
-      element("span", {}, words.action.again),
-    ),
-  );
-  if (done) meta.append(usageLine(turn));
+  if (text.some(Boolean)) meta.append(copyButton(words.action.copyAnswer, () => text.join("\n\n")));
+  if (turn.blocks.length > 0 && CUT.has(done.stop_reason)) {
+    meta.append(action("proceed", "forward", words.action.proceed, proceed));
+  }
+  meta.append(action("regenerate", "again", words.action.again, regenerate));
+  meta.append(usageLine(turn));
   return [...parts, meta];
+}
+
+/**
+ * @param {string} kind
+ * @param {Parameters<typeof icon>[0]} shape
+ * @param {string} label
+ * @param {() => void} onclick
+ */
+function action(kind, shape, label, onclick) {
+  return element("button", { type: "button", class: kind, onclick }, icon(shape), element("span", {}, label));
 }
 
 /**
@@ -55,17 +72,18 @@ function failure(turn, error) {
 }
 
 /** @param {FoldedTurn} turn */
-function usageLine({ usage, done }) {
+function usageLine(turn) {
+  const { usage, done } = turn;
   const line = element("p", { class: "usage" });
   /** @param {string} text @param {string} [meaning] */
   const add = (text, meaning) => line.append(element("span", { title: meaning }, text));
   if (usage) {
-    const cached = usage.cache_read_input_tokens ?? 0;
-    const read = (usage.input_tokens ?? 0) + cached + (usage.cache_creation_input_tokens ?? 0);
+    const cached = usage.cache_read_input_tokens;
+    const read = readOf(turn);
     const about = usage.estimated ? "≈ " : "";
     add(about + words.turn.read(countOf(read)), words.turn.readMeaning);
     if (cached > 0) add(words.turn.cached(countOf(cached)), words.turn.cachedMeaning);
-    add(about + words.turn.wrote(countOf(usage.output_tokens ?? 0)), words.turn.wroteMeaning);
+    add(about + words.turn.wrote(countOf(usage.output_tokens)), words.turn.wroteMeaning);
   }
   if (done?.cost_usd !== undefined) add(cost(done.cost_usd));
   if (done) add(duration(done.duration_ms));

@@ -14,13 +14,15 @@ import { byId, icon, setText } from "./element.js";
 import { Files } from "./files.js";
 import { oncePerFrame } from "./frame.js";
 import { sendWith } from "./keys.js";
+import { Health, readiness } from "./health.js";
 import { languageFor, speak } from "./language.js";
 import { Library } from "./library.js";
 import { SettingsPanel } from "./panel.js";
 import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
-import { remember } from "./storage.js";
-import { token, wire } from "./wire.js";
+import { recall, remember } from "./storage.js";
+import { offerTools } from "./tools.js";
+import { TotalsView } from "./totals.js";
 import { firstWords } from "./words.js";
 
 const settings = new Settings();
@@ -80,10 +82,15 @@ settings.watch(() => {
   composer.hint(settings.get("send_key"));
 });
 
+const health = new Health(readiness, () => {
+  drawBanner();
+  if (!health.isBad) conversation.resend();
+});
+const totals = new TotalsView(byId("totals", HTMLElement));
 const demo = byId("demo", HTMLElement);
 const drawBanner = oncePerFrame(() => {
   const snapshot = wire.getSnapshot();
-  banner.update(snapshot);
+  banner.update(snapshot, health.isBad);
   choices.update(snapshot.welcome);
   demo.hidden = !snapshot.welcome?.demo;
 });
@@ -167,6 +174,8 @@ function open(id) {
     },
     moved: refresh,
     titleOf: (name) => library.title(name),
+    health,
+    totals,
     chosen: () => chosen(settings, wire.getSnapshot().welcome),
     titled: (words, isAsked) => {
       words = firstWords(sidebar.title(conversationInAddress()) ?? words);

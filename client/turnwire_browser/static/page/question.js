@@ -12,6 +12,7 @@ import { spoken, words } from "./language.js";
 /**
  * @typedef {object} TurnActions What a reader can do with a turn.
  * @property {(turn: FoldedTurn) => void} regenerate ask it again
+ * @property {() => void} proceed ask to go on where the last answer broke off
  * @property {(turn: FoldedTurn, content: Content) => void} edit ask this in its place
  * @property {(turn: FoldedTurn) => void} remove take it back, while it waits
  */

@@ -16,6 +16,8 @@ import { duration } from "./words.js";
  * @typedef {object} CallActions What a reader can do with a call.
  * @property {import("./approval.js").Decide} decide
  * @property {import("./inquiry.js").Answer} answer
+ * @property {(block: ToolBlock) => boolean} isAllowed whether it is allowed without asking
+ * @property {(tool: string, isAllowed: boolean) => void} allowAlways its calls are not asked about any more, or again
  * @property {string} runner this tab's: it answers the calls that name it
  * @property {import("./files.js").Files} files
  */
@@ -37,6 +39,7 @@ export class ToolView {
     this.state = element("span", { class: "tool-state" });
     this.question = element("p", { class: "tool-question", dir: "auto", hidden: true });
     this.verdict = element("p", { class: "tool-verdict", dir: "auto", hidden: true });
+    this.always = element("p", { class: "tool-always", hidden: true });
     this.input = new Folded(words.tool.input, () => inputText(this.#block));
     this.original = new Folded(words.tool.given, () => given(this.#block));
     this.progress = new ProgressView();
@@ -46,6 +49,7 @@ export class ToolView {
       { class: "tool-body" },
       this.question,
       this.verdict,
+      this.always,
       this.input.element,
       this.original.element,
       this.progress.element,
@@ -62,11 +66,13 @@ export class ToolView {
   /**
    * @param {ToolBlock} block
    * @param {boolean} ended whether its turn has ended
+   * @param {boolean} [isCutOff] it got no result of its own
    */
-  update(block, ended) {
+  update(block, ended, isCutOff = false) {
     this.#block = block;
-    const asked = ended ? undefined : asks(block, this.#actions.runner);
-    const { state, said } = condition(block, ended, asked);
+    const { runner, isAllowed } = this.#actions;
+    const asked = ended ? undefined : asks(block, runner, isAllowed);
+    const { state, said } = condition(block, ended, asked, isCutOff);
     this.element.dataset.state = state;
     setText(this.name, block.tool_name ?? words.tool.unnamed);
     setText(this.place, this.#place(block));
@@ -76,6 +82,7 @@ export class ToolView {
     this.question.hidden = question === "";
     setText(this.verdict, verdict(block));
     this.verdict.hidden = this.verdict.textContent === "";
+    this.#tellAlways(block);
     this.input.refresh();
     this.original.element.hidden = !isEdited(block);
     this.original.refresh();
@@ -91,6 +98,21 @@ export class ToolView {
     this.#card?.remove();
     this.result.remove();
     this.element.remove();
+  }
+
+  /** @param {ToolBlock} block */
+  #tellAlways(block) {
+    const isAllowed = block.decision === "allow" && this.#actions.isAllowed(block);
+    if (this.always.hidden !== isAllowed) return;
+    const again = () => {
+      this.#actions.allowAlways(block.tool_name, false);
+      this.always.hidden = true;
+    };
+    this.always.hidden = !isAllowed;
+    this.always.replaceChildren(
+      element("span", {}, words.card.alwaysNow(block.tool_name)),
+      element("button", { type: "button", onclick: again }, words.card.askAgain),
+    );
   }
 
   /** @param {ToolBlock} block */
@@ -112,7 +134,9 @@ export class ToolView {
     const hadFocus = this.#card?.element.contains(document.activeElement);
     this.#card?.remove(true);
     this.#card = undefined;
-    if (asked === "decision") this.#card = new ApprovalView(block, this.#actions.decide);
+    const { decide, allowAlways } = this.#actions;
+    const always = (/** @type {string} */ tool) => allowAlways(tool, true);
+    if (asked === "decision") this.#card = new ApprovalView(block, decide, always);
     if (asked === "answer") this.#card = new InquiryView(block, this.#actions.answer);
     if (this.#card) this.body.append(this.#card.element);
     // Who answered by the keyboard goes on from here, not from the top of the page.
@@ -126,9 +150,11 @@ export class ToolView {
  * @param {ToolBlock} block
  * @param {boolean} ended
  * @param {ReturnType<typeof asks>} asked
+ * @param {boolean} isCutOff
  */
-function condition({ result, state, decision }, ended, asked) {
+function condition({ result, state, decision }, ended, asked, isCutOff) {
   if (decision === "deny") return { state: "denied", said: words.tool.denied };
+  if (isCutOff) return { state: "stopped", said: words.tool.unfinished };
   if (result) {
     const took = result.duration_ms ? ` · ${duration(result.duration_ms)}` : "";
     return result.is_error

@@ -1,17 +1,18 @@
 /** The view of one turn: the question, the answer's blocks in order, and how it ended. */
 
 import { ThinkingView, TextView } from "./blocks.js";
-import { element } from "./element.js";
+import { cutOff } from "./asking.js";
+import { element, setText } from "./element.js";
 import { footOf } from "./foot.js";
 import { Countdown } from "./frame.js";
-import { words } from "./language.js";
+import { spoken, words } from "./language.js";
 import { QuestionView } from "./question.js";
 import { ToolView } from "./tool.js";
 import { retryCause } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("../turnwire/fold.js").Block} Block */
-/** @typedef {{ element: HTMLElement, update(block: Block, ended: boolean): void }} View of the type that the block has */
+/** @typedef {{ element: HTMLElement, update(block: Block, ended: boolean, isCutOff?: boolean): void }} View of the type that the block has */
 /** @typedef {{ block: Block, view: View }} Shown */
 /** @typedef {import("./question.js").TurnActions & import("./tool.js").CallActions} TurnActions */
 
@@ -29,10 +30,13 @@ export class TurnView {
     this.working = element("div", { class: "working", hidden: true }, dots());
     this.retry = element("p", { class: "retry", hidden: true });
     this.foot = element("div", { class: "foot" });
+    this.when = element("span", { class: "when" });
     this.countdown = new Countdown(this.retry, () => "");
+    // Not before somebody looks: the first date takes the browser 10 ms.
+    const look = () => this.#tellWhen();
     this.element = element(
       "article",
-      { class: "turn" },
+      { class: "turn", onpointerenter: look, onfocusin: look },
       element("h2", { class: "visually-hidden" }, words.turn.you),
       this.question.element,
       element("h2", { class: "visually-hidden" }, words.turn.claude),
@@ -56,8 +60,17 @@ export class TurnView {
     this.working.hidden = !isQuiet(turn);
     if (turn.state !== last?.state || turn.done !== last?.done || turn.error !== last?.error) {
       const regenerate = () => this.actions.regenerate(this.#turn ?? turn);
-      this.foot.replaceChildren(...footOf(turn, regenerate));
+      const parts = footOf(turn, { regenerate, proceed: this.actions.proceed });
+      parts.at(-1)?.append(this.when);
+      this.foot.replaceChildren(...parts);
     }
+  }
+
+  /** When it was asked, and which model answered. */
+  #tellWhen() {
+    const { at, model } = this.#turn ?? {};
+    const time = at ? new Date(at).toLocaleString(spoken, { dateStyle: "medium", timeStyle: "short" }) : "";
+    setText(this.when, [time, model ?? ""].filter(Boolean).join(" · "));
   }
 
   /** Give up what still ticks and what is held. */
@@ -74,6 +87,7 @@ export class TurnView {
    */
   #updateBlocks(turn, live) {
     const ended = turn.state === "done";
+    const cut = new Set(cutOff(turn).map(({ block }) => block));
     turn.blocks.forEach((block, index) => {
       const shown = this.#shown[index];
       if (shown && !isSame(shown.block, block)) this.#dropFrom(index);
@@ -82,10 +96,10 @@ export class TurnView {
         const view = viewOf(block, live, this.actions);
         this.#shown.push({ block, view });
         this.blocks.append(view.element);
-        view.update(block, ended);
+        view.update(block, ended, cut.has(block.block));
       } else if (kept.block !== block || ended) {
         kept.block = block;
-        kept.view.update(block, ended);
+        kept.view.update(block, ended, cut.has(block.block));
       }
     });
     this.#dropFrom(turn.blocks.length);

@@ -1,0 +1,54 @@
+/** What a conversation has taken so far: tokens, and what they cost. */
+
+import { element } from "./element.js";
+import { words } from "./language.js";
+import { cost, countOf } from "./words.js";
+
+/** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
+
+/**
+ * The sums over the turns that have ended.
+ *
+ * @param {readonly FoldedTurn[]} turns
+ */
+export function sumOf(turns) {
+  const ended = turns.filter(({ done }) => done);
+  const sum = (/** @type {(turn: FoldedTurn) => number | undefined} */ of) =>
+    ended.reduce((total, turn) => total + (of(turn) ?? 0), 0);
+  const costs = ended.some(({ done }) => done?.cost_usd !== undefined);
+  return {
+    read: sum(readOf),
+    wrote: sum(({ usage }) => usage?.output_tokens),
+    cost_usd: costs ? sum(({ done }) => done?.cost_usd) : undefined,
+    // Of several steps only the sum is known, which says nothing of how much the model had before it.
+    last: ended.filter(({ done, usage }) => done?.steps === 1 && usage).at(-1),
+  };
+}
+
+/** @param {FoldedTurn} turn @returns {number} tokens that the model read, from its cache or not */
+export function readOf({ usage }) {
+  if (!usage) return 0;
+  return usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens;
+}
+
+export class TotalsView {
+  /** @param {HTMLElement} line */
+  constructor(line) {
+    this.line = line;
+  }
+
+  /** @param {readonly FoldedTurn[]} turns */
+  update(turns) {
+    const { read, wrote, cost_usd, last } = sumOf(turns);
+    this.line.hidden = read + wrote === 0;
+    if (this.line.hidden) return;
+    const { turn } = words;
+    const parts = [
+      element("span", { title: turn.readMeaning }, turn.read(countOf(read))),
+      element("span", { title: turn.wroteMeaning }, turn.wrote(countOf(wrote))),
+    ];
+    if (cost_usd !== undefined) parts.push(element("span", {}, cost(cost_usd)));
+    if (last) parts.push(element("span", {}, turn.last(countOf(readOf(last) + (last.usage?.output_tokens ?? 0)))));
+    this.line.replaceChildren(`${turn.total} `, ...parts);
+  }
+}
