@@ -65,7 +65,9 @@ async def test_escape_leaves_the_editor_and_does_not_stop_the_answer(
     await expect(tab.marks).to_have_count(0)
 
 
-async def test_edit_while_it_runs_when_regenerate_is_not_offered(tab: Tab, simulator: Simulator) -> None:
+async def test_edit_while_it_runs_when_regenerate_is_not_offered(
+    tab: Tab, simulator: Simulator
+) -> None:
     simulator.program(Answer(Text(["first ", Gate()])), Answer(Text(["second ", Gate()])))
     simulator.program(Answer(Text("third")))
     await tab.ask("Go")

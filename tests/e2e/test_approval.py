@@ -247,7 +247,7 @@ async def test_one_click_denies_and_the_dock_says_that_it_is_the_user_who_is_wai
     waits = tab.page.locator("#waits")
     await expect(waits).to_contain_text("Claude waits for you: may it use send_email?")
     await tab.message.fill("Meanwhile")
-    await expect(tab.page.locator("#meanwhile")).to_contain_text("Claude waits for you")
+    await expect(tab.page.locator("#meanwhile")).to_contain_text("waits, too")
     await waits.get_by_role("button", name="Show").click()
     await expect(button(tab, "Allow")).to_be_focused()
     await button(tab, "Deny").click()

@@ -115,6 +115,27 @@ async def test_more_are_loaded_as_one_scrolls(
     await tab.entries.last.scroll_into_view_if_needed()
     await expect(tab.entries).to_have_count(count)
     await expect(tab.entries.last).to_have_text("Chat 0")
+    # Asking again for what is shown does not make the list jump back.
+    await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(tab.entries).to_have_count(count)
+
+
+async def test_a_search_lists_the_titles_that_have_it_and_conversations_stand_by_their_age(
+    tab: Tab, simulator: Simulator
+) -> None:
+    for text in ("Apples", "Pears", "Pineapples"):
+        await say(tab, simulator, text)
+    search = tab.page.get_by_role("searchbox", name="Search conversations")
+    await search.fill("APPLE")
+    await expect(tab.entries).to_have_text(["Pineapples", "Apples"])
+    await expect(tab.page).to_have_title("Pineapples – Turnwire")
+    await search.fill("plum")
+    await expect(tab.entries).to_have_count(0)
+    await expect(tab.page.locator(".side-state")).to_have_text("No title has that in it.")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
+    await expect(tab.entries).to_have_text(["Pineapples", "Pears", "Apples"])
+    await expect(tab.page.locator(".entry-group")).to_have_text("Today")
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("Markdown", "md"), ("JSON", "json")])

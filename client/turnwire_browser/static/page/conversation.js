@@ -32,7 +32,7 @@ import { firstWords } from "./words.js";
  * @property {(id: string) => void} named it has got its id
  * @property {import("./files.js").Files} files
  * @property {(id: string) => Promise<string>} titleOf what the service calls a conversation
- * @property {(title: string, isAsked: boolean) => void} titled what it is about; whether it waits for the user
+ * @property {(title: string, isAsked: boolean) => void} titled what it is about, or ""; whether it waits for the user
  * @property {() => void} moved a turn has come or ended
  * @property {() => import("./outbox.js").SendOptions} chosen what the user has chosen for answers
  * @property {import("./health.js").Health} health

@@ -21,6 +21,8 @@ export class EntryView {
   #head;
   #actions;
   isRenaming = false;
+  /** @type {boolean | undefined} undefined: nothing is shown yet */
+  #isCurrent;
 
   /**
    * @param {Head} head
@@ -50,7 +52,11 @@ export class EntryView {
    * @param {boolean} isCurrent whether it is on the screen
    */
   update(head, isCurrent) {
+    const isSame = this.#isCurrent === isCurrent && this.#head.title === head.title;
     this.#head = head;
+    // Of thousands, nearly all are as they were.
+    if (isSame) return;
+    this.#isCurrent = isCurrent;
     const title = head.title || words.side.untitled;
     setText(this.link, title);
     this.link.title = title;

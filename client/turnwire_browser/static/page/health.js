@@ -1,6 +1,6 @@
 /** Whether the server can save what is said: asked when something says that it cannot, or all is quiet. */
 
-const QUIET_MILLISECONDS = 5000;
+const QUIET_MILLISECONDS = 3000;
 const AGAIN_MILLISECONDS = 2000;
 
 export class Health {

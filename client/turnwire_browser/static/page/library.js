@@ -26,13 +26,14 @@ export class Library {
    * Newest first.
    *
    * @param {number} limit
-   * @param {string} [before] the `next` of the page before
+   * @param {{ before?: string, query?: string }} [which] `before`: the `next` of the page before;
+   *   `query`: only those whose title contains it
    * @returns {Promise<{ conversations: Head[], next?: string }>}
    * @throws {TurnwireError}
    */
-  async list(limit, before) {
-    const query = new URLSearchParams({ limit: String(limit), ...(before && { before }) });
-    return (await this.#request("GET", `?${query}`)).json();
+  async list(limit, { before, query } = {}) {
+    const asked = { limit: String(limit), ...(before && { before }), ...(query && { q: query }) };
+    return (await this.#request("GET", `?${new URLSearchParams(asked)}`)).json();
   }
 
   /**

@@ -15,7 +15,7 @@ import { Files } from "./files.js";
 import { oncePerFrame } from "./frame.js";
 import { sendWith } from "./keys.js";
 import { Health, readiness } from "./health.js";
-import { languageFor, speak } from "./language.js";
+import { languageFor, speak, words } from "./language.js";
 import { Library } from "./library.js";
 import { SettingsPanel } from "./panel.js";
 import { Settings } from "./settings.js";
@@ -177,10 +177,10 @@ function open(id) {
     health,
     totals,
     chosen: () => chosen(settings, wire.getSnapshot().welcome),
-    titled: (words, isAsked) => {
-      words = firstWords(sidebar.title(conversationInAddress()) ?? words);
-      setText(title, words);
-      const full = `${isAsked ? "● " : ""}${words ? `${words} – ` : ""}Turnwire`;
+    titled: (about, isAsked) => {
+      const name = firstWords(sidebar.title(conversationInAddress()) ?? about);
+      setText(title, name || words.bar.newChat);
+      const full = `${isAsked ? "● " : ""}${name ? `${name} – ` : ""}Turnwire`;
       if (document.title !== full) document.title = full;
     },
   });

@@ -1,8 +1,10 @@
-/** The side bar: the user's conversations, newest first, more of them as one scrolls. */
+/** The side bar: the user's conversations by age, newest first, more of them as one scrolls; and a search in their titles. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
-import { element } from "./element.js";
+import { ageOf } from "./ages.js";
+import { element, icon } from "./element.js";
 import { EntryView } from "./entry.js";
+import { takesEscape } from "./keys.js";
 import { words } from "./language.js";
 
 /** @typedef {import("./library.js").Head} Head */
@@ -11,6 +13,7 @@ import { words } from "./language.js";
 const PAGE = 40;
 /** The most that the service lists at once. */
 const MOST = 200;
+const TYPING_MILLISECONDS = 150;
 
 export class Sidebar {
   #library;
@@ -20,13 +23,21 @@ export class Sidebar {
   #heads = [];
   /** @type {string | undefined} */
   #next;
+  /** What the titles have to contain; "": all are listed. */
+  #query = "";
   /** @type {Map<string, EntryView>} */
   #views = new Map();
+  /** The headings of the groups, by their words. @type {Map<string, HTMLElement>} */
+  #groups = new Map();
+  /** Titles outlive a search that does not list them. @type {Map<string, string>} */
+  #titles = new Map();
   /** @type {string | undefined} */
   #current;
   #isLoading = false;
   /** Something has changed since the list that is on its way was asked for. */
   #isStale = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #typing;
 
   /**
    * @param {HTMLElement} container an element that scrolls
@@ -38,8 +49,21 @@ export class Sidebar {
     this.#library = library;
     this.#changed = changed;
     this.#removed = removed;
+    this.search = element("input", {
+      type: "search",
+      class: "side-search",
+      placeholder: words.side.search,
+      "aria-label": words.side.search,
+      maxlength: 200,
+      dir: "auto",
+      oninput: () => this.#typed(),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (this.search.value && takesEscape(event)) this.#clear();
+      },
+    });
     this.list = element("ol", { class: "entries" });
-    this.state = element("p", { class: "side-state" });
+    this.state = element("p", { class: "side-state", role: "status" });
+    container.before(element("div", { class: "side-find" }, icon("search"), this.search));
     container.replaceChildren(this.list, this.state);
     const seen = new IntersectionObserver(
       ([{ isIntersecting }]) => {
@@ -51,12 +75,12 @@ export class Sidebar {
   }
 
   /**
-   * The title the service has for a conversation, if it is in the list.
+   * The title the service has for a conversation, if it was in the list.
    *
    * @param {string | undefined} id
    */
   title(id) {
-    return this.#heads.find(({ conversation }) => conversation === id)?.title;
+    return id === undefined ? undefined : this.#titles.get(id);
   }
 
   /**
@@ -76,20 +100,31 @@ export class Sidebar {
     else this.#load(undefined);
   }
 
+  #typed() {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => {
+      const query = this.search.value.trim();
+      if (query === this.#query) return;
+      this.#query = query;
+      this.#heads = [];
+      this.refresh();
+    }, TYPING_MILLISECONDS);
+  }
+
+  #clear() {
+    this.search.value = "";
+    this.#typed();
+  }
+
   /** @param {string | undefined} before */
   async #load(before) {
     this.#isLoading = true;
     this.#isStale = false;
+    const query = this.#query;
     const limit = before ? PAGE : Math.min(MOST, Math.max(PAGE, this.#heads.length));
     try {
-      const { conversations, next } = await this.#library.list(limit, before);
-      // A conversation that came on top meanwhile has pushed others into the next page.
-      const known = new Set(this.#heads.map(({ conversation }) => conversation));
-      const isNew = (/** @type {Head} */ head) => !known.has(head.conversation);
-      this.#heads = before ? [...this.#heads, ...conversations.filter(isNew)] : conversations;
-      this.#next = next;
-      this.state.textContent = this.#heads.length > 0 ? "" : words.side.none;
-      this.#changed();
+      const { conversations, next } = await this.#library.list(limit, { before, query });
+      if (query === this.#query) this.#take(conversations, before, next);
     } catch (error) {
       if (!(error instanceof TurnwireError)) throw error;
       const again = element("button", { type: "button", onclick: () => this.refresh() }, words.action.tryAgain);
@@ -98,7 +133,34 @@ export class Sidebar {
       this.#isLoading = false;
     }
     this.#draw();
-    if (this.#isStale) this.refresh();
+    if (this.#isStale || query !== this.#query) this.refresh();
+  }
+
+  /**
+   * @param {Head[]} conversations
+   * @param {string | undefined} before none: they are the newest
+   * @param {string | undefined} next
+   */
+  #take(conversations, before, next) {
+    for (const { conversation, title } of conversations) this.#titles.set(conversation, title);
+    const isKnown = new Set((before ? this.#heads : conversations).map(({ conversation }) => conversation));
+    const isNew = (/** @type {Head} */ { conversation }) => !isKnown.has(conversation);
+    if (before) {
+      // A conversation that came on top meanwhile has pushed others into the next page.
+      this.#heads = [...this.#heads, ...conversations.filter(isNew)];
+      this.#next = next;
+    } else if (next && this.#heads.length > conversations.length) {
+      // More are shown than the service lists at once: those stay, or the list would jump back.
+      const { updated_at = "" } = conversations.at(-1) ?? {};
+      const older = this.#heads.filter((head) => isNew(head) && head.updated_at <= updated_at);
+      this.#heads = [...conversations, ...older];
+    } else {
+      this.#heads = conversations;
+      this.#next = next;
+    }
+    const none = this.#query ? words.side.nothingFound : words.side.none;
+    this.state.textContent = this.#heads.length > 0 ? "" : none;
+    this.#changed();
   }
 
   #draw() {
@@ -106,20 +168,39 @@ export class Sidebar {
     // A field that moves would lose the focus, and with it what is being written.
     if (views.some(({ isRenaming }) => isRenaming)) return;
     const focused = document.activeElement;
-    const kept = new Set();
-    this.#heads.forEach((head, index) => {
-      const view = this.#viewOf(head);
-      kept.add(head.conversation);
-      view.update(head, head.conversation === this.#current);
-      const place = this.list.children[index] ?? null;
-      if (place !== view.element) this.list.insertBefore(view.element, place);
-    });
+    const now = new Date();
+    const aged = this.#heads.map((head) => ({ head, age: ageOf(head.updated_at, now) }));
+    const kept = new Set(this.#heads.map(({ conversation }) => conversation));
+    const ages = new Set(aged.map(({ age }) => age));
+    // First what goes: all behind it would be moved otherwise.
     for (const [id, view] of this.#views) {
       if (kept.has(id)) continue;
       view.element.remove();
       this.#views.delete(id);
     }
+    for (const [age, row] of this.#groups) if (!ages.has(age)) row.remove();
+    /** @type {ChildNode | null} */
+    let place = this.list.firstChild;
+    const put = (/** @type {HTMLElement} */ row) => {
+      if (place === row) place = row.nextSibling;
+      else this.list.insertBefore(row, place);
+    };
+    for (const { head, age } of aged) {
+      if (ages.delete(age)) put(this.#group(age));
+      const view = this.#viewOf(head);
+      view.update(head, head.conversation === this.#current);
+      put(view.element);
+    }
     if (focused !== document.activeElement && focused instanceof HTMLElement) focused.focus();
+  }
+
+  /** @param {string} age */
+  #group(age) {
+    const known = this.#groups.get(age);
+    if (known) return known;
+    const made = element("li", { class: "entry-group" }, age);
+    this.#groups.set(age, made);
+    return made;
   }
 
   /** @param {Head} head */
@@ -137,6 +218,7 @@ export class Sidebar {
       remove: async ({ conversation }) => {
         await this.#library.remove(conversation);
         this.#heads = this.#heads.filter((other) => other.conversation !== conversation);
+        this.#titles.delete(conversation);
         this.#removed(conversation);
         this.#draw();
         this.refresh();

@@ -56,8 +56,8 @@ export class ToolView {
       this.result.element,
     );
     this.element = element(
-      "section",
-      { class: "tool", "aria-label": words.tool.call, tabindex: -1 },
+      "div",
+      { class: "tool", role: "group", "aria-label": words.tool.call, tabindex: -1 },
       element("div", { class: "tool-row" }, this.name, this.place, this.state),
       this.body,
     );

@@ -48,7 +48,11 @@ export class TotalsView {
       element("span", { title: turn.wroteMeaning }, turn.wrote(countOf(wrote))),
     ];
     if (cost_usd !== undefined) parts.push(element("span", {}, cost(cost_usd)));
-    if (last) parts.push(element("span", {}, turn.last(countOf(readOf(last) + (last.usage?.output_tokens ?? 0)))));
-    this.line.replaceChildren(`${turn.total} `, ...parts);
+    if (last) {
+      const tokens = readOf(last) + (last.usage?.output_tokens ?? 0);
+      parts.push(element("span", { class: "totals-last" }, turn.last(countOf(tokens))));
+    }
+    const label = element("b", { class: "totals-label" }, turn.total, " ");
+    this.line.replaceChildren(label, ...parts);
   }
 }

@@ -167,7 +167,7 @@ export const german = {
     stop: "Stopp",
     stopping: "Wird beendet …",
     meanwhile: "Claude antwortet gerade; das hier wartet so lange.",
-    meanwhileAsked: "Claude wartet auf Sie; das hier wartet so lange.",
+    meanwhileAsked: "Was Sie jetzt senden, wartet auch.",
     interrupt: "Unterbrechen",
     jump: "Zum Neuesten",
     notUploaded: "Eine Datei wurde nicht hochgeladen: Entfernen Sie sie oder versuchen Sie es erneut.",

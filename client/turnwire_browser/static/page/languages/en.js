@@ -167,7 +167,7 @@ export const english = {
     stop: "Stop",
     stopping: "Stopping…",
     meanwhile: "Claude is answering; this will wait.",
-    meanwhileAsked: "Claude waits for you; this will wait.",
+    meanwhileAsked: "What you send now waits, too.",
     interrupt: "Interrupt",
     jump: "Jump to latest",
     notUploaded: "A file was not uploaded: remove it, or try it again.",

@@ -169,7 +169,7 @@ export const japanese = {
     stop: "停止",
     stopping: "停止中…",
     meanwhile: "Claude が回答中です。これは順番を待ちます。",
-    meanwhileAsked: "Claude はあなたを待っています。これは順番を待ちます。",
+    meanwhileAsked: "いま送るものも順番を待ちます。",
     interrupt: "割り込む",
     jump: "最新へ移動",
     notUploaded: "アップロードできなかったファイルがあります。取り除くか、やり直してください。",
