@@ -21,7 +21,9 @@ async def test_ordinary_sentences_lead_to_every_kind_of_tool(
         await tab.page.goto(address)
         await expect(tab.page.locator("#demo")).to_have_text("Demo")
         await expect(tab.page.locator("#demo")).to_be_visible()
+        await expect(tab.page.locator(".notice .demo-note")).to_contain_text("not Claude")
         await tab.ask("Hello, what can you do?")
+        await expect(tab.page.locator("#demo-note")).to_be_visible()
         for sentence in ("send an email", "what time is it here?", "ask me something"):
             await expect(tab.answers.last).to_contain_text(sentence)
         await expect(tab.page.locator(".usage")).to_have_count(1)

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab, Serve
-from turnwire_simulator import Answer, Simulator, Text
+from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -72,3 +72,34 @@ async def test_language_colours_keys_and_usage_are_as_set_in_all_tabs(
     await tab.page.get_by_label("Language").select_option("ja")
     await expect(tab.page.get_by_placeholder("Claude にメッセージ")).to_be_visible()
     await expect(tab.answers).to_have_text("done")
+
+
+async def test_keys_work_from_anywhere_and_a_card_tells_of_them(
+    address: str, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    tab = await open_tab(address)
+    simulator.program(Answer(Text(["one ", Gate()])))
+    await tab.ask("Count")
+    await expect(tab.answers).to_have_text("one")
+    keyboard = tab.page.keyboard
+    await keyboard.press("Control+/")
+    card = tab.page.get_by_role("dialog", name="Keyboard shortcuts")
+    await expect(card).to_contain_text("Ctrl + K")
+    await keyboard.press("Escape")
+    await expect(card).to_be_hidden()
+    await keyboard.press("Control+,")
+    await expect(tab.page.get_by_role("dialog", name="Settings")).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(tab.page.get_by_role("dialog", name="Settings")).to_be_hidden()
+    # Escape was for the cards: the answer runs on.
+    await expect(tab.stop_button).to_have_text("Stop")
+    await keyboard.press("Control+k")
+    search = tab.page.get_by_role("searchbox", name="Search conversations")
+    await expect(search).to_be_focused()
+    await keyboard.press("Control+Shift+O")
+    await expect(tab.bubbles).to_have_count(0)
+    await expect(tab.message).to_be_focused()
+    manifest = await tab.page.locator("link[rel=manifest]").get_attribute("href")
+    answer = await tab.page.request.get(f"{address}/{manifest}")
+    assert answer.headers["content-type"].startswith("application/manifest+json")
+    assert (await answer.json())["display"] == "standalone"

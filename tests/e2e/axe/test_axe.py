@@ -133,6 +133,9 @@ async def test_nothing_is_wrong_with_any_state_of_the_page(
     await page.locator("#open-settings").click()
     await judge.look("the settings")
     await page.keyboard.press("Escape")
+    await page.keyboard.press("Control+/")
+    await judge.look("the keyboard shortcuts")
+    await page.keyboard.press("Escape")
 
     await page.set_viewport_size({"width": 360, "height": 740})
     await judge.look("on a phone")

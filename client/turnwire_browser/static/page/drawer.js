@@ -24,6 +24,11 @@ export class Drawer {
     NARROW.addEventListener("change", () => this.close());
   }
 
+  /** Whether there is room for it beside the page. */
+  get isColumn() {
+    return !NARROW.matches;
+  }
+
   get isOpen() {
     return this.parts.shell.classList.contains("drawn");
   }

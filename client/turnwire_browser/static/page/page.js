@@ -19,6 +19,7 @@ import { languageFor, speak, words } from "./language.js";
 import { Library } from "./library.js";
 import { SettingsPanel } from "./panel.js";
 import { Settings } from "./settings.js";
+import { Shortcuts } from "./shortcuts.js";
 import { Sidebar } from "./sidebar.js";
 import { recall, remember } from "./storage.js";
 import { offerTools } from "./tools.js";
@@ -92,7 +93,11 @@ const drawBanner = oncePerFrame(() => {
   const snapshot = wire.getSnapshot();
   banner.update(snapshot, health.isBad);
   choices.update(snapshot.welcome);
-  demo.hidden = !snapshot.welcome?.demo;
+  const isDemo = snapshot.welcome?.demo ?? false;
+  if (isDemo === demo.hidden) {
+    demo.hidden = !isDemo;
+    document.documentElement.toggleAttribute("data-demo", isDemo);
+  }
 });
 let wasOpen = false;
 wire.subscribe(changed);
@@ -103,13 +108,33 @@ changed();
 newChat.prepend(icon("plus"));
 byId("jump", HTMLButtonElement).prepend(icon("down"));
 
+function beginAnew() {
+  if (conversation.id !== undefined) leave("push");
+  composer.focus();
+}
+
 newChat.addEventListener("click", (event) => {
   // A click with a modifier opens another tab: the browser's business.
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  if (conversation.id !== undefined) leave("push");
-  composer.focus();
+  beginAnew();
 });
+
+const shortcuts = new Shortcuts(
+  {
+    newChat: beginAnew,
+    search: () => {
+      if (!drawer.isColumn) drawer.open();
+      sidebar.search.focus();
+      sidebar.search.select();
+    },
+    settings: () => panel.open(),
+  },
+  () => settings.get("send_key"),
+);
+const openShortcuts = byId("open-shortcuts", HTMLButtonElement);
+openShortcuts.prepend(icon("keyboard"));
+openShortcuts.addEventListener("click", () => shortcuts.help());
 
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") refresh();

@@ -38,6 +38,8 @@ export class Sidebar {
   #isStale = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #typing;
+  /** Tells when the end of the list comes into sight. */
+  #seen;
 
   /**
    * @param {HTMLElement} container an element that scrolls
@@ -65,13 +67,13 @@ export class Sidebar {
     this.state = element("p", { class: "side-state", role: "status" });
     container.before(element("div", { class: "side-find" }, icon("search"), this.search));
     container.replaceChildren(this.list, this.state);
-    const seen = new IntersectionObserver(
+    this.#seen = new IntersectionObserver(
       ([{ isIntersecting }]) => {
         if (isIntersecting && this.#next !== undefined && !this.#isLoading) this.#load(this.#next);
       },
       { root: container, rootMargin: "200px" },
     );
-    seen.observe(this.state);
+    this.#seen.observe(this.state);
   }
 
   /**
@@ -121,7 +123,8 @@ export class Sidebar {
     this.#isLoading = true;
     this.#isStale = false;
     const query = this.#query;
-    const limit = before ? PAGE : Math.min(MOST, Math.max(PAGE, this.#heads.length));
+    // Few at first, for the page is just being opened; who scrolls on wants many.
+    const limit = before ? MOST : Math.min(MOST, Math.max(PAGE, this.#heads.length));
     try {
       const { conversations, next } = await this.#library.list(limit, { before, query });
       if (query === this.#query) this.#take(conversations, before, next);
@@ -133,6 +136,9 @@ export class Sidebar {
       this.#isLoading = false;
     }
     this.#draw();
+    // Its end may be in sight as before: only who is new to the observer is told so.
+    this.#seen.unobserve(this.state);
+    this.#seen.observe(this.state);
     if (this.#isStale || query !== this.#query) this.refresh();
   }
 

@@ -89,6 +89,7 @@ export class Transcript {
       this.notice.replaceChildren(
         element("p", { class: "greeting" }, words.transcript.greeting),
         element("p", {}, words.transcript.invitation),
+        element("p", { class: "demo-note" }, words.transcript.demo),
       );
     } else if (what === "loading") {
       this.notice.replaceChildren(element("p", { class: "late" }, words.transcript.loading));
