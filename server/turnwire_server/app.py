@@ -261,7 +261,7 @@ class Turnwire:
         parts += [
             blobs_router(self.blobs, access),
             health_router(access, unready=self._unready),
-            page_router(access),
+            page_router(access, self.settings.page),
         ]
         for part in parts:
             # Not `include_router`, which builds every route of the part anew.

@@ -23,6 +23,7 @@ from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
+from turnwire_server.page_options import PageOptions
 
 __all__ = ["SettingOptions", "Settings", "Wire", "default_db", "is_postgres", "load_settings"]
 
@@ -114,6 +115,9 @@ class Settings(BaseSettings, Policy):
     expose_provider_errors: bool | None = None
     """Whether clients are told a failure in the provider's own words; unless set, only where no
     token and no authenticator is (then the clients are those who run it)."""
+    page: PageOptions = PageOptions()
+    """How the chat page presents itself: `brand`, `greeting`, `invitation`, `accent`,
+    `accent_dark`."""
     wires: list[Wire] = list(get_args(Wire))
     """Formats of other front ends that are served, too (server/WIRES.md)."""
     drain_grace: float = Field(default=30.0, ge=0)
@@ -160,6 +164,7 @@ class SettingOptions(TypedDict, total=False):
     lease: float | None
     commit_interval: float | None
     expose_provider_errors: bool | None
+    page: PageOptions | Mapping[str, str] | None
     wires: Sequence[Wire] | None
     drain_grace: float | None
     limits: ServiceLimits | Mapping[str, float] | None

@@ -24,6 +24,24 @@ test("content is its text and its attachments, and made of them again", () => {
   assert.deepEqual([plain(undefined), attachmentsOf(undefined)], ["", []]);
 });
 
+test("a text file is a block that anybody can read, and a file again", () => {
+  for (const [name, said] of [
+    ["notes.md", "# One\n\n```js\nx\n```\n````"],
+    ["empty", ""],
+    ["a: b.txt", "\n\n"],
+  ]) {
+    const file = { type: "text_file", name, text: said };
+    const content = contentOf("Read this", [file, image]);
+    assert.deepEqual(content.map(({ type }) => type), ["image", "text", "text"]);
+    assert.equal(plain(content), "Read this");
+    assert.deepEqual(attachmentsOf(content), [image, file]);
+    assert.equal(headline(content), "Read this");
+    assert(content[2].text.startsWith(`${name}:\n\n\`\`\``));
+  }
+  assert.deepEqual(attachmentsOf([text("notes.md:\n\nno fence")]), []);
+  assert.deepEqual(attachmentsOf("a.md:\n\n```md\nx\n```"), []);
+});
+
 test("what has no text is headed by what is attached", () => {
   assert.equal(headline([image, paper]), "cat.png, Document");
   assert.equal(headline([image, text("A cat")]), "A cat");

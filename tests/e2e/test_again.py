@@ -175,3 +175,37 @@ async def test_an_answer_that_was_cut_off_can_be_continued(tab: Tab, simulator: 
     await expect(tab.page.locator("#totals")).to_contain_text("in the last request")
     await tab.page.locator(".turn").last.hover()
     await expect(tab.page.locator(".when").last).to_contain_text("claude-")
+
+
+async def test_answers_that_were_regenerated_stay_to_be_looked_at(
+    tab: Tab, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    simulator.program(*(Answer(Text(text)) for text in ("first", "second", "third", "edited")))
+    await tab.ask("One")
+    for text, number in (("first", 1), ("second", 2), ("third", 3)):
+        await expect(tab.answers).to_have_text(text)
+        if number > 1:
+            await expect(tab.page.locator(".variants")).to_have_text(f"{number} / {number}")
+        if number < 3:
+            await tab.page.get_by_role("button", name="Regenerate").click()
+    other = await open_tab(tab.page.url)
+    await expect(other.page.locator(".variants")).to_have_text("3 / 3")
+    earlier = other.page.get_by_role("button", name="Earlier answer")
+    await earlier.click()
+    await expect(other.answers).to_have_text("second")
+    await expect(other.page.locator(".remedy")).to_contain_text("goes on from the newest")
+    await expect(other.page.get_by_role("button", name="Regenerate")).to_be_hidden()
+    await earlier.click()
+    await expect(other.answers).to_have_text("first")
+    await expect(earlier).to_be_disabled()
+    for _ in range(2):
+        await other.page.get_by_role("button", name="Later answer").click()
+    await expect(other.answers).to_have_text("third")
+    await expect(other.page.get_by_role("button", name="Regenerate")).to_be_visible()
+    # Another message has answers of its own.
+    await tab.page.get_by_role("button", name="Edit message").click()
+    await tab.page.get_by_label("Edit your message").fill("Uno")
+    await tab.page.get_by_label("Edit your message").press("Enter")
+    for each in (tab, other):
+        await expect(each.answers).to_have_text("edited")
+        await expect(each.page.locator(".variants")).to_have_count(0)

@@ -38,7 +38,7 @@ async def tab(serve: Serve, open_tab: OpenTab) -> Tab:
 
 async def pick(tab: Tab, *files: Any) -> None:
     async with tab.page.expect_file_chooser() as choosing:
-        await tab.page.get_by_role("button", name="Attach images or PDFs").click()
+        await tab.page.get_by_role("button", name="Attach files").click()
     await (await choosing.value).set_files(files)
 
 

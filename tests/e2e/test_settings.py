@@ -103,3 +103,30 @@ async def test_keys_work_from_anywhere_and_a_card_tells_of_them(
     answer = await tab.page.request.get(f"{address}/{manifest}")
     assert answer.headers["content-type"].startswith("application/manifest+json")
     assert (await answer.json())["display"] == "standalone"
+
+
+async def test_the_page_presents_itself_as_whoever_runs_it_says(
+    serve: Serve, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    page = {
+        "brand": "Ask <Acme> & Co",
+        "greeting": 'What\'s "up"?',
+        "invitation": "Ask about anvils.",
+        "accent": "#7a1fa2",
+        "accent_dark": "#ffd54f",
+    }
+    address = await serve(page=page)
+    tab = await open_tab(address)
+    await expect(tab.page.locator(".brand")).to_have_text("Ask <Acme> & Co")
+    await expect(tab.page).to_have_title("Ask <Acme> & Co")
+    await expect(tab.page.locator(".greeting")).to_have_text('What\'s "up"?')
+    await expect(tab.page.locator(".notice")).to_contain_text("Ask about anvils.")
+    await tab.message.fill("x")
+    await tab.page.emulate_media(color_scheme="dark")
+    await expect(tab.send_button).to_have_css("background-color", "rgb(255, 213, 79)")
+    await expect(tab.send_button).to_have_css("color", "rgb(0, 0, 0)")
+    await tab.page.emulate_media(color_scheme="light")
+    await expect(tab.send_button).to_have_css("background-color", "rgb(122, 31, 162)")
+    await expect(tab.send_button).to_have_css("color", "rgb(255, 255, 255)")
+    manifest = await tab.page.request.get(f"{address}manifest.webmanifest")
+    assert (await manifest.json())["name"] == "Ask <Acme> & Co"

@@ -9,6 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from turnwire_browser import BUILT
 from turnwire_server.errors import Rejected
+from turnwire_server.page_options import PageOptions
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Health, Ready, Unready, json_answer
 from turnwire_server.transports.http import (
@@ -18,7 +19,7 @@ from turnwire_server.transports.http import (
     guarded,
     refusals,
 )
-from turnwire_server.transports.page_files import page_files
+from turnwire_server.transports.page_files import dressed, page_files
 
 __all__ = ["health_router", "page_router"]
 
@@ -49,13 +50,14 @@ class _Name(Convertor[str]):
 register_url_convertor("turnwire_file", _Name())
 
 
-def page_router(access: Access) -> APIRouter:
+def page_router(access: Access, options: PageOptions) -> APIRouter:
     """One route that matches the names of the files, so that nothing else below the prefix is
     shadowed: a route for each of them was half of what it costs to make an app.
 
     Any page may link here: the files hold no secrets.
     """
     router = APIRouter(include_in_schema=False)
+    files = dressed(_FILES, options)
 
     @router.api_route("/{name:turnwire_file}", methods=["GET", "HEAD"])
     async def serve(request: Request) -> Response:
@@ -63,7 +65,7 @@ def page_router(access: Access) -> APIRouter:
             access.check_host(request)
         except Rejected as refused:
             return error_response(refused.code, refused.message, retryable=refused.retryable)
-        return _FILES[request.path_params["name"]].response(request)
+        return files[request.path_params["name"]].response(request)
 
     return router
 

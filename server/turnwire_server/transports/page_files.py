@@ -4,14 +4,20 @@ Nothing is compressed here: the build has done that. They are in memory, so that
 page for as long as it runs, and not half of the next one while that is built or installed.
 """
 
+import gzip
+import json
 from collections.abc import Mapping
 from hashlib import sha256
+from html import escape
 from pathlib import Path
+from typing import Self
 
 from fastapi import Request, Response
 from starlette.staticfiles import NotModifiedResponse
 
-__all__ = ["PageFile", "page_files"]
+from turnwire_server.page_options import PageOptions
+
+__all__ = ["PageFile", "dressed", "page_files"]
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -38,6 +44,8 @@ _TYPES = {
 # The best first. Browsers take Brotli only over TLS and on this machine.
 _ENCODINGS = {"br": ".br", "gzip": ".gz"}
 _FOREVER = "public, max-age=31536000, immutable"
+_MANIFEST = "manifest.webmanifest"
+_BRAND = PageOptions().brand
 _HASHED = "page"
 """The folder of the files whose name is that of their content."""
 
@@ -45,24 +53,36 @@ _HASHED = "page"
 class PageFile:
     """One file. Each encoding of it has a tag of its own, which is that of its bytes."""
 
-    def __init__(self, path: Path, *, keeps: bool) -> None:
-        """`keeps`: its name never stands for anything else."""
-        self._contents = {"": path.read_bytes()}
-        for encoding, suffix in _ENCODINGS.items():
-            compressed = path.with_name(path.name + suffix)
-            if compressed.exists():
-                self._contents[encoding] = compressed.read_bytes()
+    def __init__(self, contents: dict[str, bytes], suffix: str, *, keeps: bool) -> None:
+        """`contents` by their encodings, "" for none; `keeps`: its name never stands for anything
+        else."""
+        self._contents = contents
         self._tags = {
             encoding: f'"{sha256(content).hexdigest()[:32]}"'
             for encoding, content in self._contents.items()
         }
-        self._type = _TYPES[path.suffix]
+        self._type = _TYPES[suffix]
         self._headers = {**_HEADERS, "Cache-Control": _FOREVER if keeps else "no-cache"}
         if len(self._contents) > 1:
             self._headers["Vary"] = "Accept-Encoding"
-        if path.suffix == ".js":
+        if suffix == ".js":
             # Any page may import the module: it holds no secret.
             self._headers["Access-Control-Allow-Origin"] = "*"
+
+    @classmethod
+    def read(cls, path: Path, *, keeps: bool) -> Self:
+        """The file at `path`, with what the build has compressed of it beside it."""
+        contents = {"": path.read_bytes()}
+        for encoding, suffix in _ENCODINGS.items():
+            compressed = path.with_name(path.name + suffix)
+            if compressed.exists():
+                contents[encoding] = compressed.read_bytes()
+        return cls(contents, path.suffix, keeps=keeps)
+
+    @property
+    def content(self) -> bytes:
+        """As it is, without an encoding."""
+        return self._contents[""]
 
     def response(self, request: Request) -> Response:
         """The answer to GET and HEAD."""
@@ -99,11 +119,40 @@ def page_files(built: Path) -> dict[str, PageFile]:
             " page, or `python -m turnwire_browser.build`"
         )
     files = {
-        path.relative_to(built).as_posix(): PageFile(path, keeps=path.parent == built / _HASHED)
+        path.relative_to(built).as_posix(): PageFile.read(
+            path, keeps=path.parent == built / _HASHED
+        )
         for path in sorted(built.rglob("*"))
         if path.suffix in _TYPES
     }
     return files | {"": files["index.html"]}
+
+
+def dressed(files: Mapping[str, PageFile], options: PageOptions) -> Mapping[str, PageFile]:
+    """The files of a page that presents itself like this; compressed now, once for the service."""
+    if options == PageOptions():
+        return files
+    said = options.model_dump(exclude_none=True)
+    html, brand = files["index.html"].content.decode(), escape(options.brand)
+    html = html.replace(f"<title>{_BRAND}</title>", f"<title>{brand}</title>{_meta(said)}")
+    html = html.replace(f">{_BRAND}</span>", f">{brand}</span>")
+    manifest = json.loads(files[_MANIFEST].content)
+    manifest |= {"name": options.brand, "short_name": options.brand}
+    page = _compressed(html.encode(), ".html")
+    return {
+        **files,
+        "": page,
+        "index.html": page,
+        _MANIFEST: _compressed(json.dumps(manifest).encode(), ".webmanifest"),
+    }
+
+
+def _meta(said: Mapping[str, str]) -> str:
+    return f'<meta name="turnwire" content="{escape(json.dumps(said))}">'
+
+
+def _compressed(content: bytes, suffix: str) -> PageFile:
+    return PageFile({"": content, "gzip": gzip.compress(content, mtime=0)}, suffix, keeps=False)
 
 
 def _acceptable(header: str) -> dict[str, bool]:

@@ -2,15 +2,17 @@
 
 import { nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
+import { Folded } from "./folded.js";
 import { words } from "./language.js";
-import { fileSize } from "./words.js";
+import { countOf, fileSize } from "./words.js";
 
 /** @typedef {import("./content.js").Attachment} Attachment */
+/** @typedef {import("./content.js").Enclosure} Enclosure */
 /** @typedef {import("./files.js").Files} Files */
 
 /** Several of them, drawn anew when they are others. */
 export class AttachmentsView {
-  /** @type {readonly Attachment[]} */
+  /** @type {readonly Enclosure[]} */
   #shown = [];
   /** @type {{ element: HTMLElement, remove(): void }[]} */
   #views = [];
@@ -21,7 +23,7 @@ export class AttachmentsView {
     this.element = element("div", { class: "attachments", hidden: true });
   }
 
-  /** @param {readonly Attachment[]} attachments */
+  /** @param {readonly Enclosure[]} attachments */
   update(attachments) {
     if (sameFiles(attachments, this.#shown)) return;
     const old = this.#views;
@@ -146,11 +148,26 @@ class DocumentView {
   }
 }
 
+/** A text file: its name, behind which its text is. */
+class TextFileView {
+  /** @param {import("./textfile.js").TextFile} file */
+  constructor({ name, text }) {
+    const lines = words.files.lines(countOf(text.split("\n").length));
+    this.element = new Folded(`${name} · ${lines}`, () => text).element;
+    this.element.classList.add("text-file");
+  }
+
+  remove() {
+    this.element.remove();
+  }
+}
+
 /**
- * @param {Attachment} attachment
+ * @param {Enclosure} attachment
  * @param {Files} files
  */
 function viewOf(attachment, files) {
+  if (attachment.type === "text_file") return new TextFileView(attachment);
   const isImage = attachment.type === "image";
   return isImage ? new ImageView(attachment, files) : new DocumentView(attachment, files);
 }
@@ -161,9 +178,14 @@ function describe({ media_type, bytes }) {
 }
 
 /**
- * @param {readonly Attachment[]} one
- * @param {readonly Attachment[]} other
+ * @param {readonly Enclosure[]} one
+ * @param {readonly Enclosure[]} other
  */
 function sameFiles(one, other) {
-  return one.length === other.length && one.every(({ blob }, index) => blob === other[index]?.blob);
+  return one.length === other.length && one.every((each, index) => keyOf(each) === keyOf(other[index]));
+}
+
+/** @param {Enclosure | undefined} enclosure */
+function keyOf(enclosure) {
+  return enclosure?.type === "text_file" ? `${enclosure.name}\n${enclosure.text}` : enclosure?.blob;
 }

@@ -5,13 +5,17 @@ import { byId, element, icon, setText } from "./element.js";
 import { isComposing, sends } from "./keys.js";
 import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
-import { ACCEPT, Tray } from "./tray.js";
+import { Tray } from "./tray.js";
 
 /** @typedef {import("../turnwire/messages.js").Content} Content */
 
 /** @typedef {"idle" | "answering" | "stopping"} Activity */
 
 /** @typedef {"queue" | "interrupt"} IfBusy what becomes of a message while an answer is being written */
+
+/** A text that is longer is pasted as a file: it would push what is being written out of sight. */
+const LONG_CHARACTERS = 4000;
+const LONG_LINES = 80;
 
 export class Composer {
   /** @type {Activity} */
@@ -48,6 +52,10 @@ export class Composer {
       { list: byId("tray", HTMLElement), note: byId("tray-note", HTMLElement), field: this.field },
       depot,
       () => this.#filesChanged(),
+      (text) => {
+        this.#write([this.field.value, text].filter(Boolean).join("\n\n"));
+        this.field.focus();
+      },
     );
     this.#attachBy(byId("attach", HTMLButtonElement), byId("files", HTMLInputElement));
     this.sendButton.append(icon("send"));
@@ -216,7 +224,6 @@ export class Composer {
    */
   #attachBy(button, input) {
     button.append(icon("attach"));
-    input.accept = ACCEPT;
     button.addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
       this.attach(input.files ?? []);
@@ -231,6 +238,11 @@ export class Composer {
     const files = event.clipboardData?.files ?? [];
     // Office programs add a picture of the text: it is the text that is meant.
     const isText = event.clipboardData?.types.includes("text/plain");
+    const text = event.target === this.field ? (event.clipboardData?.getData("text/plain") ?? "") : "";
+    if (text.length > LONG_CHARACTERS || text.split("\n").length > LONG_LINES) {
+      event.preventDefault();
+      return this.attach([new File([text], `${words.files.pasted}.txt`, { type: "text/plain" })]);
+    }
     if (isElsewhere || isText || files.length === 0) return;
     event.preventDefault();
     this.attach(files);

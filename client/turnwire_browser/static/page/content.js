@@ -1,7 +1,12 @@
 /** What a message or a result consists of: text, and images and documents by reference; pure. */
 
+import { words } from "./language.js";
+import { blockOf, fileIn } from "./textfile.js";
+
 /** @typedef {import("../turnwire/messages.js").Content} Content */
 /** @typedef {import("../turnwire/messages.js").AttachmentBlock} Attachment */
+/** @typedef {import("./textfile.js").TextFile} TextFile */
+/** @typedef {Attachment | TextFile} Enclosure what is in a message besides its text */
 
 /**
  * The text of it.
@@ -12,39 +17,50 @@
 export function plain(content) {
   if (content === undefined) return "";
   if (typeof content === "string") return content;
-  return content.flatMap((block) => (block.type === "text" ? [block.text] : [])).join("\n\n");
+  const said = content.flatMap((block) => (block.type === "text" && !fileIn(block.text) ? [block.text] : []));
+  return said.join("\n\n");
 }
 
 /**
- * The images and documents in it.
+ * The images, documents and text files in it.
  *
  * @param {Content | undefined} content
- * @returns {Attachment[]}
+ * @returns {Enclosure[]}
  */
 export function attachmentsOf(content) {
   if (content === undefined || typeof content === "string") return [];
-  return content.flatMap((block) => (block.type === "text" ? [] : [block]));
+  /** @returns {Enclosure[]} */
+  const enclosed = (/** @type {import("../turnwire/messages.js").ContentBlock} */ block) => {
+    if (block.type !== "text") return [block];
+    const file = fileIn(block.text);
+    return file ? [file] : [];
+  };
+  return content.flatMap(enclosed);
 }
 
 /**
- * A message of both. The text comes last: Claude then reads it with the rest in view.
+ * A message of both. The text comes after what is no text: Claude then reads it with the rest in view;
+ * and before text files, whose first words would be the conversation's title.
  *
  * @param {string} text
- * @param {readonly Attachment[]} attachments
+ * @param {readonly Enclosure[]} enclosures
  * @returns {Content}
  */
-export function contentOf(text, attachments) {
-  if (attachments.length === 0) return text;
-  return [...attachments, ...(text ? [{ type: /** @type {const} */ ("text"), text }] : [])];
+export function contentOf(text, enclosures) {
+  if (enclosures.length === 0) return text;
+  const attachments = enclosures.flatMap((each) => (each.type === "text_file" ? [] : [each]));
+  const files = enclosures.flatMap((each) => (each.type === "text_file" ? [blockOf(each)] : []));
+  const texts = [...(text ? [text] : []), ...files];
+  return [...attachments, ...texts.map((text) => ({ type: /** @type {const} */ ("text"), text }))];
 }
 
 /**
  * What an attachment is called, in words.
  *
- * @param {Attachment} attachment
+ * @param {Enclosure} enclosure
  */
 export function nameOf({ type, name }) {
-  return name || (type === "image" ? "Image" : "Document");
+  return name || (type === "image" ? words.files.image : words.files.document);
 }
 
 /**

@@ -85,6 +85,11 @@ export class OpenConversation {
     this.#earlier = new Earlier(around.bottom.scroller, load);
     this.#transcript = new Transcript(around.column, this.#earlier.element, {
       regenerate: ({ turn, content = "" }) => this.#replace(turn, content),
+      earlier: (turn) => {
+        const asked = JSON.stringify(turn.content);
+        const answered = this.#chat.replacedBy(turn.turn).filter(({ blocks }) => blocks.length > 0);
+        return answered.filter(({ content }) => JSON.stringify(content) === asked);
+      },
       proceed: () => this.send(words.turn.goOn, "queue"),
       edit: ({ turn }, content) => this.#replace(turn, content),
       remove: ({ turn }) => this.#cancel(this.#chat.cancel({ turn })),

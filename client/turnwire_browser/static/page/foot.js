@@ -16,10 +16,11 @@ const CUT = new Set(["cancelled", "max_tokens", "max_steps", "interrupted", "fai
  * The parts for a turn as it is now.
  *
  * @param {FoldedTurn} turn
- * @param {{ regenerate(): void, proceed(): void }} actions
+ * @param {{ regenerate(): void, proceed(): void, choose(index: number): void }} actions
+ * @param {{ at: number, of: number }} [variants] which of how many answers to the same message it is
  * @returns {HTMLElement[]}
  */
-export function footOf(turn, { regenerate, proceed }) {
+export function footOf(turn, { regenerate, proceed, choose }, variants) {
   const { done, error } = turn;
   const parts = [];
   if (error) parts.push(failure(turn, error));
@@ -35,7 +36,9 @@ export function footOf(turn, { regenerate, proceed }) {
   }
   // While it is being written, Stop is the way out; once it has ended, these are the ways on.
   if (turn.model === undefined || !done) return parts;
+  if (variants && variants.at < variants.of - 1) parts.push(element("p", { class: "remedy" }, words.turn.old));
   const meta = element("div", { class: "meta" });
+  if (variants) meta.append(...variantsOf(variants, choose));
   const text = turn.blocks.filter((block) => block.type === "text").map((block) => block.text);
   if (text.some(Boolean)) meta.append(copyButton(words.action.copyAnswer, () => text.join("\n\n")));
   if (turn.blocks.length > 0 && CUT.has(done.stop_reason)) {
@@ -44,6 +47,29 @@ export function footOf(turn, { regenerate, proceed }) {
   meta.append(action("regenerate", "again", words.action.again, regenerate));
   meta.append(usageLine(turn));
   return [...parts, meta];
+}
+
+/**
+ * @param {{ at: number, of: number }} variants
+ * @param {(index: number) => void} choose
+ */
+function variantsOf({ at, of }, choose) {
+  const step = (/** @type {"back" | "onward"} */ shape, /** @type {string} */ label, /** @type {number} */ to) =>
+    element(
+      "button",
+      { type: "button", class: "variant", "aria-label": label, title: label, disabled: to < 0 || to >= of, onclick: () => choose(to) },
+      icon(shape),
+    );
+  const place = { class: "variants", role: "group", "aria-label": words.turn.variant(at + 1, of) };
+  return [
+    element(
+      "span",
+      place,
+      step("back", words.turn.earlier, at - 1),
+      `${at + 1} / ${of}`,
+      step("onward", words.turn.later, at + 1),
+    ),
+  ];
 }
 
 /**

@@ -5,6 +5,7 @@ import { Announcer } from "./announcer.js";
 import { showAs } from "./appearance.js";
 import { Banner } from "./banner.js";
 import { Bottom } from "./bottom.js";
+import { BRAND, paint } from "./brand.js";
 import { ChoicesView, chosen, may } from "./choices.js";
 import { Composer } from "./composer.js";
 import { OpenConversation } from "./conversation.js";
@@ -27,6 +28,7 @@ import { TotalsView } from "./totals.js";
 import { firstWords } from "./words.js";
 
 const settings = new Settings();
+paint();
 await speak(settings.get("language") || languageFor(navigator.languages));
 
 const newChat = byId("new-chat", HTMLAnchorElement);
@@ -58,6 +60,8 @@ const composer = new Composer(
   {
     upload: (file, options) => wire.upload(file, options),
     maxBytes: () => wire.getSnapshot().welcome?.limits.max_blob_bytes,
+    // It goes in a frame, with what else is in the message, and some characters take two there.
+    maxTextBytes: () => (wire.getSnapshot().welcome?.limits.max_frame_bytes ?? 1_048_576) / 2,
     files,
   },
 );
@@ -205,7 +209,7 @@ function open(id) {
     titled: (about, isAsked) => {
       const name = firstWords(sidebar.title(conversationInAddress()) ?? about);
       setText(title, name || words.bar.newChat);
-      const full = `${isAsked ? "● " : ""}${name ? `${name} – ` : ""}Turnwire`;
+      const full = `${isAsked ? "● " : ""}${name ? `${name} – ` : ""}${BRAND.brand}`;
       if (document.title !== full) document.title = full;
     },
   });

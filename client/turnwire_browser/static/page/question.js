@@ -2,8 +2,9 @@
 
 import { AttachmentsView } from "./attachment.js";
 import { attachmentsOf, contentOf, plain } from "./content.js";
+import { saying } from "./bubble.js";
 import { Editor } from "./editor.js";
-import { element, icon, setText } from "./element.js";
+import { element, icon } from "./element.js";
 import { spoken, words } from "./language.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
@@ -12,6 +13,7 @@ import { spoken, words } from "./language.js";
 /**
  * @typedef {object} TurnActions What a reader can do with a turn.
  * @property {(turn: FoldedTurn) => void} regenerate ask it again
+ * @property {(turn: FoldedTurn) => readonly FoldedTurn[]} earlier the answers to the same message that it took the place of
  * @property {() => void} proceed ask to go on where the last answer broke off
  * @property {(turn: FoldedTurn, content: Content) => void} edit ask this in its place
  * @property {(turn: FoldedTurn) => void} remove take it back, while it waits
@@ -65,8 +67,9 @@ export class QuestionView {
     const last = this.#turn;
     this.#turn = turn;
     if (turn.content !== last?.content) {
-      setText(this.bubble, plain(turn.content));
-      this.bubble.hidden = this.bubble.textContent === "";
+      const text = plain(turn.content);
+      this.bubble.replaceChildren(...saying(text));
+      this.bubble.hidden = text === "";
       this.attachments.update(attachmentsOf(turn.content));
     }
     this.waiting.hidden = turn.state !== "queued";

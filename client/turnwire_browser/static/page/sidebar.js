@@ -68,8 +68,9 @@ export class Sidebar {
     container.before(element("div", { class: "side-find" }, icon("search"), this.search));
     container.replaceChildren(this.list, this.state);
     this.#seen = new IntersectionObserver(
-      ([{ isIntersecting }]) => {
-        if (isIntersecting && this.#next !== undefined && !this.#isLoading) this.#load(this.#next);
+      (entries) => {
+        // The last of them: it may have gone out of sight and come back since.
+        if (entries.at(-1)?.isIntersecting && this.#next !== undefined && !this.#isLoading) this.#load(this.#next);
       },
       { root: container, rootMargin: "200px" },
     );

@@ -1,6 +1,8 @@
 /** The column of turns, then the messages still on their way; draws only what has changed. */
 
 import { AttachmentsView } from "./attachment.js";
+import { BRAND } from "./brand.js";
+import { bubbleOf } from "./bubble.js";
 import { attachmentsOf, plain } from "./content.js";
 import { element } from "./element.js";
 import { words } from "./language.js";
@@ -87,8 +89,8 @@ export class Transcript {
     this.notice.hidden = what === "none";
     if (what === "greeting") {
       this.notice.replaceChildren(
-        element("p", { class: "greeting" }, words.transcript.greeting),
-        element("p", {}, words.transcript.invitation),
+        element("p", { class: "greeting" }, BRAND.greeting ?? words.transcript.greeting),
+        element("p", {}, BRAND.invitation ?? words.transcript.invitation),
         element("p", { class: "demo-note" }, words.transcript.demo),
       );
     } else if (what === "loading") {
@@ -150,8 +152,7 @@ export class Transcript {
   /** @param {Letter} letter */
   #letter(letter) {
     const { key, content, options, state } = letter;
-    const text = plain(content);
-    const bubble = element("div", { class: "bubble", dir: "auto", hidden: !text }, text);
+    const bubble = bubbleOf(plain(content));
     const attachments = new AttachmentsView(this.actions.files);
     attachments.update(attachmentsOf(content));
     this.#attached.push(attachments);

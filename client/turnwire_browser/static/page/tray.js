@@ -3,15 +3,11 @@
 import { setText } from "./element.js";
 import { words } from "./language.js";
 import { recall, remember } from "./storage.js";
-import { Upload } from "./upload.js";
+import { mayBeText } from "./textfile.js";
+import { TYPES, Upload } from "./upload.js";
 import { countOf } from "./words.js";
 
-/** @typedef {import("./content.js").Attachment} Attachment */
-
-/** What the service takes (PROTOCOL.md "Content"). */
-const TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"];
-
-export const ACCEPT = TYPES.join(",");
+/** @typedef {import("./content.js").Enclosure} Enclosure */
 
 export class Tray {
   /** @type {Map<string, Upload[]>} what uploads goes on while another conversation is on the screen */
@@ -19,19 +15,22 @@ export class Tray {
   #slot = "new";
   #depot;
   #changed;
+  #inline;
 
   /**
    * @param {{ list: HTMLElement, note: HTMLElement, field: HTMLElement }} elements `note`: for what
    *   there is to say; `field`: gets the focus when the last file goes
    * @param {import("./upload.js").Depot} depot
    * @param {() => void} changed
+   * @param {(text: string) => void} inline a file's text is to be a part of what is being written
    */
-  constructor({ list, note, field }, depot, changed) {
+  constructor({ list, note, field }, depot, changed, inline) {
     this.list = list;
     this.note = note;
     this.field = field;
     this.#depot = depot;
     this.#changed = changed;
+    this.#inline = inline;
     addEventListener("beforeunload", (event) => {
       // The page cannot keep bytes over a reload: the browser asks first.
       if ([...this.#slots.values()].flat().some(({ state }) => state === "uploading")) event.preventDefault();
@@ -72,7 +71,7 @@ export class Tray {
    */
   add(files) {
     const all = [...files];
-    const taken = all.filter(({ type }) => TYPES.includes(type));
+    const taken = all.filter((file) => TYPES.includes(file.type) || mayBeText(file));
     const [other] = all.filter((file) => !taken.includes(file));
     const others = all.length - taken.length;
     const { refusedOne, refusedMany } = words.files;
@@ -84,15 +83,15 @@ export class Tray {
     this.#update();
   }
 
-  /** @param {readonly Attachment[]} attachments that were uploaded before */
+  /** @param {readonly Enclosure[]} attachments that were uploaded before */
   putBack(attachments) {
-    const known = new Set(this.#uploads.map(({ attachment }) => attachment?.blob));
-    const missing = attachments.filter(({ blob }) => !known.has(blob));
+    const known = new Set(this.#uploads.map(({ attachment }) => JSON.stringify(attachment)));
+    const missing = attachments.filter((attachment) => !known.has(JSON.stringify(attachment)));
     this.#uploads.unshift(...missing.map((attachment) => this.#upload(attachment)));
     this.#update();
   }
 
-  /** Hand over what is ready, for a message. @returns {Attachment[]} */
+  /** Hand over what is ready, for a message. @returns {Enclosure[]} */
   take() {
     const uploads = this.#uploads;
     this.#slots.set(this.#slot, []);
@@ -111,20 +110,28 @@ export class Tray {
     return this.#slots.get(this.#slot) ?? [];
   }
 
-  /** @param {File | Attachment} what */
+  /** @param {File | Enclosure} what */
   #upload(what) {
     return new Upload(what, this.#depot, {
       changed: () => this.#update(),
-      remove: (upload) => {
-        const hadFocus = upload.element.contains(document.activeElement);
-        upload.close();
-        for (const [name, uploads] of this.#slots) {
-          this.#slots.set(name, uploads.filter((other) => other !== upload));
-        }
-        this.#update();
-        if (hadFocus) (this.list.querySelector("button") ?? this.field).focus();
+      remove: (upload) => this.#remove(upload),
+      inline: (upload) => {
+        const { attachment } = upload;
+        this.#remove(upload);
+        if (attachment?.type === "text_file") this.#inline(attachment.text);
       },
     });
+  }
+
+  /** @param {Upload} upload */
+  #remove(upload) {
+    const hadFocus = upload.element.contains(document.activeElement);
+    upload.close();
+    for (const [name, uploads] of this.#slots) {
+      this.#slots.set(name, uploads.filter((other) => other !== upload));
+    }
+    this.#update();
+    if (hadFocus) (this.list.querySelector("button") ?? this.field).focus();
   }
 
   #update() {
@@ -146,7 +153,7 @@ export class Tray {
 
 /**
  * @param {string | undefined} text
- * @returns {Attachment[]}
+ * @returns {Enclosure[]}
  */
 function parse(text) {
   try {

@@ -21,6 +21,12 @@ export class TurnView {
   #turn;
   /** @type {Shown[]} */
   #shown = [];
+  /** What there is now, whether it is what is shown or not. @type {FoldedTurn | undefined} */
+  #newest;
+  /** The answers that it took the place of. @type {readonly FoldedTurn[]} */
+  #earlier = [];
+  /** Which answer is shown: an earlier one, by its index, or the newest. @type {number | undefined} */
+  #chosen;
 
   /** @param {TurnActions} actions */
   constructor(actions) {
@@ -49,18 +55,47 @@ export class TurnView {
    * @param {boolean} live whether what is new in it happens now
    */
   update(turn, live) {
-    const last = this.#turn;
-    if (turn === last) return;
-    this.#turn = turn;
+    if (turn === this.#newest) return;
+    // What a turn replaces is known before it begins.
+    if (!this.#newest) this.#earlier = this.actions.earlier(turn);
+    this.#newest = turn;
     this.element.dataset.state = turn.state;
     this.element.dataset.turn = turn.turn;
     this.question.update(turn);
+    if (this.#chosen === undefined) this.#show(turn, live);
+  }
+
+  /**
+   * Show another answer to the same message.
+   *
+   * @param {number} index of the earlier ones; behind them is the newest
+   */
+  #choose(index) {
+    const turn = this.#earlier[index] ?? this.#newest;
+    if (!turn) return;
+    this.#chosen = index < this.#earlier.length ? index : undefined;
+    this.#dropFrom(0);
+    this.#turn = undefined;
+    this.#show(turn, false);
+    this.foot.querySelector("button.variant")?.scrollIntoView({ block: "nearest" });
+  }
+
+  /**
+   * @param {FoldedTurn} turn
+   * @param {boolean} live
+   */
+  #show(turn, live) {
+    const last = this.#turn;
+    this.#turn = turn;
+    this.element.classList.toggle("earlier", this.#chosen !== undefined);
     if (turn.blocks !== last?.blocks || turn.state !== last?.state) this.#updateBlocks(turn, live);
     if (turn.retry !== last?.retry) this.#updateRetry(turn.retry);
     this.working.hidden = !isQuiet(turn);
     if (turn.state !== last?.state || turn.done !== last?.done || turn.error !== last?.error) {
       const regenerate = () => this.actions.regenerate(this.#turn ?? turn);
-      const parts = footOf(turn, { regenerate, proceed: this.actions.proceed });
+      const variants = this.#earlier.length > 0 && { at: this.#chosen ?? this.#earlier.length, of: this.#earlier.length + 1 };
+      const choose = (/** @type {number} */ index) => this.#choose(index);
+      const parts = footOf(turn, { regenerate, proceed: this.actions.proceed, choose }, variants || undefined);
       parts.at(-1)?.append(this.when);
       this.foot.replaceChildren(...parts);
     }

@@ -3,22 +3,28 @@
 import { TurnwireError } from "../turnwire/turnwire.js";
 import { nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
+import { mayBeText, textOf } from "./textfile.js";
 import { words } from "./language.js";
 import { fileSize } from "./words.js";
 
 /** @typedef {import("./content.js").Attachment} Attachment */
+/** @typedef {import("./content.js").Enclosure} Enclosure */
 
 /**
  * @typedef {object} Depot Where files go.
  * @property {import("../turnwire/turnwire.js").Wire["upload"]} upload
  * @property {() => number | undefined} maxBytes of one file, as far as the service has said
+ * @property {() => number} maxTextBytes of one text file, which goes with the message
  * @property {import("./files.js").Files} files
  */
+
+/** What the service takes as a file of its own (PROTOCOL.md "Content"). */
+export const TYPES = ["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"];
 
 export class Upload {
   /** @type {"uploading" | "ready" | "failed"} */
   state = "uploading";
-  /** @type {Attachment | undefined} what a message refers to, once it is there */
+  /** @type {Enclosure | undefined} what a message refers to, once it is there */
   attachment;
   /** @type {File | undefined} none: it was there before a reload */
   #file;
@@ -29,9 +35,10 @@ export class Upload {
   #isOpen = false;
 
   /**
-   * @param {File | Attachment} what
+   * @param {File | Enclosure} what
    * @param {Depot} depot
-   * @param {{ changed(): void, remove(upload: Upload): void }} actions
+   * @param {{ changed(): void, remove(upload: Upload): void, inline(upload: Upload): void }} actions
+   *   `inline`: its text is to be a part of what is being written
    */
   constructor(what, depot, actions) {
     this.#depot = depot;
@@ -40,6 +47,8 @@ export class Upload {
     else this.attachment = what;
     const { name, isImage, bytes } = described(what);
     this.size = fileSize(bytes);
+    const inline = () => actions.inline(this);
+    this.inline = element("button", { type: "button", hidden: true, onclick: inline }, words.files.inline);
     this.note = element("small", {});
     this.again = element("button", { type: "button", onclick: () => void this.start() }, words.action.tryAgain);
     // It may not be what its name says.
@@ -57,6 +66,7 @@ export class Upload {
         this.note,
       ),
       this.again,
+      this.inline,
       element(
         "button",
         { type: "button", class: "tray-remove", "aria-label": words.files.remove(name), onclick: remove },
@@ -73,6 +83,7 @@ export class Upload {
     this.#become("uploading");
     const { signal } = this.#aborting;
     const { upload, files } = this.#depot;
+    if (isText(this.#file)) return this.#read(this.#file);
     try {
       const attachment = await upload(this.#file, { name: this.#file.name, signal });
       this.#isOpen = true;
@@ -88,18 +99,28 @@ export class Upload {
     }
   }
 
+  /** @param {File} file of text: that is all there is to do */
+  async #read(file) {
+    const maxBytes = this.#depot.maxTextBytes();
+    if (file.size > maxBytes) return this.#become("failed", words.files.tooLarge(fileSize(maxBytes)));
+    const text = await textOf(file);
+    if (text === undefined) return this.#become("failed", words.files.notWhatItSays);
+    this.attachment = { type: "text_file", name: file.name || words.files.file, text };
+    this.#become("ready");
+  }
+
   /** It is in a message now, or in none. */
   close() {
     this.#aborting.abort();
     this.element.remove();
-    if (this.#isOpen && this.attachment) this.#depot.files.close(this.attachment);
+    if (this.#isOpen && this.attachment && this.attachment.type !== "text_file") this.#depot.files.close(this.attachment);
     if (this.#file) URL.revokeObjectURL(this.thumbnail.src);
   }
 
   async #preview() {
     if (this.#file) {
       this.thumbnail.src = URL.createObjectURL(this.#file);
-    } else if (this.attachment) {
+    } else if (this.attachment && this.attachment.type !== "text_file") {
       this.thumbnail.src = await this.#depot.files.open(this.attachment).catch(() => "");
       this.#isOpen = true;
     }
@@ -126,15 +147,24 @@ export class Upload {
     };
     setText(this.note, notes[state]);
     this.again.hidden = true;
+    this.inline.hidden = this.attachment?.type !== "text_file";
     if (state === "failed") this.element.scrollIntoView({ block: "nearest" });
     this.#actions.changed();
   }
 }
 
-/** @param {File | Attachment} what */
+/** @param {File} file */
+function isText(file) {
+  return !TYPES.includes(file.type) && mayBeText(file);
+}
+
+/** @param {File | Enclosure} what */
 function described(what) {
   if (what instanceof File) {
     return { name: what.name || words.files.file, isImage: what.type.startsWith("image/"), bytes: what.size };
+  }
+  if (what.type === "text_file") {
+    return { name: what.name, isImage: false, bytes: new Blob([what.text]).size };
   }
   return { name: nameOf(what), isImage: what.type === "image", bytes: what.bytes };
 }

@@ -7,6 +7,7 @@ import { FoldedConversation } from "./fold.js";
 import { Observable } from "./observable.js";
 import { Past } from "./past.js";
 import { randomId } from "./random.js";
+import { Replaced } from "./replaced.js";
 import { Subscription } from "./subscription.js";
 import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
@@ -47,6 +48,7 @@ export class Conversation {
   #cursor = new Cursor();
   #fold = new FoldedConversation();
   #turns = new Turns();
+  #replaced = new Replaced();
   /** Of sends whose key was made here: nobody else can have sent those. @type {Set<string>} */
   #keys = new Set();
   /** @type {Past} */
@@ -196,6 +198,16 @@ export class Conversation {
   }
 
   /**
+   * The turns in whose place this one was sent, by `regenerate`, `edit` or `retract`; the earliest first. They are void: the
+   * model is not shown them. Known are those whose events were read here.
+   * @param {string} turn its id
+   * @returns {Readonly<FoldedTurn>[]}
+   */
+  replacedBy(turn) {
+    return this.#replaced.of(turn);
+  }
+
+  /**
    * Stop a turn, or the one of the send with that key.
    * @param {{turn: string} | {key: string}} which
    * @returns {Promise<CancelOutcome>}
@@ -293,6 +305,7 @@ export class Conversation {
     if (verdict === Verdict.RESUBSCRIBE && this.#subscription.stands) this.#subscription.ask();
     if (verdict !== Verdict.APPLY) return;
     this.#cursor.advance(event);
+    if (event.type === "retract") this.#replaced.note(event, this.#fold.turns);
     this.#fold.apply(event);
     this.#turns.append(event);
     if (event.type === "retract") this.#past.retract(event.seq);
@@ -372,6 +385,7 @@ export class Conversation {
     this.#turns.clear();
     this.#past.beginAfter(0);
     this.#needed = Infinity;
+    this.#replaced.clear();
     this.#become("loading");
   }
 
