@@ -179,7 +179,11 @@ export class Sidebar {
     const aged = this.#heads.map((head) => ({ head, age: ageOf(head.updated_at, now) }));
     const kept = new Set(this.#heads.map(({ conversation }) => conversation));
     const ages = new Set(aged.map(({ age }) => age));
-    // First what goes: all behind it would be moved otherwise.
+    // First what goes: all behind it would be moved otherwise. Of thousands, all at once.
+    if (!aged.some(({ head }) => this.#views.has(head.conversation))) {
+      this.list.replaceChildren();
+      this.#views.clear();
+    }
     for (const [id, view] of this.#views) {
       if (kept.has(id)) continue;
       view.element.remove();
