@@ -69,6 +69,8 @@ export class OpenConversation {
   #isClosed = false;
   /** The last turn, and how many have not ended, as told last. */
   #count = "";
+  /** Of what the totals were told last. */
+  #told = "";
 
   /**
    * @param {Wire} wire
@@ -312,7 +314,9 @@ export class OpenConversation {
     const count = `${known.at(-1)?.turn} ${known.filter(({ done }) => !done).length}`;
     // What was there already has been told by the list of conversations.
     if (this.#wasLive && count !== this.#count) this.#around.moved();
-    if (count !== this.#count) this.#around.totals.update(known);
+    const told = `${count} ${known.length} ${hasOlder}`;
+    if (told !== this.#told) this.#around.totals.update(known, !hasOlder);
+    this.#told = told;
     if (this.#wasLive && known.at(-1)?.error?.code === "storage_unavailable" && count !== this.#count) {
       this.#around.health.suspect();
     }

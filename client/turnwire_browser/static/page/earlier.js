@@ -2,13 +2,9 @@
 
 import { TurnwireError } from "../turnwire/turnwire.js";
 import { element, setText } from "./element.js";
+import { words } from "./language.js";
 
 const AHEAD = "1600px 0px 0px";
-const WORDS = {
-  there: "Show earlier messages",
-  loading: "Loading earlier messages…",
-  failed: "Earlier messages could not be loaded. Try again",
-};
 
 export class Earlier {
   #load;
@@ -21,7 +17,7 @@ export class Earlier {
    */
   constructor(scroller, load) {
     this.#load = load;
-    this.button = element("button", { type: "button", onclick: () => this.#bring() }, WORDS.there);
+    this.button = element("button", { type: "button", onclick: () => this.#bring() }, words.transcript.earlier);
     this.element = element("div", { class: "earlier", hidden: true }, this.button);
     const look = (/** @type {IntersectionObserverEntry[]} */ entries) => {
       if (entries.at(-1)?.isIntersecting) this.#bring();
@@ -50,13 +46,13 @@ export class Earlier {
   async #bring() {
     if (this.#isLoading) return;
     this.#isLoading = true;
-    setText(this.button, WORDS.loading);
+    setText(this.button, words.transcript.loadingEarlier);
     try {
       await this.#load();
-      setText(this.button, WORDS.there);
+      setText(this.button, words.transcript.earlier);
     } catch (error) {
       if (!(error instanceof TurnwireError)) throw error;
-      setText(this.button, WORDS.failed);
+      setText(this.button, words.transcript.earlierFailed);
     } finally {
       this.#isLoading = false;
     }

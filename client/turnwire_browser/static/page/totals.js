@@ -37,22 +37,26 @@ export class TotalsView {
     this.line = line;
   }
 
-  /** @param {readonly FoldedTurn[]} turns */
-  update(turns) {
+  /**
+   * @param {readonly FoldedTurn[]} turns
+   * @param {boolean} isWhole whether these are all: of a part there is no total
+   */
+  update(turns, isWhole) {
     const { read, wrote, cost_usd, last } = sumOf(turns);
-    this.line.hidden = read + wrote === 0;
+    this.line.hidden = read + wrote === 0 || !(isWhole || last);
     if (this.line.hidden) return;
     const { turn } = words;
     const parts = [
       element("span", { title: turn.readMeaning }, turn.read(countOf(read))),
       element("span", { title: turn.wroteMeaning }, turn.wrote(countOf(wrote))),
     ];
-    if (cost_usd !== undefined) parts.push(element("span", {}, cost(cost_usd)));
+    if (!isWhole) parts.length = 0;
+    else if (cost_usd !== undefined) parts.push(element("span", {}, cost(cost_usd)));
     if (last) {
       const tokens = readOf(last) + (last.usage?.output_tokens ?? 0);
       parts.push(element("span", { class: "totals-last" }, turn.last(countOf(tokens))));
     }
     const label = element("b", { class: "totals-label" }, turn.total, " ");
-    this.line.replaceChildren(label, ...parts);
+    this.line.replaceChildren(...(isWhole ? [label] : []), ...parts);
   }
 }

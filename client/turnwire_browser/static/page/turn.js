@@ -87,7 +87,7 @@ export class TurnView {
   #show(turn, live) {
     const last = this.#turn;
     this.#turn = turn;
-    this.element.classList.toggle("earlier", this.#chosen !== undefined);
+    this.element.classList.toggle("replaced", this.#chosen !== undefined);
     if (turn.blocks !== last?.blocks || turn.state !== last?.state) this.#updateBlocks(turn, live);
     if (turn.retry !== last?.retry) this.#updateRetry(turn.retry);
     this.working.hidden = !isQuiet(turn);
