@@ -2,6 +2,7 @@
 
 import { createStream } from "../markdown/markdown.js";
 import { element, setText } from "./element.js";
+import { words } from "./language.js";
 import { DRESSER } from "./prose.js";
 import { duration } from "./words.js";
 
@@ -86,12 +87,12 @@ export class ThinkingView {
     this.element.hidden = over && !block.text;
     if (this.#settled && over) return;
     this.#settled = over;
-    setText(this.label, over ? this.#past() : "Thinking…");
+    setText(this.label, over ? this.#past() : words.thinking.active);
   }
 
   #past() {
-    if (this.#began === undefined) return "Thought before answering";
+    if (this.#began === undefined) return words.thinking.past;
     const seconds = Math.max(1, Math.round((performance.now() - this.#began) / 1000));
-    return `Thought for ${seconds < 60 ? `${seconds} s` : duration(seconds * 1000)}`;
+    return words.thinking.took(seconds < 60 ? words.units.seconds(String(seconds)) : duration(seconds * 1000));
   }
 }

@@ -1,7 +1,7 @@
 /** What the user has said, as it is shown: Markdown where there is some, otherwise as it was written. */
 
-import { TextView } from "./blocks.js";
 import { element } from "./element.js";
+import { showProse } from "./prose.js";
 
 /** Without one of these the text means itself; most messages do. */
 const MAY_BE_MARKDOWN = /[\\`*_~#<>[\]|$]|^\s*(?:[-+]|\d+[.)])\s/m;
@@ -12,9 +12,9 @@ const MAY_BE_MARKDOWN = /[\\`*_~#<>[\]|$]|^\s*(?:[-+]|\d+[.)])\s/m;
  */
 export function saying(text) {
   if (!MAY_BE_MARKDOWN.test(text)) return [text];
-  const view = new TextView();
-  view.update({ block: 0, type: "text", complete: true, text }, true);
-  return [view.element];
+  const prose = element("div", { class: "prose", dir: "auto" });
+  showProse(text, prose);
+  return [prose];
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 /** A button that copies a text to the clipboard and says that it did. */
 
 import { element, icon } from "./element.js";
+import { words } from "./language.js";
 
 const CONFIRMED_MILLISECONDS = 1600;
 
@@ -10,7 +11,7 @@ const CONFIRMED_MILLISECONDS = 1600;
  * @returns {HTMLButtonElement}
  */
 export function copyButton(label, read) {
-  const word = element("span", {}, "Copy");
+  const word = element("span", {}, words.copy.copy);
   const button = element(
     "button",
     { type: "button", class: "copy", "aria-label": label, onclick: () => void copy() },
@@ -22,11 +23,11 @@ export function copyButton(label, read) {
 
   async function copy() {
     const done = await write(read());
-    word.textContent = done ? "Copied" : "Not allowed";
+    word.textContent = done ? words.copy.copied : words.copy.refused;
     button.firstElementChild?.replaceWith(icon(done ? "check" : "copy"));
     clearTimeout(timer);
     timer = setTimeout(() => {
-      word.textContent = "Copy";
+      word.textContent = words.copy.copy;
       button.firstElementChild?.replaceWith(icon("copy"));
     }, CONFIRMED_MILLISECONDS);
   }

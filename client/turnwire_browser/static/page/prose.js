@@ -4,6 +4,7 @@ import { render } from "../markdown/markdown.js";
 import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
 import { whenIdle } from "./frame.js";
+import { words } from "./language.js";
 
 /** @typedef {import("../markdown/mount.js").Dresser} Dresser */
 
@@ -21,9 +22,9 @@ export const DRESSER = {
   dress(target, kind) {
     if (kind === "code") dressCode(target);
     else if (kind === "table") dressTable(target);
-    else if (kind === "task") target.setAttribute("aria-label", target.hasAttribute("checked") ? "Done" : "To do");
-    else if (kind === "back") target.setAttribute("aria-label", "Back to the text");
-    else if (target.tagName === "DIV") reachable(target, "Formula");
+    else if (kind === "task") target.setAttribute("aria-label", target.hasAttribute("checked") ? words.prose.done : words.prose.toDo);
+    else if (kind === "back") target.setAttribute("aria-label", words.prose.back);
+    else if (target.tagName === "DIV") reachable(target, words.prose.formula);
   },
   complete(target, kind) {
     if (kind === "code") whenIdle(() => void colour(target));
@@ -51,10 +52,10 @@ function dressCode(pre) {
   if (!code) return;
   const read = () => code.textContent ?? "";
   const language = languageOf(code);
-  reachable(code, language ? `Code in ${language}` : "Code");
+  reachable(code, language ? words.prose.codeIn(language) : words.prose.code);
   const wrap = element(
     "button",
-    { type: "button", class: "copy", "aria-label": "Wrap long lines", "aria-pressed": "false", title: "Wrap long lines" },
+    { type: "button", class: "copy", "aria-label": words.prose.wrap, "aria-pressed": "false", title: words.prose.wrap },
     icon("wrap"),
   );
   wrap.addEventListener("click", () => {
@@ -62,7 +63,7 @@ function dressCode(pre) {
   });
   const save = element(
     "button",
-    { type: "button", class: "copy", "aria-label": "Download code", title: "Download", onclick: () => download(read(), language) },
+    { type: "button", class: "copy", "aria-label": words.prose.download, title: words.prose.download, onclick: () => download(read(), language) },
     icon("download"),
   );
   pre.append(
@@ -72,7 +73,7 @@ function dressCode(pre) {
       element("span", { class: "code-language" }, language),
       wrap,
       save,
-      copyButton("Copy code", read),
+      copyButton(words.copy.code, read),
     ),
   );
 }
@@ -81,9 +82,9 @@ function dressCode(pre) {
 function dressTable(frame) {
   const scroller = frame.firstElementChild;
   if (!(scroller instanceof HTMLElement)) return;
-  reachable(scroller, "Table");
+  reachable(scroller, words.prose.table);
   const read = () => [...frame.querySelectorAll("tr")].map((row) => [...row.cells].map(cellText).join("\t")).join("\n");
-  frame.append(element("div", { class: "table-bar" }, copyButton("Copy table", read)));
+  frame.append(element("div", { class: "table-bar" }, copyButton(words.prose.copyTable, read)));
 }
 
 /** As spreadsheets take it. @param {HTMLElement} cell */

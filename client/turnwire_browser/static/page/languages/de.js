@@ -138,6 +138,18 @@ export const german = {
     copyAnswer: "Antwort kopieren",
   },
   copy: { copy: "Kopieren", copied: "Kopiert", refused: "Nicht erlaubt", code: "Code kopieren" },
+  prose: {
+    done: "Erledigt",
+    toDo: "Zu erledigen",
+    back: "Zurück zum Text",
+    formula: "Formel",
+    code: "Code",
+    codeIn: (language) => `Code in ${language}`,
+    wrap: "Lange Zeilen umbrechen",
+    download: "Code herunterladen",
+    table: "Tabelle",
+    copyTable: "Tabelle kopieren",
+  },
   thinking: {
     active: "Denkt nach …",
     past: "Vor der Antwort nachgedacht",

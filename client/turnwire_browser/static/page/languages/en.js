@@ -138,6 +138,18 @@ export const english = {
     copyAnswer: "Copy answer",
   },
   copy: { copy: "Copy", copied: "Copied", refused: "Not allowed", code: "Copy code" },
+  prose: {
+    done: "Done",
+    toDo: "To do",
+    back: "Back to the text",
+    formula: "Formula",
+    code: "Code",
+    codeIn: (/** @type {string} */ language) => `Code in ${language}`,
+    wrap: "Wrap long lines",
+    download: "Download code",
+    table: "Table",
+    copyTable: "Copy table",
+  },
   thinking: {
     active: "Thinking…",
     past: "Thought before answering",

@@ -140,6 +140,18 @@ export const japanese = {
     copyAnswer: "回答をコピー",
   },
   copy: { copy: "コピー", copied: "コピーしました", refused: "許可されていません", code: "コードをコピー" },
+  prose: {
+    done: "済み",
+    toDo: "未済",
+    back: "本文に戻る",
+    formula: "数式",
+    code: "コード",
+    codeIn: (language) => `${language} のコード`,
+    wrap: "長い行を折り返す",
+    download: "コードをダウンロード",
+    table: "表",
+    copyTable: "表をコピー",
+  },
   thinking: {
     active: "考え中…",
     past: "回答の前に考えました",
