@@ -105,7 +105,11 @@ async def test_a_wheel_of_the_sdist_serves_the_page_without_node_or_registry(
     wheel, page = installed
     monkeypatch.setenv("PYTHONPATH", str(wheel))
     monkeypatch.setenv("PATH", "")
-    async with patience(), serving(None, tmp_path) as url, httpx2.AsyncClient(base_url=url) as http:
+    async with (
+        patience(),
+        serving(None, tmp_path, imports=True) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
         html = (await http.get("/", headers={"Accept-Encoding": "identity"})).text
         assert html.endswith("<!-- installed -->")
         names = re.findall(r'"(page/[^"]+)"', html)

@@ -89,7 +89,7 @@ async def test_the_pages_files_are_compressed_and_streams_are_not(nginx: Nginx) 
     gzip = {"Accept-Encoding": "gzip", "Authorization": f"Bearer {TOKEN}"}
     async with patience(), asking(address, headers=gzip) as http:
         named = re.findall(r'"(page/[^"]+\.(?:css|js))"', (await http.get("/")).text)
-        assert len(named) == 2
+        assert len(named) == 3
         for path in ("/", *named):
             answer = await http.get(path)
             assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")

@@ -24,11 +24,12 @@ export let spoken = "en";
 /**
  * Speak a language from now on. Call it before anything is shown; to change it later, load the page again.
  *
- * @param {string} tag one of `LANGUAGES`
+ * @param {string} tag one of `LANGUAGES`; another one, or one whose words do not come, is English
  */
 export async function speak(tag) {
-  words = (await LANGUAGES[tag]?.load()) ?? english;
-  spoken = tag in LANGUAGES ? tag : "en";
+  const loaded = await LANGUAGES[tag]?.load().catch(() => undefined);
+  words = loaded ?? english;
+  spoken = loaded ? tag : "en";
   document.documentElement.lang = spoken;
   for (const element of document.querySelectorAll("[data-say]")) label(element);
 }

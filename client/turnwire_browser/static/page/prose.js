@@ -132,8 +132,8 @@ async function colour(pre) {
   const language = code && languageOf(code);
   const text = code?.textContent ?? "";
   if (!code || !language || text.length > MAX_COLOURED) return;
-  const { coloured } = await import("./colours.js");
-  const nodes = coloured(text, language);
+  const colours = await import("./colours.js").catch(gone);
+  const nodes = colours?.coloured(text, language);
   // It may have been taken off, or replaced, meanwhile.
   if (nodes && code.textContent === text) code.replaceChildren(...nodes);
 }
@@ -141,6 +141,11 @@ async function colour(pre) {
 /** @param {HTMLElement} target shows the formula's TeX */
 async function showFormula(target) {
   const tex = target.textContent ?? "";
-  const { writeFormula } = await import("./formulas.js");
-  writeFormula(tex, target, target.classList.contains("display"));
+  const formulas = await import("./formulas.js").catch(gone);
+  formulas?.writeFormula(tex, target, target.classList.contains("display"));
+}
+
+/** The line is down, or another version of the page is served by now: code stays plain, and formulas TeX. */
+function gone() {
+  return undefined;
 }
