@@ -70,7 +70,7 @@ async def test_a_lost_connection_is_healed_in_mid_answer(
     assert "".join(event.text for event in got if isinstance(event, Token)) == reply.text
 
 
-@pytest.mark.parametrize("size", range(500, 4500, 250))
+@pytest.mark.parametrize("size", range(750, 4750, 250))
 async def test_a_connection_that_breaks_anywhere_loses_and_repeats_nothing(
     relay: Relay, simulator: Simulator, size: int
 ) -> None:
