@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -36,7 +37,7 @@ async def url(model_of_module: Simulator) -> AsyncIterator[str]:
 async def page(browser: Browser, url: str) -> AsyncIterator[Page]:
     """A tab with the page, on a new conversation."""
     async with opened(browser, width=900, height=700, hears_console=False) as page:
-        await page.goto(f"{url}?thread={id(page)}")
+        await page.goto(f"{url}?thread={uuid4()}")
         yield page
 
 
