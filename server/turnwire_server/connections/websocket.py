@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
@@ -114,6 +115,14 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
             # A circle, which only the collector would find: many connections that come and go are
             # to leave nothing to it.
             del self.scope["extensions"]["turnwire"]
+
+    def shutdown(self) -> None:
+        """The server ends. A peer that is closing by itself at this moment is told nothing more:
+        to uvicorn that is an error, which would keep all other connections from their end."""
+        try:
+            super().shutdown()
+        except InvalidState:
+            self.transport.close()
 
     def handle_ping(self) -> None:
         """Answer a ping, unless earlier answers pile up unread."""
