@@ -21,8 +21,10 @@ def alike(
     tools: Sequence[ToolSpecification],
 ) -> Mapping[str, str]:
     """Texts by name, some of them secret: nobody may be shown more than whether they differ."""
+    # A set has another order in each process.
+    unordered = {name for name, value in settings if isinstance(value, frozenset)}
     found = {
-        name: json.dumps(value, sort_keys=True)
+        name: json.dumps(sorted(value) if name in unordered else value, sort_keys=True)
         for name, value in settings.model_dump(mode="json", exclude=_OWN).items()
     }
     found["version"] = version("turnwire")

@@ -1,9 +1,10 @@
 """Nodes of one database whose settings differ say so in the log, and run all the same."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_args
 
 import asyncpg
 import pytest
@@ -11,6 +12,9 @@ from starlette.requests import HTTPConnection
 
 from tests.kit.postgres import fresh_url
 from tests.kit.service import by_name, turnwire_over
+from turnwire_server.alike import alike
+from turnwire_server.core.turn.options import ClientOption
+from turnwire_server.settings import Settings
 from turnwire_simulator import Simulator
 
 SAME: dict[str, Any] = {"token": "a secret of all", "max_steps": 7}
@@ -78,3 +82,9 @@ async def test_authenticators_are_told_apart_by_their_names(
         assert named(caplog) == set()
         async with running(url, authenticate=by_chance):
             assert named(caplog) == {"authenticate"}
+
+
+def test_what_is_unordered_is_compared_in_one_order() -> None:
+    settings = Settings(client_options=frozenset(get_args(ClientOption)))
+    said = alike(settings, authenticate=None, tools=[])["client_options"]
+    assert json.loads(said) == sorted(get_args(ClientOption))
