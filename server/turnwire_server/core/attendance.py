@@ -81,8 +81,11 @@ class Attendance:
             self._spawn(self._attend(id))
 
     async def _attend(self, id: str) -> None:
-        # What was appended before the holder knew of us is read now.
         await self._nodes.attend(id)
+        # Again: whoever claimed it while the first word was under way had looked for readers before
+        # that was there, and was not yet the holder that is told.
+        await self._nodes.attend(id)
+        # What was appended before the holder knew of us is read now.
         self.on_rows([id])
 
     # Here it is held
