@@ -2,7 +2,6 @@
 never mistaken for what comes in their place."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -11,22 +10,12 @@ import pytest
 from tests.faults.log_readers import log_of
 from tests.faults.test_storage import healed
 from tests.kit.oracle import check_log, check_reader
-from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.postgres import PostgresServer, postgres_server
+from tests.kit.patience import patience
+from tests.kit.postgres import PostgresServer
 from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, fold
-from turnwire_server.core import conversation as conversation_module
 from turnwire_simulator import Answer, Gate, Simulator, Text
-
-
-@pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
-    """A server that may fail over. A turn waits for it as long as the test does: how soon it is
-    back is the machine's affair."""
-    monkeypatch.setattr(conversation_module, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
-    with postgres_server() as server:
-        yield server
 
 
 async def begun(simulator: Simulator, wire: Wire, *said: Any) -> dict[str, Any]:

@@ -3,33 +3,20 @@
 import asyncio
 import os
 import random
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.faults.log_readers import log_of
 from tests.faults.test_storage import healed, ready
 from tests.kit.oracle import check_log, check_reader
-from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.postgres import PostgresServer, postgres_server
+from tests.kit.patience import patience
+from tests.kit.postgres import PostgresServer
 from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import wired
 from turnwire_protocol import Message, fold
-from turnwire_server.core import conversation as conversation_module
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 KILLS = int(os.environ.get("TURNWIRE_TEST_POSTGRES_KILLS", "5"))
 CLIENTS = 4
-
-
-@pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
-    """A server that may be killed. A turn waits for it as long as the test does: how soon it is
-    back is the machine's affair."""
-    monkeypatch.setattr(conversation_module, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
-    with postgres_server() as server:
-        yield server
 
 
 async def test_a_turn_goes_on_when_postgresql_was_gone_for_a_while(
