@@ -1,13 +1,14 @@
 """The WebSocket transport, driven with bare frames: order, cursors, subscriptions, keys."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 from starlette.websockets import WebSocket
 
 from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.kit.sse import asking
-from tests.kit.wire import opened, wired
+from tests.kit.wire import narrow, opened, wired
 from turnwire_server import create_app
 from turnwire_server.core.limits import Places
 from turnwire_server.errors import StoreError
@@ -307,3 +308,23 @@ async def test_a_message_that_could_not_be_stored_leaves_no_subscription_in_the_
             reply = await wire.ask("send", content="hi", key="k-1")
         assert reply["type"] == "ack", reply
         assert (await wire.until("done"))["turn"] == reply["turn"]
+
+
+async def test_a_peer_that_closes_as_the_server_ends_keeps_nobody_else_from_its_end(
+    simulator: Simulator,
+) -> None:
+    simulator.program(Answer(Text([f"{number:04d} " + "x" * 995 for number in range(1000)])))
+    turnwire = turnwire_over(simulator, limits={"max_frame_bytes": 2**20})
+    async with AsyncExitStack() as readers:
+        async with serving(turnwire, send_buffer_bytes=4096) as address:
+            leaving = await readers.enter_async_context(narrow(address))
+            staying = await readers.enter_async_context(wired(address))
+            ack = await staying.ask("send", content="hi")
+            await staying.until("done")
+            await leaving.ask("subscribe", conversation=ack["conversation"])
+            # It has not read what is on its way to it: so the answer to its close waits, too.
+            leaving.socket.protocol.send_close(1000)
+            leaving.socket.transport.write(b"".join(leaving.socket.protocol.data_to_send()))
+            await staying.until("pong", id=await staying.send("ping"))
+        assert await staying.closed() == 1012
+        leaving.socket.transport.abort()  # Nobody answers its close any more.
