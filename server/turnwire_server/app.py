@@ -129,7 +129,10 @@ class Turnwire:
             store,
             services,
             self.settings.limits,
-            alike=alike(self.settings, authenticate=authenticate, tools=toolset.specifications()),
+            # Before MCP servers are asked: their tools are compared by the file that names them.
+            alike=lambda: alike(
+                self.settings, authenticate=authenticate, tools=toolset.specifications()
+            ),
             commit_interval_seconds=self.settings.commit_interval,
         )
         self._peers: set[Peer] = set()

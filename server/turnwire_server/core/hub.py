@@ -48,13 +48,13 @@ class Hub:
         services: Services,
         limits: ServiceLimits,
         *,
-        alike: Mapping[str, str] | None = None,
+        alike: Callable[[], Mapping[str, str]] = dict,
         commit_interval_seconds: float = 0.0,
         max_open: int | None = None,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
         self._store = store
-        self._alike = alike or {}
+        self._alike = alike
         self._services = services
         # One process's own file is quick, and pays for no server beside it.
         interval_seconds = commit_interval_seconds if store.is_shared else 0.0
@@ -99,7 +99,7 @@ class Hub:
                     on_failover=self._orphans.doubt,
                     on_errand=self._errands.answer,
                 ),
-                self._alike,
+                self._alike(),
             )
             self._open.attendance.start()
         await self._orphans.start()
