@@ -269,6 +269,38 @@ async def test_a_reader_whose_name_was_lost_finds_the_next_turn_by_looking(
         check_reader(far.events, await log_of(one, ack["conversation"]))
 
 
+async def test_who_has_stopped_reading_at_once_is_no_reader(simulator: Simulator) -> None:
+    url = fresh_url()
+    async with (
+        serving(turnwire_over(simulator, db=url)) as one,
+        serving(turnwire_over(simulator, db=url)) as other,
+        wired(one) as near,
+        wired(other) as far,
+    ):
+        ack = await begun(simulator, near, "one ", Gate())
+        cursor = {"conversation": ack["conversation"]}
+        for _ in range(20):
+            # What is said of the first is still under way when the second comes.
+            ids = [await far.send("subscribe", **cursor), await far.send("unsubscribe", **cursor)]
+            for id in ids:
+                await far.until("ack", id=id)
+        connection = await asyncpg.connect(url)
+        try:
+            async with patience():
+                while await connection.fetchval("SELECT count(*) FROM readers"):
+                    pass
+            await far.ask("subscribe", **cursor)
+            async with patience():
+                while await connection.fetchval("SELECT count(*) FROM readers") != 1:
+                    pass
+            await far.ask("unsubscribe", **cursor)
+            async with patience():
+                while await connection.fetchval("SELECT count(*) FROM readers"):
+                    pass
+        finally:
+            await connection.close()
+
+
 async def test_when_postgresql_was_gone_for_a_while_nodes_find_each_other_again(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,10 +81,12 @@ class Attendance:
             self._spawn(self._attend(id))
 
     async def _attend(self, id: str) -> None:
-        await self._nodes.attend(id)
-        # Again: whoever claimed it while the first word was under way had looked for readers before
+        # Twice: whoever claimed it while the first word was under way had looked for readers before
         # that was there, and was not yet the holder that is told.
-        await self._nodes.attend(id)
+        for _ in range(2):
+            # Who began to read may have left: that has been said, and this would come behind it.
+            if id in self._attended:
+                await self._nodes.attend(id)
         # What was appended before the holder knew of us is read now.
         self.on_rows([id])
 
