@@ -14,8 +14,7 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from turnwire_server.errors import StoreError
 from turnwire_server.store.nodes import News, Watcher
@@ -29,6 +28,7 @@ from turnwire_server.store.postgres.address import (
     told,
 )
 from turnwire_server.store.postgres.node import PostgresNode
+from turnwire_server.store.postgres.outgoing import Mail, Outgoing
 
 __all__ = ["PostgresNodes"]
 
@@ -40,40 +40,6 @@ _RETRY_SECONDS = 0.25
 _FAREWELL_SECONDS = 1.0
 _NEWS_ROWS = 50
 """Of one conversation in one read; whoever is so far behind reads on by itself."""
-_MAX_BELL_BYTES = 7900
-"""PostgreSQL takes no more than 8000 in one."""
-
-
-@dataclass(slots=True, frozen=True)
-class _Mail:
-    id: str
-    to_node: str
-    answers: str | None
-    """The id of the errand that it answers."""
-    body: str
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    """What the next statement carries."""
-
-    mail: list[_Mail] = field(default_factory=list)
-    withdrawn: list[str] = field(default_factory=list)
-    """Ids of mail that nobody waits for any more."""
-    wakes: dict[str, dict[str, None]] = field(default_factory=dict)
-    """Conversations by node."""
-    reads: dict[str, bool] = field(default_factory=dict)
-    """Whether this node has readers of a conversation: what it was said last."""
-    known: list[asyncio.Future[None]] = field(default_factory=list)
-    """Done once all of this is."""
-
-    def bells(self) -> Iterator[tuple[str, str]]:
-        """Whom to tell what."""
-        for node in dict.fromkeys(mail.to_node for mail in self.mail):
-            yield node, "m"
-        for node, conversations in self.wakes.items():
-            for text in _joined(conversations):
-                yield node, f"w {text}"
 
 
 class PostgresNodes:
@@ -100,7 +66,7 @@ class PostgresNodes:
         self._watcher: Watcher | None = None
         self._attended: dict[str, None] = {}
         self._asked: dict[str, asyncio.Future[str]] = {}
-        self._outgoing = _Outgoing()
+        self._outgoing = Outgoing()
         self._has_outgoing = asyncio.Event()
         self._rung = asyncio.Event()
         self._server: str | None = None
@@ -160,7 +126,7 @@ class PostgresNodes:
         """See `Nodes.ask`."""
         id = f"m_{secrets.token_hex(8)}"
         answer = self._asked[id] = asyncio.get_running_loop().create_future()
-        self._outgoing.mail.append(_Mail(id, holder, None, errand))
+        self._outgoing.mail.append(Mail(id, holder, None, errand))
         self._has_outgoing.set()
         try:
             async with asyncio.timeout(self._ask_seconds):
@@ -173,13 +139,8 @@ class PostgresNodes:
             del self._asked[id]
             if not answer.done() or answer.cancelled():
                 # It must not be done later, when nobody waits for it any more.
-                self._withdraw(id)
-
-    def _withdraw(self, id: str) -> None:
-        # What is in one statement with it would not be seen by it.
-        self._outgoing.mail = [mail for mail in self._outgoing.mail if mail.id != id]
-        self._outgoing.withdrawn.append(id)
-        self._has_outgoing.set()
+                self._outgoing.withdraw(id)
+                self._has_outgoing.set()
 
     async def attend(self, conversation: str) -> None:
         """See `Nodes.attend`."""
@@ -212,11 +173,11 @@ class PostgresNodes:
             while True:
                 await self._has_outgoing.wait()
                 self._has_outgoing.clear()
-                outgoing, self._outgoing = self._outgoing, _Outgoing()
+                outgoing, self._outgoing = self._outgoing, Outgoing()
                 try:
                     if connection.is_closed():
                         connection = await self._messenger()
-                    await self._say(connection, outgoing)
+                    await outgoing.say(connection, await self._node.id(connection))
                 except FAILURES as error:
                     logger.warning("other nodes are not told now, tried again: %s", told(error))
                     self._put_back(outgoing)
@@ -225,38 +186,12 @@ class PostgresNodes:
         finally:
             connection.terminate()
 
-    async def _say(self, connection: Connection, outgoing: _Outgoing) -> None:
-        me = await self._node.id(connection)
-        mail = outgoing.mail
-        bells = list(outgoing.bells())
-        await connection.execute(
-            _SAY,
-            me,
-            [one.id for one in mail],
-            [one.to_node for one in mail],
-            [one.answers for one in mail],
-            [one.body for one in mail],
-            outgoing.withdrawn,
-            [conversation for conversation, reads in outgoing.reads.items() if reads],
-            [conversation for conversation, reads in outgoing.reads.items() if not reads],
-            [node for node, _ in bells],
-            [text for _, text in bells],
-        )
-        for known in outgoing.known:
-            if not known.done():
-                known.set_result(None)
-
-    def _put_back(self, outgoing: _Outgoing) -> None:
-        now = self._outgoing
+    def _put_back(self, outgoing: Outgoing) -> None:
         for mail in outgoing.mail:
             if (asked := self._asked.get(mail.id)) is not None and not asked.done():
                 # It may be there, and done already: said again it would be done twice.
                 asked.set_exception(StoreError("the holder cannot be asked now"))
-        now.withdrawn += outgoing.withdrawn
-        now.known += outgoing.known
-        now.reads = {**outgoing.reads, **now.reads}
-        for node, conversations in outgoing.wakes.items():
-            now.wakes.setdefault(node, {}).update(conversations)
+        self._outgoing.take_back(outgoing)
         self._has_outgoing.set()
 
     # From others
@@ -290,7 +225,7 @@ class PostgresNodes:
         while self._node.is_now(me):
             self._rung.clear()
             for mail in await connection.fetch(_COLLECT, me):
-                self._take(_Mail(mail["id"], mail["from_node"], mail["answers"], mail["body"]))
+                self._take(Mail(mail["id"], mail["from_node"], mail["answers"], mail["body"]))
             try:
                 async with asyncio.timeout(self._look_seconds):
                     await self._rung.wait()
@@ -307,7 +242,7 @@ class PostgresNodes:
         elif kind == "r":
             self._watcher.on_readers(text.split(" "))
 
-    def _take(self, mail: _Mail) -> None:
+    def _take(self, mail: Mail) -> None:
         if mail.answers is None:
             errand = asyncio.create_task(self._serve(mail), name=f"errand {mail.id}")
             self._errands.add(errand)
@@ -315,11 +250,11 @@ class PostgresNodes:
         elif (asked := self._asked.get(mail.answers)) is not None and not asked.done():
             asked.set_result(mail.body)
 
-    async def _serve(self, mail: _Mail) -> None:
+    async def _serve(self, mail: Mail) -> None:
         assert self._watcher is not None
         answer = await self._watcher.on_errand(mail.body)
         id = f"m_{secrets.token_hex(8)}"
-        self._outgoing.mail.append(_Mail(id, mail.to_node, mail.id, answer))
+        self._outgoing.mail.append(Mail(id, mail.to_node, mail.id, answer))
         self._has_outgoing.set()
 
     async def readers(self, conversation: str) -> list[str]:
@@ -349,37 +284,6 @@ def _digest(salt: str, name: str, text: str) -> str:
     """So little of it that who reads the database can try no token: thousands look like this."""
     return hashlib.sha256("\0".join((salt, name, text)).encode()).hexdigest()[:4]
 
-
-def _joined(conversations: dict[str, None]) -> Iterator[str]:
-    """The ids in texts that are short enough for one bell."""
-    text = ""
-    for conversation in conversations:
-        if text and len(text) + len(conversation.encode()) >= _MAX_BELL_BYTES:
-            yield text
-            text = ""
-        text += f" {conversation}" if text else conversation
-    yield text
-
-
-# $1 is this node. Whoever holds a conversation is told who reads it.
-_SAY = """WITH posted AS (
-        INSERT INTO mail (id, to_node, from_node, answers, body)
-        SELECT id, to_node, $1, answers, body
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
-            AS mail (id, to_node, answers, body)
-    ), withdrawn AS (
-        DELETE FROM mail WHERE id = ANY($6::text[])
-    ), come AS (
-        INSERT INTO readers SELECT unnest($7::text[]), $1 ON CONFLICT DO NOTHING
-    ), gone AS (
-        DELETE FROM readers WHERE node = $1 AND conversation = ANY($8::text[])
-    ), bells AS (
-        SELECT * FROM unnest($9::text[], $10::text[]) AS bell (node, text)
-        UNION ALL
-        SELECT node, 'r ' || id FROM conversations
-            WHERE id = ANY($7::text[] || $8::text[]) AND node <> $1
-    )
-    SELECT pg_notify('tw_' || node, text) FROM bells"""
 
 _OTHERS = """SELECT id, name, alike FROM nodes
     WHERE id <> $1 AND alike IS NOT NULL AND lease_until > clock_timestamp()"""
