@@ -61,6 +61,12 @@ class Outcome(_Strict):
     is_moved: bool = False
     """Whether nothing was done, because it holds the conversation no more."""
 
+    @property
+    def given_ack(self) -> Ack:
+        """Of a command that was done, and was not a deletion."""
+        assert self.ack is not None, "whoever does a command gives its ack"
+        return self.ack
+
 
 class Errands:
     """This node's, to others and from others. `perform` does one of another node here.

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from turnwire_protocol import Ack, Cancel, Code, Command, Decide, Progress, SendBody, ToolOutput
 from turnwire_server.core.blobs.housekeeper import Housekeeper
@@ -25,7 +25,7 @@ from turnwire_server.core.orphans import Orphans
 from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted, Receipt
-from turnwire_server.core.turn.options import resolve
+from turnwire_server.core.sends import Sends
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Page, Record
 from turnwire_server.errors import Held, Rejected
@@ -75,11 +75,16 @@ class Hub:
         self._orphans = Orphans(store, recover=self._open.recover, compare=self._open.compare)
         self._compactor = Compactor(store, on_unreadable=self._open.name_unreadable)
         self._quiet = asyncio.Event()
-        self._sends = 0
-        """That are being decided on."""
         self._errands = Errands(store.nodes, self._perform)
         self._quotas = Quotas(store, self._inquiries, limits)
-        self.is_draining = False
+        self._sends = Sends(
+            self._open,
+            self._errands,
+            services,
+            self._quotas,
+            is_shared=store.is_shared,
+            on_decided=self._quiet.set,
+        )
 
     async def start(self) -> None:
         """Open the store, end what an earlier process left unfinished, begin to commit.
@@ -105,13 +110,18 @@ class Hub:
         await self._orphans.start()
         self._hidden.start()
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing new is begun any more."""
+        return self._sends.is_draining
+
     async def drain(self, grace_seconds: float) -> None:
         """Begin nothing new, let what runs finish within the grace time, then end it."""
-        self.is_draining = True
+        self._sends.drain()
         self._open.drain()
         try:
             async with asyncio.timeout(grace_seconds):
-                while self._sends or any(one.is_busy for one in self._open.all()):
+                while self._sends.undecided or any(one.is_busy for one in self._open.all()):
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
@@ -170,135 +180,15 @@ class Hub:
         Raises:
             Rejected: it took no effect.
         """
-        try:
-            with self._deciding():
-                if hidden is not None:
-                    id = self.hidden_of(principal, hidden)
-                elif name is not None:
-                    id = await self.named(principal, name)
-                else:
-                    id = self.id_of(principal, send)
-                begins = send.conversation is None
-                done = await self._errands.run(
-                    lambda: self._sent_here(principal, send, id, begins=begins, past=past),
-                    lambda: Errand(
-                        principal=principal,
-                        conversation=id,
-                        send=_body(send),
-                        begins=begins,
-                        past=list(past),
-                    ),
-                )
-                if isinstance(done, Outcome):
-                    return await self._accepted(principal, done)
-                return done
-        except Rejected as rejected:
-            if rejected.code is Code.STORAGE_UNAVAILABLE:
-                # What is wrong with the message itself needs no store to be said.
-                resolve(send, self._services.policy, tools=self._services.toolset.names)
-                if self._store.is_shared and send.retract is not None:
-                    await self._check_retract(principal, send)
-            raise
 
-    async def _check_retract(self, principal: str, send: SendBody) -> None:
-        """Whether it names a turn, where the log can be read though it cannot be claimed."""
-        try:
-            conversation = await self._open.find(principal, send.conversation or "")
-        except Rejected:
-            return
-        conversation.check_retract(send)
+        async def id() -> str:
+            if hidden is not None:
+                return self.hidden_of(principal, hidden)
+            if name is not None:
+                return await self.named(principal, name)
+            return self.id_of(principal, send)
 
-    @contextlib.contextmanager
-    def _deciding(self) -> Iterator[None]:
-        """A send is decided on, for which the store is asked. A drain that begins meanwhile waits
-        for that: the turn that comes of it would not be there yet, and be cut off.
-
-        Raises:
-            Rejected: the drain has begun.
-        """
-        if self.is_draining:
-            raise Rejected(Code.DRAINING, "the server is going away", retry_after_seconds=1.0)
-        self._sends += 1
-        try:
-            yield
-        finally:
-            self._sends -= 1
-            self._quiet.set()
-
-    async def _accepted(self, principal: str, outcome: Outcome) -> Accepted:
-        """What the holder has accepted, with the conversation as it is read here."""
-        ack = _ack_of(outcome)
-        conversation = await self._open.find(principal, ack.conversation or "")
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        durable.set_result(None)
-        return Accepted(
-            ack,
-            durable=durable,
-            follow=lambda wake: conversation.follow(ack.after or 0, ack.epoch, wake),
-            done_seq=outcome.done_seq,
-        )
-
-    async def _send(
-        self, principal: str, send: SendBody, id: str, *, begins: bool, past: Sequence[PastTurn]
-    ) -> Accepted:
-        """The message, into the conversation, which is held here from now on.
-
-        Raises:
-            Rejected: it took no effect.
-            Held: another node has it.
-        """
-        await self._check_blobs(principal, send, id)
-        # Before the conversation is found: from there on nothing may be waited for.
-        standing = await self._quotas.standing(principal, begins=begins)
-        conversation = await self._open.hold(principal, id, begins=begins)
-        try:
-            if send.key is not None and conversation.has_key(send.key):
-                known = conversation.send(principal, send)
-                self._open.forget_unused(conversation)
-                return known
-            self._quotas.check(principal, conversation, standing)
-            accepted = conversation.send(principal, send, past)
-        except Rejected:
-            self._open.forget_unused(conversation)
-            raise
-        self._quotas.begun(principal, conversation)
-        return accepted
-
-    async def _check_blobs(self, principal: str, send: SendBody, id: str) -> None:
-        try:
-            await self._services.blobs.check(principal, send.content)
-        except Rejected as refused:
-            # A message that was accepted stays so, though its blobs may have been deleted since.
-            is_missing = refused.code is Code.BAD_COMMAND
-            if not is_missing or await self._that_accepted(principal, send, id) is None:
-                raise
-
-    async def _that_accepted(self, principal: str, send: SendBody, id: str) -> Conversation | None:
-        """The conversation, if this message is in its log, by its key."""
-        if send.key is None:
-            return None
-        try:
-            conversation = await self._open.find(principal, id)
-        except Rejected:
-            return None
-        return conversation if conversation.has_key(send.key) else None
-
-    async def _sent_here(
-        self, principal: str, send: SendBody, id: str, *, begins: bool, past: Sequence[PastTurn]
-    ) -> Accepted:
-        """See `_send`. The repetition of a message that is in the log asks nobody.
-
-        Raises:
-            Rejected: it took no effect; or its key was used for another message.
-            Held: another node has it.
-        """
-        try:
-            return await self._send(principal, send, id, begins=begins, past=past)
-        except Held:
-            conversation = await self._that_accepted(principal, send, id)
-            if conversation is None:
-                raise
-            return conversation.send(principal, send)
+        return await self._sends.send(principal, send, id, past)
 
     def id_of(self, principal: str, send: SendBody) -> str:
         """The conversation of a message. One that begins a conversation and has a key gets an id
@@ -365,7 +255,7 @@ class Hub:
             lambda: self._submit(principal, command),
             lambda: Errand(principal=principal, conversation=command.conversation, command=command),
         )
-        return Receipt(_ack_of(done)) if isinstance(done, Outcome) else done
+        return Receipt(done.given_ack) if isinstance(done, Outcome) else done
 
     async def _submit(
         self, principal: str, command: Cancel | Decide | ToolOutput | Progress
@@ -395,12 +285,7 @@ class Hub:
                 await receipt.durable
             return Outcome(ack=receipt.ack)
         if errand.send is not None:
-            with self._deciding():
-                accepted = await self._send(
-                    principal, errand.send, id, begins=errand.begins, past=errand.past
-                )
-            await accepted.durable
-            return Outcome(ack=accepted.ack, done_seq=accepted.done_seq)
+            return await self._sends.perform(errand, errand.send)
         await self._open.delete(principal, id)
         return Outcome()
 
@@ -482,16 +367,6 @@ class Hub:
 
 def _nobody() -> None:
     """The waker of a follower that is read right away."""
-
-
-def _ack_of(outcome: Outcome) -> Ack:
-    assert outcome.ack is not None, "whoever does a command gives its ack"
-    return outcome.ack
-
-
-def _body(send: SendBody) -> SendBody:
-    """What a message says, whatever command it came in."""
-    return SendBody.model_validate({name: getattr(send, name) for name in SendBody.model_fields})
 
 
 def _derived(principal: str, *names: str, prefix: str = "c_") -> str:
