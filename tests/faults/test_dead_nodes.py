@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.log_readers import log_of
 from tests.faults.server import KillableServer, several
+from tests.faults.turns import begun, subscribed
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.postgres import fresh_url, postgres_server
@@ -43,22 +44,6 @@ async def nodes(
         yield servers[0], servers[1]
 
 
-async def begun(simulator: Simulator, wire: Wire, *said: Any, **fields: Any) -> dict[str, Any]:
-    """The ack of a message whose turn has said something, and waits for its gate."""
-    simulator.program(Answer(Text(list(said))))
-    ack = await wire.ask("send", content="Hello", **fields)
-    assert ack["type"] == "ack", ack
-    await wire.until("token", turn=ack["turn"])
-    return ack
-
-
-async def subscribed(address: str, ack: dict[str, Any], wire: Wire) -> None:
-    """The wire reads the conversation of that ack from where its message begins."""
-    cursor = {"epoch": ack["epoch"], "after": ack["after"]}
-    reply = await wire.ask("subscribe", conversation=ack["conversation"], **cursor)
-    assert (reply["type"], reply["after"]) == ("ack", ack["after"])
-
-
 def ends(events: Any) -> list[str]:
     return [event.stop_reason for event in events if isinstance(event, Done)]
 
@@ -73,7 +58,7 @@ async def test_when_the_holder_is_killed_its_turn_ends_once_and_nothing_shown_is
             key = f"k-{number}"
             async with wired(a.address) as near:
                 ack = await begun(simulator, near, "one ", Gate(), "two", key=key)
-                await subscribed(b.address, ack, far)
+                await subscribed(far, ack)
                 await far.until("token", turn=ack["turn"])
                 a.kill()
                 assert await near.closed() == 1006
@@ -133,7 +118,7 @@ async def test_a_node_that_comes_back_to_its_port_ends_at_once_what_it_had_under
     ):
         async with wired(a.address) as near:
             ack = await begun(simulator, near, "one ", Gate(), "two")
-            await subscribed(b.address, ack, far)
+            await subscribed(far, ack)
             a.kill()
         await a.start()
         assert (await far.until("done"))["stop_reason"] == "interrupted"
@@ -154,7 +139,7 @@ async def test_what_a_node_does_that_stood_still_beyond_its_lease_has_no_effect(
                 approval = await near.until("tool_approval")
                 spoken = await begun(simulator, near, "one ", gate, "two")
                 for each in (ack, spoken):
-                    await subscribed(b.address, each, far)
+                    await subscribed(far, each)
                 a.stop()
                 # What comes while it stands still lies in its sockets, and is done afterwards.
                 named = {name: approval[name] for name in ("conversation", "tool_id")}
@@ -193,7 +178,7 @@ async def test_a_turn_goes_on_while_its_node_drains_and_is_stopped_from_another(
             ack = await begun(simulator, near, "one ", gate, "two")
             other = await begun(simulator, near, "one ", Gate(), "two")
             for each in (ack, other):
-                await subscribed(b.address, each, far)
+                await subscribed(far, each)
             a.terminate()
             await near.until("going_away")
             into = {"conversation": ack["conversation"], "if_busy": "queue"}
@@ -226,7 +211,7 @@ async def test_what_is_said_and_deleted_elsewhere_is_seen_without_a_look(
     ):
         gate = Gate()
         ack = await begun(simulator, near, "one ", gate, "two")
-        await subscribed(other, ack, far)
+        await subscribed(far, ack)
         await far.until("token")
         gate.open()
         await far.until("done")
@@ -254,7 +239,7 @@ async def test_a_reader_whose_name_was_lost_finds_the_next_turn_by_looking(
         simulator.program(Answer(Text("one")), Answer(Text("two")))
         ack = await near.ask("send", content="Hello")
         await near.until("done")
-        await subscribed(other, ack, far)
+        await subscribed(far, ack)
         await far.until("done")
         connection = await asyncpg.connect(url)
         try:
@@ -316,7 +301,7 @@ async def test_when_postgresql_was_gone_for_a_while_nodes_find_each_other_again(
         ):
             gate, last = Gate(), Gate()
             ack = await begun(simulator, near, "one ", gate, "two ", last, "three")
-            await subscribed(other, ack, far)
+            await subscribed(far, ack)
             await far.until("token")
             await asyncio.to_thread(postgres.kill)
             gate.open()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.log_readers import log_of
 from tests.faults.test_storage import healed
+from tests.faults.turns import begun
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.patience import patience
 from tests.kit.postgres import PostgresServer
@@ -18,17 +19,7 @@ from turnwire_protocol import Done, fold
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 
-async def begun(simulator: Simulator, wire: Wire, *said: Any) -> dict[str, Any]:
-    """The ack of a message that begins a conversation, whose turn has said something."""
-    simulator.program(Answer(Text(list(said))))
-    ack = await wire.ask("send", content="Hello")
-    await wire.until("token", turn=ack["turn"])
-    return ack
-
-
-async def subscribed(
-    address: str, wire: Wire, conversation: str, epoch: str, after: int
-) -> dict[str, Any]:
+async def resubscribed(wire: Wire, conversation: str, epoch: str, after: int) -> dict[str, Any]:
     """The ack of a subscription, which may have to be asked for again."""
     async with patience():
         while True:
@@ -39,14 +30,14 @@ async def subscribed(
             assert reply["code"] == "storage_unavailable", reply
 
 
-async def reread(address: str, wire: Wire, ack: dict[str, Any]) -> tuple[str, Done]:
+async def reread(wire: Wire, ack: dict[str, Any]) -> tuple[str, Done]:
     """Do as clients do until the turn is over; gives the epoch that it ended in, and its end."""
     epoch = ack["epoch"]
     while not (ends := [event for event in wire.events if isinstance(event, Done)]):
         message = await wire.receive()
         if message["type"] == "closed":
             assert (message["code"], message["retryable"]) == ("storage_unavailable", True)
-            await subscribed(address, wire, ack["conversation"], epoch, wire.seqs()[-1])
+            await resubscribed(wire, ack["conversation"], epoch, wire.seqs()[-1])
         elif message["type"] == "reset":
             epoch = message["epoch"]
             wire.events.clear()
@@ -84,7 +75,7 @@ async def test_a_turn_whose_end_was_lost_ends_interrupted_in_another_epoch(
         unharmed = await begun(simulator, quiet, "four ", kept, "five")
         async with wired(one) as gone:
             unread = await begun(simulator, gone, "one ", lost, "two ", Gate(), "three")
-        await subscribed(other, far, ack["conversation"], ack["epoch"], ack["after"])
+        await resubscribed(far, ack["conversation"], ack["epoch"], ack["after"])
         await far.until("token")
         await asyncio.to_thread(postgres.copy)
         lost.open()
@@ -92,7 +83,7 @@ async def test_a_turn_whose_end_was_lost_ends_interrupted_in_another_epoch(
             await wire.until("token")
         await asyncio.to_thread(postgres.fail_over)
         for address, wire in ((one, near), (other, far)):
-            epoch, end = await reread(address, wire, ack)
+            epoch, end = await reread(wire, ack)
             assert epoch != ack["epoch"]
             assert end.stop_reason == "interrupted"
             log = await log_of(address, ack["conversation"])
@@ -135,7 +126,7 @@ async def test_seqs_that_are_given_away_a_second_time_are_of_another_epoch(
             third = await healed(far, content="And?", **into)
             await far.end(third["turn"])
             after = third["after"]
-        again = await subscribed(other, far, ack["conversation"], ack["epoch"], seen)
+        again = await resubscribed(far, ack["conversation"], ack["epoch"], seen)
         assert (again["after"], again["epoch"] == ack["epoch"]) == (0, False)
         await far.until("reset")
         log = await log_of(other, ack["conversation"])

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from tests.faults.log_readers import log_of
 from tests.faults.server import several
+from tests.faults.turns import begun
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.patience import patience
 from tests.kit.postgres import fresh_url
@@ -63,15 +64,6 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         yield Cluster(simulator, *(server.address for server in servers))
 
 
-async def begun(cluster: Cluster, wire: Wire, *said: Any, **fields: Any) -> dict[str, Any]:
-    """The ack of a message whose turn has said something, and goes on when its gate is opened."""
-    cluster.simulator.program(Answer(Text(list(said))))
-    ack = await wire.ask("send", content="Hello", **fields)
-    assert ack["type"] == "ack", ack
-    await wire.until("token", turn=ack["turn"])
-    return ack
-
-
 def of(ack: dict[str, Any]) -> dict[str, Any]:
     """Where the conversation of that ack begins."""
     return {"conversation": ack["conversation"], "epoch": ack["epoch"], "after": ack["after"]}
@@ -92,7 +84,7 @@ async def test_readers_on_all_nodes_see_one_conversation_while_it_is_said(
 ) -> None:
     gate = Gate()
     async with cluster.wires() as (a, b, c):
-        ack = await begun(cluster, a, "one ", gate, "two")
+        ack = await begun(cluster.simulator, a, "one ", gate, "two")
         for wire in (b, c):
             assert (await wire.ask("subscribe", **of(ack)))["type"] == "ack"
             await wire.until("token")
@@ -110,7 +102,7 @@ async def test_readers_on_all_nodes_see_one_conversation_while_it_is_said(
 
 async def test_stop_at_another_node_is_the_same_stop(cluster: Cluster) -> None:
     async with cluster.wires() as (a, b, c):
-        ack = await begun(cluster, a, "one ", Gate(), "two")
+        ack = await begun(cluster.simulator, a, "one ", Gate(), "two")
         turn = {"conversation": ack["conversation"], "turn": ack["turn"]}
         assert (await b.ask("cancel", **turn))["outcome"] == "cancelling"
         assert (await a.until("done"))["stop_reason"] == "cancelled"
@@ -165,7 +157,7 @@ async def test_messages_at_other_nodes_are_rejected_wait_or_interrupt_as_they_sa
     cluster: Cluster,
 ) -> None:
     async with cluster.wires() as (a, b, c):
-        ack = await begun(cluster, a, "one ", Gate(), "two")
+        ack = await begun(cluster.simulator, a, "one ", Gate(), "two")
         into = {"conversation": ack["conversation"]}
         assert (await b.ask("send", content="now", **into))["code"] == "busy"
         queued = await b.ask("send", content="queued", if_busy="queue", **into)
@@ -211,7 +203,7 @@ async def test_one_key_at_all_nodes_at_once_is_one_turn(cluster: Cluster) -> Non
 
 async def test_what_is_deleted_at_another_node_is_gone_everywhere(cluster: Cluster) -> None:
     async with cluster.wires() as (a, b, _):
-        ack = await begun(cluster, a, "one ", Gate(), "two")
+        ack = await begun(cluster.simulator, a, "one ", Gate(), "two")
         await b.ask("subscribe", **of(ack))
         async with asking(cluster.c) as http:
             path = f"/v1/conversations/{ack['conversation']}"
@@ -236,8 +228,8 @@ async def test_a_reader_at_another_node_keeps_a_turn_alive_until_it_leaves(
 
     async with wired(cluster.b) as b, wired(cluster.c) as c:
         async with wired(cluster.a) as a:
-            unread = await begun(cluster, a, "one ", Gate(), "two", on_detach="cancel")
-            read = await begun(cluster, a, "one ", gate, "two", on_detach="cancel")
+            unread = await begun(cluster.simulator, a, "one ", Gate(), "two", on_detach="cancel")
+            read = await begun(cluster.simulator, a, "one ", gate, "two", on_detach="cancel")
             await b.ask("subscribe", **of(read))
             await b.until("token")
         # Both lost their reader at `a` at once: when the one is given up, the other is not.
@@ -247,7 +239,7 @@ async def test_a_reader_at_another_node_keeps_a_turn_alive_until_it_leaves(
         gate.open()
         assert (await b.end(read["turn"])).stop_reason == "end_turn"
         async with wired(cluster.a) as a:
-            left = await begun(cluster, a, "one ", Gate(), "two", on_detach="cancel")
+            left = await begun(cluster.simulator, a, "one ", Gate(), "two", on_detach="cancel")
             await b.ask("subscribe", **of(left))
             await b.until("token", turn=left["turn"])
         given_up = simulator.aborted_streams

@@ -11,6 +11,7 @@ from tests.faults.island import Island, island
 from tests.faults.log_readers import log_of
 from tests.faults.server import killable
 from tests.faults.test_storage import healed, ready
+from tests.faults.turns import subscribed
 from tests.kit.oracle import check_log, check_reader
 from tests.kit.patience import patience
 from tests.kit.postgres import PostgresServer, postgres_server
@@ -24,13 +25,6 @@ LEASE_SECONDS = 2.0
 TOKEN = "on-the-island"
 """A node that other machines reach wants one, and all nodes the same."""
 HEADERS: dict[str, Any] = {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}}
-
-
-async def subscribed(wire: Wire, ack: dict[str, Any]) -> None:
-    """The wire reads the conversation of that ack from where its message begins."""
-    names = ("conversation", "epoch", "after")
-    reply = await wire.ask("subscribe", **{name: ack[name] for name in names})
-    assert (reply["type"], reply["after"]) == ("ack", ack["after"])
 
 
 async def healthy(address: str) -> None:
