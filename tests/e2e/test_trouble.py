@@ -51,3 +51,19 @@ async def test_it_says_so_takes_stop_and_sends_what_was_refused_when_it_can_save
     await expect(ended).to_be_visible()
     # The browser tells each answer of `/ready` that is not 200.
     tab.problems = [problem for problem in tab.problems if "503" not in problem]
+
+
+async def test_a_message_that_is_refused_is_reason_enough_to_ask(
+    serve: Serve, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    store = FullStore()
+    tab = await open_tab(await serve(store=store))
+    store.is_full = True
+    await tab.ask("Anybody?")
+    await expect(tab.page.locator(".delivery")).to_contain_text("Not sent")
+    await expect(tab.banner).to_contain_text("cannot save anything")
+    store.is_full = False
+    simulator.program(Answer(Text("There.")))
+    await expect(tab.answers).to_have_text("There.")
+    await expect(tab.banner).to_be_hidden()
+    tab.problems = [problem for problem in tab.problems if "503" not in problem]
