@@ -31,7 +31,7 @@ from pydantic import BaseModel
 
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError, SettingsError
-from turnwire_server.model.breakpoints import CacheTtl, cache_control, with_breakpoints
+from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
     Malformed,
@@ -42,11 +42,12 @@ from turnwire_server.model.errors import (
     too_large,
     unreachable,
 )
-from turnwire_server.model.families import ModelOptions, fitted
+from turnwire_server.model.families import ModelOptions
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import ModelRequest, Part
 from turnwire_server.model.reader import Reader
 from turnwire_server.model.refusal import body_of
+from turnwire_server.model.request import RequestForm
 from turnwire_server.model.stall import Stall
 from turnwire_server.model.words import words_of
 
@@ -163,8 +164,7 @@ class Claude:
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
-        self._mark = cache_control(cache_ttl)
-        self._model_options = model_options or {}
+        self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options)
         self._expose_errors = expose_errors
         self._pace = Pace() if isinstance(client, _GatheringClient) else None
 
@@ -189,7 +189,7 @@ class Claude:
     async def _create(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
         try:
             stream: AsyncStream[RawMessageStreamEvent] = await self._client.messages.create(
-                stream=True, **self._parameters(request)
+                stream=True, **self._form.parameters(request)
             )
         except (anthropic.AnthropicError, httpx2.HTTPError, OSError) as error:
             raise self._classify(error) from error
@@ -206,28 +206,6 @@ class Claude:
         if not response.http_response.is_success:
             raise self._judge(response.http_response, await body_of(response.http_response))
         return response
-
-    def _parameters(self, request: ModelRequest) -> dict[str, Any]:
-        """The request as its model knows it, with its (at most four) cache breakpoints."""
-        request = fitted(request, self._model_options)
-        parameters: dict[str, Any] = {
-            "model": request.model,
-            "max_tokens": request.max_tokens,
-            "messages": with_breakpoints(request.messages, self._mark),
-        }
-        if request.system:
-            parameters["system"] = [{"type": "text", "text": request.system, **self._mark}]
-        if request.tools:
-            parameters["tools"] = [*request.tools[:-1], {**request.tools[-1], **self._mark}]
-            if not request.may_call_tools:
-                parameters["tool_choice"] = {"type": "none"}
-        if request.thinking is not None:
-            parameters["thinking"] = request.thinking
-        if request.effort is not None:
-            parameters["output_config"] = {"effort": request.effort}
-        if request.container is not None:
-            parameters["container"] = request.container
-        return parameters
 
     async def _parts(
         self, stream: AsyncStream[RawMessageStreamEvent], stall: Stall

@@ -1,0 +1,59 @@
+"""What a call of the API is given: a request in the form its model knows. Pure; knows no SDK.
+
+Fields that the SDK's `messages.create` has as parameters go by name; those of betas, and those its
+types have let go of, go by `extra_body`, and the names of betas by a header.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from turnwire_server.model.breakpoints import CacheTtl, cache_control, with_breakpoints
+from turnwire_server.model.families import ModelOptions, fitted
+from turnwire_server.model.port import ModelRequest
+
+__all__ = ["RequestForm"]
+
+_BETA_HEADER = "anthropic-beta"
+
+
+class RequestForm:
+    """Makes the keywords of `messages.create` of requests, with what the operator says of all."""
+
+    def __init__(
+        self,
+        *,
+        cache_ttl: CacheTtl = "5m",
+        model_options: Mapping[str, ModelOptions] | None = None,
+    ) -> None:
+        self._mark = cache_control(cache_ttl)
+        self._model_options = model_options or {}
+
+    def parameters(self, request: ModelRequest) -> dict[str, Any]:
+        """The request as its model knows it, with its (at most four) cache breakpoints."""
+        request = fitted(request, self._model_options)
+        betas: list[str] = []
+        """What the fields of this request need; each once."""
+        body: dict[str, Any] = {}
+        """Fields that `messages.create` has no parameters for."""
+        parameters: dict[str, Any] = {
+            "model": request.model,
+            "max_tokens": request.max_tokens,
+            "messages": with_breakpoints(request.messages, self._mark),
+        }
+        if request.system:
+            parameters["system"] = [{"type": "text", "text": request.system, **self._mark}]
+        if request.tools:
+            parameters["tools"] = [*request.tools[:-1], {**request.tools[-1], **self._mark}]
+            if not request.may_call_tools:
+                parameters["tool_choice"] = {"type": "none"}
+        if request.thinking is not None:
+            parameters["thinking"] = request.thinking
+        if request.effort is not None:
+            parameters["output_config"] = {"effort": request.effort}
+        if request.container is not None:
+            parameters["container"] = request.container
+        if body:
+            parameters["extra_body"] = body
+        if betas:
+            parameters["extra_headers"] = {_BETA_HEADER: ",".join(dict.fromkeys(betas))}
+        return parameters
