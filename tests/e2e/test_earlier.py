@@ -78,8 +78,13 @@ async def questions(tab: Tab) -> list[str]:
 
 
 async def read_up(tab: Tab) -> None:
-    """As far as there is something."""
-    is_over = "scroller.scrollTop = 0, document.querySelector('.earlier').hidden"
+    """To its beginning."""
+    # While a page is still loading, nothing earlier is offered either.
+    is_over = """() => {
+      scroller.scrollTop = 0;
+      const first = document.querySelector(".bubble")?.textContent ?? "";
+      return first.endsWith("Question 1?") && document.querySelector(".earlier").hidden;
+    }"""
     async with patience():
         # What comes is put above what one reads, so that there is more to scroll then.
         while not await tab.page.evaluate(is_over):
