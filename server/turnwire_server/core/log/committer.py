@@ -87,7 +87,10 @@ class Committer:
         """Set when something has come up that cannot wait, and when it has waited for long enough.
         """
         self._task: asyncio.Task[None] | None = None
+        self._asked_at: float | None = None
+        """When the store was asked for what it has not answered yet, on the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
+        """One for many commits: with few streams there is a commit for each token."""
         self._is_closing = False
         self.trouble: Trouble | None = None
         """Set when a commit fails or takes long, until a commit or a probe has succeeded."""
@@ -103,6 +106,8 @@ class Committer:
         self._hurry.set()
         if self._task is not None:
             await self._task
+        if self._timer is not None:
+            self._timer.cancel()
 
     def note(self, source: Source) -> None:
         """`source` has something to store. It notes itself once until `unstored` was called."""
@@ -125,11 +130,11 @@ class Committer:
             if self._interval_seconds and not self._is_closing:
                 await self._linger()
             self._wake.clear()
-            self._timer = asyncio.get_running_loop().call_later(self._watch_seconds, self._watch)
+            self._begin_to_watch()
             try:
                 await self._gather()
             finally:
-                self._timer.cancel()
+                self._asked_at = None
             if self.trouble is not None and not self._is_closing:
                 await asyncio.sleep(self._retry_seconds)
                 self._wake.set()
@@ -212,16 +217,30 @@ class Committer:
             logger.error("the store fails: %s; %s", error, what, exc_info=None if known else error)
             self._begin_trouble(str(error))
 
+    def _begin_to_watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._asked_at = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._watch_seconds, self._watch)
+
     def _watch(self) -> None:
         """What is asked of the store takes long: a disk that hangs is as bad as one that fails."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if self._asked_at is None:
+            return
+        left = self._asked_at + self._watch_seconds - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(left, self._watch)
+            return
         if self.trouble is None:
             seconds, what = self._watch_seconds, self._what_waits()
             logger.warning("the store hangs: it has not answered for %g s; %s", seconds, what)
             self._begin_trouble(_HANGS)
         for source in {**dict.fromkeys(self._committing), **self._dirty}:
             source.waits(has_failed=False)
-        # The commit is still under way, or this timer would have been cancelled: look again.
-        self._timer = asyncio.get_running_loop().call_later(self._watch_seconds, self._watch)
+        # The commit is still under way: look again.
+        self._timer = loop.call_later(self._watch_seconds, self._watch)
 
     def _begin_trouble(self, reason: str) -> None:
         # A store that hangs and then fails has been in trouble since it hung.

@@ -1,12 +1,10 @@
 """The default store: one SQLite file, its lock, its threads; knows no items, only their bytes."""
 
-import asyncio
 import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from turnwire_server.store.sqlite import schema, statements
 from turnwire_server.store.sqlite.archive import SqliteArchive
 from turnwire_server.store.sqlite.blob_files import BlobFiles
 from turnwire_server.store.sqlite.blobs import SqliteBlobs
+from turnwire_server.store.sqlite.lane import Lane
 from turnwire_server.store.sqlite.tail import Tail, follow_on
 
 __all__ = ["SqliteStore"]
@@ -62,8 +61,8 @@ class SqliteStore:
         """False after a failed commit that may have taken effect."""
         self._writer: sqlite3.Connection | None = None
         """None also between a failure and the next write."""
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+        self._writing = Lane("sqlite-write")
+        self._reading = Lane("sqlite-read")
 
     async def open(self) -> None:
         """Lock the file, creating it and its folder if need be, and bring it up to date.
@@ -71,12 +70,12 @@ class SqliteStore:
         Raises:
             SettingsError: in use by another process, too new, not a database, not writable.
         """
-        await _run_on(self._writing, self._open)
+        await self._writing.run(self._open)
 
     async def close(self) -> None:
         """Fold the write-ahead log into the file, and let another process have it."""
-        await _run_on(self._writing, self._close)
-        self._writing.shutdown(wait=False)
+        await self._writing.run(self._close)
+        self._writing.close()
 
     async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
         """See `Store.claim`."""
@@ -92,7 +91,7 @@ class SqliteStore:
 
     async def append(self, batches: list[Batch]) -> None:
         """See `Store.append`. Fenced means: deleted meanwhile, and begun anew."""
-        await _run_on(self._writing, lambda: self._append(batches))
+        await self._writing.run(lambda: self._append(batches))
 
     async def reach(self, fence: Fence) -> int:
         """See `Store.reach`."""
@@ -110,7 +109,7 @@ class SqliteStore:
         Raises:
             ValueError: what `join` returned does not cover the same seqs; nothing was changed.
         """
-        await _run_on(self._writing, lambda: self._compact(conversation, join, after))
+        await self._writing.run(lambda: self._compact(conversation, join, after))
 
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
@@ -157,12 +156,12 @@ class SqliteStore:
 
     async def delete(self, conversation: str) -> None:
         """See `Store.delete`."""
-        await _run_on(self._writing, lambda: self._delete(conversation))
+        await self._writing.run(lambda: self._delete(conversation))
 
     async def vacuum(self) -> None:
         """Give the room of what was deleted back to the disk. Appends wait for it, and it needs as
         much room again meanwhile: for a database that nobody uses."""
-        await _run_on(self._writing, self._vacuum)
+        await self._writing.run(self._vacuum)
 
     async def _rows(self, conversation: str, after: int, max_bytes: int) -> list[Row]:
         later = self._tail.rows(conversation)
@@ -175,7 +174,7 @@ class SqliteStore:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        return await _run_on(self._writing, lambda: self._commit(work, *args, **kwargs))
+        return await self._writing.run(lambda: self._commit(work, *args, **kwargs))
 
     async def _read(
         self,
@@ -191,7 +190,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 raise StoreError(f"{self._path} cannot be read now: {error}") from error
 
-        return await _run_on(self._reading, read)
+        return await self._reading.run(read)
 
     # On the writer's thread
 
@@ -305,7 +304,8 @@ class SqliteStore:
 
     def _close(self) -> None:
         self._files.close()
-        self._reading.shutdown(wait=True)
+        self._reading.close()
+        self._reading.join()
         if self._writer is not None:
             # Should it fail: all is durable in the write-ahead log, which the next open reads.
             with suppress(sqlite3.Error):
@@ -339,14 +339,6 @@ class SqliteStore:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()  # Which rolls back.
-
-
-async def _run_on(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    try:
-        future = asyncio.get_running_loop().run_in_executor(executor, call)
-    except RuntimeError as error:
-        raise StoreError("the store is closed") from error
-    return await future
 
 
 def _nothing(writer: sqlite3.Connection) -> None:
