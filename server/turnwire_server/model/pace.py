@@ -1,27 +1,49 @@
-"""The pace at which streams are read: all at the same ticks, the rarer the more there are.
+"""The pace at which streams are read: as their tokens come while there is time, gathered when not.
 
 What a read costs (waking up, a commit, a frame to each reader) it costs for one token as for five.
-A few streams are read as their tokens come; many wait a little, so that each read brings more. The
-wait is bounded far below what a person notices.
+So the fuller the process is, the longer all streams wait for the next common tick, and the more
+each read brings, which in turn makes room. The wait is bounded far below what a person notices.
 """
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["Pace"]
 
-_SECONDS_PER_STREAM = 0.001
+_LOOK_SECONDS = 0.1
+"""How often it is looked at how full the process is, while streams are read."""
+_LIGHT, _HALF, _FULL = 0.15, 0.5, 0.8
+"""Shares of a core: below the first nothing is gathered, from the last on as much as may be."""
+_HALF_SECONDS = 0.008
+"""Gathered at half a core."""
 _MAX_SECONDS = 0.05
+_SECONDS_PER_STREAM = 0.001
+"""Gathered at most, for each stream: a few that come as fast as they can are not throttled."""
 
 
 class Pace:
-    """Shared by all streams of one event loop."""
+    """Shared by all streams of one event loop.
 
-    def __init__(self) -> None:
+    `clock` gives seconds that pass, `cpu` those that the process has worked: all of its threads,
+    which take turns.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._clock = clock
+        self._cpu = cpu
         self._streams = 0
         self._last = float("-inf")
         self._waiting: list[asyncio.Future[None]] = []
+        self._share = 0.0
+        self._looked_at = clock()
+        self._cpu_then = cpu()
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -32,23 +54,46 @@ class Pace:
         finally:
             self._streams -= 1
 
+    @property
+    def seconds(self) -> float:
+        """How long is gathered now."""
+        share = self._share
+        if share <= _LIGHT:
+            return 0.0
+        if share <= _HALF:
+            wanted = _HALF_SECONDS * (share - _LIGHT) / (_HALF - _LIGHT)
+        else:
+            more = min((share - _HALF) / (_FULL - _HALF), 1.0)
+            wanted = _HALF_SECONDS + (_MAX_SECONDS - _HALF_SECONDS) * more
+        return min(wanted, self._streams * _SECONDS_PER_STREAM)
+
     async def tick(self) -> None:
         """Wait for the next tick; at once if the last one is long enough ago."""
+        now = self._clock()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._look(now)
         loop = asyncio.get_running_loop()
-        due = self._last + min(self._streams * _SECONDS_PER_STREAM, _MAX_SECONDS)
+        due = self._last + self.seconds
         if not self._waiting:
-            if due <= loop.time():
-                self._last = loop.time()
+            if due <= now:
+                self._last = now
                 return
-            # One timer for all who wait, and none while there are few.
-            loop.call_at(due, self._release)
+            # One timer for all who wait, and none while there is time.
+            loop.call_later(due - now, self._release)
         # A future each: a stream that is cancelled must not take the others with it.
         waiting = loop.create_future()
         self._waiting.append(waiting)
         await waiting
 
+    def _look(self, now: float) -> None:
+        cpu, passed = self._cpu(), now - self._looked_at
+        share = min((cpu - self._cpu_then) / passed, 1.0)
+        # Half of what it was stays: one busy moment is no load, and what is gathered changes it.
+        self._share = share if passed > 10 * _LOOK_SECONDS else (self._share + share) / 2
+        self._looked_at, self._cpu_then = now, cpu
+
     def _release(self) -> None:
-        self._last = asyncio.get_running_loop().time()
+        self._last = self._clock()
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

@@ -115,7 +115,8 @@ class SqliteStore:
         """See `Store.head`."""
         if not self._is_tail_known:
             await self._write(_nothing)
-        seqs = self._tail.seqs()
+        unsettled = self._tail.get(conversation)
+        seqs = {} if unsettled is None else {(conversation, unsettled.epoch): unsettled.seq}
         head = await self._read(statements.read_head, conversation)
         return None if head is None else _with_seq_of_tail(head, seqs)
 
