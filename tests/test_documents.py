@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.oracle import GUARANTEES
 from turnwire_server import Turnwire, create_app
-from turnwire_server.model.claude import connect
+from turnwire_server.model.clients import connect
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "protocol/PROTOCOL.md", "server/OPERATE.md"]

@@ -15,7 +15,8 @@ from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Places
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
-from turnwire_server.model.claude import Claude, Client
+from turnwire_server.model.claude import Claude
+from turnwire_server.model.clients import Client, client_of
 from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
 from turnwire_server.stopping import STOPPING, waits_for
 from turnwire_server.store.memory import MemoryStore
@@ -61,7 +62,8 @@ class _State(Enum):
 class Turnwire:
     """The chat service, for your own FastAPI app: `app.include_router(Turnwire().router)`.
 
-    `client` is any async client of the Anthropic SDK. `tools` are functions, `@tool`s, tools of the
+    `client` is any async client of the Anthropic SDK; without one, `provider` says which is made
+    of the SDK's environment. `tools` are functions, `@tool`s, tools of the
     SDK, or names of files and modules with such. `authenticate` takes the `HTTPConnection` and
     returns the principal, or None. `is_demo`: clients are told that a simulator answers. All
     `Settings` are keywords too.
@@ -78,7 +80,9 @@ class Turnwire:
     nothing.
 
     Raises:
-        SettingsError: a setting or a tool is not valid.
+        SettingsError: a setting or a tool is not valid, or the environment lacks what the provider
+            wants.
+        TypeError: the client is not async.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class Turnwire:
         )
         exposes = self.settings.expose_provider_errors
         self._model = Claude(
-            client,
+            client_of(self.settings.provider) if client is None else client,
             stall_timeout_seconds=self.settings.stall_timeout,
             cache_ttl=self.settings.cache_ttl,
             model_options=self.settings.model_options,

@@ -19,7 +19,8 @@ from turnwire_server.connections import raise_descriptors
 from turnwire_server.errors import SettingsError
 from turnwire_server.heap import keep_small, spare_the_collector
 from turnwire_server.listener import DrainingServer, bind, listen, server_for
-from turnwire_server.model.claude import Client, connect, has_credentials
+from turnwire_server.model.clients import Client, connect, has_credentials
+from turnwire_server.model.providers import Provider
 from turnwire_server.settings import Settings, default_db, load_settings
 from turnwire_server.tools.demo import tools as demo_tools
 from turnwire_server.transports.access import is_loopback
@@ -142,7 +143,7 @@ async def serve_on(
         SettingsError, StoreError: it cannot start; nothing has been served.
     """
     with listener:
-        async with _client() as client:
+        async with _client(settings.provider) as client:
             raise_descriptors()
             is_demo = client is not None
             tools = settings.tools or (demo_tools if is_demo else [])
@@ -210,9 +211,9 @@ class End:
 
 
 @contextlib.asynccontextmanager
-async def _client() -> AsyncIterator[Client | None]:
+async def _client(provider: Provider) -> AsyncIterator[Client | None]:
     """None for the SDK's own configuration; without any, a client of the simulator."""
-    if has_credentials():
+    if provider != "anthropic" or has_credentials():
         yield None
         return
     async with Simulator(tokens_per_second=_DEMO_TOKENS_PER_SECOND) as simulator:

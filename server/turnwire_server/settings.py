@@ -1,7 +1,7 @@
 """All settings, one table: a CLI flag, a `TURNWIRE_*` variable and a keyword of `Turnwire` alike.
 
-The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK's own: what `.env`
-says of it is passed on.
+The one module that reads the environment (and `.env`). `ANTHROPIC_*` is the SDK's own, and so are
+those of the platforms: what `.env` says of them is passed on.
 """
 
 import difflib
@@ -23,6 +23,7 @@ from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
+from turnwire_server.model.providers import PLACES, Provider
 from turnwire_server.page_options import PageOptions
 
 __all__ = ["SettingOptions", "Settings", "Wire", "default_db", "is_postgres", "load_settings"]
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _PREFIX = "TURNWIRE_"
 _DOT_ENV = ".env"
+_OF_SDK = ("ANTHROPIC_", "AWS_", "GOOGLE_", "CLOUD_ML_REGION")
 _CLIENTS = {"TURNWIRE_URL"}
 """Variables that the clients read."""
 _named: set[str] = set()
@@ -81,6 +83,10 @@ class Settings(BaseSettings, Policy):
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the port of `turnwire serve`, each with a core of its own; more than one
     need a PostgreSQL."""
+    provider: Provider = "anthropic"
+    """Where Claude runs: `anthropic`, `bedrock`, `bedrock-mantle`, `aws`, `vertex`, `google-cloud`
+    or `foundry`. Regions, projects and credentials are the SDK's own variables
+    (server/OPERATE.md)."""
     db: str | None = Field(default=None, repr=False)
     """File of the database, or the address of a PostgreSQL (`postgresql://user@host/name`), which
     several processes may share; `:memory:` (the library's default) keeps nothing."""
@@ -125,6 +131,14 @@ class Settings(BaseSettings, Policy):
     limits: ServiceLimits = ServiceLimits()
     """Bounds on sizes, rates and counts."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_model(cls, given: Any) -> Any:
+        # Models have other names at some providers.
+        provider = given.get("provider") if isinstance(given, dict) else None
+        place = next((place for name, place in PLACES.items() if name == provider), None)
+        return given if place is None else {"model": place.model, **given}
+
     @field_validator("proxies")
     @classmethod
     def _check_networks(cls, proxies: list[str]) -> list[str]:
@@ -152,6 +166,7 @@ class SettingOptions(TypedDict, total=False):
     host: str | None
     port: int | None
     workers: int | None
+    provider: Provider | None
     db: str | None
     token: str | None
     allow_origins: Sequence[str] | None
@@ -194,9 +209,9 @@ def _in_dot_env() -> dict[str, str]:
 
 
 def _pass_on_to_sdk(named: Mapping[str, str]) -> None:
-    """`ANTHROPIC_*` of `.env` where the SDK looks for them; the environment wins."""
+    """What is the SDK's in `.env`, where it looks for it; the environment wins."""
     for name, value in named.items():
-        if name.startswith("ANTHROPIC_") and not os.environ.get(name):
+        if name.startswith(_OF_SDK) and not os.environ.get(name):
             os.environ[name] = value
 
 

@@ -18,7 +18,7 @@ from tests.kit.service import serving, turnwire_over
 from tests.kit.wire import wired
 from turnwire_protocol import PROTOCOL, Done, Event, SendBody, Token, fold, parse_event, span_of
 from turnwire_server.model.claude import Claude
-from turnwire_server.model.claude import connect as connect_model
+from turnwire_server.model.clients import connect as connect_model
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text
 from turnwire_simulator.controls import Control

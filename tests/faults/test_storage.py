@@ -27,7 +27,8 @@ from tests.kit.wire import Wire, wired
 from tests.server.store.store_rows import bodies_of, opened
 from turnwire_protocol import Error, Message, SendBody, fold
 from turnwire_server.core.log.codec import load
-from turnwire_server.model.claude import Claude, connect
+from turnwire_server.model.claude import Claude
+from turnwire_server.model.clients import connect
 from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking

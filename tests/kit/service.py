@@ -15,7 +15,7 @@ from tests.kit.postgres import fresh_url
 from turnwire_server import Turnwire, create_app
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.listener import DrainingServer, bind, server_for
-from turnwire_server.model.claude import connect
+from turnwire_server.model.clients import connect
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch
 from turnwire_simulator import Simulator

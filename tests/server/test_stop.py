@@ -16,7 +16,7 @@ from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, Message, Start, ToolExecuting, ToolProgress, ToolResult
 from turnwire_server import Turnwire
-from turnwire_server.model.claude import connect
+from turnwire_server.model.clients import connect
 from turnwire_server.tools.port import ToolContext
 from turnwire_simulator import (
     Answer,

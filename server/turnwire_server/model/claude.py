@@ -1,4 +1,4 @@
-"""Claude, through the Anthropic SDK. The one module that imports it; knows no turn and no log.
+"""Claude, through a client of the Anthropic SDK; knows no turn and no log, and not where it runs.
 
 The SDK's own retries are off: every attempt is visible in the log. Streaming events:
 https://docs.claude.com/en/docs/build-with-claude/streaming.
@@ -6,23 +6,18 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 import asyncio
 import inspect
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 import anthropic
 import httpx2
 from anthropic import (
     APIRequest,
-    AsyncAnthropic,
     AsyncAPIResponse,
     AsyncCallNext,
     AsyncStream,
-    DefaultAioHttpClient,
-    DefaultAsyncHttpxClient,
     beta_async_tool,
     beta_tool,
 )
@@ -30,8 +25,10 @@ from anthropic.types import RawMessageStreamEvent
 from pydantic import BaseModel
 
 from turnwire_protocol import Code
-from turnwire_server.errors import ModelError, SettingsError
+from turnwire_server.errors import ModelError
+from turnwire_server.model.aws_events import AWS_EVENT_STREAM, AwsEventSplitter
 from turnwire_server.model.breakpoints import CacheTtl
+from turnwire_server.model.clients import Client, checked, client_of, gathers
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
     Malformed,
@@ -45,110 +42,39 @@ from turnwire_server.model.errors import (
 from turnwire_server.model.families import ModelOptions
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import ModelRequest, Part
-from turnwire_server.model.reader import Reader
+from turnwire_server.model.reader import EventSplitter, Reader
 from turnwire_server.model.refusal import body_of
 from turnwire_server.model.request import RequestForm
 from turnwire_server.model.stall import Stall
 from turnwire_server.model.words import words_of
 
-__all__ = ["Claude", "Client", "connect", "derive_tool", "has_credentials"]
-
-Client = AsyncAnthropic
+__all__ = ["Claude", "derive_tool"]
 
 _END_SECONDS = 2.0
 """How long the end of an answer may take, at most, once it has told why it stops."""
 
+_SECRETS = ("api_key", "auth_token", "access_token", "aws_secret_key", "aws_session_token")
+"""The attributes of the SDK's clients that hold what nobody may read."""
+
 _FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError, ModelError)
-
-
-def has_credentials() -> bool:
-    """Whether the SDK finds a key or token in its `ANTHROPIC_*` environment or configuration."""
-    client = _sdk()
-    return any((client.api_key, client.auth_token, getattr(client, "credentials", None)))
-
-
-def _sdk() -> AsyncAnthropic:
-    """The SDK's own reading of its environment; nothing is asked of this client."""
-    return AsyncAnthropic(http_client=httpx2.AsyncClient(trust_env=False, verify=False))
-
-
-class _GatheringClient(AsyncAnthropic):
-    """One whose reads bring all that has come since the last; the SDK's default brings a chunk."""
-
-    def __init__(self, **options: Any) -> None:
-        if "http_client" not in options:  # The SDK copies clients with theirs.
-            options["http_client"] = _http_client(str(options.get("base_url") or _sdk().base_url))
-        super().__init__(**options)
-
-
-def _http_client(base_url: str, *, trust_env: bool = True) -> httpx2.AsyncClient:
-    """aiohttp, which is quicker; behind a SOCKS proxy, which aiohttp does not know, the SDK's own.
-
-    Raises:
-        SettingsError: the package that speaks SOCKS is not there.
-    """
-    if trust_env and (proxy := _socks_proxy_for(base_url)) is not None:
-        try:
-            return DefaultAsyncHttpxClient(limits=httpx2.Limits(max_connections=None))
-        except ImportError as error:
-            raise SettingsError(
-                f"{proxy}: the environment names a SOCKS proxy, which takes a package that is not"
-                " there: pip install socksio. Or name the model's host in NO_PROXY"
-            ) from error
-    # 0 is aiohttp's "no limit"; with None its own of 100 answers at once would apply.
-    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0), trust_env=trust_env)
-
-
-def _socks_proxy_for(base_url: str) -> str | None:
-    """The variable that names a SOCKS proxy for the model; None: there is none, or not for it."""
-    url = httpx2.URL(base_url)
-    if proxy_bypass(url.host):
-        return None
-    proxies = getproxies()
-    named = next((scheme for scheme in (url.scheme, "all") if scheme in proxies), None)
-    is_socks = named is not None and proxies[named].lower().startswith("socks")
-    return f"{named}_proxy".upper() if is_socks else None
-
-
-def _own_client() -> Client:
-    """One of the SDK's environment.
-
-    Raises:
-        SettingsError: a key or token of it cannot go into a header.
-    """
-    client = _GatheringClient()
-    for name in ("api_key", "auth_token"):
-        secret = getattr(client, name)
-        # Also inside, where two lines were pasted. The SDK would fail at every request.
-        if isinstance(secret, str) and not re.fullmatch(r"[!-~]*", secret):
-            raise SettingsError(
-                f"ANTHROPIC_{name.upper()}: there is a space, a line break or a letter beyond ASCII"
-                " in it. Set it again, without"
-            )
-    return client
-
-
-def connect(base_url: str, api_key: str, *, trust_env: bool = True) -> Client:
-    """An SDK client for a server of the Messages API at `base_url`.
-
-    `trust_env`: whether it goes through the proxy that the environment may name.
-    """
-    http_client = _http_client(base_url, trust_env=trust_env)
-    return _GatheringClient(base_url=base_url, api_key=api_key, http_client=http_client)
 
 
 class Claude:
     """`Model` over an SDK client, which it closes; None makes one from the SDK's environment.
 
-    Responses are decoded from their bytes (`raw`) where the client is the API's own, whose framing
-    is known; by the SDK's types otherwise. `stall_timeout_seconds`: an attempt fails when nothing
-    at all comes for so long. `expose_errors`: what the provider says of a failure is in the message
-    of the error, for clients; otherwise a text of our own is.
+    Responses are decoded from their bytes (`raw`) where the client is one of the SDK's own, whose
+    framings are known; by the SDK's types otherwise. `stall_timeout_seconds`: an attempt fails when
+    nothing at all comes for so long. `expose_errors`: what the provider says of a failure is in the
+    message of the error, for clients; otherwise a text of our own is.
+
+    Raises:
+        TypeError: the client is not async.
+        SettingsError: there is none, and the environment does not say how to make one.
     """
 
     def __init__(
         self,
-        client: AsyncAnthropic | None = None,
+        client: Client | None = None,
         *,
         stall_timeout_seconds: float = 60.0,
         cache_ttl: CacheTtl = "5m",
@@ -158,15 +84,15 @@ class Claude:
     ) -> None:
         # The client's own limit on reading would start a timer for every token.
         timeout = httpx2.Timeout(None, connect=10.0)
-        client = client or _own_client()
-        self._is_raw = isinstance(client, AsyncAnthropic) if raw is None else raw
+        client = client_of() if client is None else checked(client)
+        self._is_raw = isinstance(client, Client) if raw is None else raw
+        self._pace = Pace() if gathers(client) else None
         client = client.with_options(max_retries=0, timeout=timeout)
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
         self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options)
         self._expose_errors = expose_errors
-        self._pace = Pace() if isinstance(client, _GatheringClient) else None
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -211,7 +137,10 @@ class Claude:
         self, stream: AsyncStream[RawMessageStreamEvent], stall: Stall
     ) -> AsyncIterator[list[Part]]:
         decoder = Decoder()
-        reader = Reader(lambda body, code: self._judge(stream.response, body, code))
+        reader = Reader(
+            lambda body, code: self._judge(stream.response, body, code),
+            splitter=_splitter_of(stream.response),
+        )
         events = self._raw(stream, reader) if self._is_raw else _typed(stream)
         failure: Exception | None = None
         while failure is None and not decoder.stopped:
@@ -291,14 +220,20 @@ class Claude:
 
     def _secrets(self) -> list[str]:
         """What must not be repeated, whatever it looks like."""
-        own = (getattr(self._client, name, None) for name in ("api_key", "auth_token"))
+        own = (getattr(self._client, name, None) for name in _SECRETS)
         return [secret for secret in own if isinstance(secret, str) and secret]
+
+
+def _splitter_of(response: httpx2.Response) -> EventSplitter | None:
+    """What finds the events in the response; None: they are server-sent ones, as usual."""
+    kind = response.headers.get("content-type", "")
+    return AwsEventSplitter() if kind.startswith(AWS_EVENT_STREAM) else None
 
 
 async def _typed(
     stream: AsyncStream[RawMessageStreamEvent],
 ) -> AsyncIterator[list[dict[str, Any]]]:
-    """The SDK's own decoding, for clients whose framing is their own (Bedrock)."""
+    """The SDK's own decoding, for clients of which nothing is known."""
     async for event in stream:
         # What the stream parses to is not checked by the SDK: an event may be any JSON value.
         if isinstance(event, BaseModel):

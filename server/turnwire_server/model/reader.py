@@ -7,8 +7,8 @@ page) is told, and so is a whole message that a gateway sent in one piece.
 """
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from pydantic_core import from_json
 
@@ -17,7 +17,7 @@ from turnwire_server.errors import ModelError
 from turnwire_server.model.errors import Malformed
 from turnwire_server.model.sse import Splitter
 
-__all__ = ["MAX_EVENT_BYTES", "Judge", "Reader"]
+__all__ = ["MAX_EVENT_BYTES", "EventSplitter", "Judge", "Reader"]
 
 Event = dict[str, Any]
 Judge = Callable[[object, Code], ModelError]
@@ -39,18 +39,40 @@ _USED = frozenset(
 _USED_NAMES = frozenset(name.encode() for name in _USED)
 
 
+class EventSplitter(Protocol):
+    """Finds the events in the bytes: `Splitter` the server-sent ones, others in other framings."""
+
+    def feed(self, chunk: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Name (empty: none) and data of the events that are complete with this chunk, in order.
+
+        Raises:
+            Malformed, UnicodeDecodeError: (at its turn) what comes is none.
+        """
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """What only the end completes; both are empty where there is nothing."""
+
+
 class Reader:
     """Feed it the body as it comes, then `finish`. `judge` makes the error of an error's body.
+
+    `splitter`: what finds the events, where they are no server-sent ones.
 
     A failure does not take back what came before it in the same read: it is kept in `failure`, and
     nothing is read after it.
     """
 
-    def __init__(self, judge: Judge, *, max_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        *,
+        max_bytes: int = MAX_EVENT_BYTES,
+        splitter: EventSplitter | None = None,
+    ) -> None:
         self.failure: ModelError | Malformed | None = None
         self._judge = judge
         self._max_bytes = max_bytes
-        self._splitter = Splitter(max_bytes=max_bytes, usual=_USED_NAMES)
+        self._splitter = splitter or Splitter(max_bytes=max_bytes, usual=_USED_NAMES)
         self._body: bytearray | None = bytearray()
         """All of it, until an event shows that it is a stream."""
         self._strange: object = None
@@ -65,7 +87,7 @@ class Reader:
             for name, data in self._splitter.feed(chunk):
                 try:
                     event = from_json(data)
-                    is_usual = event["type"] in _USED and name in _USED_NAMES
+                    is_usual = event["type"] in _USED and (not name or name in _USED_NAMES)
                 except (ValueError, TypeError, LookupError):
                     is_usual = False
                 if is_usual:

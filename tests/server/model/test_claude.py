@@ -9,12 +9,14 @@ from typing import Any
 import httpx2
 import pytest
 from aiohttp import web
+from anthropic import AsyncAnthropic
 
 from tests.kit.patience import PATIENCE_SECONDS, SILENCE_SECONDS, patience
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.listener import bind
-from turnwire_server.model.claude import Claude, Client, connect
+from turnwire_server.model.claude import Claude
+from turnwire_server.model.clients import connect
 from turnwire_server.model.port import BlockEnd, ModelRequest, Part, Stop, TextPart, UsagePart
 from turnwire_server.model.reader import MAX_EVENT_BYTES
 from turnwire_server.model.refusal import MAX_BODY_BYTES, body_of
@@ -363,7 +365,7 @@ async def test_without_any_credentials_it_is_an_auth_error(
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     monkeypatch.delenv("ANTHROPIC_AUTH_TOKEN", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    model = Claude(Client(base_url=simulator.url))
+    model = Claude(AsyncAnthropic(base_url=simulator.url))
     try:
         assert (await failure_of(model)).code is Code.AUTH_ERROR
     finally:

@@ -17,7 +17,8 @@ from tests.kit.patience import patience
 from tests.server.model.streams_outside import Plain, bodies, our_answer, sdk_answer
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
-from turnwire_server.model.claude import Claude, connect
+from turnwire_server.model.claude import Claude
+from turnwire_server.model.clients import connect
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.port import (
     BlockEnd,
