@@ -7,6 +7,7 @@ botocore reads the same (tests/server/model/test_aws_events.py compares), at man
 this is on the path of every token, and botocore copies what is left after each frame.
 """
 
+import contextlib
 import struct
 from binascii import a2b_base64, crc32
 from collections.abc import Iterator
@@ -80,17 +81,14 @@ def _event(frame: bytes, headers_end: int) -> tuple[bytes, bytes]:
     payload = frame[headers_end:-4]
     # By far most: no need to look at the headers of what says itself what it is.
     if payload.startswith(b'{"bytes":"'):
-        end = payload.find(b'"', 10)
-        try:
-            return b"", a2b_base64(payload[10:end])
-        except ValueError as error:
-            raise Malformed from error
+        with contextlib.suppress(ValueError):  # JSON may write a slash as two characters.
+            return b"", a2b_base64(payload[10 : payload.find(b'"', 10)], strict_mode=True)
     headers = _headers(frame, headers_end)
     if headers.get(":message-type") in ("exception", "error"):
         return b"error", _failure(headers, payload)
     try:
         wrapped = from_json(payload).get("bytes")
-        return b"", b"" if wrapped is None else a2b_base64(wrapped)
+        return b"", b"" if wrapped is None else a2b_base64(wrapped, strict_mode=True)
     except (ValueError, TypeError, AttributeError) as error:
         raise Malformed from error
 
