@@ -190,7 +190,9 @@ class Replica:
 
 def _conclude(turn: FoldedTurn, done: Done) -> Reply | TurnFailed:
     """How the turn ended: with a reply, or, for `failed` and `interrupted`, a failure with it."""
-    reply = Reply(turn.text, tuple(turn.blocks), done.usage, done.stop_reason, turn.turn)
+    reply = Reply(
+        turn.text, tuple(turn.blocks), done.usage, done.stop_reason, turn.turn, done.refusal
+    )
     if done.stop_reason == StopReason.INTERRUPTED:
         return TurnFailed(
             StopReason.INTERRUPTED, "the server stopped meanwhile", retryable=True, reply=reply

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from turnwire_protocol import Block, TotalUsage
+from turnwire_protocol import Block, Refusal, TotalUsage
 
 __all__ = ["Reply"]
 
@@ -13,7 +13,7 @@ class Reply:
 
     `text` is that of all its text blocks; `blocks` also has thinking and tool calls with their
     results; `stop_reason` is an open string: `cancelled` and `max_tokens` leave the text short.
-    `turn` is the turn's id.
+    `turn` is the turn's id; `refusal` says why the model refused, if it did and that is known.
     """
 
     text: str
@@ -21,3 +21,4 @@ class Reply:
     usage: TotalUsage
     stop_reason: str
     turn: str
+    refusal: Refusal | None = None

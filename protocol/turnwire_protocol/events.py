@@ -17,7 +17,9 @@ __all__ = [
     "Error",
     "Event",
     "ImageBlock",
+    "Iteration",
     "Message",
+    "Refusal",
     "Retract",
     "Retry",
     "Rewind",
@@ -120,6 +122,7 @@ ContentBlock = Annotated[
     ),
 ]
 Content = MadeText | list[ContentBlock]
+Count = Annotated[int, Field(ge=0)]
 RunsOn = Literal["server", "client", "provider"]
 Object = Annotated[dict[str, Any], AfterValidator(_finite)]
 
@@ -209,7 +212,34 @@ class BlockStop(_Dated):
     block: int = Field(ge=0)
 
 
-class Usage(_Dated):
+class Iteration(BaseModel):
+    """A call within a call: of a model that declined, an advisor, a summary; an open set."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: str
+    model: str | None = None
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+    cache_read_input_tokens: int = Field(ge=0)
+    cache_creation_input_tokens: int = Field(ge=0)
+    cache_creation_1h_input_tokens: Count | None = None
+
+
+class _FinerCounts(BaseModel):
+    """What more is counted, where it is more than nothing."""
+
+    cache_creation_1h_input_tokens: Count | None = Field(
+        default=None, description="those of `cache_creation_input_tokens` kept for an hour"
+    )
+    thinking_tokens: Count | None = Field(
+        default=None, description="those of `output_tokens` that the model thought"
+    )
+    web_fetch_requests: Count | None = None
+    web_search_requests: Count | None = None
+
+
+class Usage(_FinerCounts, _Dated):
     """Token counts of one attempt so far, at its start and at its end."""
 
     type: Literal["usage"] = "usage"
@@ -219,6 +249,13 @@ class Usage(_Dated):
     output_tokens: int = Field(ge=0)
     cache_read_input_tokens: int = Field(ge=0)
     cache_creation_input_tokens: int = Field(ge=0)
+    model: str | None = Field(
+        default=None, description="the model that answers, where it is not the step's"
+    )
+    service_tier: str | None = None
+    iterations: list[Iteration] | None = Field(
+        default=None, description="calls within this one, which the counts include"
+    )
 
 
 class ToolApproval(_Dated):
@@ -312,7 +349,7 @@ class Error(_Dated):
     )
 
 
-class TotalUsage(BaseModel):
+class TotalUsage(_FinerCounts):
     """Token counts summed over the steps and attempts of a turn."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -324,6 +361,15 @@ class TotalUsage(BaseModel):
     estimated: Literal[True] | None = None
 
 
+class Refusal(BaseModel):
+    """Why the model refused, as far as its provider says; `category` is an open set."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    category: MadeText | None = None
+    explanation: MadeText | None = None
+
+
 class Done(_Dated):
     """The one terminal event of a turn."""
 
@@ -333,6 +379,7 @@ class Done(_Dated):
     steps: int = Field(ge=0)
     duration_ms: int = Field(ge=0)
     cost_usd: float | None = Field(default=None, ge=0)
+    refusal: Refusal | None = None
 
 
 class UnknownEvent(_Event):

@@ -41,6 +41,7 @@ ToolState = Literal["announced", "waiting", "executing", "done"]
 
 _RETRY = ("attempt", "delay_seconds", "code", "message", "request_id")
 _ERROR = ("code", "message", "retryable", "retry_after_seconds", "request_id")
+_DONE = ("stop_reason", "steps", "duration_ms", "cost_usd", "refusal")
 TurnState = Literal["queued", "running", "done"]
 
 
@@ -187,6 +188,7 @@ class FoldedTurn:
                         block.tool.apply(event)
             case Usage():
                 self.usage = event
+                self.model = event.model or self.model
             case Retry():
                 self.retry = event
             case Rewind():
@@ -224,8 +226,7 @@ class FoldedTurn:
             usage=counted and _fields(counted, *TotalUsage.model_fields),
             retry=self.retry and _fields(self.retry, *_RETRY),
             error=self.error and _fields(self.error, *_ERROR),
-            done=self.done
-            and _fields(self.done, "stop_reason", "steps", "duration_ms", "cost_usd"),
+            done=self.done and _fields(self.done, *_DONE),
         )
 
 

@@ -127,7 +127,11 @@ class Turnwire:
         )
         self._mcp = _mcp_servers(self.settings, toolset)
         services = Services(
-            model=self._model, toolset=toolset, policy=self.settings, blobs=self.blobs
+            model=self._model,
+            toolset=toolset,
+            policy=self.settings,
+            blobs=self.blobs,
+            has_list_prices=self._model.has_list_prices,
         )
         self.hub = Hub(
             store,

@@ -147,6 +147,12 @@ class Settings(BaseSettings, Policy):
         return proxies
 
     @model_validator(mode="after")
+    def _check_provider(self) -> Self:
+        if self.fallbacks and not PLACES[self.provider].takes_fallbacks:
+            raise ValueError(f"fallbacks: {self.provider} has none; the Claude API has")
+        return self
+
+    @model_validator(mode="after")
     def _check_prices(self) -> Self:
         if self.limits.max_cost_usd_per_day is not None:
             used = {*self.all_models, self.fallback_model or self.model}
@@ -186,6 +192,7 @@ class SettingOptions(TypedDict, total=False):
     model: str | None
     models: Sequence[str] | None
     fallback_model: str | None
+    fallbacks: Sequence[str] | None
     system: str | None
     max_tokens: int | None
     thinking: ThinkingOption | Mapping[str, object] | None

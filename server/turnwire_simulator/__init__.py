@@ -3,6 +3,7 @@
 from turnwire_simulator.answer import Answer, Event
 from turnwire_simulator.api import Simulator
 from turnwire_simulator.blocks import (
+    Fallback,
     ProviderTool,
     RedactedThinking,
     Text,
@@ -19,6 +20,7 @@ __all__ = [
     "Cut",
     "ErrorEvent",
     "Event",
+    "Fallback",
     "Fault",
     "Gate",
     "Pause",

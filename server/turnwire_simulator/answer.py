@@ -33,6 +33,8 @@ class Answer:
     `script` is the sequence of API events and controls. `message_start` lacks its id, model and
     the token counts that were not given: they are filled in for the request that gets the answer.
     `output_tokens` is counted when it is not given: one for each delta of text, thinking or input.
+    `usage` and `end_usage` are more fields of the usage at the beginning and at the end, and
+    `stop_details` says why it stops. `model`: another one than was asked answers.
     `chunk_bytes` cuts the body into writes of that size, regardless of the borders of events.
     `tokens_per_second` paces this answer alone; None leaves it to the simulator.
     """
@@ -46,28 +48,34 @@ class Answer:
         output_tokens: int | None = None,
         cache_read_input_tokens: int | None = None,
         cache_creation_input_tokens: int | None = None,
+        usage: ApiObject | None = None,
+        end_usage: ApiObject | None = None,
+        stop_details: ApiObject | None = None,
+        model: str | None = None,
         chunk_bytes: int | None = None,
         tokens_per_second: float | None = None,
     ) -> None:
-        usage = {
+        counts = {
             "input_tokens": input_tokens,
             "cache_read_input_tokens": cache_read_input_tokens,
             "cache_creation_input_tokens": cache_creation_input_tokens,
         }
-        given = {name: count for name, count in usage.items() if count is not None}
+        given = {name: count for name, count in counts.items() if count is not None}
+        named = {} if model is None else {"model": model}
+        why = {} if stop_details is None else {"stop_details": stop_details}
         body = _body(items)
         if output_tokens is None:
             output_tokens = max(1, sum(is_token(step) for step in body))
         self.chunk_bytes = chunk_bytes
         self.tokens_per_second = tokens_per_second
         self.script: tuple[Step, ...] = (
-            {"type": "message_start", "message": {"usage": given}},
+            {"type": "message_start", "message": {**named, "usage": {**given, **(usage or {})}}},
             {"type": "ping"},
             *body,
             {
                 "type": "message_delta",
-                "delta": {"stop_reason": stop_reason, "stop_sequence": stop_sequence},
-                "usage": {"output_tokens": output_tokens},
+                "delta": {"stop_reason": stop_reason, "stop_sequence": stop_sequence, **why},
+                "usage": {"output_tokens": output_tokens, **(end_usage or {})},
             },
             {"type": "message_stop"},
         )

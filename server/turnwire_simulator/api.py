@@ -175,7 +175,7 @@ class Simulator:
         del self.requests[:-KEPT_REQUESTS]
         self._counts.request()
         _authenticate(request, self._api_key)
-        judge(body)
+        judge(body, _betas(request))
         self._refusals.judge(body)
         return body
 
@@ -297,6 +297,11 @@ def _parse(data: bytes) -> object:
         # Half a surrogate pair is a Python string but not text: the API calls it bad JSON.
         json.dumps(body, ensure_ascii=False).encode()
     return body
+
+
+def _betas(request: web.Request) -> set[str]:
+    named = request.headers.get("anthropic-beta", "").split(",")
+    return {beta for name in named if (beta := name.strip())}
 
 
 def _authenticate(request: web.Request, api_key: str | None) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "ApiObject",
     "Block",
     "BlockBuilder",
+    "Fallback",
     "ProviderTool",
     "RedactedThinking",
     "Text",
@@ -147,6 +148,21 @@ class ProviderTool:
             result = {"tool_use_id": tool_id, "content": self.result_content}
             made.append(Block({"type": f"{self.name}_tool_result", **result}))
         return made
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Where one model has declined and another goes on."""
+
+    from_model: str
+    to_model: str
+    category: str | None = None
+
+    def blocks(self) -> list[Block]:
+        """One `fallback` block."""
+        trigger = {"type": "refusal", "category": self.category}
+        sides = {"from": {"model": self.from_model}, "to": {"model": self.to_model}}
+        return [Block({"type": "fallback", **sides, "trigger": trigger})]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ _SHAPES = {
     "redacted_thinking": Shape("assistant", {"data": str}),
     "tool_use": Shape("assistant", {"id": str, "name": str, "input": dict}, _CALLED),
     "server_tool_use": Shape("assistant", {"id": str, "name": str, "input": dict}, _CALLED),
+    "fallback": Shape("assistant", {"from": dict, "to": dict}, frozenset({"trigger"})),
 }
 # Results of the API's own tools: `web_search_tool_result` and its like.
 _PROVIDER_RESULT = Shape("assistant", {"tool_use_id": str, "content": (list, dict)}, _CALLED)

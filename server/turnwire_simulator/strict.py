@@ -4,11 +4,12 @@ Source: https://docs.claude.com/en/api/messages
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from turnwire_simulator.binding import judge_binding
 from turnwire_simulator.blocks import ApiObject
 from turnwire_simulator.errors import Rejected
+from turnwire_simulator.fallbacks import judge_fallbacks
 from turnwire_simulator.fault import TYPES
 from turnwire_simulator.history import judge_messages
 from turnwire_simulator.models import judge_for_model
@@ -37,6 +38,7 @@ _FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "container": ("a valid string or dictionary", _is(str, dict)),
     "context_management": ("a valid dictionary", _is(dict)),
     "diagnostics": ("a valid dictionary", _is(dict)),
+    "fallbacks": ("a valid list or 'default'", lambda f: isinstance(f, list) or f == "default"),
     "inference_geo": ("a valid string", _is(str)),
     "max_tokens": ("greater than or equal to 1", is_count),
     "mcp_servers": ("a valid list", _is(list)),
@@ -72,8 +74,8 @@ _NULLABLE = {
 }
 
 
-def judge(body: ApiObject) -> None:
-    """Returns when the API would take the request.
+def judge(body: ApiObject, betas: Set[str] = frozenset()) -> None:
+    """Returns when the API would take the request, which names these betas in its header.
 
     Raises:
         Rejected: with the API's status and error type, and a message that names the path.
@@ -91,6 +93,7 @@ def judge(body: ApiObject) -> None:
         raise Rejected(f"model: {body['model']}", status=404, type=TYPES[404])
     _judge_thinking(body)
     judge_for_model(body)
+    judge_fallbacks(body, betas)
     _judge_tools(body)
     _judge_system(body)
     judge_messages(body["messages"])

@@ -57,6 +57,11 @@ def given_fields(model: type[BaseModel]) -> dict[str, st.SearchStrategy[Any]]:
     )
     known: dict[str, st.SearchStrategy[Any]] = dict.fromkeys(numbers, st.floats(0, 1e9))
     known |= {"fraction": st.floats(0, 1), "input": inputs, "content": contents}
+    if model is Done:
+        known["usage"] = st.builds(
+            TotalUsage,
+            **dict.fromkeys(TotalUsage.model_fields.keys() - {"estimated"}, st.integers(0)),
+        )
     return {name: strategy for name, strategy in known.items() if name in model.model_fields}
 
 

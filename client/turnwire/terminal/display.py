@@ -208,7 +208,19 @@ def _summary(done: Done) -> str:
         parts.append(f"{usage.cache_read_input_tokens} cached")
     parts.append(f"{done.duration_ms / 1000:.1f} s")
     if done.cost_usd is not None:
-        parts.append(f"${done.cost_usd:.4f}")
+        parts.append(_cost(done.cost_usd))
     if done.stop_reason != StopReason.END_TURN:
-        parts.append(printable(done.stop_reason))
+        parts.append(printable(_reason(done)))
     return " · ".join(parts)
+
+
+def _cost(usd: float) -> str:
+    return "< $0.0001" if 0 < usd < 0.0001 else f"${usd:.4f}"
+
+
+def _reason(done: Done) -> str:
+    if done.refusal is None:
+        return done.stop_reason
+    category = f" ({done.refusal.category})" if done.refusal.category else ""
+    explanation = f": {done.refusal.explanation}" if done.refusal.explanation else ""
+    return f"{done.stop_reason}{category}{explanation}"

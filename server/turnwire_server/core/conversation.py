@@ -88,7 +88,7 @@ class Conversation:
         self._log = DurableLog(conversation, store, committer, self)
         self._folded = FoldedLog(self._log)
         self._index = self._folded.index
-        self._elsewhere = Elsewhere(services.policy.prices)
+        self._elsewhere = Elsewhere(services.price_of)
         self._undurable = 0
         self._undurable_since = time.monotonic()
         """Since when the log's durable head has been `_undurable`, as seen in trouble."""

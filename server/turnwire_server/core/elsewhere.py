@@ -3,23 +3,23 @@
 Turns that run here need none of it: they end before the right to append is given back.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from turnwire_protocol import Done, Event, Message
 from turnwire_server.core.log.items import Entry, Item, Place
 from turnwire_server.core.recovery import Recovery
 from turnwire_server.core.rest import Rest
-from turnwire_server.core.turn.usage import Price
+from turnwire_server.core.turn.usage import PriceOf
 
 __all__ = ["Elsewhere"]
 
 
 class Elsewhere:
-    """Of one conversation. `prices`: what its turns cost, should they have to be ended here."""
+    """Of one conversation. `price_of`: for what its turns cost, should they be ended here."""
 
-    def __init__(self, prices: Mapping[str, Price]) -> None:
-        self._prices = prices
-        self._recovery = Recovery(prices)
+    def __init__(self, price_of: PriceOf) -> None:
+        self._price_of = price_of
+        self._recovery = Recovery(price_of)
         self._rests: dict[str, Rest] = {}
 
     def apply(self, item: Item) -> None:
@@ -42,6 +42,6 @@ class Elsewhere:
 
     def end(self, place: Callable[[str], Place]) -> Iterator[Event]:
         """The events that end these turns, which have nobody any more; see `Recovery.missing`."""
-        recovery, self._recovery = self._recovery, Recovery(self._prices)
+        recovery, self._recovery = self._recovery, Recovery(self._price_of)
         self._rests.clear()
         yield from recovery.missing(place)

@@ -1,6 +1,6 @@
 """Recovery: the events that a log lacks because its process died. A pure fold over its items."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,8 +18,7 @@ from turnwire_protocol import (
 )
 from turnwire_server.core.log.items import DeltaRun, Item, Place
 from turnwire_server.core.turn.tool_calls import unfinished_result
-from turnwire_server.core.turn.usage import Price, UsageMeter
-from turnwire_server.model.port import UsagePart
+from turnwire_server.core.turn.usage import PriceOf, UsageMeter, counts_of
 
 __all__ = ["Recovery"]
 
@@ -31,7 +30,7 @@ class _Trace:
     began: str
     last: str
     step: int = 0
-    counted: tuple[int, int] | None = None
+    counted: tuple[int, int, str | None] | None = None
     meter: UsageMeter = field(default_factory=UsageMeter)
     calls: dict[str, int] = field(default_factory=dict)
     """Block of each call without a result."""
@@ -48,17 +47,11 @@ class _Trace:
                 self.step = event.step
                 self.meter.begin(event.model)
             case Usage():
-                # An attempt counts twice: at its start, and finally at its end.
-                attempt = (event.step, event.attempt)
-                counts = UsagePart(
-                    event.input_tokens,
-                    event.output_tokens,
-                    event.cache_read_input_tokens,
-                    event.cache_creation_input_tokens,
-                    final=self.counted == attempt,
-                )
+                # An attempt counts twice: at its start, and finally at its end. In between it
+                # does where another model goes on.
+                attempt = (event.step, event.attempt, event.model)
+                self.meter.count(counts_of(event, final=self.counted == attempt))
                 self.counted = attempt
-                self.meter.count(counts)
             case ToolStart():
                 self.calls[event.tool_id] = event.block
             case ToolResult():
@@ -73,8 +66,8 @@ class _Trace:
 class Recovery:
     """Feed it a whole log; then `missing` says what to append."""
 
-    def __init__(self, prices: Mapping[str, Price] | None = None) -> None:
-        self._prices = prices or {}
+    def __init__(self, price_of: PriceOf = lambda model: None) -> None:
+        self._price_of = price_of
         self._traces: dict[str, _Trace] = {}
 
     def apply(self, item: Item) -> None:
@@ -108,7 +101,7 @@ class Recovery:
                 usage=trace.meter.total(),
                 steps=trace.step,
                 duration_ms=_milliseconds(trace.began, trace.last),
-                cost_usd=trace.meter.cost_usd(self._prices),
+                cost_usd=trace.meter.cost_usd(self._price_of),
             )
 
 

@@ -56,6 +56,8 @@ _END_SECONDS = 2.0
 _SECRETS = ("api_key", "auth_token", "access_token", "aws_secret_key", "aws_session_token")
 """The attributes of the SDK's clients that hold what nobody may read."""
 
+_API_HOST = "api.anthropic.com"
+
 _FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError, ModelError)
 
 
@@ -94,6 +96,11 @@ class Claude:
         self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options)
         self._expose_errors = expose_errors
 
+    @property
+    def has_list_prices(self) -> bool:
+        """Whether it is the Claude API itself that is asked, which bills by its list."""
+        return self._client.base_url.host == _API_HOST
+
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.close()
@@ -106,7 +113,8 @@ class Claude:
                 stream = await self._create(request)
                 try:
                     with nullcontext() if self._pace is None else self._pace.stream():
-                        yield self._parts(stream, stall)
+                        model = request.model if request.fallbacks else None
+                        yield self._parts(stream, stall, Decoder(model=model))
                 finally:
                     await stream.close()
         except TimeoutError as error:
@@ -134,9 +142,8 @@ class Claude:
         return response
 
     async def _parts(
-        self, stream: AsyncStream[RawMessageStreamEvent], stall: Stall
+        self, stream: AsyncStream[RawMessageStreamEvent], stall: Stall, decoder: Decoder
     ) -> AsyncIterator[list[Part]]:
-        decoder = Decoder()
         reader = Reader(
             lambda body, code: self._judge(stream.response, body, code),
             splitter=_splitter_of(stream.response),

@@ -8,14 +8,16 @@ an unknown delta does not (it cannot be rebuilt).
 """
 
 import json
-import math
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from turnwire_protocol import Refusal
+from turnwire_server.model.counts import Counts
 from turnwire_server.model.errors import Malformed
 from turnwire_server.model.port import (
     BlockEnd,
+    FallbackPart,
     Part,
     RunsOn,
     Stop,
@@ -31,6 +33,7 @@ __all__ = ["Decoder"]
 
 _RESULT_TEXT_CHARS = 2000
 _NAME_CHARS = 256
+_EXPLANATION_CHARS = 2000
 
 
 _SAYING: dict[str, tuple[str, type[TextPart | ThinkingPart]]] = {
@@ -72,11 +75,13 @@ class _Block:
 class Decoder:
     """Reduces the events of one response. Feed them in order; `stopped` tells a whole answer.
 
+    `model`: the one that was asked, if another may answer in its place; then that is told.
+
     Blocks are numbered as they begin, like in the SDK; the `index` of an event only tells which of
     the open ones it means. (There are servers that give all blocks of an answer the same.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, model: str | None = None) -> None:
         self.stopped = False
         self.spoken = False
         """Whether anything of a block has come: another attempt would pay for it again."""
@@ -86,7 +91,9 @@ class Decoder:
         self._begun: set[Any] = set()
         self._count = 0
         self._started = False
-        self._usage: dict[str, int] = {}
+        self._model = model
+        self._counts = Counts()
+        self._refusal: Refusal | None = None
         self._container: str | None = None
 
     def feed(self, event: dict[str, Any]) -> list[Part]:
@@ -118,7 +125,7 @@ class Decoder:
         if self.stopped or self.reason is None:
             return []
         self.stopped = True
-        return [Stop(self.reason)]
+        return [Stop(self.reason, self._refusal)]
 
     def _feed(self, event: dict[str, Any]) -> list[Part]:
         match event.get("type"):
@@ -141,8 +148,11 @@ class Decoder:
         if self._started:
             return []
         self._started = True
-        usage = message.get("usage") if isinstance(message, dict) else None
-        return [self._counts(usage, final=False)]
+        message = message if isinstance(message, dict) else {}
+        answering = message.get("model")
+        if self._model is not None and not _is_same(answering, self._model):
+            self._counts.answered_by(answering)
+        return [self._tally(message.get("usage"), final=False)]
 
     def _finish(self, delta: dict[str, Any], usage: Any) -> list[Part]:
         container = delta.get("container")
@@ -151,15 +161,16 @@ class Decoder:
         parts: list[Part] = []
         if reason := delta.get("stop_reason"):
             self.reason = _name(reason)
+            self._refusal = _refusal(delta.get("stop_details"))
             # What is open now is complete: the model says that it has stopped.
             parts = self._end_all()
-        return [*parts, self._counts(usage, final=True)]
+        return [*parts, self._tally(usage, final=True)]
 
     def _stop(self) -> list[Part]:
         if self.stopped:
             return []
         self.stopped = True
-        return [*self._end_all(), Stop(self.reason or "end_turn")]
+        return [*self._end_all(), Stop(self.reason or "end_turn", self._refusal)]
 
     def _start(self, index: Any, fields: dict[str, Any]) -> list[Part]:
         before = self._open.pop(index, None)
@@ -179,6 +190,12 @@ class Decoder:
             text, is_error = _shown(fields)
             tool_id = _name(fields.get("tool_use_id"))
             parts.append(ToolResultPart(block.number, tool_id, text, is_error))
+        elif kind == "fallback":
+            to = fields.get("to")
+            is_news = self._counts.answered_by(to.get("model") if isinstance(to, dict) else None)
+            self.spoken = True
+            parts.append(FallbackPart(block.number))
+            return [*parts, self._tally(None, final=False)] if is_news else parts
         elif block.delta is not None:
             parts += self._say(block, fields.get(kind))
         self.spoken = self.spoken or bool(parts)
@@ -262,14 +279,9 @@ class Decoder:
             raw = None if block.is_broken else fields
         return [*parts, BlockEnd(number, None if raw is None else _storable(raw))]
 
-    def _counts(self, usage: Any, *, final: bool) -> UsagePart:
-        # Input counts are optional in message_delta: what message_start said stays.
-        if isinstance(usage, dict):
-            for name in _COUNTS:
-                if (count := _counted(usage.get(name))) is not None:
-                    self._usage[name] = count
-        counts = {name: self._usage.get(name, 0) for name in _COUNTS}
-        return UsagePart(**counts, final=final, container=self._container)
+    def _tally(self, usage: Any, *, final: bool) -> UsagePart:
+        self._counts.take(usage)
+        return self._counts.part(final=final, container=self._container)
 
 
 _BLOCK_OF_DELTA = {
@@ -281,19 +293,23 @@ _BLOCK_OF_DELTA = {
 }
 """How the type of the block ends whose delta it is."""
 
-_COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-)
+
+def _is_same(answering: Any, asked: str) -> bool:
+    """Whether it is the model that was asked, also by the whole name of an alias."""
+    return not isinstance(answering, str) or answering == asked or answering.startswith(f"{asked}-")
 
 
-def _counted(value: Any) -> int | None:
-    """A count as a whole number, where it is one: some gateways count in floats."""
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+def _refusal(details: Any) -> Refusal | None:
+    """https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback."""
+    if not isinstance(details, dict) or details.get("type", "refusal") != "refusal":
         return None
-    return int(value)
+    category, explanation = details.get("category"), details.get("explanation")
+    if not category and not explanation:
+        return None
+    return Refusal(
+        category=_name(category) or None,
+        explanation=_name(explanation, chars=_EXPLANATION_CHARS) or None,
+    )
 
 
 def _joined(block: _Block, said: Any) -> str:

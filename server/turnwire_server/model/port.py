@@ -5,10 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 
+from turnwire_protocol import Iteration, Refusal
+
 __all__ = [
     "ApiBlock",
     "ApiMessage",
     "BlockEnd",
+    "FallbackPart",
     "Model",
     "ModelRequest",
     "Part",
@@ -62,6 +65,8 @@ class ModelRequest:
     may_call_tools: bool = True
     """False: the tools are there because the messages name them, and none may be called."""
     container: str | None = None
+    fallbacks: Literal["default"] | tuple[str, ...] = ()
+    """The models that may answer, in this order, what this one refuses; `default`: its own."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -122,8 +127,22 @@ class BlockEnd:
 
 
 @dataclass(slots=True, frozen=True)
+class FallbackPart:
+    """The model that answered has declined, and another goes on: of what was called nothing runs.
+
+    What was said stays. Counts that name the model follow.
+    """
+
+    index: int
+
+
+@dataclass(slots=True, frozen=True)
 class UsagePart:
-    """Token counts of this call so far; `final` ones came with the end of the answer."""
+    """Token counts of this call so far; `final` ones came with the end of the answer.
+
+    `model` is the one that answers, where it is not the one that was asked. `iterations` are calls
+    within this one, which the counts include.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -131,6 +150,13 @@ class UsagePart:
     cache_creation_input_tokens: int
     final: bool
     container: str | None = None
+    cache_creation_1h_input_tokens: int = 0
+    thinking_tokens: int = 0
+    web_fetch_requests: int = 0
+    web_search_requests: int = 0
+    service_tier: str | None = None
+    model: str | None = None
+    iterations: tuple[Iteration, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -138,6 +164,8 @@ class Stop:
     """The answer is complete. `reason` is the Messages API's `stop_reason`."""
 
     reason: str
+    refusal: Refusal | None = None
+    """Why the model refused, if it did and that is known."""
 
 
 Part = (
@@ -147,6 +175,7 @@ Part = (
     | ToolInputPart
     | ToolResultPart
     | BlockEnd
+    | FallbackPart
     | UsagePart
     | Stop
 )

@@ -4,6 +4,7 @@ Fields that the SDK's `messages.create` has as parameters go by name; those of b
 types have let go of, go by `extra_body`, and the names of betas by a header.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,12 @@ from turnwire_server.model.port import ModelRequest
 __all__ = ["RequestForm"]
 
 _BETA_HEADER = "anthropic-beta"
+_NEVER_DECLINES = re.compile(
+    r"claude-(?:instant|[23]\b|(?:opus|sonnet|haiku)-4\b|sonnet-5(?!-5)\b|haiku-5)"
+)
+"""Models that decline nothing before they answer, and refuse a request that names `fallbacks`:
+https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback."""
+_FALLBACKS_BETA = "server-side-fallback-2026-07-01"
 
 
 class RequestForm:
@@ -52,6 +59,10 @@ class RequestForm:
             parameters["output_config"] = {"effort": request.effort}
         if request.container is not None:
             parameters["container"] = request.container
+        if request.fallbacks and not _NEVER_DECLINES.match(request.model):
+            models = request.fallbacks
+            body["fallbacks"] = models if models == "default" else [{"model": m} for m in models]
+            betas.append(_FALLBACKS_BETA)
         if body:
             parameters["extra_body"] = body
         if betas:

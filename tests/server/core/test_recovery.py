@@ -14,8 +14,9 @@ def test_the_end_of_a_turn_that_was_cut_off_has_its_cost_where_the_price_is_know
     author.log.append_delta(Token, "t_1", 0, "x" * 40)
     at = Place(conversation="c_1", seq=99, turn="t_1", at="2026-11-20T12:00:01Z")
     ends = []
-    for prices in ({}, {"claude-simulated-opus": Price(input=1, output=100_000)}):
-        recovery = Recovery(prices)
+    prices = {"claude-simulated-opus": Price(input=1, output=100_000)}
+    for price_of in (lambda model: None, prices.get):
+        recovery = Recovery(price_of)
         for item in author.log.read(0, author.log.head):
             recovery.apply(item)
         (end,) = recovery.missing(lambda turn: at)

@@ -3,10 +3,11 @@
 // The forms are those of PROTOCOL.md "The fold", which the conformance vectors compare. Nothing that was
 // handed out ever changes: an event makes a new turn and new blocks only where it changes them.
 
-/** @import { Content, Event, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
+/** @import { Content, Event, Refusal, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
 /** @import { ToolProgressEvent, ToolResultEvent, ToolStartEvent, TotalUsage } from "./messages.js" */
 
-/** @typedef {Required<Omit<TotalUsage, "estimated">>} Counts of tokens */
+/** @typedef {"input_tokens" | "output_tokens" | "cache_read_input_tokens" | "cache_creation_input_tokens"} Count */
+/** @typedef {Required<Pick<TotalUsage, Count>> & Omit<TotalUsage, Count | "estimated">} Counts of tokens; what more is counted, where it is more than nothing */
 /** @typedef {ToolApprovalEvent | ToolDecisionEvent | ToolExecutingEvent | ToolProgressEvent | ToolResultEvent} ToolCallEvent */
 
 /** @typedef {WordsBlock<"text">} TextBlock */
@@ -59,7 +60,7 @@
  * @property {Counts & {estimated?: true}} [usage]
  * @property {{attempt: number, delay_seconds: number, code: string, message: string, request_id?: string}} [retry]
  * @property {{code: string, message: string, retryable: boolean, retry_after_seconds?: number, request_id?: string}} [error]
- * @property {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number}} [done]
+ * @property {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number, refusal?: Refusal}} [done]
  */
 
 /** All turns that are not void, in the order of their messages, up to `seq`. */
@@ -184,7 +185,7 @@ function next(turn, event) {
         (block) => call(/** @type {ToolBlock} */ (block), event),
       );
     case "usage":
-      return turn.done ? turn : { ...turn, usage: counts(event) };
+      return turn.done ? turn : { ...turn, usage: counts(event), ...(event.model && { model: event.model }) };
     case "retry": {
       const { attempt, delay_seconds, code, message, request_id } = event;
       return { ...turn, retry: present({ attempt, delay_seconds, code, message, request_id }) };
@@ -197,7 +198,8 @@ function next(turn, event) {
     }
     case "done": {
       const { stop_reason, steps, duration_ms, cost_usd, usage } = event;
-      const done = present({ stop_reason, steps, duration_ms, cost_usd });
+      const refusal = event.refusal && present({ category: event.refusal.category, explanation: event.refusal.explanation });
+      const done = present({ stop_reason, steps, duration_ms, cost_usd, refusal });
       const total = present({ ...counts(usage), estimated: usage.estimated });
       return present({ ...turn, state: /** @type {const} */ ("done"), usage: total, retry: undefined, done });
     }
@@ -289,12 +291,16 @@ function change(turn, matches, by) {
 
 /** @param {Partial<Counts>} from @returns {Counts} */
 function counts(from) {
-  return {
+  return present({
     input_tokens: from.input_tokens ?? 0,
     output_tokens: from.output_tokens ?? 0,
     cache_read_input_tokens: from.cache_read_input_tokens ?? 0,
     cache_creation_input_tokens: from.cache_creation_input_tokens ?? 0,
-  };
+    cache_creation_1h_input_tokens: from.cache_creation_1h_input_tokens,
+    thinking_tokens: from.thinking_tokens,
+    web_fetch_requests: from.web_fetch_requests,
+    web_search_requests: from.web_search_requests,
+  });
 }
 
 /**

@@ -176,6 +176,7 @@
  * @property {number} steps
  * @property {number} duration_ms
  * @property {number} [cost_usd]
+ * @property {Refusal} [refusal]
  */
 
 /**
@@ -194,6 +195,18 @@
  */
 
 /**
+ * A call within a call: of a model that declined, an advisor, a summary; an open set.
+ * @typedef {object} Iteration
+ * @property {string} type
+ * @property {string} [model]
+ * @property {number} input_tokens
+ * @property {number} output_tokens
+ * @property {number} cache_read_input_tokens
+ * @property {number} cache_creation_input_tokens
+ * @property {number} [cache_creation_1h_input_tokens]
+ */
+
+/**
  * A user's message was accepted; it may wait behind a running turn.
  * @typedef {object} MessageEvent
  * @property {string} conversation
@@ -204,6 +217,13 @@
  * @property {"user"} role
  * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
  * @property {string} [key]
+ */
+
+/**
+ * Why the model refused, as far as its provider says; `category` is an open set.
+ * @typedef {object} Refusal
+ * @property {string} [category]
+ * @property {string} [explanation]
  */
 
 /**
@@ -392,6 +412,10 @@
 /**
  * Token counts summed over the steps and attempts of a turn.
  * @typedef {object} TotalUsage
+ * @property {number} [cache_creation_1h_input_tokens] those of `cache_creation_input_tokens` kept for an hour
+ * @property {number} [thinking_tokens] those of `output_tokens` that the model thought
+ * @property {number} [web_fetch_requests]
+ * @property {number} [web_search_requests]
  * @property {number} [input_tokens]
  * @property {number} [output_tokens]
  * @property {number} [cache_read_input_tokens]
@@ -406,6 +430,10 @@
  * @property {number} seq position in the log; of a merged event, its last part's
  * @property {string} turn
  * @property {string} at RFC 3339, UTC
+ * @property {number} [cache_creation_1h_input_tokens] those of `cache_creation_input_tokens` kept for an hour
+ * @property {number} [thinking_tokens] those of `output_tokens` that the model thought
+ * @property {number} [web_fetch_requests]
+ * @property {number} [web_search_requests]
  * @property {"usage"} type
  * @property {number} step
  * @property {number} attempt
@@ -413,6 +441,9 @@
  * @property {number} output_tokens
  * @property {number} cache_read_input_tokens
  * @property {number} cache_creation_input_tokens
+ * @property {string} [model] the model that answers, where it is not the step's
+ * @property {string} [service_tier]
+ * @property {ReadonlyArray<Iteration>} [iterations] calls within this one, which the counts include
  */
 
 /**

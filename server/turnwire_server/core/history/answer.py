@@ -88,6 +88,7 @@ class Answer:
     def _step(self, step: int, *, ended: bool) -> list[ApiBlock]:
         parts = [block for _, block in sorted(self.blocks.items()) if block.step == step]
         blocks = [block for part in parts if (block := _api_block(part)) is not None]
+        blocks = _after_fallback(blocks)
         if not ended:
             return blocks
         provided = {
@@ -198,6 +199,27 @@ def _api_name(name: str) -> str:
     https://docs.claude.com/en/api/messages, `tool_use.name`.
     """
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:128] or "_"
+
+
+def _after_fallback(blocks: list[ApiBlock]) -> list[ApiBlock]:
+    """Without what the API refuses where one model has given way to another: what stands before the
+    last `fallback` block goes back only where the second model was shown it, or it has a result.
+
+    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback, "Continuing the
+    conversation".
+    """
+    last = max((at for at, block in enumerate(blocks) if block["type"] == "fallback"), default=None)
+    if last is None:
+        return blocks
+    answered = {block.get("tool_use_id") for block in blocks}
+    kept = [
+        block
+        for block in blocks[:last]
+        if block["type"] in ("text", "fallback")
+        or block.get("tool_use_id")
+        or (_is_provider_call(block) and block["id"] in answered)
+    ]
+    return [*kept, *blocks[last:]]
 
 
 def _is_provider_call(block: ApiBlock) -> bool:

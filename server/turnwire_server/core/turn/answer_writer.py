@@ -9,6 +9,7 @@ from turnwire_server.core.turn.usage import UsageMeter
 from turnwire_server.core.turn.writer import TurnWriter
 from turnwire_server.model.port import (
     BlockEnd,
+    FallbackPart,
     Part,
     Stop,
     TextPart,
@@ -76,6 +77,8 @@ class AnswerWriter:
                 self._calls.announce(part, block)
             case ToolResultPart():
                 self._calls.provide(part)
+            case FallbackPart():
+                self._calls.give_up(self._first_block)
             case BlockEnd():
                 self._calls.complete(block)
                 self._writer.write(BlockStop(**self._writer.place(), block=block), part.raw)
@@ -104,5 +107,12 @@ class AnswerWriter:
             output_tokens=counts.output_tokens,
             cache_read_input_tokens=counts.cache_read_input_tokens,
             cache_creation_input_tokens=counts.cache_creation_input_tokens,
+            cache_creation_1h_input_tokens=counts.cache_creation_1h_input_tokens or None,
+            thinking_tokens=counts.thinking_tokens or None,
+            web_fetch_requests=counts.web_fetch_requests or None,
+            web_search_requests=counts.web_search_requests or None,
+            model=counts.model,
+            service_tier=counts.service_tier,
+            iterations=list(counts.iterations) or None,
         )
         self._writer.write(usage, {"container": counts.container} if counts.container else None)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
 from turnwire_server.core.turn.usage import Price
@@ -31,6 +31,9 @@ class Policy(BaseModel):
     """Other models that clients may choose."""
     fallback_model: str | None = None
     """The model of further attempts after `overloaded`."""
+    fallbacks: list[str] = []
+    """Models that answer what another refuses, in this order; or `default`: those that the provider
+    has for it. They are asked by the provider itself, within the same answer."""
     system: str | None = None
     """The system prompt."""
     max_tokens: int = Field(default=16_384, ge=1)
@@ -63,7 +66,23 @@ class Policy(BaseModel):
     detach_grace: float = Field(default=10.0, ge=0)
     """Seconds without a reader until a turn with `on_detach: cancel` ends."""
     prices: dict[str, Price] = {}
-    """US dollars per million tokens by model; without them no cost is shown."""
+    """US dollars by model: `input`, `output`, `cache_read`, `cache_creation` (`cache_creation_1h`)
+    per million tokens, `web_search` per thousand. They go before the list of the Claude API, as of
+    2026-10-24, which is built in and holds where that API itself is asked. Without a price no cost
+    is shown."""
+
+    def fallbacks_of(self, model: str) -> Literal["default"] | tuple[str, ...]:
+        """The models that answer what this one refuses; none but others."""
+        if "default" in self.fallbacks:
+            return "default"
+        return tuple(name for name in dict.fromkeys(self.fallbacks) if name != model)
+
+    @field_validator("fallbacks")
+    @classmethod
+    def _check_fallbacks(cls, fallbacks: list[str]) -> list[str]:
+        if "default" in fallbacks and len(fallbacks) > 1:
+            raise ValueError("`default` stands alone")
+        return fallbacks
 
     @property
     def all_models(self) -> list[str]:

@@ -45,6 +45,8 @@ _API_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 """What the Messages API takes as the id of a call (https://docs.claude.com/en/api/messages)."""
 _NOTE_CHARS = 10_000
 
+_GIVEN_UP = "Not run: the model declined, and another one answers."
+
 _UNFINISHED: dict[str, str] = {
     StopReason.CANCELLED: "Cancelled by the user.",
     StopReason.FAILED: "Not finished: the turn failed.",
@@ -180,6 +182,14 @@ class ToolCalls:
     def rewind(self, block: int) -> None:
         """The calls from `block` on are void."""
         self._calls = {number: call for number, call in self._calls.items() if number < block}
+
+    def give_up(self, first_block: int) -> None:
+        """The model that made the calls from this block on has declined, and another goes on: it is
+        not shown them, and so they must not run."""
+        for call in self._unanswered():
+            if call.block >= first_block:
+                call.is_complete = True
+                self._result(call, Outcome(_GIVEN_UP, is_error=True))
 
     def end(self, stop_reason: str) -> None:
         """The turn ends: what is unfinished gets an error result."""

@@ -18,6 +18,7 @@ from turnwire_protocol import (
     Done,
     Error,
     Event,
+    Refusal,
     Retry,
     Start,
     Step,
@@ -32,8 +33,9 @@ from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.clock import Clock
 from turnwire_server.core.turn.options import Options, Policy
+from turnwire_server.core.turn.prices import list_price
 from turnwire_server.core.turn.tool_calls import ToolCalls
-from turnwire_server.core.turn.usage import UsageMeter
+from turnwire_server.core.turn.usage import Price, UsageMeter
 from turnwire_server.errors import ModelError, ProviderWords
 from turnwire_server.model.port import (
     ApiMessage,
@@ -79,6 +81,13 @@ class Services:
     policy: Policy
     blobs: Blobs
     chance: Callable[[], float] = random.random
+    has_list_prices: bool = False
+    """Whether the model is billed by the list of the Claude API."""
+
+    def price_of(self, model: str) -> Price | None:
+        """What a model costs, as far as that is known: the operator's word comes first."""
+        own = self.policy.prices.get(model)
+        return list_price(model) if own is None and self.has_list_prices else own
 
 
 class Turn:
@@ -125,6 +134,8 @@ class Turn:
         self._answer = AnswerWriter(self, self.calls, self._meter)
         self._step = 0
         self._attempt = 0
+        self._refusal: Refusal | None = None
+        """Why the model refused, if it did and says so."""
         self._prefix = ""
         """Of the last request; see `core.history`."""
         self._created = time.monotonic()
@@ -166,7 +177,8 @@ class Turn:
                 usage=usage,
                 steps=self._step,
                 duration_ms=milliseconds,
-                cost_usd=self._meter.cost_usd(self._services.policy.prices),
+                cost_usd=self._meter.cost_usd(self._services.price_of),
+                refusal=self._refusal if stop_reason == StopReason.REFUSAL else None,
             )
         )
         self.state = TurnState.DONE
@@ -207,7 +219,7 @@ class Turn:
 
     def spending(self) -> Spent:
         """What it has used so far."""
-        cost = self._meter.cost_usd(self._services.policy.prices)
+        cost = self._meter.cost_usd(self._services.price_of)
         return spent_of(self._meter.total(), cost, at=timestamp())
 
     def drop(self) -> None:
@@ -408,6 +420,7 @@ class Turn:
             tools=self._tools(self._step),
             may_call_tools=bool(self.calls.specifications),
             container=self._log.container(),
+            fallbacks=self._services.policy.fallbacks_of(self.model),
         )
         async with self._services.model.stream(request) as stream:
             async for parts in stream:
@@ -415,6 +428,7 @@ class Turn:
                     self._answer.take(part)
                     if part.__class__ is Stop:
                         # The answer is complete: an error after its end must not void it.
+                        self._refusal = part.refusal
                         return part.reason
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
