@@ -21,7 +21,7 @@ _NONE = ("claude-3", "claude-haiku-4", "claude-opus-4", "claude-sonnet-4")
 
 
 def judge_fallbacks(body: ApiObject, betas: Set[str]) -> None:
-    """Raises `Rejected` unless the API would take the fallbacks and their traces in the messages."""
+    """Raises `Rejected` unless the API would take the fallbacks, and their traces in history."""
     for number, message in enumerate(body["messages"]):
         if isinstance(message, dict) and message.get("role") == "assistant":
             _judge_blocks(message.get("content"), f"messages.{number}.content")

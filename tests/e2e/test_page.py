@@ -70,6 +70,18 @@ async def test_stop_keeps_what_was_shown_closes_the_stream_and_the_next_message_
     await expect(tab.answers.nth(1)).to_have_text("Second.")
 
 
+async def test_a_refusal_is_shown_with_its_area_and_in_the_providers_words(
+    tab: Tab, simulator: Simulator
+) -> None:
+    why = {"type": "refusal", "category": "cyber", "explanation": "It could do <b>harm</b>."}
+    simulator.program(Answer(stop_reason="refusal", stop_details=why))
+    await tab.ask("Break in")
+    await expect(tab.page.locator(".mark")).to_have_text("Claude declined to answer this")
+    await expect(tab.page.locator(".refusal")).to_have_text(
+        "Reason: cyber security. It could do <b>harm</b>."
+    )
+
+
 async def test_escape_stops_the_answer_and_it_is_announced(tab: Tab, simulator: Simulator) -> None:
     simulator.program(Answer(Text(["Begun ", Gate()])))
     await tab.ask("Go on")

@@ -5,7 +5,7 @@ import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
 import { words } from "./language.js";
 import { readOf } from "./totals.js";
-import { cost, countOf, duration, ending, explain } from "./words.js";
+import { cost, countOf, declined, duration, ending, explain } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 
@@ -27,6 +27,8 @@ export function footOf(turn, { regenerate, proceed, choose }, variants) {
   const end = done && !error ? ending(done.stop_reason, turn.model !== undefined) : undefined;
   if (end) {
     parts.push(element("p", { class: "mark" }, end.title));
+    const why = done?.refusal && declined(done.refusal);
+    if (why) parts.push(element("p", { class: "remedy refusal", dir: "auto" }, why));
     if (end.remedy) parts.push(element("p", { class: "remedy" }, end.remedy));
   }
   const ran = done?.stop_reason === "cancelled" ? [] : cutOff(turn).filter(hasRun);

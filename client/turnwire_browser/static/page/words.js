@@ -53,6 +53,16 @@ export function ending(stopReason, hasBegun) {
   return { title: words.failure.ended(stopReason), remedy: "" };
 }
 
+/**
+ * Why the model refused, in words: the area, as far as this page knows it, and what the provider says.
+ *
+ * @param {{category?: string, explanation?: string}} refusal
+ */
+export function declined({ category, explanation = "" }) {
+  const { areas, area } = words.declined;
+  return [category && area(areas[category] ?? category), explanation].filter(Boolean).join(" ");
+}
+
 /** @param {number} count */
 export function countOf(count) {
   // Not `toLocaleString`: the first one takes the browser 10 ms, in the frame that ends an answer.
@@ -97,6 +107,8 @@ export function fileSize(bytes) {
 
 /** @param {number} usd */
 export function cost(usd) {
+  // Not `$0.0000`: it was not free.
+  if (usd > 0 && usd < 0.0001) return `< $${decimal(0.0001, 4)}`;
   return `$${decimal(usd, usd < 0.01 ? 4 : 2)}`;
 }
 

@@ -14,6 +14,7 @@ import { foldTurn, queued } from "./fold.js";
  * @property {FoldedTurn["blocks"]} blocks
  * @property {FoldedTurn["usage"]} usage
  * @property {string} stopReason
+ * @property {import("./messages.js").Refusal} [refusal] why the model refused, if it did and that is known
  * @property {Readonly<FoldedTurn>} turn
  */
 
@@ -99,6 +100,7 @@ export class Turn {
       blocks: turn.blocks,
       usage: turn.usage,
       stopReason: turn.done?.stop_reason ?? "",
+      refusal: turn.done?.refusal,
       turn,
     });
   }

@@ -111,6 +111,16 @@ export const german = {
     wasRunning: (tools) =>
       `Als es abbrach, lief gerade ${tools}: Was es tun sollte, ist vielleicht geschehen, vielleicht auch nicht.`,
   },
+  declined: {
+    area: (area) => `Grund: ${area}.`,
+    areas: {
+      cyber: "IT-Sicherheit",
+      bio: "Biologie",
+      frontier_llm: "Entwicklung konkurrierender KI-Modelle",
+      reasoning_extraction: "die inneren Überlegungen des Modells",
+      general_harms: "möglicher Schaden",
+    },
+  },
   retry: {
     busy: "Claude ist beschäftigt",
     broke: "Die Verbindung zu Claude ist abgebrochen",

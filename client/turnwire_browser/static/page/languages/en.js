@@ -110,6 +110,18 @@ export const english = {
     wasRunning: (/** @type {string} */ tools) =>
       `When it broke off, ${tools} was running: what it was to do may have happened, or may not.`,
   },
+  /** Why the model declined. */
+  declined: {
+    area: (/** @type {string} */ area) => `Reason: ${area}.`,
+    /** @type {Record<string, string | undefined>} by category */
+    areas: {
+      cyber: "cyber security",
+      bio: "biology",
+      frontier_llm: "building competing AI models",
+      reasoning_extraction: "the model’s inner reasoning",
+      general_harms: "possible harm",
+    },
+  },
   retry: {
     busy: "Claude is busy",
     broke: "The connection to Claude broke",

@@ -113,6 +113,16 @@ export const japanese = {
     wasRunning: (tools) =>
       `中断したとき ${tools} を実行中でした。その処理は行われたかもしれず、行われなかったかもしれません。`,
   },
+  declined: {
+    area: (area) => `理由：${area}。`,
+    areas: {
+      cyber: "サイバーセキュリティ",
+      bio: "生物学",
+      frontier_llm: "競合する AI モデルの開発",
+      reasoning_extraction: "モデル内部の思考",
+      general_harms: "危害のおそれ",
+    },
+  },
   retry: {
     busy: "Claude は混み合っています",
     broke: "Claude との接続が切れました",
