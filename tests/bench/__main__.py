@@ -17,6 +17,7 @@ from tests.bench.cluster import cluster
 from tests.bench.growth import growth
 from tests.bench.inbound import inbound
 from tests.bench.memory import memory
+from tests.bench.providers import providers
 from tests.bench.reading import reading
 from tests.bench.streaming import durability, streaming
 from tests.bench.uploads import uploads
@@ -65,6 +66,7 @@ async def main(only: list[str]) -> None:
         "inbound": lambda: inbound(upstream),
         "attacks": lambda: attacks(upstream),
         "wires": lambda: wires(upstream),
+        "providers": providers,
         "cluster": lambda: cluster(upstream),
         "browser": browser,
     }

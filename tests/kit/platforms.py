@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from turnwire_server.model.providers import Provider
 from turnwire_simulator import Simulator
 
-__all__ = ["Platforms", "environment", "frame", "platforms"]
+__all__ = ["Platforms", "chunk", "environment", "frame", "platforms"]
 
 _CLAUDE = re.compile(r"claude-[a-z0-9-]+?(?=[-@]v?\d+(?::\d+)?$|$)")
 _KEY = "fake-key-of-a-test"
@@ -46,7 +46,7 @@ def frame(payload: bytes, **headers: str) -> bytes:
     return whole + struct.pack(">I", crc32(whole))
 
 
-def _chunk(event: bytes) -> bytes:
+def chunk(event: bytes) -> bytes:
     """An event of the API, as Bedrock sends it: padded, so that its length tells nothing."""
     payload = json.dumps(
         {"bytes": b64encode(event).decode(), "p": "abcdefgh"}, separators=(",", ":")
@@ -134,7 +134,7 @@ class _Front:
             )
             await answer.prepare(request)
             async for name, data in _events(response):
-                framed = _exception(data) if name == b"error" else _chunk(data)
+                framed = _exception(data) if name == b"error" else chunk(data)
                 # Cut anywhere: a network knows no frames.
                 await answer.write(framed[:17])
                 await answer.write(framed[17:])
