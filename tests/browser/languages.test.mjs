@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { LANGUAGES, languageFor } from "../../client/turnwire_browser/static/page/language.js";
+import { cost, declined } from "../../client/turnwire_browser/static/page/words.js";
 
 const INDEX = new URL("../../client/turnwire_browser/static/index.html", import.meta.url);
 
@@ -40,4 +41,17 @@ test("the first language of the browser that there is", () => {
   assert.equal(languageFor(["de-AT"]), "de");
   assert.equal(languageFor(["xh"]), "en");
   assert.equal(languageFor([]), "en");
+});
+
+test("a cost that is too small to write is not nothing", () => {
+  assert.equal(cost(0), "$0.0000");
+  assert.equal(cost(0.00001), "< $0.0001");
+  assert.equal(cost(0.0042), "$0.0042");
+});
+
+test("a refusal is told by its area as far as it is known, and in the provider's words", () => {
+  assert.equal(declined({ category: "bio", explanation: "No." }), "Reason: biology. No.");
+  assert.equal(declined({ category: "later" }), "Reason: later.");
+  assert.equal(declined({ explanation: "No." }), "No.");
+  assert.equal(declined({}), "");
 });

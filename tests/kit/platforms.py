@@ -253,7 +253,6 @@ def environment(provider: Provider, url: str, folder: Path) -> dict[str, str]:
         case "vertex":
             return {
                 "ANTHROPIC_VERTEX_BASE_URL": f"{url}/vertex/v1",
-                "ANTHROPIC_VERTEX_PROJECT_ID": "project-1",
                 "CLOUD_ML_REGION": "europe-test1",
                 "GOOGLE_APPLICATION_CREDENTIALS": _google_account(url, folder),
             }

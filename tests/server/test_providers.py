@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from anthropic import Anthropic, AnthropicBedrock, AnthropicVertex, AsyncAnthropic
+from anthropic import (
+    Anthropic,
+    AnthropicBedrock,
+    AnthropicVertex,
+    AsyncAnthropic,
+    AsyncAnthropicVertex,
+)
 
 from tests.kit.chat import ended, of_type
 from tests.kit.oracle import check_log
@@ -160,6 +166,36 @@ def test_each_single_thing_that_is_missing_keeps_it_from_starting(
     monkeypatch.delenv(lacking)
     with pytest.raises(SettingsError, match=f"provider: {provider} wants"):
         client_of(provider)
+
+
+@pytest.mark.parametrize("provider", ["vertex", "google-cloud"])
+def test_googles_credentials_name_the_project_unless_the_environment_does(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, nowhere: Path
+) -> None:
+    for name, value in environment(provider, "http://127.0.0.1:1", nowhere).items():
+        if not name.endswith("_BASE_URL"):
+            monkeypatch.setenv(name, value)
+    client = client_of(provider)
+    if isinstance(client, AsyncAnthropicVertex):
+        assert client.project_id == "project-1"
+    else:
+        assert "project-1" in str(client.base_url)
+    for name in ("ANTHROPIC_VERTEX_PROJECT_ID", "ANTHROPIC_GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.setenv(name, "project-2")
+    client = client_of(provider)
+    own = client.project_id if isinstance(client, AsyncAnthropicVertex) else str(client.base_url)
+    assert own is not None
+    assert "project-2" in own
+
+
+def test_the_list_of_prices_is_that_of_the_claude_api_alone(
+    monkeypatch: pytest.MonkeyPatch, nowhere: Path
+) -> None:
+    assert Claude(AsyncAnthropic(api_key="x")).has_list_prices
+    assert not Claude(AsyncAnthropic(api_key="x", base_url="http://127.0.0.1:1")).has_list_prices
+    monkeypatch.setenv("AWS_REGION", "eu-test-1")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "fake-token")
+    assert not Claude(client_of("bedrock")).has_list_prices
 
 
 @pytest.fixture

@@ -75,3 +75,13 @@ def test_an_answer_cannot_steer_the_terminal() -> None:
         },
     )
     assert lines == ["a]0;titleb2Jc", "→ d[2Je"]
+
+
+def test_a_refusal_is_printed_with_its_reason_and_a_small_cost_is_not_nothing() -> None:
+    counts = {"input_tokens": 3, "output_tokens": 4}
+    refusal = {"category": "cyber", "explanation": "No\x1b[2J."}
+    end = {"type": "done", "stop_reason": "refusal", "usage": counts, "steps": 1, "duration_ms": 0}
+    [line] = shown({**end, "refusal": refusal, "cost_usd": 0.00001})
+    assert line.strip().startswith("3 in · 4 out · 0.0 s · < $0.0001 · refusal (cyber): No")
+    assert "\x1b" not in line
+    assert "$0.0000" in shown({**end, "cost_usd": 0.0})[0]
