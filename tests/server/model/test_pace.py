@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from tests.kit.patience import patience
-from turnwire_server.model.claude import Claude, connect
+from turnwire_server.model.claude import Claude
+from turnwire_server.model.clients import connect
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import ModelRequest, TextPart
 
