@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 
-from turnwire_protocol import Iteration, Refusal
+from turnwire_protocol import Citation, Iteration, Refusal
 
 __all__ = [
     "ApiBlock",
@@ -112,6 +112,8 @@ class ToolResultPart:
     tool_id: str
     text: str
     is_error: bool
+    files: tuple[str, ...] = ()
+    """Ids of the files that it made, at the provider."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -124,6 +126,8 @@ class BlockEnd:
 
     index: int
     raw: dict[str, Any] | None
+    citations: list[Citation] | None = None
+    """What readers are told of where a text was read."""
 
 
 @dataclass(slots=True, frozen=True)

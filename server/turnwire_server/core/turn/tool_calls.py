@@ -176,7 +176,8 @@ class ToolCalls:
         """The provider ran its own tool."""
         for call in reversed(self._calls.values()):
             if call.tool_id == part.tool_id:
-                self._result(call, Outcome(part.text, is_error=part.is_error))
+                outcome = Outcome(part.text, is_error=part.is_error)
+                self._result(call, outcome, files=part.files)
                 return
 
     def rewind(self, block: int) -> None:
@@ -341,7 +342,14 @@ class ToolCalls:
             )
         )
 
-    def _result(self, call: _Call, outcome: Outcome, *, by_client: bool = False) -> None:
+    def _result(
+        self,
+        call: _Call,
+        outcome: Outcome,
+        *,
+        by_client: bool = False,
+        files: tuple[str, ...] = (),
+    ) -> None:
         if call.has_result:
             return
         call.has_result = True
@@ -352,6 +360,7 @@ class ToolCalls:
                 content=outcome.content,
                 is_error=outcome.is_error,
                 duration_ms=_milliseconds_since(call.began),
+                files=list(files) or None,
             )
         )
         if call.is_taken is not None and not call.is_taken.done():
