@@ -162,6 +162,10 @@ export const english = {
     table: "Table",
     copyTable: "Copy table",
   },
+  sources: {
+    count: (/** @type {number} */ count) => (count === 1 ? "1 source" : `${count} sources`),
+    source: (/** @type {number} */ number, /** @type {string} */ title) => `Source ${number}: ${title}`,
+  },
   thinking: {
     active: "Thinking…",
     past: "Thought before answering",

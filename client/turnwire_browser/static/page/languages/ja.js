@@ -162,6 +162,10 @@ export const japanese = {
     table: "表",
     copyTable: "表をコピー",
   },
+  sources: {
+    count: (count) => `出典 ${count} 件`,
+    source: (number, title) => `出典 ${number}：${title}`,
+  },
   thinking: {
     active: "考え中…",
     past: "回答の前に考えました",
