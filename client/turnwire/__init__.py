@@ -27,6 +27,7 @@ from turnwire.turn import Turn
 from turnwire.wire import Wire, connect
 from turnwire_protocol import (
     BlockStop,
+    Citation,
     ClientTool,
     ContentBlock,
     DocumentBlock,
@@ -39,6 +40,8 @@ from turnwire_protocol import (
     Retract,
     Retry,
     Rewind,
+    Source,
+    Sources,
     Start,
     Step,
     TextBlock,
@@ -54,6 +57,7 @@ from turnwire_protocol import (
     ToolStart,
     UnknownEvent,
     Usage,
+    noted,
 )
 
 __version__ = version("turnwire")
@@ -66,6 +70,7 @@ __all__ = [
     "BadServer",
     "BlockStop",
     "CannotConnect",
+    "Citation",
     "ClientTool",
     "ConnectionLost",
     "ConnectionRefused",
@@ -85,6 +90,8 @@ __all__ = [
     "Retract",
     "Retry",
     "Rewind",
+    "Source",
+    "Sources",
     "Start",
     "State",
     "Step",
@@ -110,4 +117,5 @@ __all__ = [
     "WireClosed",
     "__version__",
     "connect",
+    "noted",
 ]
