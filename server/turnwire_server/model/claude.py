@@ -6,7 +6,7 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -81,6 +81,7 @@ class Claude:
         stall_timeout_seconds: float = 60.0,
         cache_ttl: CacheTtl = "5m",
         model_options: Mapping[str, ModelOptions] | None = None,
+        skills: Iterable[str] = (),
         expose_errors: bool = False,
         raw: bool | None = None,
     ) -> None:
@@ -93,7 +94,7 @@ class Claude:
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
-        self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options)
+        self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options, skills=skills)
         self._expose_errors = expose_errors
 
     @property

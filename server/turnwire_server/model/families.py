@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from turnwire_protocol import ThinkingOption
 from turnwire_server.model.port import ModelRequest
 
-__all__ = ["Effort", "ModelOptions", "fitted"]
+__all__ = ["Effort", "ModelOptions", "fitted", "of_family"]
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
@@ -106,6 +106,11 @@ def fitted(request: ModelRequest, options: Mapping[str, ModelOptions]) -> ModelR
     effort = own.effort if family is None or family.knows_effort else None
     thinking = None if wish is None else _thinking(wish, forms, max_tokens)
     return replace(request, max_tokens=max_tokens, thinking=thinking, effort=effort)
+
+
+def of_family(table: Mapping[str, T], model: str) -> T | None:
+    """What a table by family says of a model, whatever a platform calls it; None: nothing."""
+    return _longest(table, _plain(model))
 
 
 def _thinking(

@@ -19,6 +19,7 @@ __all__ = [
     "Stop",
     "TextPart",
     "ThinkingPart",
+    "ToolForm",
     "ToolInputPart",
     "ToolPart",
     "ToolResultPart",
@@ -48,6 +49,10 @@ class ToolSpecification(TypedDict):
     input_schema: dict[str, Any]
 
 
+ToolForm = ToolSpecification | dict[str, Any]
+"""A tool as it is offered: a specification, or a definition of the API's own, with its `type`."""
+
+
 @dataclass(slots=True, frozen=True)
 class ModelRequest:
     """One call: what was resolved for the turn, and the messages so far (Messages API form).
@@ -61,7 +66,7 @@ class ModelRequest:
     system: str | None = None
     thinking: dict[str, Any] | None = None
     effort: str | None = None
-    tools: list[ToolSpecification] = field(default_factory=list)
+    tools: list[ToolForm] = field(default_factory=list)
     may_call_tools: bool = True
     """False: the tools are there because the messages name them, and none may be called."""
     container: str | None = None

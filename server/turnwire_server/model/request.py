@@ -5,12 +5,18 @@ types have let go of, go by `extra_body`, and the names of betas by a header.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from turnwire_server.model.breakpoints import CacheTtl, cache_control, with_breakpoints
+from turnwire_server.model.breakpoints import (
+    CacheTtl,
+    cache_control,
+    with_breakpoints,
+    with_last_marked,
+)
 from turnwire_server.model.families import ModelOptions, fitted
 from turnwire_server.model.port import ModelRequest
+from turnwire_server.model.server_tools import betas_of, runs_code, skill, versioned
 
 __all__ = ["RequestForm"]
 
@@ -31,9 +37,12 @@ class RequestForm:
         *,
         cache_ttl: CacheTtl = "5m",
         model_options: Mapping[str, ModelOptions] | None = None,
+        skills: Iterable[str] = (),
     ) -> None:
+        """`skills`: names of those in the container, where a request offers to execute code."""
         self._mark = cache_control(cache_ttl)
         self._model_options = model_options or {}
+        self._skills = [skill(name) for name in skills]
 
     def parameters(self, request: ModelRequest) -> dict[str, Any]:
         """The request as its model knows it, with its (at most four) cache breakpoints."""
@@ -50,15 +59,17 @@ class RequestForm:
         if request.system:
             parameters["system"] = [{"type": "text", "text": request.system, **self._mark}]
         if request.tools:
-            parameters["tools"] = [*request.tools[:-1], {**request.tools[-1], **self._mark}]
+            tools = [versioned(tool, request.model) for tool in request.tools]
+            betas += betas_of(tools)
+            parameters["tools"] = with_last_marked(tools, self._mark)
             if not request.may_call_tools:
                 parameters["tool_choice"] = {"type": "none"}
         if request.thinking is not None:
             parameters["thinking"] = request.thinking
         if request.effort is not None:
             parameters["output_config"] = {"effort": request.effort}
-        if request.container is not None:
-            parameters["container"] = request.container
+        if container := self._container(request):
+            parameters["container"] = container
         if request.fallbacks and not _NEVER_DECLINES.match(request.model):
             models = request.fallbacks
             body["fallbacks"] = models if models == "default" else [{"model": m} for m in models]
@@ -68,3 +79,9 @@ class RequestForm:
         if betas:
             parameters["extra_headers"] = {_BETA_HEADER: ",".join(dict.fromkeys(betas))}
         return parameters
+
+    def _container(self, request: ModelRequest) -> str | dict[str, Any] | None:
+        if not self._skills or not any(runs_code(tool) for tool in request.tools):
+            return request.container
+        id = {} if request.container is None else {"id": request.container}
+        return {**id, "skills": self._skills}

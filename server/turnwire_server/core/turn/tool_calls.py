@@ -33,7 +33,7 @@ from turnwire_server.core.history.answer import parse_input
 from turnwire_server.core.turn.approvals import Approvals, check_size
 from turnwire_server.core.turn.writer import TurnWriter
 from turnwire_server.errors import Rejected
-from turnwire_server.model.port import ToolInputPart, ToolPart, ToolResultPart, ToolSpecification
+from turnwire_server.model.port import ToolForm, ToolInputPart, ToolPart, ToolResultPart
 from turnwire_server.tools.port import Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
@@ -129,7 +129,7 @@ class ToolCalls:
         """By block: a model may give one id to several calls."""
 
     @property
-    def specifications(self) -> list[ToolSpecification]:
+    def specifications(self) -> list[ToolForm]:
         """The tools of this turn, in the form of the Messages API."""
         return self._toolset.specifications()
 
