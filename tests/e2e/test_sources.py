@@ -1,4 +1,4 @@
-"""Where an answer was read, on the page: marks in its text, the list under it, notes when copied."""
+"""Where an answer was read, on the page: marks in its text, a list under it, notes in copies."""
 
 import pytest
 from playwright.async_api import expect

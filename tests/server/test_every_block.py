@@ -25,6 +25,9 @@ CALLERS: list[Json] = [
 ]
 
 
+CALLED: list[Json] = [{}, {"toolset_name": "computer"}, *({"caller": each} for each in CALLERS)]
+
+
 def use(name: str, kind: str = "server_tool_use", **fields: Any) -> Json:
     return {"type": kind, "id": "srvtoolu_1", "name": name, "input": {"q": [1, None]}, **fields}
 
@@ -69,7 +72,7 @@ BLOCKS: dict[str, list[tuple[list[Json], str]]] = {
     "redacted_thinking": [([{"type": "redacted_thinking", "data": seal()}], "")],
     "tool_use": [
         ([{**use("weather", "tool_use"), "id": "toolu_1", **more}], "There is no tool 'weather'.")
-        for more in ({}, {"toolset_name": "computer"}, *({"caller": each} for each in CALLERS))
+        for more in CALLED
     ],
     "server_tool_use": [
         ([use(name), result("web_search_tool_result", [FOUND])], "A https://a.example")
@@ -229,7 +232,7 @@ BLOCKS: dict[str, list[tuple[list[Json], str]]] = {
         )
     ],
 }
-"""By type: the blocks of an answer, of which one is of it, and the words that readers see of them."""
+"""By type: the blocks of an answer, of which one is of it, and the words that readers see."""
 
 ELSEWHERE = {"compaction"}
 """It does not go back where it came: tests of long conversations have it."""
@@ -300,6 +303,8 @@ REASONS = {
 
 def streamed(block: Json) -> Whole:
     """As the API streams it: what grows comes in deltas."""
+    start: Json
+    deltas: list[Json]
     match block["type"]:
         case "text":
             start = {"type": "text", "text": ""}
@@ -351,7 +356,8 @@ async def test_a_block_is_shown_and_goes_back_as_it_came(
     assert simulator.rejections == []
     # Whatever it is, readers are told that it is there, and what it says.
     assert len(of_type(wire, BlockStop)) >= len(blocks) + 1
-    said = [event.text for event in (*of_type(wire, Thinking), *of_type(wire, Token))]
+    said = [event.text for event in of_type(wire, Thinking)]
+    said += [event.text for event in of_type(wire, Token)]
     results = [str(event.content) for event in of_type(wire, ToolResult)]
     assert shown in "".join(said) or shown in results
     called = [block["name"] for block in blocks if block["type"].endswith("tool_use")]
@@ -395,8 +401,9 @@ def members(union: Any) -> set[str]:
     """The `type`s of the models of a union, however deep."""
     found: set[str] = set()
     for part in typing.get_args(union):
-        if isinstance(part, type) and "type" in getattr(part, "model_fields", {}):
-            found |= set(typing.get_args(part.model_fields["type"].annotation))
+        fields = getattr(part, "model_fields", {})
+        if "type" in fields:
+            found |= set(typing.get_args(fields["type"].annotation))
         else:
             found |= members(part)
     return found

@@ -1,4 +1,4 @@
-"""Tools that the provider runs: offered, chosen, shown, sent back; their errors, their container."""
+"""Tools that the provider runs: offered, chosen, shown, sent back; their errors and container."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ async def test_each_model_gets_the_version_that_it_knows(
         simulator, Answer(Text("Ok.")), model=model, server_tools=["web_search", "web_fetch"]
     ) as wire:
         assert (await ended(wire))["stop_reason"] == "end_turn"
-    assert [tool["type"] for tool in offered(simulator)[0]][0] == search
+    assert offered(simulator)[0][0]["type"] == search
 
 
 async def test_what_was_found_and_cited_is_shown_and_goes_back_as_it_came(

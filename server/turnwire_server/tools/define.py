@@ -57,8 +57,9 @@ class BuiltinTool(Protocol):
 
 _ASKS_FIRST = ("bash_", "browser_", "computer_", "text_editor_")
 """Types of tools that do to a machine whatever the model says, unless somebody is asked."""
-_AGENT_TOOLS = "anthropic.lib.tools.agent_toolset"
-_AGENT_TOOLS_ASK_FIRST = ("bash", "edit", "write")
+_SDK_TOOLS = "anthropic.lib.tools."
+_SDK_TOOLS_ASK_FIRST = ("bash", "edit", "write")
+"""Of its `agent_toolset`, those that do the same."""
 _ANY_OBJECT = {"type": "object"}
 
 
@@ -113,9 +114,9 @@ def as_tool(candidate: object) -> Tool:
     if isinstance(candidate, SdkTool):
         if inspect.isroutine(function := getattr(candidate, "func", None)):
             _refuse_injected(function)
-        asks = getattr(function, "__module__", "") == _AGENT_TOOLS
+        asks = str(getattr(function, "__module__", "")).startswith(_SDK_TOOLS)
         return replace(
-            _from_sdk(candidate), approval=asks and candidate.name in _AGENT_TOOLS_ASK_FIRST
+            _from_sdk(candidate), approval=asks and candidate.name in _SDK_TOOLS_ASK_FIRST
         )
     if isinstance(candidate, BuiltinTool) and not isinstance(candidate, type):
         return _from_builtin(candidate)
