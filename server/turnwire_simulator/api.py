@@ -291,6 +291,8 @@ class Simulator:
         """A file's metadata, or what is in it."""
         try:
             _authenticate(request, self._api_key)
+            if self.files.is_away:
+                raise Rejected("Internal server error", status=500, type=TYPES[500])
             file = self.files.find(request)
             if file is None:
                 raise Rejected("File not found", status=404, type=TYPES[404])

@@ -37,6 +37,8 @@ class Files:
     """All files of one simulator."""
 
     def __init__(self) -> None:
+        self.is_away = False
+        """Whether the Files API answers every request with an error of its own."""
         self._files: dict[str, File] = {}
 
     def keep(

@@ -101,3 +101,20 @@ async def test_sources_fit_a_phone(address: str, open_tab: OpenTab, simulator: S
     await tab.ask("Long?")
     await expect(tab.page.locator(".sources li")).to_have_count(1)
     assert await tab.page.evaluate("document.body.scrollWidth <= innerWidth")
+
+
+async def test_a_file_that_a_tool_made_is_saved_under_its_name(
+    tab: Tab, simulator: Simulator
+) -> None:
+    file = simulator.files.keep(b"a,b\n", name="table.csv")
+    made = [{"type": "code_execution_output", "file_id": file}]
+    ran = {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0}
+    simulator.program(Answer(ProviderTool("code_execution", {}, {**ran, "content": made})))
+    await tab.ask("Make a table")
+    chip = tab.page.get_by_role("button", name="File 1")
+    async with tab.page.expect_download() as download:
+        await chip.click()
+    saved = await download.value
+    assert saved.suggested_filename == "table.csv"
+    assert (await saved.path()).read_bytes() == b"a,b\n"
+    await expect(tab.page.locator(".made .file-name")).to_have_text("table.csv")

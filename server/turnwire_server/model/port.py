@@ -15,6 +15,7 @@ __all__ = [
     "Model",
     "ModelRequest",
     "Part",
+    "ProviderFile",
     "RunsOn",
     "Stop",
     "TextPart",
@@ -190,6 +191,16 @@ Part = (
 )
 
 
+@dataclass(slots=True, frozen=True)
+class ProviderFile:
+    """A file that a tool of the provider made, open to be read."""
+
+    name: str
+    media_type: str
+    parts: AsyncIterator[bytes]
+    """Read to the end, or let go of."""
+
+
 class Model(Protocol):
     """A provider of answers."""
 
@@ -202,6 +213,13 @@ class Model(Protocol):
 
         Raises:
             ModelError: the attempt failed, at any point.
+        """
+
+    async def open_file(self, id: str, *, max_bytes: int) -> ProviderFile:
+        """The file of this id; one that is larger is not given.
+
+        Raises:
+            ModelError: it cannot be had; of a longer one than was said, while it is read.
         """
 
     async def close(self) -> None:

@@ -211,6 +211,18 @@ export class Wire {
     return this.#blobs.download(block, options);
   }
 
+  /**
+   * A file that a tool of the provider made in this conversation, with its name; the `files` of a result are their ids.
+   * @param {string} conversation
+   * @param {string} file
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<File>}
+   * @throws {TurnwireError} `not_found`, …
+   */
+  downloadFile(conversation, file, options = {}) {
+    return this.#blobs.downloadFile(conversation, file, options);
+  }
+
   /** @param {any} message */
   #receive(message) {
     switch (message.type) {

@@ -208,6 +208,7 @@ export const german = {
     thinkingOff: "Nachdenken: aus",
   },
   files: {
+    made: (number) => `Datei ${number}`,
     image: "Bild",
     document: "Dokument",
     file: "Datei",

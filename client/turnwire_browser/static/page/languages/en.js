@@ -210,6 +210,7 @@ export const english = {
     thinkingOff: "Thinking: off",
   },
   files: {
+    made: (/** @type {number} */ number) => `File ${number}`,
     image: "Image",
     document: "Document",
     file: "File",

@@ -210,6 +210,7 @@ export const japanese = {
     thinkingOff: "思考：オフ",
   },
   files: {
+    made: (number) => `ファイル ${number}`,
     image: "画像",
     document: "文書",
     file: "ファイル",
