@@ -24,7 +24,7 @@ export class SourcesView {
   /** @param {readonly Source[]} sources of the answer, as far as it has come */
   update(sources) {
     this.#sources = sources;
-    const shown = JSON.stringify(sources);
+    const shown = sources.length > 0 ? JSON.stringify(sources) : "";
     if (shown === this.#shown) return;
     // Once: more may come while the reader has it open, or has closed it.
     if (this.list.childElementCount === 0) this.element.open = sources.length <= FEW;
