@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.kit.chat import MODEL, ended, of_type, talking
 from tests.kit.oracle import check_log
+from turnwire import Sources, noted
+from turnwire import connect as connected
 from turnwire_protocol import BlockStop, Citation, ToolResult, ToolStart
 from turnwire_server import Turnwire
 from turnwire_server.errors import SettingsError
@@ -127,6 +130,39 @@ async def test_what_was_found_and_cited_is_shown_and_goes_back_as_it_came(
         {"type": "text", "text": "."},
     ]
     assert simulator.rejections == []
+
+
+async def test_rest_and_the_export_tell_the_sources(
+    simulator: Simulator, http: httpx2.AsyncClient
+) -> None:
+    page = {**CITED, "title": "Shannon *[1]*", "cited_text": "1916"}
+    simulator.program(
+        Answer(Text("He was "), Text("born in 1916", citations=[page]), Text(" in Petoskey.\n"))
+    )
+    headers = {"Accept": "application/json"}
+    response = await http.post("/v1/chat", json={"content": "Who?"}, headers=headers)
+    answer = response.json()
+    cited = {"cited_text": "1916", "title": "Shannon *[1]*", "url": CITED["url"]}
+    assert [block.get("citations") for block in answer["blocks"]] == [None, [cited], None]
+    export = await http.get(f"/v1/conversations/{answer['conversation']}/export")
+    note = f"[^{answer['turn'].replace('_', '-')}-1]"
+    assert f"\n\nHe was born in 1916{note} in Petoskey.\n\n" in export.text
+    assert f"\n\n{note}: [Shannon \\*\\[1\\]\\*](<{CITED['url']}>)\n" in export.text
+
+
+async def test_the_python_client_has_the_sources(simulator: Simulator, address: str) -> None:
+    simulator.program(Answer(Text("He was "), Text("born in 1916", citations=[CITED])))
+    async with connected(f"ws://{address}") as wire:
+        reply = await (await wire.conversation().send("Who?"))
+    sources = Sources()
+    texts = [noted(block.text, sources.numbers(block.citations)) for block in reply.blocks]
+    assert (reply.text, "".join(texts)) == (
+        "He was born in 1916",
+        "He was born in 1916[^source-1]",
+    )
+    assert [(each.number, each.title, each.url) for each in sources] == [
+        (1, "Shannon", "https://a.example/shannon")
+    ]
 
 
 ERRORS = {
