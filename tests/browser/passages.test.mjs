@@ -22,9 +22,9 @@ test("neighbouring texts are one, with marks where they cite", () => {
 test("what is copied is Markdown with the sources as notes", () => {
   const { markdown } = new Passages([text(0, "One "), text(1, "two.\n", [A]), { type: "thinking" }, text(3, "Three.", [B])]);
   const notes = "[^source-1]: [A \\[draft\\] of \\*it\\*](<https://a.example/x_(y)>)\n[^source-2]: report.pdf";
-  assert.equal(markdown, `One two.[^source-1]\n\nThree.[^source-2]\n\n${notes}`);
+  assert.equal(markdown, `One two.[^source-1]\n\n\nThree.[^source-2]\n\n${notes}`);
 });
 
 test("an answer that cites nothing is copied as it is", () => {
-  assert.equal(new Passages([text(0, " One\n"), { type: "tool" }, text(2, ""), text(3, "Two")]).markdown, "One\n\nTwo");
+  assert.equal(new Passages([text(0, " One\n"), { type: "tool" }, text(2, ""), text(3, "Two")]).markdown, " One\n\n\nTwo");
 });

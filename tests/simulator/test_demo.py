@@ -138,7 +138,7 @@ async def test_a_search_of_the_web_has_sources_and_goes_back(claude: AsyncAnthro
     tools = [{"type": "web_search_20260318", "name": "web_search"}]
     words = user("Please search the web for the planet Mars?")
     message = await ask(claude, messages=[words], tools=tools)
-    blocks = [block.to_dict() for block in message.content]
+    blocks: list[Json] = [block.to_dict() for block in message.content]
     assert blocks[1]["input"] == {"query": "the planet Mars"}
     cited = [len(block.get("citations") or ()) for block in blocks if block["type"] == "text"]
     assert cited == [0, 0, 1, 0, 2, 0]

@@ -26,9 +26,9 @@ export class Passages {
 
   /** The answer's texts, with their sources as notes. */
   get markdown() {
-    const texts = this.blocks.map((block) => (block.type === "text" ? block.text.trim() : "")).filter(Boolean);
+    const texts = this.blocks.map((block) => (block.type === "text" ? block.text : "")).filter(Boolean).join("\n\n");
     const notes = this.sources.map(({ number, title, url }) => `[^source-${number}]: ${noteOf(title, url)}`);
-    return [...texts, notes.join("\n")].filter(Boolean).join("\n\n");
+    return notes.length > 0 ? `${texts.trimEnd()}\n\n${notes.join("\n")}` : texts;
   }
 }
 
