@@ -111,6 +111,11 @@ def as_tool(candidate: object) -> Tool:
     """
     if isinstance(candidate, Tool):
         return candidate
+    # First: to ask one of these for its name may fail, and what the SDK makes of functions has a
+    # definition, too.
+    if isinstance(candidate, BuiltinTool) and not isinstance(candidate, type):
+        if not hasattr(candidate, "input_schema"):
+            return _from_builtin(candidate)
     if isinstance(candidate, SdkTool):
         if inspect.isroutine(function := getattr(candidate, "func", None)):
             _refuse_injected(function)
@@ -118,8 +123,6 @@ def as_tool(candidate: object) -> Tool:
         return replace(
             _from_sdk(candidate), approval=asks and candidate.name in _SDK_TOOLS_ASK_FIRST
         )
-    if isinstance(candidate, BuiltinTool) and not isinstance(candidate, type):
-        return _from_builtin(candidate)
     if isinstance(candidate, dict):
         return _from_definition(candidate)
     if inspect.isroutine(candidate):

@@ -29,7 +29,7 @@ def load_tools(name: str) -> list[object]:
     found = [
         value
         for value in vars(module).values()
-        if isinstance(value, Tool | SdkTool | BuiltinTool) and not isinstance(value, type)
+        if isinstance(value, Tool | BuiltinTool | SdkTool) and not isinstance(value, type)
     ]
     if not found:
         raise SettingsError(f"tools: {name} has neither tools nor a list named `tools`")
