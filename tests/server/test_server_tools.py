@@ -12,7 +12,7 @@ from turnwire import connect as connected
 from turnwire_protocol import BlockStop, Citation, ToolResult, ToolStart
 from turnwire_server import Turnwire
 from turnwire_server.errors import SettingsError
-from turnwire_server.model.claude import connect
+from turnwire_server.model.clients import connect
 from turnwire_simulator import Answer, ProviderTool, Simulator, Text, ToolUse
 
 FOUND = {

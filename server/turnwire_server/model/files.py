@@ -20,7 +20,7 @@ _FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError)
 
 
 async def open_file(
-    client: AsyncAnthropic,
+    client: object,
     id: str,
     *,
     max_bytes: int,
@@ -29,8 +29,8 @@ async def open_file(
 ) -> ProviderFile:
     """See `Model.open_file`; `classify` says what a failure of the SDK is."""
     try:
-        if getattr(client, "files", None) is None:
-            # Not every platform has them.
+        if not isinstance(client, AsyncAnthropic):
+            # Bedrock and Vertex have none.
             raise ModelError(Code.NOT_FOUND, "this provider gives out no files")
         async with asyncio.timeout(stall_timeout_seconds):
             # Streaming, so that of an error no more is read than is wanted.

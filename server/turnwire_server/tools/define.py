@@ -113,9 +113,9 @@ def as_tool(candidate: object) -> Tool:
         return candidate
     # First: to ask one of these for its name may fail, and what the SDK makes of functions has a
     # definition, too.
-    if isinstance(candidate, BuiltinTool) and not isinstance(candidate, type):
-        if not hasattr(candidate, "input_schema"):
-            return _from_builtin(candidate)
+    is_class = isinstance(candidate, type)
+    if isinstance(candidate, BuiltinTool) and not (is_class or hasattr(candidate, "input_schema")):
+        return _from_builtin(candidate)
     if isinstance(candidate, SdkTool):
         if inspect.isroutine(function := getattr(candidate, "func", None)):
             _refuse_injected(function)
