@@ -50,6 +50,7 @@ from turnwire_protocol.errors import (
 from turnwire_protocol.events import (
     Attachment,
     BlockStop,
+    Compaction,
     Content,
     ContentBlock,
     Delta,
@@ -127,6 +128,7 @@ __all__ = [
     "Closed",
     "Code",
     "Command",
+    "Compaction",
     "Content",
     "ContentBlock",
     "Cursor",

@@ -11,6 +11,7 @@ from turnwire_protocol.citation import Citation
 __all__ = [
     "Attachment",
     "BlockStop",
+    "Compaction",
     "Content",
     "ContentBlock",
     "Delta",
@@ -173,6 +174,9 @@ class Step(_Dated):
     step: int = Field(ge=1)
     attempt: int = Field(ge=1)
     model: str
+    compacts: Literal[True] | None = Field(
+        default=None, description="the call answers nothing: it summarises older messages"
+    )
 
 
 class Thinking(_Delta):
@@ -217,6 +221,14 @@ class BlockStop(_Dated):
     )
 
 
+class Compaction(_Dated):
+    """Older messages were summarised: the model is shown the summary in their place from now on."""
+
+    type: Literal["compaction"] = "compaction"
+    block: int = Field(ge=0)
+    summary: str
+
+
 class Iteration(BaseModel):
     """A call within a call: of a model that declined, an advisor, a summary; an open set."""
 
@@ -254,6 +266,12 @@ class Usage(_FinerCounts, _Dated):
     output_tokens: int = Field(ge=0)
     cache_read_input_tokens: int = Field(ge=0)
     cache_creation_input_tokens: int = Field(ge=0)
+    context_tokens: int | None = Field(
+        default=None, ge=0, description="how much of the model's window is taken now"
+    )
+    context_window: int | None = Field(
+        default=None, ge=1, description="the model's window, where it is known"
+    )
     model: str | None = Field(
         default=None, description="the model that answers, where it is not the step's"
     )
@@ -411,6 +429,7 @@ KnownEvent = Annotated[
     | ToolStart
     | ToolInput
     | BlockStop
+    | Compaction
     | Usage
     | ToolApproval
     | ToolDecision

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from turnwire_protocol.citation import Citation
 from turnwire_protocol.events import (
     BlockStop,
+    Compaction,
     Content,
     Done,
     Error,
@@ -37,7 +38,7 @@ from turnwire_protocol.events import (
 
 __all__ = ["Block", "FoldedConversation", "FoldedTurn", "ToolCall", "fold"]
 
-BlockType = Literal["text", "thinking", "tool"]
+BlockType = Literal["text", "thinking", "tool", "compaction"]
 ToolState = Literal["announced", "waiting", "executing", "done"]
 
 _RETRY = ("attempt", "delay_seconds", "code", "message", "request_id")
@@ -98,7 +99,8 @@ class ToolCall:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A content block of the answer. `text` of a tool block is its input, as far as it has come."""
+    """A content block of the answer. `text` of a tool block is its input, as far as it has come;
+    that of a compaction is the summary."""
 
     block: int
     type: BlockType
@@ -154,8 +156,12 @@ class FoldedTurn:
     model: str | None = None
     step: int = 0
     attempt: int = 0
+    compacting: Literal[True] | None = None
+    """Older messages are being summarised."""
     blocks: list[Block] = field(default_factory=list)
     usage: Usage | None = None
+    context: Usage | None = None
+    """The last counts that tell how full the model's window is."""
     retry: Retry | None = None
     error: Error | None = None
     done: Done | None = None
@@ -180,7 +186,7 @@ class FoldedTurn:
                 self.state, self.model = "running", event.model
             case Step():
                 self.step, self.attempt, self.model = event.step, event.attempt, event.model
-                self.retry = None
+                self.retry, self.compacting = None, event.compacts
             case ToolStart():
                 block = self._block(event.block, "tool")
                 block.tool = ToolCall(event.tool_id, event.tool_name, event.runs_on)
@@ -188,6 +194,11 @@ class FoldedTurn:
                 for block in self.blocks:
                     if block.block == event.block:
                         block.complete, block.citations = True, event.citations
+            case Compaction():
+                self.compacting = None
+                block = self._block(event.block, "compaction")
+                block.append(event.summary)
+                block.complete = True
             case ToolApproval() | ToolDecision() | ToolExecuting() | ToolProgress() | ToolResult():
                 for block in self.blocks:
                     if block.tool and block.tool.tool_id == event.tool_id:
@@ -195,6 +206,7 @@ class FoldedTurn:
             case Usage():
                 self.usage = event
                 self.model = event.model or self.model
+                self.context = self.context if event.context_tokens is None else event
             case Retry():
                 self.retry = event
             case Rewind():
@@ -202,7 +214,8 @@ class FoldedTurn:
             case Error():
                 self.error = event
             case Done():
-                self.state, self.done, self.retry = "done", event, None
+                self.state, self.done = "done", event
+                self.retry = self.compacting = None
 
     def _block(self, number: int, kind: BlockType) -> Block:
         for block in reversed(self.blocks):
@@ -228,8 +241,10 @@ class FoldedTurn:
             model=self.model,
             step=self.step or None,
             attempt=self.attempt or None,
+            compacting=self.compacting,
             blocks=[block.to_dict() for block in self.blocks],
             usage=counted and _fields(counted, *TotalUsage.model_fields),
+            context=self.context and _context(self.context),
             retry=self.retry and _fields(self.retry, *_RETRY),
             error=self.error and _fields(self.error, *_ERROR),
             done=self.done and _fields(self.done, *_DONE),
@@ -281,6 +296,10 @@ def fold(events: Iterable[Event]) -> FoldedConversation:
 def _fields(event: Any, *names: str) -> dict[str, Any]:
     form: dict[str, Any] = event.model_dump(include=set(names), exclude_none=True)
     return form
+
+
+def _context(usage: Usage) -> dict[str, Any]:
+    return _present(tokens=usage.context_tokens, window=usage.context_window)
 
 
 def _present(**fields: Any) -> dict[str, Any]:

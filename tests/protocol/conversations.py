@@ -1,8 +1,9 @@
 """Hypothesis strategies for logs that follow the grammar of a turn; knows no server.
 
 `conversations()` draws the events of one log, unmerged and in order: turns with steps, attempts,
-retries and rewinds, blocks in pieces, parallel tools with approvals, queued messages, retracted
-turns, events of unknown types; turns that end well, are stopped anywhere, fail, or still run.
+retries and rewinds, blocks in pieces, summaries, parallel tools with approvals, queued messages,
+retracted turns, events of unknown types; turns that end well, are stopped anywhere, fail, or still
+run.
 """
 
 from collections.abc import Iterator
@@ -125,9 +126,16 @@ def _turns(draw: st.DrawFn, turn: str, *, may_run_on: bool) -> list[Body]:
 
 
 def _steps(draw: st.DrawFn, turn: str) -> Iterator[Body]:
-    block = 0
-    last_step = draw(st.integers(1, 3))
-    for step in range(1, last_step + 1):
+    block = step = 0
+    for _ in range(draw(st.integers(1, 3))):
+        if draw(st.integers(0, 4)) == 0:
+            step += 1
+            yield _dated("step", turn, step=step, attempt=1, model="m", compacts=True)
+            yield _usage(draw, turn, step, 1)
+            if draw(st.booleans()):
+                yield _dated("compaction", turn, block=block, summary=draw(pieces))
+                block += 1
+        step += 1
         first, streamed = block, False
         last_attempt = draw(st.integers(1, 3))
         for attempt in range(1, last_attempt + 1):
@@ -160,9 +168,12 @@ def _blocks(
 ) -> tuple[list[Body], list[tuple[str, str]]]:
     events: list[Body] = []
     tools: list[tuple[str, str]] = []
-    kinds = draw(st.lists(st.sampled_from(["thinking", "token", "tool"]), max_size=4))
+    kinds = draw(st.lists(st.sampled_from(["thinking", "token", "tool", "compaction"]), max_size=4))
     for block, kind in enumerate(kinds, start=first):
         parts = draw(st.lists(pieces, max_size=4))
+        if kind == "compaction":
+            events.append(_dated("compaction", turn, block=block, summary=draw(pieces)))
+            continue
         if kind == "tool":
             tool_id = f"{prefix}{block}"
             runs_on = draw(st.sampled_from(["server", "client", "provider"]))
@@ -223,6 +234,8 @@ def _message(draw: st.DrawFn, turn: str) -> Body:
 
 def _usage(draw: st.DrawFn, turn: str, step: int, attempt: int) -> Body:
     counts = {"input_tokens": 9, "output_tokens": draw(st.integers(0, 99)), **USAGE}
+    if draw(st.booleans()):
+        counts |= {"context_tokens": draw(st.integers(0, 99)), "context_window": 100}
     return _dated("usage", turn, step=step, attempt=attempt, **counts)
 
 

@@ -4,7 +4,7 @@
 // handed out ever changes: an event makes a new turn and new blocks only where it changes them.
 
 /** @import { Citation, Content, Event, Refusal, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
-/** @import { ToolProgressEvent, ToolResultEvent, ToolStartEvent, TotalUsage } from "./messages.js" */
+/** @import { ToolProgressEvent, ToolResultEvent, ToolStartEvent, TotalUsage, UsageEvent } from "./messages.js" */
 
 /** @typedef {"input_tokens" | "output_tokens" | "cache_read_input_tokens" | "cache_creation_input_tokens"} Count */
 /** @typedef {Required<Pick<TotalUsage, Count>> & Omit<TotalUsage, Count | "estimated">} Counts of tokens; what more is counted, where it is more than nothing */
@@ -12,10 +12,11 @@
 
 /** @typedef {WordsBlock<"text">} TextBlock */
 /** @typedef {WordsBlock<"thinking">} ThinkingBlock */
+/** Where older messages were summarised: the text is the summary, complete. @typedef {WordsBlock<"compaction">} CompactionBlock */
 
 /**
- * Text, or thinking.
- * @template {"text" | "thinking"} Type
+ * Text, thinking, or a summary.
+ * @template {"text" | "thinking" | "compaction"} Type
  * @typedef {object} WordsBlock
  * @property {number} block
  * @property {Type} type
@@ -44,7 +45,7 @@
  * @property {{content: Content, is_error: boolean, duration_ms: number, files?: ReadonlyArray<string>}} [result]
  */
 
-/** A content block of the answer: its `type` tells which. @typedef {TextBlock | ThinkingBlock | ToolBlock} Block */
+/** A content block of the answer: its `type` tells which. @typedef {TextBlock | ThinkingBlock | CompactionBlock | ToolBlock} Block */
 
 /**
  * One user message and everything done to answer it; `usage` is the total once done, until then the attempt's.
@@ -58,7 +59,9 @@
  * @property {string} [model]
  * @property {number} [step]
  * @property {number} [attempt]
+ * @property {true} [compacting] older messages are being summarised
  * @property {Counts & {estimated?: true}} [usage]
+ * @property {{tokens: number, window?: number}} [context] how much of the model's window is taken
  * @property {{attempt: number, delay_seconds: number, code: string, message: string, request_id?: string}} [retry]
  * @property {{code: string, message: string, retryable: boolean, retry_after_seconds?: number, request_id?: string}} [error]
  * @property {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number, refusal?: Refusal}} [done]
@@ -169,12 +172,18 @@ function next(turn, event) {
         step: event.step,
         attempt: event.attempt,
         model: event.model,
+        compacting: event.compacts,
         retry: undefined,
       });
     case "tool_start":
       return announce(turn, event);
     case "block_stop":
       return change(turn, (block) => block.block === event.block, () => ({ complete: true, citations: event.citations }));
+    case "compaction": {
+      const summarised = append(turn, event.block, "compaction", event.summary);
+      const whole = change(summarised, (block) => block.block === event.block, () => ({ complete: true }));
+      return present({ ...whole, compacting: undefined });
+    }
     case "tool_approval":
     case "tool_decision":
     case "tool_executing":
@@ -186,7 +195,14 @@ function next(turn, event) {
         (block) => call(/** @type {ToolBlock} */ (block), event),
       );
     case "usage":
-      return turn.done ? turn : { ...turn, usage: counts(event), ...(event.model && { model: event.model }) };
+      return turn.done
+        ? turn
+        : {
+            ...turn,
+            usage: counts(event),
+            ...(event.model && { model: event.model }),
+            ...(event.context_tokens !== undefined && { context: context(event) }),
+          };
     case "retry": {
       const { attempt, delay_seconds, code, message, request_id } = event;
       return { ...turn, retry: present({ attempt, delay_seconds, code, message, request_id }) };
@@ -202,7 +218,7 @@ function next(turn, event) {
       const refusal = event.refusal && present({ category: event.refusal.category, explanation: event.refusal.explanation });
       const done = present({ stop_reason, steps, duration_ms, cost_usd, refusal });
       const total = present({ ...counts(usage), estimated: usage.estimated });
-      return present({ ...turn, state: /** @type {const} */ ("done"), usage: total, retry: undefined, done });
+      return present({ ...turn, state: /** @type {const} */ ("done"), usage: total, retry: undefined, compacting: undefined, done });
     }
     default:
       return undefined;
@@ -288,6 +304,11 @@ function change(turn, matches, by) {
   if (!turn.blocks.some(matches)) return turn;
   const changed = (/** @type {Block} */ block) => /** @type {Block} */ (present({ ...block, ...by(block) }));
   return { ...turn, blocks: turn.blocks.map((block) => (matches(block) ? changed(block) : block)) };
+}
+
+/** @param {UsageEvent} event one that tells `context_tokens` */
+function context({ context_tokens, context_window }) {
+  return present({ tokens: context_tokens ?? 0, window: context_window });
 }
 
 /** @param {Partial<Counts>} from @returns {Counts} */

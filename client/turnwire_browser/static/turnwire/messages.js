@@ -177,6 +177,18 @@
  */
 
 /**
+ * Older messages were summarised: the model is shown the summary in their place from now on.
+ * @typedef {object} CompactionEvent
+ * @property {string} conversation
+ * @property {number} seq position in the log; of a merged event, its last part's
+ * @property {string} turn
+ * @property {string} at RFC 3339, UTC
+ * @property {"compaction"} type
+ * @property {number} block
+ * @property {string} summary
+ */
+
+/**
  * The one terminal event of a turn.
  * @typedef {object} DoneEvent
  * @property {string} conversation
@@ -299,6 +311,7 @@
  * @property {number} step
  * @property {number} attempt
  * @property {string} model
+ * @property {true} [compacts] the call answers nothing: it summarises older messages
  */
 
 /**
@@ -455,6 +468,8 @@
  * @property {number} output_tokens
  * @property {number} cache_read_input_tokens
  * @property {number} cache_creation_input_tokens
+ * @property {number} [context_tokens] how much of the model's window is taken now
+ * @property {number} [context_window] the model's window, where it is known
  * @property {string} [model] the model that answers, where it is not the step's
  * @property {string} [service_tier]
  * @property {ReadonlyArray<Iteration>} [iterations] calls within this one, which the counts include
@@ -463,7 +478,7 @@
 /**
  * An event: server to client. Of another type: ignore it.
  * @typedef {MessageEvent | StartEvent | StepEvent | ThinkingEvent | TokenEvent | ToolStartEvent | ToolInputEvent
- *   | BlockStopEvent | UsageEvent | ToolApprovalEvent | ToolDecisionEvent | ToolExecutingEvent
+ *   | BlockStopEvent | CompactionEvent | UsageEvent | ToolApprovalEvent | ToolDecisionEvent | ToolExecutingEvent
  *   | ToolProgressEvent | ToolResultEvent | RetryEvent | RewindEvent | RetractEvent | ErrorEvent | DoneEvent} Event
  */
 
