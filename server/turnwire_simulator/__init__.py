@@ -3,6 +3,7 @@
 from turnwire_simulator.answer import Answer, Event
 from turnwire_simulator.api import Simulator
 from turnwire_simulator.blocks import (
+    Compaction,
     Fallback,
     ProviderTool,
     RedactedThinking,
@@ -18,6 +19,7 @@ from turnwire_simulator.fault import Fault
 
 __all__ = [
     "Answer",
+    "Compaction",
     "Cut",
     "ErrorEvent",
     "Event",

@@ -213,6 +213,8 @@ def _apply(block: ApiObject, delta: ApiObject, inputs: dict[int, str], index: in
             block[_TOKEN_FIELDS[kind]] += delta[_TOKEN_FIELDS[kind]]
         case "signature_delta":
             block["signature"] = delta["signature"]
+        case "compaction_delta":
+            block["content"] = delta["content"]
         case "citations_delta":
             block["citations"] = [*block.get("citations", []), delta["citation"]]
         case "input_json_delta":

@@ -4,25 +4,24 @@ import asyncio
 import json
 import logging
 import secrets
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
 from turnwire_simulator.answer import Answer, message_of
-from turnwire_simulator.binding import bound_to
 from turnwire_simulator.blocks import ApiObject
+from turnwire_simulator.compaction import shown
 from turnwire_simulator.controls import ErrorEvent
 from turnwire_simulator.counts import Counts, Ending
-from turnwire_simulator.demo import demo_answer
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.fault import TYPES, Fault
 from turnwire_simulator.files import Files
 from turnwire_simulator.models import MODELS
 from turnwire_simulator.playback import play
-from turnwire_simulator.prompt_cache import PromptCache
+from turnwire_simulator.program import Item, Program, SummaryItem
+from turnwire_simulator.prompt_cache import tokens_of
 from turnwire_simulator.refusals import Refusals
 from turnwire_simulator.stages import HttpStage, SilentStage
 from turnwire_simulator.strict import judge
@@ -30,8 +29,6 @@ from turnwire_simulator.strict import judge
 __all__ = ["Item", "Simulator"]
 
 logger = logging.getLogger(__name__)
-
-Item = Answer | Fault | Callable[[ApiObject], Answer | Fault]
 
 # https://docs.claude.com/en/api/errors#request-size-limits
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
@@ -44,7 +41,8 @@ class Simulator:
     Each request takes the next item of the program; with none left the demo answers. A request
     the API would refuse gets the API's error and takes no item. `port` 0 takes any free one.
     `api_key` None accepts any key; no key at all is a 401. `tokens_per_second` paces each answer;
-    None sends it flat out. Lives in the event loop that enters it.
+    None sends it flat out. `windows`: how many tokens the models of these names, or beginnings of
+    names, take in; others take in what comes. Lives in the event loop that enters it.
     """
 
     def __init__(
@@ -54,6 +52,7 @@ class Simulator:
         host: str = "127.0.0.1",
         api_key: str | None = None,
         tokens_per_second: float | None = None,
+        windows: Mapping[str, int] | None = None,
     ) -> None:
         self.url = ""
         """Base URL, known once the simulator has been entered."""
@@ -69,10 +68,9 @@ class Simulator:
         self._port = port
         self._api_key = api_key
         self._tokens_per_second = tokens_per_second
-        self._program: deque[Item] = deque()
-        self._answer: Callable[[ApiObject], Answer | Fault] = demo_answer
+        self._windows = windows or {}
+        self._program = Program()
         self._counts = Counts()
-        self._cache = PromptCache()
         self._refusals = Refusals()
         self._open_transports: set[asyncio.Transport] = set()
         self._closing = False
@@ -113,17 +111,25 @@ class Simulator:
 
     def program(self, *items: Item) -> None:
         """Appends answers, faults, or functions from a request's body to one, to the program."""
-        self._program.extend(items)
+        self._program.items.extend(items)
+
+    def program_summaries(self, *items: SummaryItem) -> None:
+        """What the next summaries are: texts, None for one that fails, or what `program` takes.
+
+        Without it they are the simulator's own. Requests for one take no item of the program.
+        """
+        self._program.summaries.extend(items)
 
     def take_back(self) -> int:
         """Forgets what is programmed and was not asked for; gives how many items that were."""
-        count = len(self._program)
-        self._program.clear()
+        count = len(self._program.items) + len(self._program.summaries)
+        self._program.items.clear()
+        self._program.summaries.clear()
         return count
 
     def answer_with(self, answer: Callable[[ApiObject], Answer | Fault]) -> None:
         """Answers requests for which nothing is programmed by this function of their bodies."""
-        self._answer = answer
+        self._program.otherwise = answer
 
     @property
     def open_streams(self) -> int:
@@ -152,23 +158,22 @@ class Simulator:
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         request_id = f"req_{secrets.token_hex(12)}"
         try:
-            body = await self._admit(request)
-            item = self._next(body)
+            body, betas = await self._admit(request)
+            item = self._program.answer(body, betas)
         except Rejected as rejected:
             self.rejections.append(str(rejected))
-            item = Fault(rejected.status, rejected.type, rejected.message)
+            item = Fault(rejected.status, rejected.type, rejected.message, code=rejected.code)
         if isinstance(item, Fault):
             logger.info("%s: %d %s", request_id, item.status, item.message)
             if item.is_endless:
                 return await self._endless(request, item, request_id)
             return _refusal(item, request_id)
         logger.info("%s: %s, %d messages", request_id, body["model"], len(body["messages"]))
-        answer = self._filled_in(item, body)
         if body.get("stream"):
-            return await self._stream(request, body, answer, request_id)
-        return await self._plain(request, body, answer, request_id)
+            return await self._stream(request, body, item, request_id)
+        return await self._plain(request, body, item, request_id)
 
-    async def _admit(self, request: web.Request) -> ApiObject:
+    async def _admit(self, request: web.Request) -> tuple[ApiObject, Set[str]]:
         try:
             body = _parse(await request.read())
         except web.HTTPRequestEntityTooLarge as error:
@@ -184,29 +189,14 @@ class Simulator:
         del self.betas[:-KEPT_REQUESTS]
         self._counts.request()
         _authenticate(request, self._api_key)
-        judge(body, self.betas[-1])
+        betas = self.betas[-1]
+        judge(body, betas)
         self._refusals.judge(body)
-        return body
-
-    def _next(self, body: ApiObject) -> Answer | Fault:
-        if not self._program:
-            return self._answer(body)
-        item = self._program.popleft()
-        return item(body) if callable(item) else item
-
-    def _filled_in(self, answer: Answer, body: ApiObject) -> Answer:
-        usage = {**self._cache.usage(body), "output_tokens": 1}
-        head = {
-            "id": f"msg_{secrets.token_hex(12)}",
-            "type": "message",
-            "role": "assistant",
-            "model": body["model"],
-            "content": [],
-            "stop_details": None,
-            "stop_reason": None,
-            "stop_sequence": None,
-        }
-        return bound_to(answer.filled_in(head, usage), body)
+        for name, window in self._windows.items():
+            tokens = tokens_of(shown(body))
+            if body["model"].startswith(name) and tokens > window:
+                raise Rejected(f"prompt is too long: {tokens} tokens > {window} maximum")
+        return body, betas
 
     async def _stream(
         self, request: web.Request, body: ApiObject, answer: Answer, request_id: str

@@ -11,15 +11,21 @@ from collections.abc import Iterator
 
 from turnwire_simulator.answer import Answer, Step
 from turnwire_simulator.blocks import ApiObject
+from turnwire_simulator.compaction import behind, summary_of
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.prompt_cache import blocks_of
-from turnwire_simulator.signature import MARK
+from turnwire_simulator.signature import MARK, made_of, sign_summary
 
-__all__ = ["bound_to", "judge_binding"]
+__all__ = ["bound_to", "judge_binding", "signed"]
 
 
 def bound_to(answer: Answer, body: ApiObject) -> Answer:
-    """The answer with its thinking bound to the request that it answers."""
+    """The answer with its thinking bound to the request that it answers.
+
+    It is bound to the summary in its place, if the answer itself begins with one.
+    """
+    if (summary := summary_of(answer)) is not None:
+        body = behind(body, summary)
     *_, (_, _, _, prefix) = _walk(body)
 
     def bind(step: Step) -> Step:
@@ -59,6 +65,12 @@ def judge_binding(body: ApiObject) -> None:
         last_role, prefix = role, following
 
 
+def signed(summary: str, body: ApiObject) -> str:
+    """The signature of this summary of the request's messages."""
+    *_, (_, _, _, prefix) = _walk(body)
+    return sign_summary(summary, head=_head(body), prefix=prefix)
+
+
 def _head(body: ApiObject) -> str:
     shown = [blocks_of(body.get("system") or []), body.get("tools") or []]
     return _digest("", [[_bare(block) for block in blocks] for blocks in shown])
@@ -66,10 +78,15 @@ def _head(body: ApiObject) -> str:
 
 def _walk(body: ApiObject) -> Iterator[tuple[str, str, ApiObject, str]]:
     """Path, role and block of all messages, and the digest of everything up to that block."""
-    prefix = _head(body)
+    prefix = head = _head(body)
     for number, message in enumerate(body["messages"]):
         for position, block in enumerate(blocks_of(message["content"])):
-            prefix = _digest(prefix, [message["role"], _bare(block)])
+            made = made_of(block.get("signature", "")) if block["type"] == "compaction" else None
+            # Behind a signed summary everything is as it was behind what that was made of.
+            if made is not None and made[0] == head:
+                prefix = made[1]
+            else:
+                prefix = _digest(prefix, [message["role"], _bare(block)])
             yield f"messages.{number}.content.{position}", message["role"], block, prefix
 
 

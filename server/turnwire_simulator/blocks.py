@@ -14,6 +14,7 @@ __all__ = [
     "ApiObject",
     "Block",
     "BlockBuilder",
+    "Compaction",
     "Fallback",
     "ProviderTool",
     "RedactedThinking",
@@ -110,6 +111,21 @@ class RedactedThinking:
     def blocks(self) -> list[Block]:
         """One `redacted_thinking` block."""
         return [Block({"type": "redacted_thinking", "data": seal()})]
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """A summary of what is older; None: it failed. With a signature it comes whole."""
+
+    summary: str | None
+    signature: str | None = None
+
+    def blocks(self) -> list[Block]:
+        """One `compaction` block."""
+        start: ApiObject = {"type": "compaction", "content": None}
+        if self.signature is not None:
+            return [Block({**start, "content": self.summary, "signature": self.signature})]
+        return [Block(start, ({"type": "compaction_delta", "content": self.summary},))]
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,26 @@
 """Answers when nothing is programmed: shows Markdown, thinking, tools and refusals; pure.
 
 The user's words decide: the name of an offered tool, words of its description, or "tool" call it;
-"long" makes the answer long; "refuse" is refused; "search the web" does, where that is offered.
+"long" makes the answer long; "refuse" is refused; "search the web" does, where that is offered;
+"summarise" has what was said summarised.
 """
 
 import re
 from typing import Any
 
 from turnwire_simulator.answer import Answer
-from turnwire_simulator.blocks import ApiObject, BlockBuilder, Text, Thinking, ToolUse, words
+from turnwire_simulator.blocks import (
+    ApiObject,
+    BlockBuilder,
+    Compaction,
+    Text,
+    Thinking,
+    ToolUse,
+    words,
+)
+from turnwire_simulator.compaction import summary_text
 from turnwire_simulator.demo_search import wanted_search
-from turnwire_simulator.demo_texts import LONG_SECTION, MARKDOWN, RESULTS
+from turnwire_simulator.demo_texts import LONG_SECTION, MARKDOWN, RESULTS, SUMMARISED
 from turnwire_simulator.prompt_cache import blocks_of
 
 __all__ = ["demo_answer"]
@@ -32,6 +42,9 @@ def demo_answer(body: ApiObject) -> Answer:
     results = [block for block in _last_blocks(body) if block["type"] == "tool_result"]
     if not results and "refuse" in _lower_words(question):
         return _within(body, Text("I would rather not"), stop_reason="refusal")
+    if not results and {"summarise", "summarize"} & _lower_words(question):
+        # Of a real window, that happens when it is nearly full.
+        return _within(body, Compaction(summary_text(body)), Text(SUMMARISED))
     items = _thinking(body, question, results)
     if results:
         return _within(body, *items, Text(_report(body, results)))

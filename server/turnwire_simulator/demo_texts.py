@@ -1,6 +1,6 @@
 """The words of the demo; braces are filled in by it."""
 
-__all__ = ["LONG_SECTION", "MARKDOWN", "RESULTS"]
+__all__ = ["LONG_SECTION", "MARKDOWN", "RESULTS", "SUMMARISED"]
 
 MARKDOWN = """\
 # Hello from the simulator
@@ -26,6 +26,7 @@ on your own machine. Everything between it and you is real. You said:
 | `search the web for Mars` | an answer with its sources |
 | the name of a tool | the tool called |
 | `refuse` | a refusal |
+| `summarise` | what happens when a conversation has become long |
 
 ```python
 def position(cursor, seq, span):
@@ -55,4 +56,9 @@ Here is what came back:
 
 {lines}
 That is all I needed to know.
+"""
+
+SUMMARISED = """\
+This conversation has just been summarised, as happens before it fills a model's context. You \
+still have every message; the model goes on from the summary, which you can open above.
 """

@@ -13,18 +13,24 @@ class SimulatorError(Exception):
 
 
 class Rejected(SimulatorError):
-    """A request the Claude API would refuse; `status`, `type` and `message` are its answer.
+    """A request the Claude API would refuse; `status`, `type`, `code` and `message` are its answer.
 
     Source: https://docs.claude.com/en/api/errors
     """
 
     def __init__(
-        self, message: str, *, status: int = 400, type: str = "invalid_request_error"
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        type: str = "invalid_request_error",
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.type = type
+        self.code = code
 
     def __str__(self) -> str:
         return f"{self.status} {self.type}: {self.message}"

@@ -25,7 +25,8 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Refuses the request with `status`; `type` defaults to the API's name for it.
+    """Refuses the request with `status`; `type` defaults to the API's name for it, `code` is the
+    finer one that some have.
 
     `retry_after` is the header's value, in seconds. `data` is a body sent as it is in place of the
     API's error object, with `content_type`; with `is_endless` it is sent again and again until the
@@ -40,6 +41,7 @@ class Fault:
     content_type: str = "application/json"
     is_endless: bool = False
     extra_headers: Mapping[str, str] = field(default_factory=dict)
+    code: str | None = None
 
     def content(self, request_id: str) -> bytes:
         """The bytes of the body."""
@@ -48,9 +50,12 @@ class Fault:
     def body(self, request_id: str) -> dict[str, object]:
         """The API's error object, for the body of the response."""
         kind = self.type or TYPES.get(self.status, "api_error")
+        error: dict[str, object] = {"type": kind, "message": self.message}
+        if self.code is not None:
+            error["details"] = {"error_code": self.code}
         return {
             "type": "error",
-            "error": {"type": kind, "message": self.message},
+            "error": error,
             "request_id": request_id,
         }
 

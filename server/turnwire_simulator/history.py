@@ -35,19 +35,25 @@ class Joined(NamedTuple):
         return {block["id"]: path for path, block in self.placed if block["type"] == "tool_use"}
 
 
-def judge_messages(messages: list[ApiObject]) -> None:
-    """Raises `Rejected` unless the API would take these messages."""
+def judge_messages(messages: list[ApiObject], *, compacts: bool = False) -> None:
+    """Raises `Rejected` unless the API would take these messages.
+
+    `compacts`: to summarise them, when the assistant may have said the last word.
+    """
     expect(bool(messages), "messages", "at least one message is required")
     joined = _join(messages)
-    expect(joined[0].role == "user", "messages", "first message must use the `user` role")
+    is_first = joined[0].role == "user" or joined[0].placed[0].block["type"] == "compaction"
+    expect(is_first, "messages", "first message must use the `user` role")
     _judge_ids(joined)
     for message, following in zip(joined, [*joined[1:], None], strict=True):
         if message.role == "assistant":
             # A turn that the API paused is continued by sending it back as the last message: at its
-            # end is a call of the API's own tool, or the result of one.
+            # end is a call of the API's own tool, or the result of one. Or it has paused behind a
+            # summary.
             last = message.placed[-1].block
-            is_paused = following is None and (last["type"] == "server_tool_use" or is_result(last))
-            if following is None and not is_paused:
+            ends = last["type"] in ("server_tool_use", "compaction") or is_result(last)
+            is_paused = following is None and ends
+            if following is None and not is_paused and not compacts:
                 raise Rejected(
                     "This model does not support assistant message prefill. "
                     "The conversation must end with a user message."

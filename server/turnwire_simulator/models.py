@@ -1,8 +1,8 @@
 """The models the simulator lists; any other name that begins with `claude-` is served as well.
 
-Of the API's own models it knows what they refuse: forms of thinking, lengths, effort. The simulated
-ones take everything. Sources: `ThinkingTypes` of the SDK, the API's refusals in bug reports (such
-as cline/cline#13203), https://platform.claude.com/docs/about-claude/models.
+Of the API's own models it knows what they refuse: forms of thinking, lengths, effort, summaries.
+The simulated ones take everything. Sources: `ThinkingTypes` of the SDK, the API's refusals in bug
+reports (such as cline/cline#13203), https://platform.claude.com/docs/about-claude/models.
 """
 
 from turnwire_simulator.blocks import ApiObject
@@ -74,6 +74,10 @@ def judge_for_model(body: ApiObject) -> None:
         )
     if kind == "disabled" and model.startswith(_ALWAYS_THINKING):
         raise Rejected('"thinking.type.disabled" is not supported for this model.')
+    edits = (body.get("context_management") or {}).get("edits") or []
+    compacts = any(str(edit.get("type")).startswith("compact_") for edit in edits)
+    if (body.get("compaction") or compacts) and model.startswith((*_NO_THINKING, *_BUDGET_ONLY)):
+        raise Rejected("compaction is not supported on this model")
     effort = (body.get("output_config") or {}).get("effort")
     if effort is not None and model.startswith(_NO_EFFORT):
         raise Rejected("This model does not support the effort parameter.")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from turnwire_simulator.blocks import ApiObject
 
-__all__ = ["PromptCache", "blocks_of"]
+__all__ = ["PromptCache", "blocks_of", "tokens_of"]
 
 LOOKBACK_BLOCKS = 20
 MAX_PREFIXES = 4096
@@ -23,6 +23,12 @@ MAX_PREFIXES = 4096
 def blocks_of(content: str | list[ApiObject]) -> list[ApiObject]:
     """The content as a list of blocks, whichever of its two forms it has."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def tokens_of(body: ApiObject) -> int:
+    """How many tokens the request has."""
+    characters = (len(json.dumps(p, ensure_ascii=False, sort_keys=True)) for p, _ in _parts(body))
+    return sum(characters) // 4
 
 
 class PromptCache:

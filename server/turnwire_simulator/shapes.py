@@ -30,6 +30,9 @@ _SHAPES = {
     ),
     "container_upload": Shape(None, {"file_id": str}, _CACHED),
     "tool_result": Shape("user", {"tool_use_id": str}, _CACHED | {"content", "is_error"}),
+    "compaction": Shape(
+        None, {}, _CACHED | {"content", "encrypted_content", "signature", "tool_changes"}
+    ),
     "thinking": Shape("assistant", {"thinking": str, "signature": str}),
     "redacted_thinking": Shape("assistant", {"data": str}),
     "tool_use": Shape(
@@ -93,6 +96,10 @@ def judge_block(block: Any, role: str, path: str) -> None:
         return
     _judge_fields(block, path, shape)
     match kind:
+        case "compaction":
+            summary = block.get("content")
+            fits = summary is None or (isinstance(summary, str) and bool(summary))
+            expect(fits, f"{path}.compaction.content", "Input should be a non-empty string")
         case "thinking":
             fits = is_signed(block["thinking"], block["signature"])
             expect(fits, path, "Invalid `signature` in `thinking` block")

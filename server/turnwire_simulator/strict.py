@@ -8,6 +8,7 @@ from collections.abc import Callable, Set
 
 from turnwire_simulator.binding import judge_binding
 from turnwire_simulator.blocks import ApiObject
+from turnwire_simulator.compaction import judge_compaction, shown
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.fallbacks import judge_fallbacks
 from turnwire_simulator.fault import TYPES
@@ -36,6 +37,7 @@ def _is(*kinds: type) -> Callable[[object], bool]:
 
 _FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "cache_control": ("a valid dictionary", _is(dict)),
+    "compaction": ("a valid dictionary", _is(dict)),
     "container": ("a valid string or dictionary", _is(str, dict)),
     "context_management": ("a valid dictionary", _is(dict)),
     "diagnostics": ("a valid dictionary", _is(dict)),
@@ -65,6 +67,7 @@ _REQUIRED = ("model", "max_tokens", "messages")
 # These may be sent as null, which is as if they were absent.
 _NULLABLE = {
     "cache_control",
+    "compaction",
     "container",
     "context_management",
     "diagnostics",
@@ -99,9 +102,10 @@ def judge(body: ApiObject, betas: Set[str] = frozenset()) -> None:
     judge_provider_tools(body, betas)
     judge_container(body)
     _judge_system(body)
-    judge_messages(body["messages"])
+    judge_compaction(body, betas)
+    judge_messages(body["messages"], compacts=body.get("compaction") is not None)
     _judge_named_tools(body)
-    judge_binding(body)
+    judge_binding(shown(body))
     _judge_breakpoints(body)
 
 
