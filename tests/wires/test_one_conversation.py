@@ -10,7 +10,7 @@ from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from turnwire_server import tool
-from turnwire_simulator import Answer, Simulator, Text, Thinking, ToolUse
+from turnwire_simulator import Answer, Compaction, Simulator, Text, Thinking, ToolUse
 
 SAID = ["by AI SDK", "by AG-UI", "by OpenAI", "by the protocol itself"]
 
@@ -26,7 +26,7 @@ ANSWERS = [
     Answer(Text("First again.")),
     Answer(Text("Second.")),
     Answer(Text("Third.")),
-    Answer(Text("Fourth.")),
+    Answer(Compaction("Never said."), Text("Fourth.")),
 ]
 HEARD = ["First.First again.", "Second.", "Third.", "Fourth."]
 
@@ -35,6 +35,8 @@ async def sent(http: httpx2.AsyncClient, path: str, body: dict[str, Any], **head
     """The whole stream that answers."""
     response = await http.post(path, json=body, headers=headers)
     assert response.status_code == 200, response.text
+    # A summary is no answer, and only our own protocol tells of it.
+    assert ("Never said." in response.text) == (body.get("message") == SAID[3])
     return response.text
 
 
@@ -72,6 +74,7 @@ async def openai(http: httpx2.AsyncClient, text: str) -> None:
 async def shown_by_ai_sdk(http: httpx2.AsyncClient) -> list[tuple[str, str]]:
     """Who said what, and what came of calls, as a page that is loaded again has it."""
     response = await http.get("/v1/ai-sdk/v7/chat/chat/messages")
+    assert "Never said." not in response.text
     shown: list[tuple[str, str]] = []
     for message in response.json()["messages"]:
         parts = message["parts"]

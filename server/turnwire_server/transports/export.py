@@ -54,6 +54,8 @@ def _source(source: Source) -> str:
 def _block(block: Block) -> str:
     if block.type == "thinking":
         return _details("Thinking", block.text.strip())
+    if block.type == "compaction":
+        return _details("Summary of what was said before", block.text.strip())
     if block.tool is None:
         return ""
     result = block.tool.result

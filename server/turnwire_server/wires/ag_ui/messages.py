@@ -79,7 +79,7 @@ def answer_messages(turn: FoldedTurn) -> Iterator[Chunk]:
             text = None
         if block.tool is not None:
             yield from _call_messages(message_id(turn.turn, block.block), block, block.tool)
-        elif block.text:
+        elif block.text and block.type == "thinking":
             id = reasoning_id(turn.turn, block.block)
             yield {"id": id, "role": "reasoning", "content": block.text}
     if text is not None:

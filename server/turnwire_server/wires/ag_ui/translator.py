@@ -124,7 +124,7 @@ class Translator:
                 return self._close(event.block)
             case ToolResult() if event.tool_id in self._results - self._given:
                 return [_result(event.tool_id, text_of(event.content))]
-            case Step():
+            case Step() if not event.compacts:
                 return self._begin_step(f"step {event.step}")
             case ToolDecision() | ToolProgress() | Retry():
                 value = event.model_dump(

@@ -117,7 +117,7 @@ class Chunks:
             return []
         chunks = [] if self._has_begun else [self._start()]
         self._has_begun = True
-        if isinstance(heard.event, Step):
+        if isinstance(heard.event, Step) and not heard.event.compacts:
             self._goes_on = True
         return chunks + self._of(heard.event)
 
@@ -155,7 +155,7 @@ class Chunks:
             case ToolInput():
                 return self._tool_input(event)
             case Step():
-                return self._next_step() if event.attempt == 1 else []
+                return self._next_step() if event.attempt == 1 and not event.compacts else []
             case ToolStart():
                 self._inputs[event.block] = event.tool_id
                 self._calls[event.tool_id] = _Call(event.tool_name, event.runs_on, self._step)

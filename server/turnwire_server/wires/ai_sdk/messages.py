@@ -46,7 +46,7 @@ class Messages:
     def apply(self, event: Event) -> None:
         """Take in the next event."""
         self._id = event.conversation
-        if isinstance(event, Step) and event.attempt == 1:
+        if isinstance(event, Step) and event.attempt == 1 and not event.compacts:
             turn = self._conversation.turns.get(event.turn)
             before = 0 if turn is None else len(turn.blocks)
             self._steps.setdefault(event.turn, []).append(before)
@@ -125,6 +125,8 @@ class Messages:
     def _part(self, block: Block) -> Json | None:
         if block.tool is not None:
             return self._call(block, block.tool)
+        if block.type == "compaction":
+            return None
         kind = "reasoning" if block.type == "thinking" else "text"
         return {"type": kind, "text": block.text, "state": "done"} if block.text else None
 
