@@ -116,6 +116,7 @@ class Turnwire:
             stall_timeout_seconds=self.settings.stall_timeout,
             cache_ttl=self.settings.cache_ttl,
             model_options=self.settings.model_options,
+            context_edits=self.settings.context_edits,
             skills=self.settings.skills,
             # Without an authenticator only this machine is served: they are one's own errors.
             expose_errors=authenticate is None if exposes is None else exposes,

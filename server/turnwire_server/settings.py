@@ -226,6 +226,8 @@ class SettingOptions(TypedDict, total=False):
     max_tokens: int | None
     thinking: ThinkingOption | Mapping[str, object] | None
     model_options: Mapping[str, ModelOptions | Mapping[str, object]] | None
+    compact_at: float | None
+    context_edits: Sequence[Mapping[str, object]] | None
     client_options: Collection[ClientOption] | None
     max_steps: int | None
     max_queued: int | None

@@ -20,6 +20,7 @@ from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import (
     BlockEnd,
+    Context,
     Model,
     ModelRequest,
     Part,
@@ -54,6 +55,10 @@ class HeldModel:
     async def _answer(self) -> AsyncIterator[list[Part]]:
         await self.released.wait()
         yield [TextPart(0, "Hello"), BlockEnd(0, None), Stop("end_turn")]
+
+    def context(self, model: str) -> Context:
+        """See `Model.context`."""
+        return Context()
 
     async def open_file(self, id: str, *, max_bytes: int) -> ProviderFile:
         """There is none."""

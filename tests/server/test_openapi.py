@@ -20,7 +20,7 @@ from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import SseReader, asking
 from turnwire_protocol.events import KNOWN_TYPES
 from turnwire_server import ToolContext, Turnwire, create_app, tool
-from turnwire_simulator import Answer, Cut, Fault, Simulator, Text, Thinking, ToolUse
+from turnwire_simulator import Answer, Compaction, Cut, Fault, Simulator, Text, Thinking, ToolUse
 
 JSON = {"Accept": "application/json"}
 LARGE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
@@ -283,7 +283,7 @@ async def test_every_event_of_a_stream_is_documented(simulator: Simulator) -> No
         Answer(Text("half"), Cut()),
         Answer(Thinking("Well."), Text("I ask."), ToolUse("shout", {"word": "hey"}, "toolu_1")),
         Answer(ToolUse("look", {}, "toolu_2")),
-        Answer(Text("Done.")),
+        Answer(Compaction("They talked."), Text("Done.")),
         Fault(400),
     )
     turnwire = turnwire_over(simulator, token=TOKEN, tools=[shout])

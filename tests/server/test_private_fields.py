@@ -42,6 +42,7 @@ async def test_what_is_stored_and_not_sent_is_what_the_protocol_says(simulator: 
         "message": {"options", "fingerprint", "is_past"},
         "start": {"options"},
         "block_stop": {"raw"},
+        "compaction": {"raw", "head", "prefix", "turn", "step"},
         "step": {"prefix", "drops_thinking"},
         "error": {"cause", "provider"},
         "retry": {"cause", "provider"},

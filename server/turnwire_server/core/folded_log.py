@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from turnwire_protocol import Event
 from turnwire_server.core.history.history import History, Rendered
+from turnwire_server.core.history.summary import Older
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.items import DeltaType, Entry, Item, Place, Private
 from turnwire_server.core.turn_index import Record, TurnIndex
@@ -85,10 +86,29 @@ class FoldedLog:
         """The provider's container, if the conversation has one."""
         return self._history.container
 
-    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
+    def render(
+        self,
+        head: object,
+        *,
+        step: int,
+        drops_thinking: bool = False,
+        ignores_summary: bool = False,
+    ) -> Rendered:
         """The history for the model; see `History.render`."""
         self.catch_up()
-        return self._history.render(head, step=step, drops_thinking=drops_thinking)
+        return self._history.render(
+            head, step=step, drops_thinking=drops_thinking, ignores_summary=ignores_summary
+        )
+
+    def older(self, head: object, *, step: int) -> Older | None:
+        """What can be summarised; see `History.older`."""
+        self.catch_up()
+        return self._history.older(head, step=step)
+
+    def context_tokens(self) -> int | None:
+        """How long the conversation is; see `History.context_tokens`."""
+        self.catch_up()
+        return self._history.context_tokens
 
     def tool_names(self, *, step: int) -> list[str]:
         """The tools that this history names."""

@@ -6,7 +6,8 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,7 @@ from turnwire_server.errors import ModelError
 from turnwire_server.model.aws_events import AWS_EVENT_STREAM, AwsEventSplitter
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.clients import Client, checked, client_of, gathers
+from turnwire_server.model.compaction import ContextEdit
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
     Malformed,
@@ -39,10 +41,10 @@ from turnwire_server.model.errors import (
     too_large,
     unreachable,
 )
-from turnwire_server.model.families import ModelOptions
+from turnwire_server.model.families import ModelOptions, context_of
 from turnwire_server.model.files import open_file
 from turnwire_server.model.pace import Pace
-from turnwire_server.model.port import ModelRequest, Part, ProviderFile
+from turnwire_server.model.port import Context, ModelRequest, Part, ProviderFile
 from turnwire_server.model.reader import EventSplitter, Reader
 from turnwire_server.model.refusal import body_of
 from turnwire_server.model.request import RequestForm
@@ -50,6 +52,8 @@ from turnwire_server.model.stall import Stall
 from turnwire_server.model.words import words_of
 
 __all__ = ["Claude", "derive_tool"]
+
+logger = logging.getLogger("turnwire.model")
 
 _END_SECONDS = 2.0
 """How long the end of an answer may take, at most, once it has told why it stops."""
@@ -82,6 +86,7 @@ class Claude:
         stall_timeout_seconds: float = 60.0,
         cache_ttl: CacheTtl = "5m",
         model_options: Mapping[str, ModelOptions] | None = None,
+        context_edits: Sequence[ContextEdit] = (),
         skills: Iterable[str] = (),
         expose_errors: bool = False,
         raw: bool | None = None,
@@ -95,7 +100,13 @@ class Claude:
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
-        self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options, skills=skills)
+        self._model_options = model_options or {}
+        self._form = RequestForm(
+            cache_ttl=cache_ttl,
+            model_options=self._model_options,
+            context_edits=context_edits,
+            skills=skills,
+        )
         self._expose_errors = expose_errors
 
     @property
@@ -106,6 +117,11 @@ class Claude:
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.close()
+
+    def context(self, model: str) -> Context:
+        """See `Model.context`."""
+        is_own = self._client.base_url.host == _API_HOST
+        return context_of(model, self._model_options, is_own=is_own)
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
@@ -184,6 +200,8 @@ class Claude:
         # Once the model has said why it stops, the answer is whole, however the response ends.
         if last := decoder.finish():
             yield last
+        if decoder.applied_edits:
+            logger.info("context edits applied: %s", decoder.applied_edits)
         if decoder.stopped:
             return
         if failure is None:

@@ -27,6 +27,7 @@ _FINER = {
     "web_search_requests": ("server_tool_use", "web_search_requests"),
 }
 """In which object of the API each stands, and by which name."""
+_ANSWERS = ("message", "fallback_message")
 _NAME_CHARS = 128
 
 
@@ -80,7 +81,18 @@ class Counts:
             service_tier=self._service_tier,
             model=self._answering,
             iterations=others,
+            context_tokens=self._context_tokens(),
         )
+
+    def _context_tokens(self) -> int | None:
+        """How long the conversation is now: of several calls of the model, the last one tells."""
+        answers = [each for each in self._iterations if each.get("type") in _ANSWERS]
+        if answers:
+            return sum(_counted(answers[-1].get(name)) or 0 for name in _COUNTS)
+        if self._iterations:
+            # It was only summarised.
+            return None
+        return sum(self._counts[name] for name in _COUNTS) or None
 
     def _is_other(self, iteration: dict[str, Any]) -> bool:
         """Whether the API has not counted it with the answer."""

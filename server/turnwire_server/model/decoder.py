@@ -18,6 +18,7 @@ from turnwire_server.model.counts import Counts
 from turnwire_server.model.errors import Malformed
 from turnwire_server.model.port import (
     BlockEnd,
+    CompactionPart,
     FallbackPart,
     Part,
     RunsOn,
@@ -89,6 +90,8 @@ class Decoder:
         """Whether anything of a block has come: another attempt would pay for it again."""
         self.reason: str | None = None
         """Why the model stopped, once it says so: then the answer is whole, come what may."""
+        self.applied_edits: list[object] = []
+        """What the API left out of the messages, as it tells it."""
         self._open: dict[Any, _Block] = {}
         self._begun: set[Any] = set()
         self._count = 0
@@ -142,6 +145,9 @@ class Decoder:
             case "message_start":
                 return self._begin(event.get("message"))
             case "message_delta":
+                edited = event.get("context_management")
+                if isinstance(edited, dict) and isinstance(edited.get("applied_edits"), list):
+                    self.applied_edits = edited["applied_edits"]
                 return self._finish(event.get("delta") or {}, event.get("usage"))
             case "message_stop":
                 return self._stop()
@@ -236,6 +242,9 @@ class Decoder:
                 if not isinstance(cited, list):
                     cited = block.fields["citations"] = []
                 cited.append(delta["citation"])
+            case "compaction_delta":
+                told = {name: value for name, value in delta.items() if name != "type"}
+                block.fields.update(told)
         return []
 
     def _late(self, index: Any, delta: dict[str, Any]) -> list[Part]:
@@ -282,10 +291,20 @@ class Decoder:
             told = ("id", "name", "input")
             raw = {name: value for name, value in fields.items() if name not in told}
             raw = None if raw == {"type": "tool_use"} else raw
+        elif kind == "compaction":
+            return self._summarised(block)
         else:
             raw = None if block.is_broken else fields
         cited = citations_of(fields.get("citations"), self._fetched) if kind == "text" else None
         return [*parts, BlockEnd(number, None if raw is None else _storable(raw), cited)]
+
+    def _summarised(self, block: _Block) -> list[Part]:
+        summary = block.fields.get("content")
+        if block.is_broken or not isinstance(summary, str) or not summary.strip():
+            # The API failed to summarise, and what is older stays as it is.
+            return []
+        self.spoken = True
+        return [CompactionPart(block.number, clean(summary), _storable(block.fields))]
 
     def _tally(self, usage: Any, *, final: bool) -> UsagePart:
         self._counts.take(usage)
@@ -298,6 +317,7 @@ _BLOCK_OF_DELTA = {
     "input_json_delta": "tool_use",
     "signature_delta": "thinking",
     "citations_delta": "text",
+    "compaction_delta": "compaction",
 }
 """How the type of the block ends whose delta it is."""
 

@@ -118,6 +118,7 @@ _ATTACHMENTS = re.compile(
     r"(?i)^(?!(?:tools|system)\b).*(?<![a-z_-])(?:images?|documents?|pdfs?|attachments?|"
     r"media.?types?|base64)(?![a-z])"
 )
+_COMPACTION = re.compile(r"(?i)^(?!(?:tools|system)\b).*\bcompact(?:ion\b|_\d)")
 _THINKING = re.compile(
     r"(?i)block is bound to an?\b|thinking`? blocks?.*(?:cannot be modified|bound|"
     r"signature)|signature.*thinking"
@@ -132,7 +133,8 @@ _TEXTS = {
     Code.AUTH_ERROR: "the model's provider does not accept this server's credentials",
     Code.PERMISSION_DENIED: "the model's provider does not allow this server to do that",
     Code.INVALID_REQUEST: "the model's provider refused the request",
-    Code.CONTEXT_TOO_LONG: "the conversation is too long for the model",
+    Code.CONTEXT_TOO_LONG: "the conversation is too long for the model: begin a new one, or take an"
+    " earlier message back and go on from there",
     Code.NOT_FOUND: "the model's provider does not know this model",
     Code.NETWORK_ERROR: "the model's server did not answer as one",
     Code.TIMEOUT: "the model did not answer in time",
@@ -170,7 +172,7 @@ def judge(
         retryable = False
     elif code is Code.INVALID_REQUEST and _TOO_LONG.search(said):
         code, text = Code.CONTEXT_TOO_LONG, _TEXTS[Code.CONTEXT_TOO_LONG]
-    cause = _cause(code, said) if is_refusal else None
+    cause = _cause(code, words) if is_refusal else None
     if cause == "attachments" and code is Code.INVALID_REQUEST:
         text = _ATTACHMENTS_TEXT
     match headers.get("x-should-retry"):
@@ -190,7 +192,10 @@ def judge(
     )
 
 
-def _cause(code: Code, said: str) -> Cause | None:
+def _cause(code: Code, words: ProviderWords) -> Cause | None:
+    said = words.message or ""
+    if (words.code or "").startswith("compaction_") or _COMPACTION.search(said):
+        return "compaction"
     if _THINKING.search(said):
         return "thinking"
     if _ATTACHMENTS.search(said):

@@ -1,4 +1,4 @@
-"""What models know of thinking, length and effort, by family. Pure; knows names, and no SDK.
+"""What models know of thinking, length, effort and summaries, by family. Pure; knows no SDK.
 
 Thinking is a property of the model: some choose for themselves how much (`adaptive`), older ones
 want a budget (`enabled`), and some of the newest never stop. A request asks for what the operator
@@ -6,7 +6,8 @@ or a client wishes; here the wish takes the form that the model of the attempt k
 service, and one turn that falls back, can use all of them.
 
 Sources: the models and `ThinkingTypes` of the SDK (anthropic 2.11), the models overview of
-https://platform.claude.com/docs/about-claude/models, and the API's own refusals.
+https://platform.claude.com/docs/about-claude/models, "Context windows" and "Compaction on demand"
+of https://platform.claude.com/docs/en/build-with-claude, and the API's own refusals.
 """
 
 import re
@@ -17,9 +18,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnwire_protocol import ThinkingOption
-from turnwire_server.model.port import ModelRequest
+from turnwire_server.model.compaction import LEAST_TRIGGER, CompactionKind
+from turnwire_server.model.port import Context, ModelRequest
 
-__all__ = ["Effort", "ModelOptions", "fitted", "of_family"]
+__all__ = ["Effort", "ModelOptions", "compaction_of", "context_of", "fitted", "of_family"]
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
@@ -41,6 +43,11 @@ class ModelOptions(BaseModel):
     """The longest answer it can give."""
     effort: Effort | None = None
     """How hard it tries (`output_config.effort`), where it knows of effort."""
+    window: int | None = Field(default=None, ge=1)
+    """How many tokens it can take in, with the answer."""
+    compaction: CompactionKind | Literal["none"] | None = None
+    """How older messages are summarised before the window is full: `on_demand` by a request of its
+    own (`compaction`), `threshold` by an edit (`compact_20260112`), `none` not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class _Family:
     """The types of `thinking` it takes."""
     max_tokens: int
     knows_effort: bool = True
+    window: int = 200_000
+    compaction: CompactionKind | None = None
 
 
 _NONE = frozenset[str]()
@@ -57,9 +66,11 @@ _BOTH = frozenset(("adaptive", "enabled", "disabled"))
 _ADAPTIVE = frozenset(("adaptive", "disabled"))
 _ALWAYS = frozenset(("adaptive",))
 
+_LONG = 1_000_000
+
 _FAMILIES = {
-    "claude-instant": _Family(_NONE, 4096, knows_effort=False),
-    "claude-2": _Family(_NONE, 4096, knows_effort=False),
+    "claude-instant": _Family(_NONE, 4096, knows_effort=False, window=100_000),
+    "claude-2": _Family(_NONE, 4096, knows_effort=False, window=100_000),
     "claude-3": _Family(_NONE, 4096, knows_effort=False),
     "claude-3-5": _Family(_NONE, 8192, knows_effort=False),
     "claude-3-7": _Family(_BUDGET, 64_000, knows_effort=False),
@@ -67,22 +78,44 @@ _FAMILIES = {
     "claude-sonnet-4": _Family(_BUDGET, 64_000, knows_effort=False),
     "claude-haiku-4": _Family(_BUDGET, 64_000, knows_effort=False),
     "claude-opus-4-5": _Family(_BUDGET, 64_000),
-    "claude-opus-4-6": _Family(_BOTH, 128_000),
-    "claude-sonnet-4-6": _Family(_BOTH, 64_000),
-    "claude-mythos-preview": _Family(_BOTH, 128_000),
-    "claude-opus-4-7": _Family(_ADAPTIVE, 128_000),
-    "claude-opus-4-8": _Family(_ADAPTIVE, 128_000),
-    "claude-sonnet-5": _Family(_ADAPTIVE, 128_000),
-    "claude-haiku-5": _Family(_ADAPTIVE, 128_000),
+    "claude-opus-4-6": _Family(_BOTH, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-sonnet-4-6": _Family(_BOTH, 64_000, window=_LONG, compaction="on_demand"),
+    "claude-mythos-preview": _Family(_BOTH, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-opus-4-7": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-opus-4-8": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-sonnet-5": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-haiku-5": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
     # These always think, and refuse to be told not to.
-    "claude-opus-5": _Family(_ALWAYS, 128_000),
-    "claude-fable": _Family(_ALWAYS, 128_000),
-    "claude-mythos": _Family(_ALWAYS, 128_000),
+    "claude-opus-5": _Family(_ALWAYS, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-fable": _Family(_ALWAYS, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-mythos": _Family(_ALWAYS, 128_000, window=_LONG, compaction="on_demand"),
 }
 """By the beginning of the name, up to a hyphen; the longest that fits counts."""
 
 _OLD_ORDER = re.compile(r"^claude-(\d(?:-\d)?)-(?:opus|sonnet|haiku)")
 _CLAUDE = re.compile(r"claude-[a-z0-9-]+")
+
+
+def compaction_of(model: str, options: Mapping[str, ModelOptions]) -> CompactionKind | None:
+    """How this model summarises, by what the operator says of it and by its family."""
+    family = _longest(_FAMILIES, _plain(model))
+    own = (_longest(options, model) or ModelOptions()).compaction
+    if own is not None:
+        return None if own == "none" else own
+    return family.compaction if family else None
+
+
+def context_of(model: str, options: Mapping[str, ModelOptions], *, is_own: bool) -> Context:
+    """How much the model can take in. `is_own`: whether the API itself is asked.
+
+    Elsewhere, at gateways and on other platforms, it summarises only where the operator says so.
+    """
+    family = _longest(_FAMILIES, _plain(model))
+    own = _longest(options, model) or ModelOptions()
+    window = own.window or (family.window if family else None)
+    kind = compaction_of(model, options) if is_own or own.compaction else None
+    least = {None: None, "on_demand": 0, "threshold": LEAST_TRIGGER}[kind]
+    return Context(window, compacts_from=least)
 
 
 def fitted(request: ModelRequest, options: Mapping[str, ModelOptions]) -> ModelRequest:

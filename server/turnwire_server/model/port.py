@@ -11,6 +11,8 @@ __all__ = [
     "ApiBlock",
     "ApiMessage",
     "BlockEnd",
+    "CompactionPart",
+    "Context",
     "FallbackPart",
     "Model",
     "ModelRequest",
@@ -71,8 +73,20 @@ class ModelRequest:
     may_call_tools: bool = True
     """False: the tools are there because the messages name them, and none may be called."""
     container: str | None = None
+    compacts: bool = False
+    """Summarise the messages, and answer nothing: the one part of the answer is the summary."""
     fallbacks: Literal["default"] | tuple[str, ...] = ()
     """The models that may answer, in this order, what this one refuses; `default`: its own."""
+
+
+@dataclass(slots=True, frozen=True)
+class Context:
+    """How much a model can take in, in tokens."""
+
+    window: int | None = None
+    """None: it is not known."""
+    compacts_from: int | None = None
+    """The least that it can summarise; None: it cannot."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -137,6 +151,18 @@ class BlockEnd:
 
 
 @dataclass(slots=True, frozen=True)
+class CompactionPart:
+    """The provider summarised what is older; a block of its own, and complete.
+
+    From now on messages begin with `raw`, in place of what it summarises.
+    """
+
+    index: int
+    summary: str
+    raw: ApiBlock
+
+
+@dataclass(slots=True, frozen=True)
 class FallbackPart:
     """The model that answered has declined, and another goes on: of what was called nothing runs.
 
@@ -150,6 +176,8 @@ class FallbackPart:
 class UsagePart:
     """Token counts of this call so far; `final` ones came with the end of the answer.
 
+    What was used to summarise is in the counts, but not in `context_tokens`: these tell how long
+    the conversation is now, with the answer; None where that was not told.
     `model` is the one that answers, where it is not the one that was asked. `iterations` are calls
     within this one, which the counts include.
     """
@@ -167,6 +195,7 @@ class UsagePart:
     service_tier: str | None = None
     model: str | None = None
     iterations: tuple[Iteration, ...] = ()
+    context_tokens: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -185,6 +214,7 @@ Part = (
     | ToolInputPart
     | ToolResultPart
     | BlockEnd
+    | CompactionPart
     | FallbackPart
     | UsagePart
     | Stop
@@ -214,6 +244,9 @@ class Model(Protocol):
         Raises:
             ModelError: the attempt failed, at any point.
         """
+
+    def context(self, model: str) -> Context:
+        """How much the model can take in."""
 
     async def open_file(self, id: str, *, max_bytes: int) -> ProviderFile:
         """The file of this id; one that is larger is not given.

@@ -5,7 +5,7 @@ types have let go of, go by `extra_body`, and the names of betas by a header.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from turnwire_server.model.breakpoints import (
@@ -14,7 +14,12 @@ from turnwire_server.model.breakpoints import (
     with_breakpoints,
     with_last_marked,
 )
-from turnwire_server.model.families import ModelOptions, fitted
+from turnwire_server.model.compaction import (
+    ContextEdit,
+    add_context_management,
+    without_reply_options,
+)
+from turnwire_server.model.families import ModelOptions, compaction_of, fitted
 from turnwire_server.model.port import ModelRequest
 from turnwire_server.model.server_tools import betas_of, runs_code, skill, versioned
 
@@ -37,11 +42,13 @@ class RequestForm:
         *,
         cache_ttl: CacheTtl = "5m",
         model_options: Mapping[str, ModelOptions] | None = None,
+        context_edits: Sequence[ContextEdit] = (),
         skills: Iterable[str] = (),
     ) -> None:
         """`skills`: names of those in the container, where a request offers to execute code."""
         self._mark = cache_control(cache_ttl)
         self._model_options = model_options or {}
+        self._context_edits = list(context_edits)
         self._skills = [skill(name) for name in skills]
 
     def parameters(self, request: ModelRequest) -> dict[str, Any]:
@@ -74,6 +81,15 @@ class RequestForm:
             models = request.fallbacks
             body["fallbacks"] = models if models == "default" else [{"model": m} for m in models]
             betas.append(_FALLBACKS_BETA)
+        add_context_management(
+            request,
+            kind=compaction_of(request.model, self._model_options),
+            edits=self._context_edits,
+            betas=betas,
+            body=body,
+        )
+        if request.compacts:
+            parameters = without_reply_options(parameters)
         if body:
             parameters["extra_body"] = body
         if betas:

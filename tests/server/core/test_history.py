@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.server.core.log_author import Author
-from turnwire_protocol import DocumentBlock, Error, ImageBlock, Step, TextBlock
+from turnwire_protocol import Compaction, DocumentBlock, Error, ImageBlock, Step, TextBlock
 from turnwire_server.core.history.history import History
 from turnwire_server.core.log.codec import dump, load
 from turnwire_server.core.log.items import Item
@@ -24,7 +24,7 @@ from turnwire_simulator import (
 )
 from turnwire_simulator import Thinking as ThinkingBlock
 from turnwire_simulator.blocks import Block, BlockBuilder
-from turnwire_simulator.signature import sign
+from turnwire_simulator.signature import sign, sign_summary
 from turnwire_simulator.strict import judge
 
 Json = dict[str, Any]
@@ -67,7 +67,7 @@ def messages_of(items: Sequence[Item], head: object = None) -> list[ApiMessage]:
 def judged(messages: Sequence[ApiMessage], *more: ApiMessage) -> None:
     tools = [{"name": "t", "input_schema": {"type": "object"}}]
     body = {"model": "claude-x", "max_tokens": 100, "tools": tools}
-    judge({**body, "messages": [*messages, *more]})
+    judge({**body, "messages": [*messages, *more]}, {"compact-2026-09-04"})
 
 
 def conversation(*turns: Callable[[Author], None]) -> list[ApiMessage]:
@@ -403,13 +403,40 @@ STEP = st.tuples(BODY, st.sampled_from(["one call", "two calls", "pause"]), FAIL
 LAST = st.sampled_from(["", "call", "half a call", "provider call"])
 
 
+def summarise(author: Author, head: object = None, summary: str = "They spoke.") -> bool:
+    """A step that only summarises, as the service does it; whether anything was older."""
+    history = history_of(author.items())
+    older = history.older(head, step=author.step_number + 1)
+    if older is None:
+        return False
+    judged(older.messages)
+    author.step()
+    signature = sign_summary(summary, head="0", prefix="0")
+    raw = {"type": "compaction", "content": summary, "signature": signature}
+    private = {"raw": raw, **older.private}
+    author.write(Compaction, private=private, block=author.next_block, summary=summary)
+    author.next_block += 1
+    return True
+
+
 def play(
-    author: Author, name: str, steps: list[tuple[Any, str, Any]], body: Any, last: str
+    author: Author,
+    name: str,
+    steps: list[tuple[Any, str, Any]],
+    body: Any,
+    last: str,
+    *,
+    summarises: bool = False,
 ) -> None:
-    """A turn without its end: steps of the agent loop, then the last answer."""
+    """A turn without its end: steps of the agent loop, then the last answer.
+
+    `summarises`: before each of them what is older is summarised.
+    """
     author.ask(name)
     opening: list[BlockBuilder] = []
     for number, (items, kind, failed) in enumerate(steps):
+        if summarises:
+            summarise(author)
         author.step()
         if failed is not None:
             author.answer(Answer(*failed[0]), events=failed[1])
@@ -427,6 +454,8 @@ def play(
         opening = []
         for id in reversed(ids):
             author.result(id)
+    if summarises:
+        summarise(author)
     author.step()
     judged(messages_of(author.items()))
     endings: dict[str, list[BlockBuilder]] = {
@@ -438,14 +467,14 @@ def play(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(STEP, max_size=2), BODY, LAST)
+@given(st.lists(STEP, max_size=2), BODY, LAST, st.booleans())
 def test_a_turn_cut_anywhere_and_ended_in_any_way_leaves_messages_the_api_takes(
-    steps: Any, body: Any, last: str
+    steps: Any, body: Any, last: str, summarises: bool
 ) -> None:
     author = Author.new()
     turn(Text("Before."), name="t_0")(author)
     first = author.log.head + 1
-    play(author, "t_1", steps, body, last)
+    play(author, "t_1", steps, body, last, summarises=summarises)
     for upto in range(first, author.log.head + 1):
         head = author.items(upto)
         for ending in ENDINGS:
@@ -456,12 +485,14 @@ def test_a_turn_cut_anywhere_and_ended_in_any_way_leaves_messages_the_api_takes(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(STEP, max_size=2), BODY, LAST, st.lists(st.integers(1, 4), min_size=1))
+@given(
+    st.lists(STEP, max_size=2), BODY, LAST, st.lists(st.integers(1, 4), min_size=1), st.booleans()
+)
 def test_a_log_fed_in_any_pieces_and_after_a_restart_is_the_same_history(
-    steps: Any, body: Any, last: str, sizes: list[int]
+    steps: Any, body: Any, last: str, sizes: list[int], summarises: bool
 ) -> None:
     author = Author.new()
-    play(author, "t_1", steps, body, last)
+    play(author, "t_1", steps, body, last, summarises=summarises)
     author.done()
     pieces: list[Item] = []
     while (after := pieces[-1].last_seq if pieces else 0) < author.log.head:
@@ -543,6 +574,38 @@ def test_once_a_step_drops_thinking_what_was_thought_before_it_stays_out() -> No
     author.answer(THOUGHT)
     author.done()
     assert thoughts_of(author, ONE) == [False, True]
+
+
+def test_thinking_goes_on_behind_a_summary_of_the_same_prefix_only() -> None:
+    author = Author.new()
+    for content in ("a", "b"):
+        thinking_behind(author, ONE, content)
+    author.ask("t_3", "c")
+    assert summarise(author, ONE)
+    assert thoughts_of(author, ONE) == [False, True], "the summary, and what was said last"
+    assert thoughts_of(author, TWO) == [False, False]
+    author.done()
+    thinking_behind(author, ONE, "d")
+    assert thoughts_of(author, ONE) == [False, True, True]
+    assert not summarise(Author.new(), ONE)
+
+
+def test_only_what_is_not_summarised_is_shown_however_much_there_was() -> None:
+    author = Author.new()
+    for number in range(20):
+        thinking_behind(author, ONE, f"{number}")
+        author.ask(f"t_sum{number}", "more")
+        assert summarise(author, ONE)
+        author.done()
+    history = history_of(author.items())
+    rendered = history.render(ONE, step=1)
+    assert [message["role"] for message in rendered.messages] == ["assistant"] * 2 + ["user"]
+    everything = history.render(ONE, step=1, ignores_summary=True)
+    assert len(everything.messages) == 60
+    author.turn = "t_new"
+    author.retract("t_sum19")
+    before = history_of(author.items()).render(ONE, step=1).messages
+    assert [message["content"] for message in before if message["role"] == "user"] == ["more", "19"]
 
 
 def test_a_name_that_the_model_invented_goes_back_as_one_that_the_api_takes() -> None:

@@ -314,8 +314,8 @@ def test_counts_of_the_end_are_merged_over_those_of_the_start() -> None:
         {"type": "message_stop"},
     )
     assert parts == [
-        UsagePart(5, 1, 7, 0, final=False),
-        UsagePart(5, 9, 7, 0, final=True, container="container_1"),
+        UsagePart(5, 1, 7, 0, final=False, context_tokens=13),
+        UsagePart(5, 9, 7, 0, final=True, container="container_1", context_tokens=21),
         Stop("max_tokens"),
     ]
 
@@ -409,7 +409,7 @@ PASSED_OVER: dict[str, tuple[list[Part], list[Part]]] = {
     ),
     "counts in floats": (
         decoded(usage(input_tokens=5.0, output_tokens=-1)),
-        [UsagePart(5, 0, 0, 0, final=False)],
+        [UsagePart(5, 0, 0, 0, final=False, context_tokens=5)],
     ),
     "usage that is no object": (
         decoded({"type": "message_delta", "delta": {}, "usage": [1]}),

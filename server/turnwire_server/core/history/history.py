@@ -4,9 +4,13 @@ A thinking block is bound to everything before it: system prompt, tools and mess
 refuses a request in which one of these is another than it was when the model thought
 (platform.claude.com/docs, "Preserved thinking"). So each step's event keeps a digest of what its
 request showed, the prefix, and thinking is shown again only behind the same prefix.
+
+Behind a summary (`Summary`) only what it does not stand for is shown. Everything else is kept: a
+summary that becomes void gives it back.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +19,7 @@ from pydantic_core import to_json
 from turnwire_protocol import (
     BlockStop,
     Code,
+    Compaction,
     Content,
     Done,
     Error,
@@ -38,7 +43,8 @@ from turnwire_server.core.history.answer import (
     without_attachments,
     without_thinking,
 )
-from turnwire_server.core.log.items import DeltaRun, Entry, Item
+from turnwire_server.core.history.summary import Older, Summary
+from turnwire_server.core.log.items import DeltaRun, Entry, Item, Private
 from turnwire_server.model.port import ApiMessage
 
 __all__ = ["History", "Rendered"]
@@ -56,6 +62,7 @@ class Rendered(NamedTuple):
 class _Bound(NamedTuple):
     """What a finished turn shows behind one prefix."""
 
+    turn: str
     before: str
     segments: list[Segment]
     after: str
@@ -63,6 +70,7 @@ class _Bound(NamedTuple):
 
 @dataclass(slots=True)
 class _Turn:
+    id: str
     content: Content
     step: int = 0
     prefixes: dict[int, str] = field(default_factory=dict)
@@ -77,6 +85,9 @@ class _Turn:
     """Its attachments are left out."""
     is_refused: bool = False
     """The model refused it, or it was too long: it is not shown again."""
+    summaries: list[Summary] = field(default_factory=list)
+    context_tokens: int | None = None
+    """How long the conversation was at its end; 0 behind a summary."""
 
     def segments(self, *, before_step: int) -> list[Segment]:
         """What the turn shows: all of it once it is done, else what was before that step."""
@@ -138,7 +149,7 @@ class History:
     def _apply(self, entry: Entry) -> None:
         event, private = entry.event, entry.private or {}
         if isinstance(event, Message):
-            self._turns[event.turn] = _Turn(event.content)
+            self._turns[event.turn] = _Turn(event.turn, event.content)
             return
         if isinstance(event, Retract):
             self._retract(event.from_turn)
@@ -161,9 +172,12 @@ class History:
             case BlockStop():
                 block = _block(turn, event.block)
                 block.complete, block.raw = True, entry.private
+            case Compaction() if "raw" in private:
+                self._summarise(turn, event, private)
             case Rewind():
                 blocks = turn.answer.blocks
                 turn.answer.blocks = {n: blocks[n] for n in blocks if n < event.block}
+                turn.summaries = [each for each in turn.summaries if each.block < event.block]
             case ToolResult():
                 turn.answer.results[event.tool_id] = event
                 self._untried.append(turn)
@@ -171,10 +185,25 @@ class History:
                 # The model has begun to answer: it took what it was shown.
                 self._untried.clear()
                 turn.container = private.get("container") or turn.container
+                if event.context_tokens is not None:
+                    turn.context_tokens = event.context_tokens
             case Error():
                 self._refuse(turn, event.code, private.get("cause"))
             case Done():
                 turn.finish(is_refused=event.stop_reason == StopReason.REFUSAL)
+                if turn.is_refused:
+                    # Those are made of its message.
+                    turn.summaries = [each for each in turn.summaries if each.turn != event.turn]
+
+    def _summarise(self, turn: _Turn, event: Compaction, private: Private) -> None:
+        turn.summaries.append(Summary.of(event.block, private, turn=event.turn, step=turn.step))
+        turn.context_tokens = 0
+        if "turn" not in private:
+            # The answer itself began with it: what it said before is summarised, too, and what
+            # follows was thought behind it.
+            blocks = turn.answer.blocks
+            turn.answer.blocks = {n: blocks[n] for n in blocks if blocks[n].step != turn.step}
+            turn.prefixes.pop(turn.step, None)
 
     def _refuse(self, turn: _Turn, code: str, cause: str | None) -> None:
         """The request was refused. What would be refused for ever is not shown again."""
@@ -202,12 +231,27 @@ class History:
         used = (turn.container for turn in reversed(self._started.values()) if turn.container)
         return next(used, None)
 
+    @property
+    def context_tokens(self) -> int | None:
+        """How long the conversation is by the last count of it; 0 behind a summary, None: unknown.
+
+        The turns that are not shown again were not counted.
+        """
+        shown = (turn for turn in reversed(self._started.values()) if not turn.is_refused)
+        return next((t.context_tokens for t in shown if t.context_tokens is not None), None)
+
+    @property
+    def summary(self) -> Summary | None:
+        """What stands for the older messages, if anything does."""
+        turns = reversed(self._started.values())
+        return next((turn.summaries[-1] for turn in turns if turn.summaries), None)
+
     def tool_names(self, *, step: int) -> list[str]:
         """The tools that the messages before that step name, in the order of their first call."""
         return list(
             dict.fromkeys(
                 block["name"]
-                for turn in self._started.values()
+                for turn in self._shown(self.summary)
                 for segment in turn.segments(before_step=step)
                 if isinstance(segment.content, list)
                 for block in segment.content
@@ -215,26 +259,82 @@ class History:
             )
         )
 
-    def render(self, head: object, *, step: int, drops_thinking: bool = False) -> Rendered:
+    def render(
+        self,
+        head: object,
+        *,
+        step: int,
+        drops_thinking: bool = False,
+        ignores_summary: bool = False,
+    ) -> Rendered:
         """The messages of all turns started, not void and not refused, behind `head`.
 
         `head` is what a request shows before its messages: system prompt and tools. Of the turn
         that runs, the messages are those before `step`: what that step has said already is of an
-        attempt that failed. `drops_thinking`: show none at all.
+        attempt that failed. `drops_thinking`: show none at all. `ignores_summary`: show all
+        messages in its place.
         """
-        prefix = _digest("", head)
-        messages: list[ApiMessage] = []
-        for turn in self._started.values():
+        summary = None if ignores_summary else self.summary
+        messages, prefix = _begin(summary, head)
+        for bound in self._bound(summary, prefix, step=step, drops_thinking=drops_thinking):
+            for segment in bound.segments:
+                _append(messages, segment, summary)
+            prefix = bound.after
+        return Rendered(messages, prefix)
+
+    def older(self, head: object, *, step: int) -> Older | None:
+        """What can be summarised before that step; None where nothing is older.
+
+        The private fields of its `compaction` say what it is made of, and what goes on behind it.
+        """
+        summary = self.summary
+        messages, prefix = _begin(summary, head)
+        found: tuple[int, Private] | None = None
+        for bound in self._bound(summary, prefix, step=step):
+            for segment in bound.segments:
+                if segment.role == "assistant" and messages and messages[-1]["role"] == "user":
+                    place = {"turn": bound.turn, "step": segment.step}
+                    digests = {"head": _digest("", head), "prefix": prefix}
+                    found = len(messages), {**place, **digests}
+                prefix = _digest(prefix, (segment.role, segment.content))
+                _append(messages, segment, summary)
+        return None if found is None else Older(messages[: found[0]], found[1])
+
+    def _shown(self, summary: Summary | None) -> Iterator[_Turn]:
+        """The turns that are not wholly summarised, in order."""
+        if summary is None:
+            yield from self._started.values()
+            return
+        names: list[str] = []
+        for name in reversed(self._started):
+            names.append(name)
+            if name == summary.turn:
+                break
+        yield from (self._started[name] for name in reversed(names))
+
+    def _bound(
+        self, summary: Summary | None, prefix: str, *, step: int, drops_thinking: bool = False
+    ) -> Iterator[_Bound]:
+        """What each turn shows, behind that summary and this prefix."""
+        for turn in self._shown(summary):
             bound = turn.bound
             if bound is None or bound.before != prefix or drops_thinking:
                 segments = turn.segments(before_step=step)
+                if summary is not None and turn.id == summary.turn:
+                    segments = [each for each in segments if each.step >= summary.step]
                 bound = _bind(turn, segments, prefix, drops_thinking=drops_thinking)
                 if turn.final is not None and not drops_thinking:
                     turn.bound = bound
             prefix = bound.after
-            for segment in bound.segments:
-                _append(messages, segment)
-        return Rendered(messages, prefix)
+            yield bound
+
+
+def _begin(summary: Summary | None, head: object) -> tuple[list[ApiMessage], str]:
+    """What messages begin with, and the digest of it and of what is before."""
+    prefix = _digest("", head)
+    if summary is None:
+        return [], prefix
+    return [summary.message], summary.prefix_behind(prefix) or _digest(prefix, summary.raw)
 
 
 def _bind(turn: _Turn, segments: list[Segment], prefix: str, *, drops_thinking: bool) -> _Bound:
@@ -249,12 +349,13 @@ def _bind(turn: _Turn, segments: list[Segment], prefix: str, *, drops_thinking: 
         if content:
             kept.append(segment._replace(content=content))
             prefix = _digest(prefix, (segment.role, content))
-    return _Bound(before, kept, prefix)
+    return _Bound(turn.id, before, kept, prefix)
 
 
-def _append(messages: list[ApiMessage], segment: Segment) -> None:
+def _append(messages: list[ApiMessage], segment: Segment, summary: Summary | None) -> None:
     content = segment.content
-    if messages and messages[-1]["role"] == segment.role == "assistant":
+    is_first = len(messages) == (0 if summary is None else 1)
+    if not is_first and messages[-1]["role"] == segment.role == "assistant":
         before = messages[-1]["content"]
         # The step before ended in `pause_turn`: this one goes on with the same message.
         assert isinstance(before, list)

@@ -2,13 +2,14 @@
 
 import time
 
-from turnwire_protocol import BlockStop, Rewind, Thinking, Token, ToolInput, Usage
-from turnwire_server.core.log.items import DeltaType
+from turnwire_protocol import BlockStop, Compaction, Rewind, Thinking, Token, ToolInput, Usage
+from turnwire_server.core.log.items import DeltaType, Private
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import UsageMeter
 from turnwire_server.core.turn.writer import TurnWriter
 from turnwire_server.model.port import (
     BlockEnd,
+    CompactionPart,
     FallbackPart,
     Part,
     Stop,
@@ -39,12 +40,18 @@ class AnswerWriter:
         self._next_block = 0
         self._is_void = False
         """Whether blocks of the failed attempt are to be rewound before the next one is written."""
+        self._window: int | None = None
+        self._compacts = False
 
-    def begin(self, *, step: int, attempt: int) -> None:
-        """The next attempt begins: of this step, or of a new one."""
+    def begin(self, *, step: int, attempt: int, window: int | None, compacts: bool = False) -> None:
+        """The next attempt begins: of this step, or of a new one.
+
+        `window`: of its model, where known; `compacts`: it only summarises older messages.
+        """
         if step != self._step:
             self._first_block = self._next_block
         self._step, self._attempt = step, attempt
+        self._window, self._compacts = window, compacts
         self._is_void = not self.is_empty
 
     @property
@@ -83,6 +90,17 @@ class AnswerWriter:
                 self._calls.complete(block)
                 stop = BlockStop(**self._writer.place(), block=block, citations=part.citations)
                 self._writer.write(stop, part.raw)
+            case CompactionPart():
+                self._compact(part, block, {"raw": part.raw})
+
+    def summarise(self, part: CompactionPart, private: Private) -> None:
+        """Write what a step gave that only summarises; `private`: see `History.older`."""
+        block, self._next_block = self._next_block, self._next_block + 1
+        self._compact(part, block, {"raw": part.raw, **private})
+
+    def _compact(self, part: CompactionPart, block: int, private: Private) -> None:
+        event = Compaction(**self._writer.place(), block=block, summary=part.summary)
+        self._writer.write(event, private)
 
     def _rewind(self) -> None:
         block = self._first_block
@@ -115,5 +133,7 @@ class AnswerWriter:
             model=counts.model,
             service_tier=counts.service_tier,
             iterations=list(counts.iterations) or None,
+            context_tokens=None if self._compacts else counts.context_tokens,
+            context_window=None if self._compacts else self._window,
         )
         self._writer.write(usage, {"container": counts.container} if counts.container else None)

@@ -3,10 +3,12 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import from_json
 
 from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import Rejected
+from turnwire_server.model.compaction import ContextEdit
 from turnwire_server.model.families import ModelOptions
 from turnwire_server.tools.schema import MAX_SIZE, schema_problem, size_of
 
@@ -41,8 +43,14 @@ class Policy(BaseModel):
     thinking: ThinkingOption = ThinkingOption(type="adaptive", display="summarized")
     """How models think: the Messages API's `thinking` object; each gets the form it knows."""
     model_options: dict[str, ModelOptions] = {}
-    """By name of a model, or its beginning: `thinking`, `max_tokens`, `effort` where its family's
-    differ from what is built in."""
+    """By name of a model, or its beginning: `thinking`, `max_tokens`, `effort`, `window`,
+    `compaction` where its family's differ from what is built in."""
+    compact_at: float = Field(default=0.8, ge=0, le=1)
+    """How full a model's window may get, as a share of it, until older messages are summarised;
+    0: they never are."""
+    context_edits: list[ContextEdit] = []
+    """What the provider leaves out of long conversations: edits of the Messages API's
+    `context_management`, each in JSON, such as `{"type": "clear_tool_uses_20250919"}`."""
     client_options: frozenset[ClientOption] = frozenset(
         ("model", "max_tokens", "thinking", "tools")
     )
@@ -83,6 +91,23 @@ class Policy(BaseModel):
         if "default" in fallbacks and len(fallbacks) > 1:
             raise ValueError("`default` stands alone")
         return fallbacks
+
+    @field_validator("context_edits", mode="before")
+    @classmethod
+    def _read_edits(cls, edits: object) -> object:
+        if not isinstance(edits, list | tuple):
+            return edits
+        return [from_json(edit) if isinstance(edit, str) else edit for edit in edits]
+
+    @field_validator("context_edits")
+    @classmethod
+    def _check_edits(cls, edits: list[ContextEdit]) -> list[ContextEdit]:
+        for edit in edits:
+            if not isinstance(edit.get("type"), str):
+                raise ValueError("each edit is an object with a type")
+            if edit["type"].startswith("compact_"):
+                raise ValueError("set compact_at, which has older messages summarised")
+        return edits
 
     @property
     def all_models(self) -> list[str]:

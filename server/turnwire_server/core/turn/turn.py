@@ -34,6 +34,7 @@ from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.clock import Clock
 from turnwire_server.core.turn.options import Options, Policy
 from turnwire_server.core.turn.prices import list_price
+from turnwire_server.core.turn.summarizer import Summarizer
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import Price, UsageMeter
 from turnwire_server.errors import ModelError, ProviderWords
@@ -132,6 +133,7 @@ class Turn:
         )
         """Its tool calls: decisions and outputs from outside go there."""
         self._answer = AnswerWriter(self, self.calls, self._meter)
+        self._summarizer = Summarizer(services.model, self._answer, at=services.policy.compact_at)
         self._step = 0
         self._attempt = 0
         self._refusal: Refusal | None = None
@@ -296,8 +298,18 @@ class Turn:
     async def _loop(self) -> str:
         policy = self._services.policy
         while True:
+            if self._summarizer.is_due(self.model, context_tokens=self._log.context_tokens()):
+                await self._summarise()
             self._step += 1
-            reason = await self._call_model()
+            try:
+                reason = await self._call_model()
+            except ModelError as error:
+                # What came since the last count was too long. Of an attempt that has spoken, the
+                # next would have to take back what it said.
+                is_too_long = error.code is Code.CONTEXT_TOO_LONG and self._answer.is_empty
+                if is_too_long and await self._summarise():
+                    continue
+                raise
             if reason in _CUT_OFF:
                 return reason
             if reason in _GOING_ON and self._answer.is_empty:
@@ -317,18 +329,48 @@ class Turn:
         """Whether another step would ask the model anything else than this one did."""
         return self._render(self._step + 1).prefix != self._prefix
 
+    async def _summarise(self) -> bool:
+        """One step in which the model summarises what is older; whether it did.
+
+        The turn goes on either way.
+        """
+        if not self._summarizer.can(self.model):
+            return False
+        older = self._log.older(self._head(self._step + 1), step=self._step + 1)
+        if older is None:
+            return False
+        self._step += 1
+        self._attempt = 1
+        self._begin_attempt(compacts=True)
+        step = Step(**self.place(), step=self._step, attempt=1, model=self.model, compacts=True)
+        self.write(step)
+        try:
+            return await self._summarizer.run(await self._request(older.messages), older)
+        except ModelError as error:
+            self._meter.fail()
+            self._report(error)
+            return False
+
+    def _begin_attempt(self, *, compacts: bool = False) -> None:
+        window = self._services.model.context(self.model).window
+        self._answer.begin(step=self._step, attempt=self._attempt, window=window, compacts=compacts)
+        self._meter.begin(self.model)
+
     async def _call_model(self) -> str:
         """One step: attempts until one succeeds, or another one makes no sense."""
         policy = self._services.policy
         self._attempt = 0
         drops_thinking = False
         """Set once the provider has refused the thinking of the history."""
+        ignores_summary = False
+        """Set once it has refused the summary: it may be another model, or another provider."""
         while True:
             self._attempt += 1
-            self._answer.begin(step=self._step, attempt=self._attempt)
-            self._meter.begin(self.model)
+            self._begin_attempt()
             # Before its step is written, which keeps what the request shows.
-            rendered = self._render(self._step, drops_thinking=drops_thinking)
+            rendered = self._render(
+                self._step, drops_thinking=drops_thinking, ignores_summary=ignores_summary
+            )
             self._prefix = rendered.prefix
             private: Private = {"prefix": rendered.prefix}
             if drops_thinking:
@@ -340,8 +382,11 @@ class Turn:
             except ModelError as error:
                 self._meter.fail()
                 self._report(error)
-                asks_again = error.cause == "thinking" and not drops_thinking
-                drops_thinking |= asks_again
+                asks_again = (error.cause == "thinking" and not drops_thinking) or (
+                    error.cause == "compaction" and not ignores_summary
+                )
+                drops_thinking |= error.cause == "thinking"
+                ignores_summary |= error.cause == "compaction"
                 if error.code is Code.OVERLOADED and policy.fallback_model is not None:
                     self.model = policy.fallback_model
                 retries = policy.retries
@@ -374,10 +419,19 @@ class Turn:
                 )
             await asyncio.sleep(delay)
 
-    def _render(self, step: int, *, drops_thinking: bool = False) -> Rendered:
+    def _render(
+        self, step: int, *, drops_thinking: bool = False, ignores_summary: bool = False
+    ) -> Rendered:
         """The history as a request of that step shows it, behind system prompt and tools."""
-        head = (self._options.system, self._tools(step))
-        return self._log.render(head, step=step, drops_thinking=drops_thinking)
+        return self._log.render(
+            self._head(step),
+            step=step,
+            drops_thinking=drops_thinking,
+            ignores_summary=ignores_summary,
+        )
+
+    def _head(self, step: int) -> object:
+        return (self._options.system, self._tools(step))
 
     def _tools(self, step: int) -> list[ToolForm]:
         """What the turn offers. If that is nothing, the tools that the history names.
@@ -410,8 +464,20 @@ class Turn:
 
     async def _attempt_step(self, messages: list[ApiMessage]) -> str:
         """One attempt: write the answer as it comes; returns its stop reason."""
+        request = await self._request(messages)
+        async with self._services.model.stream(request) as stream:
+            async for parts in stream:
+                for part in parts:
+                    self._answer.take(part)
+                    if part.__class__ is Stop:
+                        # The answer is complete: an error after its end must not void it.
+                        self._refusal = part.refusal
+                        return part.reason
+        raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
+
+    async def _request(self, messages: list[ApiMessage]) -> ModelRequest:
         options = self._options
-        request = ModelRequest(
+        return ModelRequest(
             model=self.model,
             messages=await self._services.blobs.resolve(messages),
             max_tokens=options.max_tokens,
@@ -422,15 +488,6 @@ class Turn:
             container=self._log.container(),
             fallbacks=self._services.policy.fallbacks_of(self.model),
         )
-        async with self._services.model.stream(request) as stream:
-            async for parts in stream:
-                for part in parts:
-                    self._answer.take(part)
-                    if part.__class__ is Stop:
-                        # The answer is complete: an error after its end must not void it.
-                        self._refusal = part.refusal
-                        return part.reason
-        raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
     def _tool_context(
         self, tool_id: str, report: Callable[[str, float | None], None]
