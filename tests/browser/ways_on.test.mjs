@@ -59,6 +59,8 @@ test("totals are of what has ended", () => {
   const { read, wrote, cost_usd, last } = sumOf([ended, more, { state: "running", usage, blocks: [] }]);
   assert.deepEqual([read, wrote, cost_usd, last], [642, 10, 0.75, ended]);
   assert.equal(sumOf([{ ...ended, done: { steps: 1 } }]).cost_usd, undefined);
+  const context = { tokens: 5, window: 10 };
+  assert.equal(sumOf([{ ...ended, context: { tokens: 9 } }, { state: "running", blocks: [], context }, ended]).context, context);
 });
 
 test("what was chosen goes along as far as the server lets clients choose", () => {

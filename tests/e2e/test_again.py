@@ -172,7 +172,7 @@ async def test_an_answer_that_was_cut_off_can_be_continued(tab: Tab, simulator: 
     await expect(tab.answers).to_have_text(["So far", "and on."])
     await expect(tab.bubbles).to_have_text(["Go", "Please go on where you stopped."])
     await expect(go_on).to_be_hidden()
-    await expect(tab.page.locator("#totals")).to_contain_text("in the last request")
+    await expect(tab.page.locator("#totals")).to_contain_text("0 % of the context")
     await tab.page.locator(".turn").last.hover()
     await expect(tab.page.locator(".when").last).to_contain_text("claude-")
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from turnwire.terminal.paragraphs import Paragraphs
 from turnwire_protocol import (
     BlockStop,
+    Compaction,
     Done,
     Event,
     Retry,
@@ -25,6 +26,7 @@ from turnwire_protocol import (
     Source,
     Sources,
     Start,
+    Step,
     StopReason,
     Thinking,
     Token,
@@ -120,6 +122,11 @@ class Display:
                 self._cite(event)
             case Start():
                 self._activity = "thinking"
+            case Step():
+                self._activity = "summarising older messages" if event.compacts else "thinking"
+            case Compaction():
+                self._finish_block()
+                self._print_note("— older messages were summarised for the model —", "dim")
             case ToolStart():
                 self._activity = f"preparing {printable(event.tool_name)}"
             case ToolApproval():

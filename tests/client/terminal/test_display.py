@@ -77,6 +77,20 @@ def test_an_answer_cannot_steer_the_terminal() -> None:
     assert lines == ["a]0;titleb2Jc", "→ d[2Je"]
 
 
+def test_a_summary_is_a_quiet_line_and_not_its_text() -> None:
+    lines = shown(
+        {"type": "step", "step": 1, "attempt": 1, "model": "m", "compacts": True},
+        {"type": "compaction", "block": 0, "summary": "They spoke of Oslo."},
+        {"type": "step", "step": 2, "attempt": 1, "model": "m"},
+        {"type": "token", "block": 1, "text": "On we go."},
+        {"type": "block_stop", "block": 1},
+    )
+    assert [line.strip() for line in lines] == [
+        "— older messages were summarised for the model —",
+        "On we go.",
+    ]
+
+
 def test_a_refusal_is_printed_with_its_reason_and_a_small_cost_is_not_nothing() -> None:
     counts = {"input_tokens": 3, "output_tokens": 4}
     refusal = {"category": "cyber", "explanation": "No\x1b[2J."}

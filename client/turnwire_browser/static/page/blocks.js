@@ -8,6 +8,7 @@ import { duration } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").TextBlock} TextBlock */
 /** @typedef {import("../turnwire/fold.js").ThinkingBlock} ThinkingBlock */
+/** @typedef {import("../turnwire/fold.js").CompactionBlock} CompactionBlock */
 
 /** Markdown that grows: only what is new is handed on, however often the block is looked at. */
 class GrowingMarkdown {
@@ -104,5 +105,20 @@ export class ThinkingView {
     if (this.#began === undefined) return words.thinking.past;
     const seconds = Math.max(1, Math.round((performance.now() - this.#began) / 1000));
     return words.thinking.took(seconds < 60 ? words.units.seconds(String(seconds)) : duration(seconds * 1000));
+  }
+}
+
+/** A line where older messages were summarised; the summary is there to be opened. */
+export class SummaryView {
+  constructor() {
+    this.body = element("div", { class: "prose thinking-text", dir: "auto" });
+    const label = element("span", { title: words.summary.meaning }, words.summary.past);
+    this.element = element("details", { class: "thinking summary" }, element("summary", {}, label), this.body);
+    this.markdown = new GrowingMarkdown(this.body);
+  }
+
+  /** @param {CompactionBlock} block */
+  update(block) {
+    this.markdown.update(block.text, true);
   }
 }

@@ -45,7 +45,7 @@ export function footOf(turn, { regenerate, proceed, choose }, variants) {
   if (turn.blocks.some((block) => block.type === "text" && block.text)) {
     meta.append(copyButton(words.action.copyAnswer, () => new Passages(turn.blocks).markdown));
   }
-  if (turn.blocks.length > 0 && CUT.has(done.stop_reason)) {
+  if (hasSaid(turn) && CUT.has(done.stop_reason)) {
     meta.append(action("proceed", "forward", words.action.proceed, proceed));
   }
   meta.append(action("regenerate", "again", words.action.again, regenerate));
@@ -94,11 +94,16 @@ function failure(turn, error) {
   const { title, remedy } = explain(error.code, error.message);
   const callout = element("div", { class: "callout" }, element("strong", {}, title));
   if (remedy) callout.append(element("span", {}, remedy));
-  if (turn.blocks.length > 0) callout.append(element("span", {}, words.failure.kept));
+  if (hasSaid(turn)) callout.append(element("span", {}, words.failure.kept));
   if (error.message && error.message !== title) {
     callout.append(element("small", { dir: "auto" }, error.message));
   }
   return callout;
+}
+
+/** @param {FoldedTurn} turn @returns whether there is anything of an answer */
+function hasSaid(turn) {
+  return turn.blocks.some(({ type }) => type !== "compaction");
 }
 
 /** @param {FoldedTurn} turn */

@@ -22,6 +22,7 @@ export function sumOf(turns) {
     cost_usd: costs ? sum(({ done }) => done?.cost_usd) : undefined,
     // Of several steps only the sum is known, which says nothing of how much the model had before it.
     last: ended.filter(({ done, usage }) => done?.steps === 1 && usage).at(-1),
+    context: turns.filter(({ context }) => context).at(-1)?.context,
   };
 }
 
@@ -42,8 +43,8 @@ export class TotalsView {
    * @param {boolean} isWhole whether these are all: of a part there is no total
    */
   update(turns, isWhole) {
-    const { read, wrote, cost_usd, last } = sumOf(turns);
-    this.line.hidden = read + wrote === 0 || !(isWhole || last);
+    const { read, wrote, cost_usd, last, context } = sumOf(turns);
+    this.line.hidden = read + wrote === 0 || !(isWhole || last || context);
     if (this.line.hidden) return;
     const { turn } = words;
     const parts = [
@@ -52,7 +53,11 @@ export class TotalsView {
     ];
     if (!isWhole) parts.length = 0;
     else if (cost_usd !== undefined) parts.push(element("span", {}, cost(cost_usd)));
-    if (last) {
+    if (context?.window) {
+      const share = Math.min(100, Math.round((100 * context.tokens) / context.window));
+      const title = turn.contextMeaning(countOf(context.tokens), countOf(context.window));
+      parts.push(element("span", { class: "totals-last", title }, turn.context(share)));
+    } else if (last) {
       const tokens = readOf(last) + (last.usage?.output_tokens ?? 0);
       parts.push(element("span", { class: "totals-last" }, turn.last(countOf(tokens))));
     }

@@ -1,6 +1,6 @@
 /** The view of one turn: the question, the answer's blocks in order, and how it ended. */
 
-import { ThinkingView, TextView } from "./blocks.js";
+import { SummaryView, ThinkingView, TextView } from "./blocks.js";
 import { cutOff } from "./asking.js";
 import { element, setText } from "./element.js";
 import { footOf } from "./foot.js";
@@ -36,7 +36,8 @@ export class TurnView {
     this.question = new QuestionView(actions, actions.files);
     this.blocks = element("div", { class: "blocks" });
     this.sources = new SourcesView();
-    this.working = element("div", { class: "working", hidden: true }, dots());
+    this.summarising = element("span", { class: "summarising" });
+    this.working = element("div", { class: "working", hidden: true }, dots(), this.summarising);
     this.retry = element("p", { class: "retry", hidden: true });
     this.foot = element("div", { class: "foot" });
     this.when = element("span", { class: "when" });
@@ -94,6 +95,7 @@ export class TurnView {
     if (turn.blocks !== last?.blocks || turn.state !== last?.state) this.#updateBlocks(turn, live);
     if (turn.retry !== last?.retry) this.#updateRetry(turn.retry);
     this.working.hidden = !isQuiet(turn);
+    setText(this.summarising, turn.compacting ? words.summary.active : "");
     if (turn.state !== last?.state || turn.done !== last?.done || turn.error !== last?.error) {
       const regenerate = () => this.actions.regenerate(this.#turn ?? turn);
       const variants = this.#earlier.length > 0 && { at: this.#chosen ?? this.#earlier.length, of: this.#earlier.length + 1 };
@@ -155,6 +157,7 @@ export class TurnView {
    */
   #viewOf(block, live) {
     if (block.type === "tool") return new ToolView(this.actions);
+    if (block.type === "compaction") return new SummaryView();
     if (block.type === "thinking") return new ThinkingView(live && !block.complete);
     return new TextView(this.sources);
   }

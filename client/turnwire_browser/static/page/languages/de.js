@@ -169,6 +169,11 @@ export const german = {
     past: "Vor der Antwort nachgedacht",
     took: (duration) => `${duration} nachgedacht`,
   },
+  summary: {
+    active: "Frühere Nachrichten werden zusammengefasst…",
+    past: "Frühere Nachrichten wurden zusammengefasst",
+    meaning: "Damit Platz ist, um weiterzumachen. Sie haben weiterhin alle; Claude richtet sich nach der Zusammenfassung.",
+  },
   bar: {
     skip: "Zum Nachrichtenfeld springen",
     conversations: "Unterhaltungen",
@@ -254,6 +259,9 @@ export const german = {
     wroteMeaning: "Tokens, die Claude geschrieben hat",
     total: "In dieser Unterhaltung:",
     last: (count) => `${count} in der letzten Anfrage`,
+    context: (share) => `${share} % des Kontexts`,
+    contextMeaning: (tokens, window) =>
+      `${tokens} der ${window} Token, die Claude vor sich haben kann. Bevor der Kontext voll ist, werden frühere Nachrichten zusammengefasst, wo das Modell es kann.`,
     goOn: "Bitte mach da weiter, wo du aufgehört hast.",
     earlier: "Frühere Antwort",
     later: "Spätere Antwort",

@@ -171,6 +171,11 @@ export const english = {
     past: "Thought before answering",
     took: (/** @type {string} */ duration) => `Thought for ${duration}`,
   },
+  summary: {
+    active: "Summarising earlier messages…",
+    past: "Earlier messages were summarised",
+    meaning: "So that there is room to go on. You still have all of them; Claude goes by the summary.",
+  },
   bar: {
     skip: "Skip to the message box",
     conversations: "Conversations",
@@ -257,6 +262,9 @@ export const english = {
     wroteMeaning: "Tokens Claude wrote",
     total: "In this conversation:",
     last: (/** @type {string} */ count) => `${count} in the last request`,
+    context: (/** @type {number} */ share) => `${share} % of the context`,
+    contextMeaning: (/** @type {string} */ tokens, /** @type {string} */ window) =>
+      `${tokens} of the ${window} tokens that Claude can have before it. Earlier messages are summarised before it is full, where the model can do that.`,
     goOn: "Please go on where you stopped.",
     earlier: "Earlier answer",
     later: "Later answer",

@@ -171,6 +171,11 @@ export const japanese = {
     past: "回答の前に考えました",
     took: (duration) => `${duration}考えました`,
   },
+  summary: {
+    active: "以前のメッセージを要約しています…",
+    past: "以前のメッセージを要約しました",
+    meaning: "続けるための余裕をつくるためです。メッセージはすべて残っています。Claude は要約をもとに続けます。",
+  },
   bar: {
     skip: "メッセージ欄へ移動",
     conversations: "会話",
@@ -256,6 +261,9 @@ export const japanese = {
     wroteMeaning: "Claude が書いたトークン",
     total: "この会話：",
     last: (count) => `直近のリクエスト ${count}`,
+    context: (share) => `コンテキストの ${share} %`,
+    contextMeaning: (tokens, window) =>
+      `Claude が一度に扱える ${window} トークンのうち ${tokens} トークン。モデルが対応していれば、いっぱいになる前に以前のメッセージが要約されます。`,
     goOn: "止まったところから続けてください。",
     earlier: "前の回答",
     later: "次の回答",
