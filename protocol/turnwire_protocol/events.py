@@ -380,6 +380,12 @@ class Done(_Dated):
     duration_ms: int = Field(ge=0)
     cost_usd: float | None = Field(default=None, ge=0)
     refusal: Refusal | None = None
+    stop_sequence: str | None = Field(
+        default=None, description="the one of the send's that ended the answer"
+    )
+    output: Annotated[Any, AfterValidator(_finite)] = Field(
+        default=None, description="what the answer says, where its send had an `output_format`"
+    )
 
 
 class UnknownEvent(_Event):

@@ -96,6 +96,8 @@ class _Types:
                 return "number"
             case {"type": "string" | "boolean" as name}:
                 return str(name)
+        if not schema.keys() - {"description"}:
+            return "unknown"
         raise ValueError(f"no type for {schema}")
 
 

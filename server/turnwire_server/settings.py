@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
-from turnwire_protocol import ThinkingOption
+from turnwire_protocol import Effort, ThinkingOption
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.turn.options import ClientOption, Policy
 from turnwire_server.core.turn.usage import Price
@@ -24,6 +24,7 @@ from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
 from turnwire_server.model.providers import PLACES, Provider
+from turnwire_server.model.request import ServiceTier
 from turnwire_server.page_options import PageOptions
 
 __all__ = ["SettingOptions", "Settings", "Wire", "default_db", "is_postgres", "load_settings"]
@@ -197,6 +198,15 @@ class SettingOptions(TypedDict, total=False):
     max_tokens: int | None
     thinking: ThinkingOption | Mapping[str, object] | None
     model_options: Mapping[str, ModelOptions | Mapping[str, object]] | None
+    effort: Effort | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    stop_sequences: Sequence[str] | None
+    service_tier: ServiceTier | None
+    user_ids: bool | None
+    request: Mapping[str, object] | None
+    betas: Sequence[str] | None
     client_options: Collection[ClientOption] | None
     max_steps: int | None
     max_queued: int | None

@@ -58,6 +58,8 @@ class Simulator:
         """Base URL, known once the simulator has been entered."""
         self.requests: list[ApiObject] = []
         """Parsed bodies in order of arrival, those of refused requests too; the newest 1000."""
+        self.betas: list[list[str]] = []
+        """The betas that each of them asked for."""
         self.rejections: list[str] = []
         """Why requests were refused that the API would not take; programmed faults are not here."""
         self._host = host
@@ -173,6 +175,9 @@ class Simulator:
             raise Rejected("Input should be an object")
         self.requests.append(body)
         del self.requests[:-KEPT_REQUESTS]
+        betas = request.headers.get("anthropic-beta", "").split(",")
+        self.betas.append([name for beta in betas if (name := beta.strip())])
+        del self.betas[:-KEPT_REQUESTS]
         self._counts.request()
         _authenticate(request, self._api_key)
         judge(body, _betas(request))

@@ -6,7 +6,7 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,6 @@ from pydantic import BaseModel
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.model.aws_events import AWS_EVENT_STREAM, AwsEventSplitter
-from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.clients import Client, checked, client_of, gathers
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
@@ -39,7 +38,6 @@ from turnwire_server.model.errors import (
     too_large,
     unreachable,
 )
-from turnwire_server.model.families import ModelOptions
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import ModelRequest, Part
 from turnwire_server.model.reader import EventSplitter, Reader
@@ -79,8 +77,7 @@ class Claude:
         client: Client | None = None,
         *,
         stall_timeout_seconds: float = 60.0,
-        cache_ttl: CacheTtl = "5m",
-        model_options: Mapping[str, ModelOptions] | None = None,
+        form: RequestForm | None = None,
         expose_errors: bool = False,
         raw: bool | None = None,
     ) -> None:
@@ -93,7 +90,7 @@ class Claude:
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
-        self._form = RequestForm(cache_ttl=cache_ttl, model_options=model_options)
+        self._form = form or RequestForm()
         self._expose_errors = expose_errors
 
     @property

@@ -62,6 +62,13 @@
  */
 
 /**
+ * What the answer is to be: JSON that fits this JSON Schema (structured output).
+ * @typedef {object} OutputFormat
+ * @property {"json_schema"} type
+ * @property {object} schema
+ */
+
+/**
  * Is anyone there?
  * @typedef {object} Ping
  * @property {string} id
@@ -90,6 +97,13 @@
  * @property {string} [system]
  * @property {number} [max_tokens]
  * @property {ThinkingOption} [thinking]
+ * @property {"low" | "medium" | "high" | "xhigh" | "max"} [effort] how hard the model tries
+ * @property {number} [temperature]
+ * @property {number} [top_p]
+ * @property {number} [top_k]
+ * @property {ReadonlyArray<string>} [stop_sequences] texts that end the answer
+ * @property {ToolChoice} [tool_choice]
+ * @property {OutputFormat} [output_format]
  * @property {ReadonlyArray<string>} [tools] names of the server's tools to offer; absent: all
  * @property {ReadonlyArray<ClientTool>} [client_tools] tools that run in this client
  * @property {string} [runner] this client's own random id
@@ -125,6 +139,14 @@
  * @property {"adaptive" | "enabled" | "disabled"} type
  * @property {number} [budget_tokens]
  * @property {"summarized" | "omitted"} [display]
+ */
+
+/**
+ * Whether the model calls a tool in its first step, in the form of the Messages API.
+ * @typedef {object} ToolChoice
+ * @property {"auto" | "any" | "tool" | "none"} type
+ * @property {string} [name] with `tool`: which
+ * @property {boolean} [disable_parallel_tool_use] at most one call at a time
  */
 
 /**
@@ -177,6 +199,8 @@
  * @property {number} duration_ms
  * @property {number} [cost_usd]
  * @property {Refusal} [refusal]
+ * @property {string} [stop_sequence] the one of the send's that ended the answer
+ * @property {unknown} [output] what the answer says, where its send had an `output_format`
  */
 
 /**
