@@ -11,6 +11,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_validator,
+    with_config,
 )
 from pydantic_core import PydanticCustomError, from_json
 from typing_extensions import TypedDict
@@ -123,11 +124,10 @@ class ToolChoice(_Strict):
         return self.type in ("any", "tool")
 
 
+# No model: a field named `schema` would hide a method of pydantic's.
+@with_config(ConfigDict(extra="forbid", hide_input_in_errors=True))
 class OutputFormat(TypedDict):
     """What the answer is to be: JSON that fits this JSON Schema (structured output)."""
-
-    # No model: a field named `schema` would hide a method of pydantic's.
-    __pydantic_config__ = ConfigDict(extra="forbid", hide_input_in_errors=True)  # type: ignore[misc]
 
     type: Literal["json_schema"]
     schema: Object

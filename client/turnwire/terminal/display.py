@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.json import JSON
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
@@ -54,9 +55,13 @@ def printable(text: str) -> str:
 
 class Display:
     """One turn on the screen, from `with` to its end; `status` names what is being waited for
-    where that is not the model."""
+    where that is not the model. `is_json`: the answer is JSON, and no Markdown."""
 
-    def __init__(self, console: Console, status: Callable[[], str]) -> None:
+    def __init__(
+        self, console: Console, status: Callable[[], str], *, is_json: bool = False
+    ) -> None:
+        self._is_json = is_json
+        self._json = ""
         self._console = console
         self._status = status
         self._answer = Paragraphs()
@@ -99,6 +104,8 @@ class Display:
         if not isinstance(event, ToolProgress):
             self._fraction = None
         match event:
+            case Token() if self._is_json:
+                self._json += printable(event.text)
             case Token():
                 self._print_markdown(self._answer.feed(printable(event.text)))
             case Thinking():
@@ -141,6 +148,9 @@ class Display:
 
     def _finish_block(self) -> None:
         self._print_markdown(self._answer.close())
+        said, self._json = self._json, ""
+        if said.strip():
+            self._print(_json(said))
         thought, self._thought = self._thought, ""
         if thought.strip():
             self._print_note(thought.strip(), "dim italic")
@@ -163,6 +173,8 @@ class Display:
         parts: list[RenderableType] = []
         if self._thought:
             parts.append(_Tail(Text(self._thought, "dim italic")))
+        if self._json:
+            parts.append(_Tail(Text(self._json)))
         if self._answer.open:
             parts.append(_Tail(_markdown(self._answer.open)))
         if self._status() or not parts:
@@ -188,6 +200,13 @@ class _Tail:
 def _markdown(text: str) -> Markdown:
     # Addresses are shown, not hidden behind their text.
     return Markdown(text, hyperlinks=False)
+
+
+def _json(text: str) -> RenderableType:
+    try:
+        return JSON(text)
+    except ValueError:
+        return Text(text)
 
 
 def _fold(text: str) -> str:
