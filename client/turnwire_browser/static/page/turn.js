@@ -6,6 +6,7 @@ import { element, setText } from "./element.js";
 import { footOf } from "./foot.js";
 import { Countdown } from "./frame.js";
 import { spoken, words } from "./language.js";
+import { shownBlocks } from "./output.js";
 import { QuestionView } from "./question.js";
 import { ToolView } from "./tool.js";
 import { retryCause } from "./words.js";
@@ -123,7 +124,7 @@ export class TurnView {
   #updateBlocks(turn, live) {
     const ended = turn.state === "done";
     const cut = new Set(cutOff(turn).map(({ block }) => block));
-    turn.blocks.forEach((block, index) => {
+    shownBlocks(turn).forEach((block, index) => {
       const shown = this.#shown[index];
       if (shown && !isSame(shown.block, block)) this.#dropFrom(index);
       const kept = this.#shown[index];
