@@ -28,7 +28,8 @@ _ANY_OBJECT = {
 _PARTS = {
     "Content": 'MessageEvent["content"]',
     "ContentBlock": "Exclude<Content, string>[number]",
-    "AttachmentBlock": "Exclude<ContentBlock, TextBlock>",
+    "AttachmentBlock": "ImageBlock | DocumentBlock",
+    "LinkBlock": "ImageLink | DocumentLink",
     "RunsOn": 'ToolStartEvent["runs_on"]',
     "CancelOutcome": 'NonNullable<Ack["outcome"]>',
 }

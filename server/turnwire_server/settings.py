@@ -18,7 +18,7 @@ from pydantic_settings.exceptions import SettingsError as BadSource
 
 from turnwire_protocol import Effort, ThinkingOption
 from turnwire_server.core.limits import ServiceLimits
-from turnwire_server.core.turn.options import ClientOption, Policy
+from turnwire_server.core.turn.options import ClientOption, Policy, Source
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
@@ -206,6 +206,7 @@ class SettingOptions(TypedDict, total=False):
     service_tier: ServiceTier | None
     user_ids: bool | None
     request: Mapping[str, object] | None
+    sources: Sequence[Source] | None
     betas: Sequence[str] | None
     client_options: Collection[ClientOption] | None
     max_steps: int | None

@@ -41,6 +41,17 @@
  * @property {string} [name]
  * @property {"document"} type
  * @property {"application/pdf"} media_type
+ * @property {boolean} [citations] whether the answer is to say what of it stands where in the document
+ */
+
+/**
+ * A document inside `content` that is somewhere else.
+ * @typedef {object} DocumentLink
+ * @property {string} [url]
+ * @property {string} [file] the id of a file of the provider's Files API
+ * @property {string} [name]
+ * @property {"document"} type
+ * @property {boolean} [citations] whether the answer is to say what of it stands where in the document
  */
 
 /**
@@ -59,6 +70,15 @@
  * @property {string} [name]
  * @property {"image"} type
  * @property {"image/png" | "image/jpeg" | "image/gif" | "image/webp"} media_type
+ */
+
+/**
+ * An image inside `content` that is somewhere else.
+ * @typedef {object} ImageLink
+ * @property {string} [url]
+ * @property {string} [file] the id of a file of the provider's Files API
+ * @property {string} [name]
+ * @property {"image"} type
  */
 
 /**
@@ -90,7 +110,7 @@
 /**
  * A user's message: begins a turn.
  * @typedef {object} Send
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {string} [key] the same key twice is one send
  * @property {string} [conversation] absent: a new one
  * @property {string} [model]
@@ -154,7 +174,7 @@
  * @typedef {object} ToolOutput
  * @property {string} tool_id
  * @property {string} runner
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {boolean} [is_error]
  * @property {string} id
  * @property {"tool_output"} type
@@ -239,7 +259,7 @@
  * @property {string} at RFC 3339, UTC
  * @property {"message"} type
  * @property {"user"} role
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {string} [key]
  */
 
@@ -414,7 +434,7 @@
  * @property {string} at RFC 3339, UTC
  * @property {"tool_result"} type
  * @property {string} tool_id
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {boolean} is_error
  * @property {number} duration_ms
  */
@@ -563,7 +583,8 @@
 
 /** @typedef {MessageEvent["content"]} Content */
 /** @typedef {Exclude<Content, string>[number]} ContentBlock */
-/** @typedef {Exclude<ContentBlock, TextBlock>} AttachmentBlock */
+/** @typedef {ImageBlock | DocumentBlock} AttachmentBlock */
+/** @typedef {ImageLink | DocumentLink} LinkBlock */
 /** @typedef {ToolStartEvent["runs_on"]} RunsOn */
 /** @typedef {NonNullable<Ack["outcome"]>} CancelOutcome */
 

@@ -5,7 +5,17 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from turnwire_protocol import ClientTool, Code, Effort, SendBody, ThinkingOption, ToolChoice
+from turnwire_protocol import (
+    ClientTool,
+    Code,
+    DocumentBlock,
+    DocumentLink,
+    Effort,
+    Link,
+    SendBody,
+    ThinkingOption,
+    ToolChoice,
+)
 from turnwire_server.core.turn.output_schema import api_schema
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import Rejected
@@ -13,7 +23,15 @@ from turnwire_server.model.families import ModelOptions, lacks
 from turnwire_server.model.request import ServiceTier, own_field
 from turnwire_server.tools.schema import MAX_SIZE, SchemaProblem, schema_problem, size_of
 
-__all__ = ["DEFAULT_MODEL", "ClientOption", "Options", "Policy", "resolve", "user_id_of"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "ClientOption",
+    "Options",
+    "Policy",
+    "Source",
+    "resolve",
+    "user_id_of",
+]
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
 
@@ -31,6 +49,7 @@ ClientOption = Literal[
     "output_format",
     "tools",
 ]
+Source = Literal["url", "file"]
 _SAMPLING = ("temperature", "top_p", "top_k")
 
 
@@ -94,6 +113,9 @@ class Policy(BaseModel):
     )
     """What clients may choose in a `send`; besides these: `system`, `temperature`, `top_p`,
     `top_k`."""
+    sources: list[Source] = []
+    """What messages may refer to besides uploads: `url`, https addresses, which the provider
+    fetches; `file`, files of the provider's Files API, anybody's who knows their ids."""
     max_steps: int = Field(default=20, ge=1)
     """Most model calls in a turn."""
     max_queued: int = Field(default=8, ge=0)
@@ -186,6 +208,7 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
     if send.model is not None and send.model not in policy.all_models:
         known = ", ".join(policy.all_models)
         raise _refused(f"model: not one of {known}")
+    _check_links(send, policy)
     model = send.model or policy.model
     for name in send.tools or ():
         if name not in tools:
@@ -252,6 +275,18 @@ def _check_model(send: SendBody, model: str) -> None:
             raise _refused(f"{name}: {model} does not take {what}")
     if send.temperature is not None and send.top_p is not None:
         raise _refused("top_p: not together with temperature")
+
+
+def _check_links(send: SendBody, policy: Policy) -> None:
+    blocks = send.content if isinstance(send.content, list) else []
+    for index, block in enumerate(blocks):
+        if isinstance(block, Link):
+            kind: Source = "file" if block.url is None else "url"
+            if kind not in policy.sources:
+                raise _refused(f"content.{index}.{kind}: this server takes uploads only")
+        is_cited = isinstance(block, DocumentBlock | DocumentLink) and block.citations
+        if is_cited and send.output_format is not None:
+            raise _refused(f"content.{index}.citations: not together with output_format")
 
 
 def _check_tool_choice(choice: ToolChoice | None, offered: list[str]) -> None:
