@@ -28,6 +28,7 @@ from turnwire.turn import Turn
 from turnwire.wire import Wire, connect
 from turnwire_protocol import (
     BlockStop,
+    Citation,
     ClientTool,
     ContentBlock,
     DocumentBlock,
@@ -44,6 +45,8 @@ from turnwire_protocol import (
     Retract,
     Retry,
     Rewind,
+    Source,
+    Sources,
     Start,
     Step,
     TextBlock,
@@ -60,6 +63,7 @@ from turnwire_protocol import (
     ToolStart,
     UnknownEvent,
     Usage,
+    noted,
 )
 
 __version__ = version("turnwire")
@@ -73,6 +77,7 @@ __all__ = [
     "BadServer",
     "BlockStop",
     "CannotConnect",
+    "Citation",
     "ClientTool",
     "ConnectionLost",
     "ConnectionRefused",
@@ -96,6 +101,8 @@ __all__ = [
     "Retract",
     "Retry",
     "Rewind",
+    "Source",
+    "Sources",
     "Start",
     "State",
     "Step",
@@ -122,4 +129,5 @@ __all__ = [
     "WireClosed",
     "__version__",
     "connect",
+    "noted",
 ]

@@ -5,7 +5,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from pydantic import TypeAdapter
@@ -27,6 +27,8 @@ __all__ = ["Blobs"]
 BLOBS_PATH = "/v1/blobs"
 TIMEOUT_SECONDS = 60.0
 MAX_ANSWER_BYTES = 64 * 1024
+MAX_FILE_BYTES = 1024 * 1024 * 1024
+"""Of a file that a tool made; the server's own bound is far below."""
 MAX_NAME_CHARACTERS = 200
 
 MEDIA_TYPES = {
@@ -97,6 +99,15 @@ class Blobs:
         data = await self._ask(request, max_bytes=block.bytes)
         if len(data) != block.bytes:
             raise BadServer(f"a blob of {block.bytes} bytes came with {len(data)}")
+        return data
+
+    async def download_file(self, conversation: str, file: str) -> bytes:
+        """See `Wire.download_file`."""
+        path = f"{quote(conversation, safe='')}/files/{quote(file, safe='')}"
+        url = f"{self._url.removesuffix(BLOBS_PATH)}/v1/conversations/{path}"
+        data = await self._ask(Request(url, headers=self._headers), max_bytes=MAX_FILE_BYTES)
+        if len(data) > MAX_FILE_BYTES:
+            raise BadServer(f"a file of more than {MAX_FILE_BYTES} bytes")
         return data
 
     async def _ask(self, request: Request, *, max_bytes: int) -> bytes:

@@ -108,6 +108,16 @@ class Wire:
         """
         return await self._blobs.download(block)
 
+    async def download_file(self, conversation: str, file: str) -> bytes:
+        """A file that a tool of the provider made in this conversation; `ToolResult.files` has ids.
+
+        Raises:
+            Rejected: the conversation has no such file, or the provider has it no more
+                (`not_found`), it is too large, or cannot be had now.
+            CannotConnect, ConnectionRefused, BadServer: it cannot be asked.
+        """
+        return await self._blobs.download_file(conversation, file)
+
     def _remember(self, conversation: Conversation) -> None:
         if conversation.id is not None:
             self._conversations.setdefault(conversation.id, conversation)

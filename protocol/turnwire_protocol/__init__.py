@@ -1,5 +1,6 @@
 """turnwire.v1: the types on the wire and the pure rules over them; no I/O, no asyncio."""
 
+from turnwire_protocol.citation import Citation, Source, Sources, noted
 from turnwire_protocol.codes import (
     PROTOCOL,
     CloseCode,
@@ -126,6 +127,7 @@ __all__ = [
     "BlockStop",
     "Cancel",
     "CancelBody",
+    "Citation",
     "ClientTool",
     "CloseCode",
     "Closed",
@@ -169,6 +171,8 @@ __all__ = [
     "RunsOn",
     "Send",
     "SendBody",
+    "Source",
+    "Sources",
     "Start",
     "Step",
     "StopReason",
@@ -202,6 +206,7 @@ __all__ = [
     "is_retryable",
     "may_reconnect",
     "merge",
+    "noted",
     "parse_body",
     "parse_command",
     "parse_event",

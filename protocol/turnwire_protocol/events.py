@@ -15,6 +15,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from turnwire_protocol.citation import Citation
+
 __all__ = [
     "Attachment",
     "BlockStop",
@@ -291,6 +293,9 @@ class BlockStop(_Dated):
 
     type: Literal["block_stop"] = "block_stop"
     block: int = Field(ge=0)
+    citations: list[Citation] | None = Field(
+        default=None, description="where what a text block says was read"
+    )
 
 
 class Iteration(BaseModel):
@@ -387,6 +392,11 @@ class ToolResult(_Dated):
     content: Content
     is_error: bool
     duration_ms: int = Field(ge=0)
+    files: list[str] | None = Field(
+        default=None,
+        description="ids of files that the provider's tool made: "
+        "`GET /v1/conversations/{conversation}/files/{id}`",
+    )
 
 
 class Retry(_Dated):

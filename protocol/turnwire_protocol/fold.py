@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from turnwire_protocol.citation import Citation
 from turnwire_protocol.events import (
     BlockStop,
     Content,
@@ -90,7 +91,8 @@ class ToolCall:
             decision=self.decision and self.decision.decision,
             reason=self.decision and self.decision.reason,
             progress=self.progress and _fields(self.progress, "message", "fraction"),
-            result=self.result and _fields(self.result, "content", "is_error", "duration_ms"),
+            result=self.result
+            and _fields(self.result, "content", "is_error", "duration_ms", "files"),
         )
 
 
@@ -102,6 +104,7 @@ class Block:
     type: BlockType
     complete: bool = False
     tool: ToolCall | None = None
+    citations: list[Citation] | None = None
     _pieces: list[str] = field(default_factory=list)
 
     @property
@@ -115,11 +118,12 @@ class Block:
         # Not by the pieces: how the text was cut, and whether it was read, is no difference.
         if not isinstance(other, Block):
             return NotImplemented
-        return (self.block, self.type, self.complete, self.tool, self.text) == (
+        return (self.block, self.type, self.complete, self.tool, self.citations, self.text) == (
             other.block,
             other.type,
             other.complete,
             other.tool,
+            other.citations,
             other.text,
         )
 
@@ -133,6 +137,8 @@ class Block:
         """The normative form."""
         form: dict[str, Any] = {"block": self.block, "type": self.type, "complete": self.complete}
         form["partial_json" if self.type == "tool" else "text"] = self.text
+        if self.citations is not None:
+            form["citations"] = [each.model_dump(exclude_none=True) for each in self.citations]
         return form | (self.tool.to_dict() if self.tool else {})
 
 
@@ -181,7 +187,7 @@ class FoldedTurn:
             case BlockStop():
                 for block in self.blocks:
                     if block.block == event.block:
-                        block.complete = True
+                        block.complete, block.citations = True, event.citations
             case ToolApproval() | ToolDecision() | ToolExecuting() | ToolProgress() | ToolResult():
                 for block in self.blocks:
                     if block.tool and block.tool.tool_id == event.tool_id:

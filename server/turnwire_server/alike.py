@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from turnwire_server.model.port import ToolSpecification
+from turnwire_server.model.port import ToolForm
 from turnwire_server.settings import Settings
 
 __all__ = ["alike"]
@@ -18,7 +18,7 @@ def alike(
     settings: Settings,
     *,
     authenticate: Callable[..., object] | None,
-    tools: Sequence[ToolSpecification],
+    tools: Sequence[ToolForm],
 ) -> Mapping[str, str]:
     """Texts by name, some of them secret: nobody may be shown more than whether they differ."""
     # A set has another order in each process.

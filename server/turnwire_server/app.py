@@ -18,12 +18,13 @@ from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import Client, client_of
 from turnwire_server.model.request import RequestForm
+from turnwire_server.model.server_tools import runs_code
 from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
 from turnwire_server.stopping import STOPPING, waits_for
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.store.sqlite import SqliteStore
-from turnwire_server.tools.define import as_tool
+from turnwire_server.tools.define import as_tool, server_tool
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.mcp_config import read_mcp_config
 from turnwire_server.tools.toolset import Toolset
@@ -117,6 +118,7 @@ class Turnwire:
             form=RequestForm(
                 cache_ttl=self.settings.cache_ttl,
                 model_options=self.settings.model_options,
+                skills=self.settings.skills,
                 effort=self.settings.effort,
                 service_tier=self.settings.service_tier,
                 betas=self.settings.betas,
@@ -128,10 +130,15 @@ class Turnwire:
         store = store or store_of(self.settings.db, lease_seconds=self.settings.lease)
         self.blobs = Blobs(store.blobs, self.settings.limits)
         toolset = Toolset(
-            map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
+            [
+                *map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
+                *map(server_tool, self.settings.server_tools),
+            ],
             timeout_seconds=self.settings.tool_timeout,
             shelf=self.blobs,
         )
+        if self.settings.skills and not any(map(runs_code, toolset.specifications())):
+            raise SettingsError("skills: they are for the tool code_execution, which is not there")
         self._mcp = _mcp_servers(self.settings, toolset)
         services = Services(
             model=self._model,

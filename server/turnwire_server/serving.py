@@ -146,7 +146,9 @@ async def serve_on(
         async with _client(settings.provider) as client:
             raise_descriptors()
             is_demo = client is not None
-            tools = settings.tools or (demo_tools if is_demo else [])
+            tools: list[object] = [*settings.tools]
+            if is_demo and not tools:
+                tools += [tool for tool in demo_tools if tool.name not in settings.server_tools]
             turnwire = Turnwire(
                 client=client,
                 store=store_of(settings.db, node=node, lease_seconds=settings.lease),

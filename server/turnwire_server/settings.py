@@ -25,6 +25,7 @@ from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
 from turnwire_server.model.providers import PLACES, Provider
 from turnwire_server.model.request import ServiceTier
+from turnwire_server.model.server_tools import SERVER_TOOLS
 from turnwire_server.page_options import PageOptions
 
 __all__ = ["SettingOptions", "Settings", "Wire", "default_db", "is_postgres", "load_settings"]
@@ -111,6 +112,12 @@ class Settings(BaseSettings, Policy):
     networks."""
     tools: list[str] = []
     """Python files or modules with tools that run in the server."""
+    server_tools: list[str] = []
+    """Tools that the provider runs, by name: `web_search`, `web_fetch`, `code_execution`,
+    `tool_search_tool_bm25`, `tool_search_tool_regex`; in the newest version a model knows."""
+    skills: list[str] = []
+    """Skills for `code_execution`, by name (`pptx`) or id (`skill_…`), with `@version` behind it if
+    it is not to be the latest."""
     mcp: str | None = None
     """JSON file that names MCP servers, in the usual `mcpServers` form."""
     tool_timeout: float = Field(default=60.0, gt=0)
@@ -147,6 +154,20 @@ class Settings(BaseSettings, Policy):
             ipaddress.ip_network(network)
         return proxies
 
+    @field_validator("server_tools")
+    @classmethod
+    def _check_server_tools(cls, names: list[str]) -> list[str]:
+        names = _split(names)
+        for name in names:
+            if name not in SERVER_TOOLS:
+                raise ValueError(f"{name!r:.80} is none of {', '.join(SERVER_TOOLS)}")
+        return names
+
+    @field_validator("skills")
+    @classmethod
+    def _check_skills(cls, names: list[str]) -> list[str]:
+        return _split(names)
+
     @model_validator(mode="after")
     def _check_provider(self) -> Self:
         if self.fallbacks and not PLACES[self.provider].takes_fallbacks:
@@ -164,6 +185,12 @@ class Settings(BaseSettings, Policy):
         return self
 
 
+def _split(names: list[str]) -> list[str]:
+    """Each once; several may stand in one, with commas between."""
+    found = (name.strip() for each in names for name in each.split(","))
+    return list(dict.fromkeys(filter(None, found)))
+
+
 class SettingOptions(TypedDict, total=False):
     """The settings as keywords of `Turnwire`, for editors and type checkers. None: not given.
 
@@ -179,6 +206,8 @@ class SettingOptions(TypedDict, total=False):
     allow_origins: Sequence[str] | None
     allow_hosts: Sequence[str] | None
     proxies: Sequence[str] | None
+    server_tools: Sequence[str] | None
+    skills: Sequence[str] | None
     mcp: str | None
     tool_timeout: float | None
     stall_timeout: float | None

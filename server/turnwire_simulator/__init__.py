@@ -10,6 +10,7 @@ from turnwire_simulator.blocks import (
     Thinking,
     ToolUse,
     Unknown,
+    Whole,
 )
 from turnwire_simulator.controls import Cut, ErrorEvent, Gate, Pause, Raw, Stall
 from turnwire_simulator.errors import Rejected, ScriptError, SimulatorError
@@ -36,4 +37,5 @@ __all__ = [
     "Thinking",
     "ToolUse",
     "Unknown",
+    "Whole",
 ]

@@ -19,6 +19,7 @@ from turnwire_simulator.counts import Counts, Ending
 from turnwire_simulator.demo import demo_answer
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.fault import TYPES, Fault
+from turnwire_simulator.files import Files
 from turnwire_simulator.models import MODELS
 from turnwire_simulator.playback import play
 from turnwire_simulator.prompt_cache import PromptCache
@@ -58,8 +59,10 @@ class Simulator:
         """Base URL, known once the simulator has been entered."""
         self.requests: list[ApiObject] = []
         """Parsed bodies in order of arrival, those of refused requests too; the newest 1000."""
-        self.betas: list[list[str]] = []
+        self.betas: list[set[str]] = []
         """The betas that each of them asked for."""
+        self.files = Files()
+        """What its tools have made."""
         self.rejections: list[str] = []
         """Why requests were refused that the API would not take; programmed faults are not here."""
         self._host = host
@@ -76,6 +79,8 @@ class Simulator:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/files/{id}", self._file)
+        app.router.add_get("/v1/files/{id}/content", self._file)
         app.router.add_get("/_simulator", self._report)
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
@@ -175,12 +180,11 @@ class Simulator:
             raise Rejected("Input should be an object")
         self.requests.append(body)
         del self.requests[:-KEPT_REQUESTS]
-        betas = request.headers.get("anthropic-beta", "").split(",")
-        self.betas.append([name for beta in betas if (name := beta.strip())])
+        self.betas.append(_betas(request))
         del self.betas[:-KEPT_REQUESTS]
         self._counts.request()
         _authenticate(request, self._api_key)
-        judge(body, _betas(request))
+        judge(body, self.betas[-1])
         self._refusals.judge(body)
         return body
 
@@ -282,6 +286,24 @@ class Simulator:
                 "last_id": MODELS[-1]["id"],
             }
         )
+
+    async def _file(self, request: web.Request) -> web.Response:
+        """A file's metadata, or what is in it."""
+        try:
+            _authenticate(request, self._api_key)
+            if self.files.is_away:
+                raise Rejected("Internal server error", status=500, type=TYPES[500])
+            file = self.files.find(request)
+            if file is None:
+                raise Rejected("File not found", status=404, type=TYPES[404])
+            if not request.path.endswith("/content"):
+                return web.json_response(file.metadata())
+            if not file.is_downloadable:
+                raise Rejected("File is not downloadable")
+            return web.Response(body=file.content, content_type="application/octet-stream")
+        except Rejected as rejected:
+            fault = Fault(rejected.status, rejected.type, rejected.message)
+            return _refusal(fault, f"req_{secrets.token_hex(12)}")
 
     async def _report(self, request: web.Request) -> web.Response:
         """The counts, for other processes."""

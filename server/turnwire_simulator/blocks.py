@@ -21,6 +21,7 @@ __all__ = [
     "Thinking",
     "ToolUse",
     "Unknown",
+    "Whole",
     "words",
 ]
 
@@ -145,8 +146,10 @@ class ProviderTool:
         start = {"type": "server_tool_use", "id": tool_id, "name": self.name, "input": {}}
         made = [Block(start, _input_deltas(_input_parts(self.input)))]
         if self.result_content is not None:
+            # Both searches for tools have results of one kind.
+            name = "tool_search" if self.name.startswith("tool_search_tool") else self.name
             result = {"tool_use_id": tool_id, "content": self.result_content}
-            made.append(Block({"type": f"{self.name}_tool_result", **result}))
+            made.append(Block({"type": f"{name}_tool_result", **result}))
         return made
 
 
@@ -163,6 +166,18 @@ class Fallback:
         trigger = {"type": "refusal", "category": self.category}
         sides = {"from": {"model": self.from_model}, "to": {"model": self.to_model}}
         return [Block({"type": "fallback", **sides, "trigger": trigger})]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A block whose start is all there is of it, and the deltas that are given."""
+
+    start: ApiObject
+    deltas: tuple[ApiObject, ...] = ()
+
+    def blocks(self) -> list[Block]:
+        """The one block."""
+        return [Block(self.start, self.deltas)]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Answers when nothing is programmed: shows Markdown, thinking, tools and refusals; pure.
 
 The user's words decide: the name of an offered tool, words of its description, or "tool" call it;
-"long" makes the answer long; "refuse" is refused. Where the request has a format, the answer is
-JSON that fits it. It ends where a stop sequence of the request begins.
+"long" makes the answer long; "refuse" is refused; "search the web" does, where that is offered.
+Where the request has a format, the answer is JSON that fits it. It ends where a stop sequence of
+the request begins.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 from turnwire_simulator.answer import Answer
 from turnwire_simulator.blocks import ApiObject, BlockBuilder, Text, Thinking, ToolUse, words
+from turnwire_simulator.demo_search import wanted_search
 from turnwire_simulator.demo_texts import LONG_SECTION, MARKDOWN, RESULTS
 from turnwire_simulator.prompt_cache import blocks_of
 
@@ -40,6 +42,8 @@ def demo_answer(body: ApiObject) -> Answer:
         return _within(body, *items, Text(json.dumps(example, ensure_ascii=False)))
     if results:
         return _within(body, *items, Text(_report(body, results)))
+    if found := wanted_search(body, question):
+        return _within(body, *items, *found)
     calls = _calls(body, question)
     if calls:
         names = " and ".join(f"`{call.name}`" for call in calls)

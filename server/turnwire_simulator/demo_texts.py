@@ -23,6 +23,7 @@ on your own machine. Everything between it and you is real. You said:
 | `send an email` | a call that waits for you to allow, change or deny it |
 | `what time is it here?` | a tool that runs in your browser |
 | `ask me something` | a question that you answer before the turn goes on |
+| `search the web for Mars` | an answer with its sources |
 | the name of a tool | the tool called |
 | `refuse` | a refusal |
 

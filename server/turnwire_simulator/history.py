@@ -8,6 +8,7 @@ from typing import NamedTuple
 from turnwire_simulator.blocks import ApiObject
 from turnwire_simulator.errors import Rejected
 from turnwire_simulator.prompt_cache import blocks_of
+from turnwire_simulator.provider_tools import judge_returned
 from turnwire_simulator.shapes import expect, is_result, judge_block
 
 __all__ = ["judge_messages"]
@@ -42,9 +43,10 @@ def judge_messages(messages: list[ApiObject]) -> None:
     _judge_ids(joined)
     for message, following in zip(joined, [*joined[1:], None], strict=True):
         if message.role == "assistant":
-            # A turn that the API paused is continued by sending it back as the last message,
-            # with a call of the API's own tool still open at its end.
-            is_paused = following is None and message.placed[-1].block["type"] == "server_tool_use"
+            # A turn that the API paused is continued by sending it back as the last message: at its
+            # end is a call of the API's own tool, or the result of one.
+            last = message.placed[-1].block
+            is_paused = following is None and (last["type"] == "server_tool_use" or is_result(last))
             if following is None and not is_paused:
                 raise Rejected(
                     "This model does not support assistant message prefill. "
@@ -79,6 +81,7 @@ def _join(messages: list[ApiObject]) -> list[Joined]:
         ]
         for place in placed:
             judge_block(place.block, role, place.path)
+            judge_returned(place.block, place.path)
         if joined and joined[-1].role == role:
             joined[-1].placed.extend(placed)
         else:
@@ -124,12 +127,12 @@ def _judge_provider_calls(message: Joined, *, is_paused: bool) -> None:
     waiting: dict[str, Placed] = {}
     for place in message.placed:
         block = place.block
-        if block["type"] == "server_tool_use":
+        if block["type"] in ("server_tool_use", "mcp_tool_use"):
             waiting[block["id"]] = place
         elif is_result(block):
             known = waiting.pop(block["tool_use_id"], None) is not None
-            expect(known, place.path, f"`{block['type']}` without its `server_tool_use`")
-    if is_paused:
+            expect(known, place.path, f"`{block['type']}` without its call")
+    if is_paused and message.placed[-1].block["type"] == "server_tool_use":
         del waiting[message.placed[-1].block["id"]]
     for tool_id, (path, block) in waiting.items():
         raise Rejected(

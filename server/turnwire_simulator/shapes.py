@@ -32,8 +32,17 @@ _SHAPES = {
     "tool_result": Shape("user", {"tool_use_id": str}, _CACHED | {"content", "is_error"}),
     "thinking": Shape("assistant", {"thinking": str, "signature": str}),
     "redacted_thinking": Shape("assistant", {"data": str}),
-    "tool_use": Shape("assistant", {"id": str, "name": str, "input": dict}, _CALLED),
+    "tool_use": Shape(
+        "assistant", {"id": str, "name": str, "input": dict}, _CALLED | {"toolset_name"}
+    ),
     "server_tool_use": Shape("assistant", {"id": str, "name": str, "input": dict}, _CALLED),
+    "mcp_tool_use": Shape(
+        "assistant", {"id": str, "name": str, "input": dict, "server_name": str}, _CACHED
+    ),
+    "mcp_tool_result": Shape(
+        "assistant", {"tool_use_id": str, "content": (str, list), "is_error": bool}, _CACHED
+    ),
+    "mcp_tool_listing": Shape("assistant", {"mcp_server_name": str, "tools": list}),
     "fallback": Shape("assistant", {"from": dict, "to": dict}, frozenset({"trigger"})),
 }
 # Results of the API's own tools: `web_search_tool_result` and its like.

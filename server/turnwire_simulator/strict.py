@@ -15,6 +15,7 @@ from turnwire_simulator.history import judge_messages
 from turnwire_simulator.models import judge_for_model
 from turnwire_simulator.options import judge_options
 from turnwire_simulator.prompt_cache import blocks_of
+from turnwire_simulator.provider_tools import judge_container, judge_provider_tools
 from turnwire_simulator.shapes import expect, is_count, judge_text
 from turnwire_simulator.tool_schema import judge_schema
 
@@ -101,6 +102,8 @@ def judge(body: ApiObject, betas: Set[str] = frozenset()) -> None:
     judge_for_model(body)
     judge_fallbacks(body, betas)
     _judge_tools(body)
+    judge_provider_tools(body, betas)
+    judge_container(body)
     _judge_system(body)
     judge_messages(body["messages"])
     _judge_named_tools(body)

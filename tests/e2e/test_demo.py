@@ -40,6 +40,9 @@ async def test_ordinary_sentences_lead_to_every_kind_of_tool(
         await card.get_by_role("button", name="Allow").click()
         await expect(tab.answers.last).to_contain_text("send_email said: Sent to ada@example.com")
 
+        await tab.ask("Search the web for Mars")
+        await expect(tab.page.locator(".sources:not([hidden]) summary")).to_have_text("2 sources")
+
         await tab.ask("What time is it here?")
         await expect(tab.tools.last.locator(".tool-name")).to_have_text("browser_info")
         await expect(tab.answers.last).to_contain_text("browser_info said")

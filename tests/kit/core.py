@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from tests.kit.fence import fence_of
-from turnwire_protocol import Event, parse_event
+from turnwire_protocol import Code, Event, parse_event
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.hub import Hub
@@ -17,7 +17,16 @@ from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.follower import Follower, Frame
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.model.port import BlockEnd, Model, ModelRequest, Part, Stop, TextPart
+from turnwire_server.errors import ModelError
+from turnwire_server.model.port import (
+    BlockEnd,
+    Model,
+    ModelRequest,
+    Part,
+    ProviderFile,
+    Stop,
+    TextPart,
+)
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Store
 from turnwire_server.tools.toolset import Toolset
@@ -45,6 +54,10 @@ class HeldModel:
     async def _answer(self) -> AsyncIterator[list[Part]]:
         await self.released.wait()
         yield [TextPart(0, "Hello"), BlockEnd(0, None), Stop("end_turn")]
+
+    async def open_file(self, id: str, *, max_bytes: int) -> ProviderFile:
+        """There is none."""
+        raise ModelError(Code.NOT_FOUND, "no file")
 
     async def close(self) -> None:
         """Nothing to do."""

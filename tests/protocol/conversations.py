@@ -40,6 +40,18 @@ contents = pieces | st.lists(blocks, max_size=3)
 inputs = st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(max_size=3))
 
 
+citations = st.lists(
+    st.sampled_from(
+        [
+            {"cited_text": "a", "title": "A", "url": "https://a.example/"},
+            {"cited_text": "b", "url": "https://b.example/"},
+            {"cited_text": "c", "document": 0, "unit": "page", "start": 1, "end": 2},
+        ]
+    ),
+    max_size=2,
+)
+
+
 @st.composite
 def conversations(draw: st.DrawFn, *, max_turns: int = 3) -> list[Event]:
     """The whole log of one conversation, seq from 1, every span 1."""
@@ -160,7 +172,10 @@ def _blocks(
             events += [_delta("tool_input", turn, **call, partial_json=part) for part in parts]
         else:
             events += [_delta(kind, turn, block=block, text=part) for part in parts or [""]]
-        events.append(_dated("block_stop", turn, block=block))
+        cited = draw(citations) if kind == "token" else []
+        events.append(
+            _dated("block_stop", turn, block=block, **({"citations": cited} if cited else {}))
+        )
     return events, tools
 
 

@@ -1,6 +1,7 @@
 """The conformance vectors, run by the Python package."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from turnwire_protocol import (
     BadCommand,
     BadCursor,
     BadFrame,
+    Citation,
     Cursor,
+    Sources,
     Verdict,
     encode,
     fails_unacknowledged,
@@ -19,6 +22,7 @@ from turnwire_protocol import (
     format_sse_id,
     may_reconnect,
     merge,
+    noted,
     parse_command,
     parse_event,
     parse_sse_id,
@@ -45,7 +49,7 @@ def of_kind(kind: str) -> pytest.MarkDecorator:
 
 
 def test_every_kind_of_vector_is_run() -> None:
-    assert set(CASES) == {"fold", "merge", "cursor", "sse_id", "close", "command"}
+    assert set(CASES) == {"fold", "sources", "merge", "cursor", "sse_id", "close", "command"}
 
 
 @of_kind("fold")
@@ -60,6 +64,20 @@ def test_the_events_and_their_encoding_fit_the_schema(case: Case) -> None:
         if type(event).__name__ in KNOWN:
             EVENTS.validate(data)
             EVENTS.validate(json.loads(encode(event)))
+
+
+@of_kind("sources")
+def test_sources_are_numbered_and_marked(case: Case) -> None:
+    sources = Sources()
+    texts = []
+    for block in case["blocks"]:
+        citations = [Citation(**each) for each in block.get("citations", ())]
+        texts.append(noted(block["text"], sources.numbers(citations)))
+    assert texts == case["texts"]
+    assert [
+        {name: value for name, value in asdict(each).items() if value is not None}
+        for each in sources
+    ] == case["sources"]
 
 
 @of_kind("merge")

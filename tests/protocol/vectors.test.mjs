@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { Cursor, Verdict } from "../../client/turnwire_browser/static/turnwire/cursor.js";
 import { blameOf, mayReconnect } from "../../client/turnwire_browser/static/turnwire/errors.js";
 import { FoldedConversation } from "../../client/turnwire_browser/static/turnwire/fold.js";
+import { Sources, noted } from "../../client/turnwire_browser/static/turnwire/sources.js";
 import { TurnLog } from "../../client/turnwire_browser/static/turnwire/turnlog.js";
 
 const folder = new URL("../../protocol/vectors/", import.meta.url);
@@ -14,6 +15,11 @@ const folder = new URL("../../protocol/vectors/", import.meta.url);
 const runners = {
   fold({ events, expected }) {
     assert.deepEqual(folded(events), expected);
+  },
+  sources({ blocks, sources: expected, texts }) {
+    const sources = new Sources();
+    assert.deepEqual(blocks.map(({ text, citations }) => noted(text, sources.numbers(citations))), texts);
+    assert.deepEqual(sources.list, expected);
   },
   merge({ events, merged }) {
     assert.deepEqual(read(events), merged);

@@ -54,7 +54,7 @@ def endpoints(simulator: Simulator) -> list[tuple[str, str]]:
     app = create_app(turnwire_over(simulator, wires=["openai"]))
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     return [
-        (method.upper(), path.format(conversation="c_none", blob="b_none", model="none"))
+        (method.upper(), path.format(conversation="c_none", blob="b_none", file="f", model="none"))
         for path, operations in paths.items()
         for method in operations
     ]

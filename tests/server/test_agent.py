@@ -283,7 +283,14 @@ async def test_a_call_that_fails_is_told_to_the_model_which_goes_on(
 async def test_a_providers_tool_is_shown_and_goes_back_with_the_next_message(
     simulator: Simulator,
 ) -> None:
-    found = [{"type": "web_search_result", "title": "Rome", "url": "https://rome.example"}]
+    found = [
+        {
+            "type": "web_search_result",
+            "title": "Rome",
+            "url": "https://rome.example",
+            "encrypted_content": "e",
+        }
+    ]
     answer = Answer(ProviderTool("web_search", {"q": "x"}, found), Text("Rome."))
     async with talking(simulator, answer, Answer(Text("Bye."))) as wire:
         done = await ended(wire)

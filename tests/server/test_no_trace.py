@@ -87,7 +87,9 @@ async def test_what_is_refused_over_http_leaves_no_trace(
     for method, path in endpoints(simulator):
         for named in (place.conversation, "c_nowhere"):
             names = dict.fromkeys(("conversation", "id", "name", "thread"), named)
-            url = path.format(**names, blob="b_nowhere", version="7", agent="default", model="no")
+            url = path.format(
+                **names, blob="b_nowhere", file="f", version="7", agent="default", model="no"
+            )
             for body in BODIES.values():
                 before = await place.trace()
                 query = {"message": "Hi", "key": "other"} if method == "GET" else {}

@@ -103,7 +103,7 @@ class Place:
     ) -> httpx2.Response:
         """Ask, and judge the answer; a stream that begins is not read."""
         method, path = operation
-        url = path.format(conversation=conversation, blob=blob)
+        url = path.format(conversation=conversation, blob=blob, file="file_none")
         headers = {"Authorization": f"Bearer {TOKEN}", **options.pop("headers", {})}
         async with self.http.stream(method, url, headers=headers, **options) as response:
             await documented().judge(response)
@@ -148,6 +148,7 @@ REFUSED: dict[Operation, set[int]] = {
     ("GET", "/v1/conversations/{conversation}"): {400, 404},
     ("PATCH", "/v1/conversations/{conversation}"): {400, 404, 413},
     ("GET", "/v1/conversations/{conversation}/export"): {400, 404},
+    ("GET", "/v1/conversations/{conversation}/files/{file}"): {404},
     ("POST", "/v1/chat"): {400, 404, 409, 413},
     ("GET", "/v1/chat"): {400, 404, 409},
     ("GET", "/v1/conversations/{conversation}/events"): {400, 404},
@@ -204,7 +205,7 @@ async def test_a_service_that_goes_away_is_documented(simulator: Simulator) -> N
 async def test_a_service_that_was_not_started_is_documented(simulator: Simulator) -> None:
     client = TestClient(create_app(turnwire_over(simulator, token=TOKEN)))
     for method, path in documented().operations:
-        response = client.request(method, path.format(conversation="c", blob="b"))
+        response = client.request(method, path.format(conversation="c", blob="b", file="f"))
         assert response.status_code == 503
         await documented().judge(response)
 
@@ -216,7 +217,7 @@ async def test_a_body_that_comes_too_slowly_is_documented(simulator: Simulator) 
             if "requestBody" not in operation:
                 continue
             (media_type, *_) = operation["requestBody"]["content"]
-            url = path.format(conversation="c", blob="b")
+            url = path.format(conversation="c", blob="b", file="f")
             request = httpx2.Request(method, f"http://{address}{url}")
             reader, writer = await asyncio.open_connection(*address.split(":"))
             writer.write(

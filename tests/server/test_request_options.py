@@ -275,7 +275,7 @@ async def test_unless_it_is_set_the_provider_is_told_of_nobody(simulator: Simula
 async def test_betas_go_in_a_header(simulator: Simulator) -> None:
     async with talking(simulator, OK, betas=["one-2026-01-01", "two-2026-01-01"]) as wire:
         await ended(wire)
-    assert simulator.betas == [["one-2026-01-01", "two-2026-01-01"]]
+    assert simulator.betas == [{"one-2026-01-01", "two-2026-01-01"}]
 
 
 @pytest.mark.parametrize(

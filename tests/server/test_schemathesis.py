@@ -69,7 +69,7 @@ async def test_schemathesis_finds_nothing(
             process.kill()
             raise
         assert process.returncode == 0, said.decode()
-        assert "17 selected / 17 total" in said.decode()
+        assert "18 selected / 18 total" in said.decode()
         again = await http.post("/v1/chat", json={"content": "Are you well?"})
         assert again.json()["text"] == "Hello."
     assert not [record for record in caplog.records if record.exc_info]

@@ -132,3 +132,21 @@ async def test_long_is_long_and_stays_within_max_tokens(claude: AsyncAnthropic) 
 
     assert long.usage.output_tokens > 5 * short.usage.output_tokens
     assert (cut.stop_reason, cut.usage.output_tokens) == ("max_tokens", 20)
+
+
+async def test_a_search_of_the_web_has_sources_and_goes_back(claude: AsyncAnthropic) -> None:
+    tools = [{"type": "web_search_20260318", "name": "web_search"}]
+    words = user("Please search the web for the planet Mars?")
+    message = await ask(claude, messages=[words], tools=tools)
+    blocks: list[Json] = [block.to_dict() for block in message.content]
+    assert blocks[1]["input"] == {"query": "the planet Mars"}
+    cited = [len(block.get("citations") or ()) for block in blocks if block["type"] == "text"]
+    assert cited == [0, 0, 1, 0, 2, 0]
+    again = await ask(
+        claude,
+        messages=[words, {"role": "assistant", "content": blocks}, user("Thanks")],
+        tools=tools,
+    )
+    without = await ask(claude, messages=[words])
+    assert [again.stop_reason, without.content[0].type] == ["end_turn", "text"]
+    assert "search" not in {block.type for block in without.content}

@@ -23,6 +23,8 @@ from turnwire_protocol import (
     Event,
     Retry,
     Rewind,
+    Source,
+    Sources,
     Start,
     StopReason,
     Thinking,
@@ -33,6 +35,7 @@ from turnwire_protocol import (
     ToolProgress,
     ToolResult,
     ToolStart,
+    noted,
     text_of,
 )
 
@@ -42,6 +45,10 @@ REFRESHES_PER_SECOND = 12
 FOLDED_LINES = 4
 FOLDED_CHARACTERS = 160
 BAR_COLUMNS = 30
+
+_OTHERS = (Thinking, ToolStart, ToolDecision, ToolExecuting, ToolResult, Rewind)
+"""What follows a text that is over. Neighbouring blocks of text are one: the model splits sentences
+where it cites."""
 
 CONTROLS = dict.fromkeys(
     [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
@@ -65,6 +72,9 @@ class Display:
         self._console = console
         self._status = status
         self._answer = Paragraphs()
+        self._space = ""
+        """At the end of the text so far: marks stand before it."""
+        self._sources = Sources()
         self._thought = ""
         self._activity = "waiting"
         self._fraction: float | None = None
@@ -103,15 +113,18 @@ class Display:
             return
         if not isinstance(event, ToolProgress):
             self._fraction = None
+        if isinstance(event, _OTHERS):
+            self._finish_text()
         match event:
             case Token() if self._is_json:
                 self._json += printable(event.text)
             case Token():
-                self._print_markdown(self._answer.feed(printable(event.text)))
+                self._say(printable(event.text))
             case Thinking():
                 self._thought += printable(event.text)
             case BlockStop():
-                self._finish_block()
+                self._finish_thought()
+                self._cite(event)
             case Start():
                 self._activity = "thinking"
             case ToolStart():
@@ -144,13 +157,33 @@ class Display:
                 self._print_note("— interrupted; the answer begins again —", "yellow")
             case Done():
                 self._finish_block()
+                if notes := [_source(source) for source in self._sources]:
+                    self._print_note("\n".join(notes), "dim")
                 self._print_note(_summary(event), "dim")
 
+    def _say(self, text: str) -> None:
+        text = self._space + text
+        said = text.rstrip()
+        self._space = text[len(said) :]
+        self._print_markdown(self._answer.feed(said))
+
+    def _cite(self, stop: BlockStop) -> None:
+        # With a backslash: what follows in parentheses would make a link of it.
+        marks = noted("", self._sources.numbers(stop.citations), r"\[{}]")
+        self._print_markdown(self._answer.feed(marks))
+
     def _finish_block(self) -> None:
+        self._finish_text()
+        self._finish_thought()
+
+    def _finish_text(self) -> None:
         self._print_markdown(self._answer.close())
+        self._space = ""
         said, self._json = self._json, ""
         if said.strip():
             self._print(_json(said))
+
+    def _finish_thought(self) -> None:
         thought, self._thought = self._thought, ""
         if thought.strip():
             self._print_note(thought.strip(), "dim italic")
@@ -218,6 +251,12 @@ def _fold(text: str) -> str:
     if len(lines) > FOLDED_LINES:
         shown.append(f"… {len(lines) - FOLDED_LINES} more lines")
     return "\n  ".join(shown)
+
+
+def _source(source: Source) -> str:
+    title = " ".join(printable(source.title).split())
+    is_told = source.url is None or source.url == source.title
+    return f"[{source.number}] {title}" + ("" if is_told else f"  {printable(source.url or '')}")
 
 
 def _summary(done: Done) -> str:

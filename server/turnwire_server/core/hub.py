@@ -20,6 +20,7 @@ from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.made_files import open_made
 from turnwire_server.core.open_conversations import OpenConversations
 from turnwire_server.core.orphans import Orphans
 from turnwire_server.core.past import PastTurn
@@ -29,6 +30,7 @@ from turnwire_server.core.sends import Sends
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Page, Record
 from turnwire_server.errors import Held, Rejected
+from turnwire_server.model.port import ProviderFile
 from turnwire_server.store.nodes import Watcher
 from turnwire_server.store.port import HIDDEN, Head, Store
 
@@ -56,6 +58,7 @@ class Hub:
         self._store = store
         self._alike = alike
         self._services = services
+        self._max_file_bytes = limits.max_blob_bytes
         # One process's own file is quick, and pays for no server beside it.
         interval_seconds = commit_interval_seconds if store.is_shared else 0.0
         self._committer = Committer(store, interval_seconds=interval_seconds)
@@ -320,6 +323,23 @@ class Hub:
         found = await self._open.find(principal, conversation)
         page = found.page(last, before=before)
         return page, found.follow(page.after, None, _nobody)
+
+    async def open_file(self, principal: str, conversation: str, file: str) -> ProviderFile:
+        """A file that a tool of the provider made in this conversation.
+
+        Raises:
+            Rejected: unknown conversation, no such file in it, or it cannot be had.
+        """
+        follower, head = await self.follow(
+            principal, conversation, after=0, epoch=None, wake=_nobody
+        )
+        return await open_made(
+            self._services.model,
+            follower,
+            file,
+            head=head,
+            max_bytes=self._max_file_bytes,
+        )
 
     async def list_heads(
         self, principal: str, *, limit: int, before: str | None, query: str | None = None

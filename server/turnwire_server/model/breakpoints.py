@@ -7,9 +7,9 @@ https://docs.claude.com/en/docs/build-with-claude/prompt-caching
 
 from typing import Any, Literal
 
-from turnwire_server.model.port import ApiBlock, ApiMessage
+from turnwire_server.model.port import ApiBlock, ApiMessage, ToolForm
 
-__all__ = ["CacheTtl", "cache_control", "with_breakpoints"]
+__all__ = ["CacheTtl", "cache_control", "with_breakpoints", "with_last_marked"]
 
 CacheTtl = Literal["5m", "1h"]
 
@@ -36,6 +36,12 @@ def with_breakpoints(messages: list[ApiMessage], mark: dict[str, Any]) -> list[A
         if number >= 0:
             marked[number] = _marked(messages[number], mark)
     return marked
+
+
+def with_last_marked(tools: list[ToolForm], mark: dict[str, Any]) -> list[ToolForm]:
+    """A copy with a breakpoint at the last tool; those that are loaded later cannot have one."""
+    last = max((at for at, tool in enumerate(tools) if not tool.get("defer_loading")), default=-1)
+    return [{**tool, **mark} if at == last else tool for at, tool in enumerate(tools)]
 
 
 def _marked(message: ApiMessage, mark: dict[str, Any]) -> ApiMessage:

@@ -38,8 +38,9 @@ from turnwire_server.model.errors import (
     too_large,
     unreachable,
 )
+from turnwire_server.model.files import open_file
 from turnwire_server.model.pace import Pace
-from turnwire_server.model.port import ModelRequest, Part
+from turnwire_server.model.port import ModelRequest, Part, ProviderFile
 from turnwire_server.model.reader import EventSplitter, Reader
 from turnwire_server.model.refusal import body_of
 from turnwire_server.model.request import RequestForm
@@ -116,6 +117,16 @@ class Claude:
                     await stream.close()
         except TimeoutError as error:
             raise unreachable(timed_out=True) from error
+
+    async def open_file(self, id: str, *, max_bytes: int) -> ProviderFile:
+        """See `Model.open_file`."""
+        return await open_file(
+            self._client,
+            id,
+            max_bytes=max_bytes,
+            stall_timeout_seconds=self._stall_timeout_seconds,
+            classify=self._classify,
+        )
 
     async def _create(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from turnwire_protocol import Refusal
+from turnwire_server.model.citations import citations_of
 from turnwire_server.model.counts import Counts
 from turnwire_server.model.errors import Malformed
 from turnwire_server.model.port import (
@@ -28,10 +29,11 @@ from turnwire_server.model.port import (
     ToolResultPart,
     UsagePart,
 )
+from turnwire_server.model.results import shown_of
+from turnwire_server.model.text import clean, is_text
 
 __all__ = ["Decoder"]
 
-_RESULT_TEXT_CHARS = 2000
 _NAME_CHARS = 256
 _EXPLANATION_CHARS = 2000
 
@@ -96,6 +98,8 @@ class Decoder:
         self._refusal: Refusal | None = None
         self._container: str | None = None
         self._sequence: str | None = None
+        self._fetched: dict[str, str] = {}
+        """Addresses by title, of the pages that the provider fetched in this answer."""
 
     def feed(self, event: dict[str, Any]) -> list[Part]:
         """The parts that the next event brings, possibly none.
@@ -111,7 +115,7 @@ class Decoder:
             block = self._open.get(index)
             if block is not None and delta["type"] == block.delta and not block.half:
                 text = delta[block.kind]
-                if text.__class__ is str and text and (text.isascii() or _is_text(text)):
+                if text.__class__ is str and text and (text.isascii() or is_text(text)):
                     self.spoken = True
                     return [block.part(block.number, text)]
             return self._delta(index, delta)
@@ -158,7 +162,7 @@ class Decoder:
     def _finish(self, delta: dict[str, Any], usage: Any) -> list[Part]:
         container = delta.get("container")
         if isinstance(container, dict) and isinstance(container.get("id"), str):
-            self._container = _clean(container["id"])
+            self._container = clean(container["id"])
         parts: list[Part] = []
         if reason := delta.get("stop_reason"):
             self.reason = _name(reason)
@@ -190,9 +194,12 @@ class Decoder:
             block.tool_id = _name(fields.get("id")) or f"call_{block.number}"
             parts.append(ToolPart(block.number, block.tool_id, _name(fields.get("name")), runs_on))
         elif kind.endswith("tool_result"):
-            text, is_error = _shown(fields)
+            shown = shown_of(fields)
+            self._fetched |= shown.fetched
             tool_id = _name(fields.get("tool_use_id"))
-            parts.append(ToolResultPart(block.number, tool_id, text, is_error))
+            parts.append(
+                ToolResultPart(block.number, tool_id, shown.text, shown.is_error, shown.files)
+            )
         elif kind == "fallback":
             to = fields.get("to")
             is_news = self._counts.answered_by(to.get("model") if isinstance(to, dict) else None)
@@ -273,14 +280,15 @@ class Decoder:
             given = fields.get("input")
             if given and not block.has_input:
                 # Whole in its start, as gateways send it: the input that the model gave.
-                text = _clean(given) if isinstance(given, str) else _json(given)
+                text = clean(given) if isinstance(given, str) else _json(given)
                 parts.append(ToolInputPart(number, block.tool_id, text))
             told = ("id", "name", "input")
             raw = {name: value for name, value in fields.items() if name not in told}
             raw = None if raw == {"type": "tool_use"} else raw
         else:
             raw = None if block.is_broken else fields
-        return [*parts, BlockEnd(number, None if raw is None else _storable(raw))]
+        cited = citations_of(fields.get("citations"), self._fetched) if kind == "text" else None
+        return [*parts, BlockEnd(number, None if raw is None else _storable(raw), cited)]
 
     def _tally(self, usage: Any, *, final: bool) -> UsagePart:
         self._counts.take(usage)
@@ -327,36 +335,21 @@ def _joined(block: _Block, said: Any) -> str:
     block.half = ""
     if text and "\ud800" <= text[-1] <= "\udbff":
         text, block.half = text[:-1], text[-1]
-    return _clean(text)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _clean(text: str) -> str:
-    """The text with its surrogate pairs joined; half of one is no text, and is replaced."""
-    if _is_text(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return clean(text)
 
 
 def _name(value: Any, chars: int | None = _NAME_CHARS) -> str:
     """A name as text, whatever it came as; absent ones are empty."""
     if value is None:
         return ""
-    return _clean(value if isinstance(value, str) else str(value))[:chars]
+    return clean(value if isinstance(value, str) else str(value))[:chars]
 
 
 def _json(value: Any) -> str:
     try:
         return to_json(value).decode()
     except ValueError:
-        return _clean(json.dumps(value, ensure_ascii=False))
+        return clean(json.dumps(value, ensure_ascii=False))
 
 
 def _storable(raw: dict[str, Any]) -> dict[str, Any]:
@@ -367,22 +360,3 @@ def _storable(raw: dict[str, Any]) -> dict[str, Any]:
         storable: dict[str, Any] = from_json(_json(raw))
         return storable
     return raw
-
-
-def _shown(block: dict[str, Any]) -> tuple[str, bool]:
-    """What readers see of a provider's tool result: titles and addresses, or its JSON, cut."""
-    content = block.get("content")
-    if isinstance(content, list):
-        lines = [_line(item) for item in content]
-        return _clean("\n".join(line for line in lines if line))[:_RESULT_TEXT_CHARS], False
-    is_error = isinstance(content, dict) and str(content.get("type", "")).endswith("_error")
-    if isinstance(content, dict) and is_error:
-        return _name(content.get("error_code", "error")), True
-    return _json(content)[:_RESULT_TEXT_CHARS], bool(block.get("is_error"))
-
-
-def _line(item: Any) -> str:
-    if not isinstance(item, dict):
-        return ""
-    told = (item.get("title"), item.get("url"), item.get("text"))
-    return " ".join(str(part) for part in told if part)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from turnwire_protocol import Effort, ThinkingOption
 from turnwire_server.model.port import ModelRequest
 
-__all__ = ["ModelOptions", "fitted", "lacks"]
+__all__ = ["ModelOptions", "fitted", "lacks", "of_family"]
 
 T = TypeVar("T")
 
@@ -170,6 +170,11 @@ def _effort(
         most = min(most, levels.index(family.unthinking_effort))
     known = [level for level in family.efforts if levels.index(level) <= most]
     return known[-1] if known else None
+
+
+def of_family(table: Mapping[str, T], model: str) -> T | None:
+    """What a table by family says of a model, whatever a platform calls it; None: nothing."""
+    return _longest(table, _plain(model))
 
 
 def _thinking(

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 
-from turnwire_protocol import Effort, Iteration, Refusal, ToolChoice
+from turnwire_protocol import Citation, Effort, Iteration, Refusal, ToolChoice
 
 __all__ = [
     "ApiBlock",
@@ -15,10 +15,12 @@ __all__ = [
     "Model",
     "ModelRequest",
     "Part",
+    "ProviderFile",
     "RunsOn",
     "Stop",
     "TextPart",
     "ThinkingPart",
+    "ToolForm",
     "ToolInputPart",
     "ToolPart",
     "ToolResultPart",
@@ -48,6 +50,10 @@ class ToolSpecification(TypedDict):
     input_schema: dict[str, Any]
 
 
+ToolForm = ToolSpecification | dict[str, Any]
+"""A tool as it is offered: a specification, or a definition of the API's own, with its `type`."""
+
+
 @dataclass(slots=True, frozen=True)
 class ModelRequest:
     """One call: what was resolved for the turn, and the messages so far (Messages API form).
@@ -71,7 +77,7 @@ class ModelRequest:
     user: str | None = None
     """Stands for who asks; tells nothing of them."""
     tool_choice: ToolChoice | None = None
-    tools: list[ToolSpecification] = field(default_factory=list)
+    tools: list[ToolForm] = field(default_factory=list)
     may_call_tools: bool = True
     """False: the tools are there because the messages name them, and none may be called."""
     container: str | None = None
@@ -122,6 +128,8 @@ class ToolResultPart:
     tool_id: str
     text: str
     is_error: bool
+    files: tuple[str, ...] = ()
+    """Ids of the files that it made, at the provider."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -134,6 +142,8 @@ class BlockEnd:
 
     index: int
     raw: dict[str, Any] | None
+    citations: list[Citation] | None = None
+    """What readers are told of where a text was read."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -193,6 +203,16 @@ Part = (
 )
 
 
+@dataclass(slots=True, frozen=True)
+class ProviderFile:
+    """A file that a tool of the provider made, open to be read."""
+
+    name: str
+    media_type: str
+    parts: AsyncIterator[bytes]
+    """Read to the end, or let go of."""
+
+
 class Model(Protocol):
     """A provider of answers."""
 
@@ -205,6 +225,13 @@ class Model(Protocol):
 
         Raises:
             ModelError: the attempt failed, at any point.
+        """
+
+    async def open_file(self, id: str, *, max_bytes: int) -> ProviderFile:
+        """The file of this id; one that is larger is not given.
+
+        Raises:
+            ModelError: it cannot be had; of a longer one than was said, while it is read.
         """
 
     async def close(self) -> None:

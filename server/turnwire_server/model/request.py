@@ -9,9 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from turnwire_protocol import Effort
-from turnwire_server.model.breakpoints import CacheTtl, cache_control, with_breakpoints
+from turnwire_server.model.breakpoints import (
+    CacheTtl,
+    cache_control,
+    with_breakpoints,
+    with_last_marked,
+)
 from turnwire_server.model.families import ModelOptions, fitted
 from turnwire_server.model.port import ApiBlock, ApiMessage, ModelRequest
+from turnwire_server.model.server_tools import betas_of, runs_code, skill, versioned
 
 __all__ = ["RequestForm", "ServiceTier", "own_field"]
 
@@ -64,15 +70,18 @@ class RequestForm:
         *,
         cache_ttl: CacheTtl = "5m",
         model_options: Mapping[str, ModelOptions] | None = None,
+        skills: Iterable[str] = (),
         effort: Effort | None = None,
         service_tier: ServiceTier | None = None,
         betas: Sequence[str] = (),
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """`effort`: where nothing else is said of a model; `more`: fields of every body, none of
+        """`skills`: names of those in the container, where a request offers to execute code;
+        `effort`: where nothing else is said of a model; `more`: fields of every body, none of
         those that `own_field` names."""
         self._mark = cache_control(cache_ttl)
         self._model_options = model_options or {}
+        self._skills = [skill(name) for name in skills]
         self._effort = effort
         self._service_tier = service_tier
         self._betas = betas
@@ -96,7 +105,9 @@ class RequestForm:
         if request.system:
             parameters["system"] = [{"type": "text", "text": request.system, **self._mark}]
         if request.tools:
-            parameters["tools"] = [*request.tools[:-1], {**request.tools[-1], **self._mark}]
+            tools = [versioned(tool, request.model) for tool in request.tools]
+            betas += betas_of(tools)
+            parameters["tools"] = with_last_marked(tools, self._mark)
             if not request.may_call_tools:
                 parameters["tool_choice"] = {"type": "none"}
             elif request.tool_choice is not None:
@@ -112,8 +123,8 @@ class RequestForm:
             parameters["metadata"] = metadata
         if self._service_tier is not None:
             parameters["service_tier"] = self._service_tier
-        if request.container is not None:
-            parameters["container"] = request.container
+        if container := self._container(request):
+            parameters["container"] = container
         if request.fallbacks and not _NEVER_DECLINES.match(request.model):
             models = request.fallbacks
             body["fallbacks"] = models if models == "default" else [{"model": m} for m in models]
@@ -123,6 +134,12 @@ class RequestForm:
         if betas:
             parameters["extra_headers"] = {_BETA_HEADER: ",".join(dict.fromkeys(betas))}
         return parameters
+
+    def _container(self, request: ModelRequest) -> str | dict[str, Any] | None:
+        if not self._skills or not any(runs_code(tool) for tool in request.tools):
+            return request.container
+        id = {} if request.container is None else {"id": request.container}
+        return {**id, "skills": self._skills}
 
 
 def _sampling(request: ModelRequest) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.claude import derive_tool
+from turnwire_server.model.server_tools import SERVER_TOOLS, is_run_here
 from turnwire_server.tools.port import CONTEXT, Approval, Tool, ToolContext
 
-__all__ = ["SdkTool", "as_tool", "tool"]
+__all__ = ["BuiltinTool", "SdkTool", "as_tool", "server_tool", "tool"]
 
 _INJECTED = {
     "BackgroundTask",
@@ -40,6 +41,26 @@ class SdkTool(Protocol):
 
     def call(self, input: object) -> Any:
         """Run it with an input that fits the schema."""
+
+
+@runtime_checkable
+class BuiltinTool(Protocol):
+    """What derives from the SDK's `BetaBuiltinFunctionTool`, sync or async: it runs a tool that the
+    API defines, such as `memory`."""
+
+    def to_dict(self) -> Any:
+        """The API's definition."""
+
+    def call(self, input: object) -> Any:
+        """Run it."""
+
+
+_ASKS_FIRST = ("bash_", "browser_", "computer_", "text_editor_")
+"""Types of tools that do to a machine whatever the model says, unless somebody is asked."""
+_SDK_TOOLS = "anthropic.lib.tools."
+_SDK_TOOLS_ASK_FIRST = ("bash", "edit", "write")
+"""Of its `agent_toolset`, those that do the same."""
+_ANY_OBJECT = {"type": "object"}
 
 
 @overload
@@ -82,20 +103,81 @@ def tool(
 
 
 def as_tool(candidate: object) -> Tool:
-    """A `Tool` from what users pass as one: a `Tool`, an SDK tool, a function.
+    """A `Tool` from what users pass as one: a `Tool`, an SDK tool, a function, a definition of the
+    API's own (`{"type": "web_search_20260318", "name": "web_search", …}`).
 
     Raises:
         SettingsError: it is none of these, or has a parameter that only a web framework gives.
     """
     if isinstance(candidate, Tool):
         return candidate
+    # First: to ask one of these for its name may fail, and what the SDK makes of functions has a
+    # definition, too.
+    is_class = isinstance(candidate, type)
+    if isinstance(candidate, BuiltinTool) and not (is_class or hasattr(candidate, "input_schema")):
+        return _from_builtin(candidate)
     if isinstance(candidate, SdkTool):
         if inspect.isroutine(function := getattr(candidate, "func", None)):
             _refuse_injected(function)
-        return _from_sdk(candidate)
+        asks = str(getattr(function, "__module__", "")).startswith(_SDK_TOOLS)
+        return replace(
+            _from_sdk(candidate), approval=asks and candidate.name in _SDK_TOOLS_ASK_FIRST
+        )
+    if isinstance(candidate, dict):
+        return _from_definition(candidate)
     if inspect.isroutine(candidate):
         return tool(candidate)
     raise SettingsError(f"tools: {candidate!r:.80} is neither a tool nor a function")
+
+
+def server_tool(name: str) -> Tool:
+    """A tool of the provider's, in the version that the model of each request knows."""
+    return _from_definition({"type": name, "name": name})
+
+
+def _from_definition(definition: dict[str, Any]) -> Tool:
+    """
+    Raises:
+        SettingsError: it is none, or nobody would run its calls.
+    """
+    kind = definition.get("type")
+    if not isinstance(kind, str) or kind == "custom":
+        raise SettingsError("tools: a dict must be a definition of the API's own, with its `type`")
+    if is_run_here(kind):
+        raise SettingsError(
+            f"tools: nobody runs {kind!r}: in place of its definition, give an object that does, of"
+            " a class derived from the SDK's BetaAsyncBuiltinFunctionTool"
+        )
+    return _defined({"name": kind, **definition} if kind in SERVER_TOOLS else definition)
+
+
+def _from_builtin(builtin: BuiltinTool) -> Tool:
+    definition = builtin.to_dict()
+    if not isinstance(definition, dict) or not isinstance(definition.get("type"), str):
+        raise SettingsError(f"tools: {builtin!r:.80} has no definition of a tool")
+    is_async = inspect.iscoroutinefunction(builtin.call)
+    return replace(
+        _defined(definition),
+        function=builtin.call,
+        is_async=is_async,
+        approval=definition["type"].startswith(_ASKS_FIRST),
+    )
+
+
+def _defined(definition: dict[str, Any]) -> Tool:
+    name = definition.get("name")
+    if not isinstance(name, str):
+        raise SettingsError(f"tools: the definition of {definition['type']!r} has no name")
+    # Where the last breakpoint is, is the service's to say: there are four.
+    definition = {key: value for key, value in definition.items() if key != "cache_control"}
+    return Tool(
+        name=name,
+        description="",
+        input_schema=_ANY_OBJECT,
+        function=None,
+        is_async=True,
+        definition=definition,
+    )
 
 
 class _FailedInside(Exception):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from turnwire_server.tools.define import tool
+from turnwire_server.tools.define import server_tool, tool
 from turnwire_server.tools.port import ToolContext
 
 __all__ = ["tools"]
@@ -57,4 +57,4 @@ async def send_email(
     return f"Sent to {to}, if this were not a demo."
 
 
-tools = [weather, clock, send_email]
+tools = [weather, clock, send_email, server_tool("web_search")]

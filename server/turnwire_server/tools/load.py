@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from turnwire_server.errors import SettingsError
-from turnwire_server.tools.define import SdkTool
+from turnwire_server.tools.define import BuiltinTool, SdkTool
 from turnwire_server.tools.port import Tool
 
 __all__ = ["load_tools"]
@@ -26,7 +26,11 @@ def load_tools(name: str) -> list[object]:
         return list(listed)
     if listed is not None:
         raise SettingsError(f"tools: `tools` in {name} is not a list")
-    found = [value for value in vars(module).values() if isinstance(value, Tool | SdkTool)]
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, Tool | BuiltinTool | SdkTool) and not isinstance(value, type)
+    ]
     if not found:
         raise SettingsError(f"tools: {name} has neither tools nor a list named `tools`")
     return list(found)

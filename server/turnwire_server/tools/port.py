@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from turnwire_protocol import RunsOn
 
 __all__ = ["CONTEXT", "Approval", "Tool", "ToolContext"]
 
@@ -44,8 +46,13 @@ class Tool:
     approval: Approval = False
     """Whether somebody must allow a call: always, or as a function of its input says. It runs in a
     thread; one that fails, or does not answer in time, counts as yes."""
+    definition: dict[str, Any] | None = None
+    """Of a tool that the API defines, its own form, with its `type`: it is offered so, as it is.
+    Without a function it is the provider's, who runs it, too."""
 
     @property
-    def runs_on(self) -> Literal["server", "client"]:
+    def runs_on(self) -> RunsOn:
         """Where it runs."""
-        return "client" if self.function is None else "server"
+        if self.function is not None:
+            return "server"
+        return "client" if self.definition is None else "provider"

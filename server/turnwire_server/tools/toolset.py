@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from turnwire_protocol import Content
 from turnwire_server.errors import SettingsError
-from turnwire_server.model.port import ToolSpecification
+from turnwire_server.model.port import ToolForm
 from turnwire_server.tools.content import Shelf, Shown, content_of, said_by, shown
 from turnwire_server.tools.foreign import Foreign, NotStarted, Raised, Returned, TimedOut
 from turnwire_server.tools.port import CONTEXT, Tool, ToolContext
@@ -114,19 +114,20 @@ class Toolset:
         return more
 
     def runs_on(self, name: str) -> Literal["server", "client"]:
-        """Where a call of this name runs; an unknown one fails in the server."""
+        """Where a call of this name runs; one that nobody here runs fails in the server."""
         tool = self._tools.get(name)
-        return "server" if tool is None else tool.runs_on
+        return "client" if tool is not None and tool.runs_on == "client" else "server"
 
     @property
     def names(self) -> list[str]:
         """In the order they were given."""
         return list(self._tools)
 
-    def specifications(self) -> list[ToolSpecification]:
+    def specifications(self) -> list[ToolForm]:
         """The tools in the form of the Messages API."""
         return [
-            {
+            tool.definition
+            or {
                 "name": tool.name,
                 "description": tool.description,
                 "input_schema": tool.input_schema,
@@ -136,7 +137,7 @@ class Toolset:
 
     def problem(self, name: str, input: dict[str, Any] | None) -> str | None:
         """Why the call cannot run, in words for the model; None if it can."""
-        if name not in self._tools:
+        if name not in self._tools or self._tools[name].runs_on == "provider":
             return f"There is no tool {name!r}."
         if input is None:
             return "The input was not a JSON object."

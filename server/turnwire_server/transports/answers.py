@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from turnwire_protocol import Content, TotalUsage
+from turnwire_protocol import Citation, Content, TotalUsage
 from turnwire_protocol.schema import inlined, on_the_wire, schemas
 from turnwire_server.transports.http import Problem
 
@@ -57,6 +57,7 @@ class FoldedResult(TypedDict):
     content: Content
     is_error: bool
     duration_ms: int
+    files: NotRequired[list[str]]
 
 
 class FoldedBlock(TypedDict):
@@ -66,6 +67,7 @@ class FoldedBlock(TypedDict):
     type: Literal["text", "thinking", "tool"]
     complete: bool
     text: NotRequired[str]
+    citations: NotRequired[list[Citation]]
     partial_json: NotRequired[str]
     tool_id: NotRequired[str]
     tool_name: NotRequired[str]

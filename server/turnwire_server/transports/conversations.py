@@ -1,8 +1,11 @@
 """Conversations as resources over HTTP: list, read, export, rename, delete."""
 
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import to_json
@@ -29,6 +32,16 @@ _READ: Responses = {
 _EXPORT: Responses = {
     **refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION),
     200: {"content": {"text/markdown": {"schema": {"type": "string"}}, **json_answer(Exported)}},
+}
+_A_FILE: Responses = {
+    **refusals(
+        Code.BAD_COMMAND,
+        Code.UNKNOWN_CONVERSATION,
+        Code.NOT_FOUND,
+        Code.TOO_LARGE,
+        Code.NETWORK_ERROR,
+    ),
+    200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
 }
 _RENAME = refusals(Code.BAD_COMMAND, Code.UNKNOWN_CONVERSATION, Code.TOO_LARGE, Code.TIMEOUT)
 
@@ -143,6 +156,29 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
             return _file(to_json(document, indent=2), "application/json", f"{conversation}.json")
         markdown = to_markdown(head.title, now).encode()
         return _file(markdown, "text/markdown; charset=utf-8", f"{conversation}.md")
+
+    @router.get(
+        "/conversations/{conversation}/files/{file}",
+        responses=_A_FILE,
+        response_class=Response,
+        response_model=None,
+    )
+    async def read_file(
+        request: Request, conversation: str, file: Annotated[str, Path(max_length=256)]
+    ) -> Response:
+        """A file that a tool of the provider made there; `tool_result` names it."""
+        found = await hub.open_file(principal_of(request), conversation, file)
+        is_plain = re.fullmatch(r"[\w.+-]+/[\w.+-]+", found.media_type, re.ASCII)
+        media_type = found.media_type if is_plain else "application/octet-stream"
+        name = quote(found.name.encode(errors="replace")[:255], safe="")
+        headers = {
+            "Cache-Control": "private, no-store",
+            "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+            # Foreign bytes: opened as a page of their own, they may run and load nothing.
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return StreamingResponse(found.parts, media_type=media_type, headers=headers)
 
     @router.patch(
         "/conversations/{conversation}",

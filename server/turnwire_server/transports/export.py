@@ -1,6 +1,16 @@
 """A folded conversation as a document to keep: Markdown. Pure."""
 
-from turnwire_protocol import Block, FoldedConversation, FoldedTurn, text_of
+import re
+
+from turnwire_protocol import (
+    Block,
+    FoldedConversation,
+    FoldedTurn,
+    Source,
+    Sources,
+    noted,
+    text_of,
+)
 
 __all__ = ["to_markdown"]
 
@@ -11,14 +21,37 @@ def to_markdown(title: str, conversation: FoldedConversation) -> str:
     for turn in conversation.turns.values():
         at = f" · {turn.at}" if turn.at else ""
         parts += [f"## You{at}", text_of(turn.content or ""), f"## {turn.model or 'Claude'}"]
-        parts += [part for block in turn.blocks if (part := _block(block))]
+        parts += _answer(turn)
         parts += _end(turn)
     return "\n\n".join(parts) + "\n"
 
 
+def _answer(turn: FoldedTurn) -> list[str]:
+    """Its blocks. Neighbouring texts are one; what they cite is in notes, named as the turn is so
+    that no two answers have the same.
+    """
+    sources, parts, text = Sources(), list[str](), ""
+    mark = f"[^{re.sub('[^a-zA-Z0-9]', '-', turn.turn)}-{{}}]"
+    for block in turn.blocks:
+        if block.type == "text":
+            text += noted(block.text, sources.numbers(block.citations), mark)
+            continue
+        parts += [text.strip(), _block(block)]
+        text = ""
+    notes = [f"{mark.format(each.number)}: {_source(each)}" for each in sources]
+    return [part for part in (*parts, text.strip(), "\n".join(notes)) if part]
+
+
+def _source(source: Source) -> str:
+    """On one line."""
+    words = re.sub(r"([\\\[\]<>*_`])", r"\\\1", " ".join(source.title.split()))
+    if source.url is None:
+        return words
+    address = re.sub(r"[<>\\]", lambda found: f"%{ord(found[0]):02X}", source.url)
+    return f"[{words}](<{address}>)"
+
+
 def _block(block: Block) -> str:
-    if block.type == "text":
-        return block.text.strip()
     if block.type == "thinking":
         return _details("Thinking", block.text.strip())
     if block.tool is None:

@@ -91,3 +91,25 @@ def test_a_refusal_is_printed_with_its_reason_and_a_small_cost_is_not_nothing() 
     assert line.strip().startswith("3 in · 4 out · 0.0 s · < $0.0001 · refusal (cyber): No")
     assert "\x1b" not in line
     assert "$0.0000" in shown({**end, "cost_usd": 0.0})[0]
+
+
+def test_what_cites_reads_as_one_paragraph_with_its_sources_below() -> None:
+    page = {"title": "Claude\n Shannon", "url": "https://a.example/"}
+    lines = shown(
+        {"type": "token", "block": 0, "text": "He was "},
+        {"type": "block_stop", "block": 0},
+        {"type": "token", "block": 1, "text": "born in 1916"},
+        {"type": "block_stop", "block": 1, "citations": [page, {"title": "r.pdf", "document": 0}]},
+        {"type": "token", "block": 2, "text": "(a Sunday) in **Petoskey**. "},
+        {"type": "block_stop", "block": 2, "citations": [page]},
+        {"type": "tool_start", "block": 3, "tool_id": "x", "tool_name": "y", "runs_on": "provider"},
+        {"type": "token", "block": 4, "text": "So."},
+        *answer()[-1:],
+    )
+    assert lines == [
+        "He was born in 1916[1][2](a Sunday) in Petoskey.[1]",
+        "So.",
+        "[1] Claude Shannon  https://a.example/",
+        "[2] r.pdf",
+        "3 in · 4 out · 0.0 s",
+    ]

@@ -388,6 +388,13 @@ def test_the_newest_container_is_remembered() -> None:
 
 # Every sequence a model can produce
 
+RAN = {
+    "type": "code_execution_result",
+    "stdout": "",
+    "stderr": "",
+    "return_code": 0,
+    "content": [],
+}
 SPOKEN: st.SearchStrategy[BlockBuilder] = st.sampled_from(
     [
         Text("One two."),
@@ -397,7 +404,7 @@ SPOKEN: st.SearchStrategy[BlockBuilder] = st.sampled_from(
         ThinkingBlock(""),
         RedactedThinking(),
         ProviderTool("web_search", {"q": "x"}, []),
-        ProviderTool("code_execution", {}, {"type": "code_execution_result", "stdout": ""}),
+        ProviderTool("code_execution", {}, RAN),
         Unknown(),
     ]
 )

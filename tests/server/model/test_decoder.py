@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from turnwire_protocol import Citation
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import Malformed
 from turnwire_server.model.port import (
@@ -32,6 +33,7 @@ from turnwire_simulator.signature import sign
 
 Json = dict[str, Any]
 CITATION = {"type": "char_location", "cited_text": "x", "document_index": 0, "file_id": None}
+SHOWN = [Citation(cited_text="x", document=0)]
 HALF = "\ud83d"
 """Half a surrogate pair: a string in Python and JSON, but no text."""
 
@@ -65,7 +67,7 @@ BLOCKS: dict[str, tuple[BlockBuilder, list[Part]]] = {
     "text": (Text(["Hel", "lo"]), [TextPart(0, "Hel"), TextPart(0, "lo"), BlockEnd(0, None)]),
     "citations": (
         Text(["Hi"], citations=[CITATION]),
-        [TextPart(0, "Hi"), BlockEnd(0, {"type": "text", "citations": [CITATION]})],
+        [TextPart(0, "Hi"), BlockEnd(0, {"type": "text", "citations": [CITATION]}, SHOWN)],
     ),
     "thinking": (
         Thinking(["Hm", "."]),
@@ -120,6 +122,162 @@ def test_a_failed_tool_of_the_provider_is_shown_as_an_error() -> None:
     parts = body_of(ProviderTool("web_search", {}, failure))
     shown = next(part for part in parts if isinstance(part, ToolResultPart))
     assert (shown.text, shown.is_error) == ("max_uses_exceeded", True)
+
+
+RESULTS_SHOWN: dict[str, tuple[Json, ToolResultPart]] = {
+    "a program": (
+        {
+            "type": "bash_code_execution_tool_result",
+            "content": {
+                "type": "bash_code_execution_result",
+                "stdout": "42\n",
+                "stderr": "",
+                "return_code": 0,
+                "content": [{"type": "bash_code_execution_output", "file_id": "file_1"}],
+            },
+        },
+        ToolResultPart(0, "s", "42", False, ("file_1",)),
+    ),
+    "a program that failed": (
+        {
+            "type": "code_execution_tool_result",
+            "content": {"stdout": "a", "stderr": "no\n", "return_code": 2, "content": []},
+        },
+        ToolResultPart(0, "s", "a\nno\n[exit code 2]", True),
+    ),
+    "a page": (
+        {
+            "type": "web_fetch_tool_result",
+            "content": {
+                "type": "web_fetch_result",
+                "url": "https://a.example",
+                "content": {"type": "document", "title": "A page", "source": {"data": "long"}},
+            },
+        },
+        ToolResultPart(0, "s", "A page https://a.example", False),
+    ),
+    "tools": (
+        {
+            "type": "tool_search_tool_result",
+            "content": {"tool_references": [{"tool_name": "a"}, {"tool_name": "b"}]},
+        },
+        ToolResultPart(0, "s", "a\nb", False),
+    ),
+    "advice": (
+        {"type": "advisor_tool_result", "content": {"type": "advisor_result", "text": "Do."}},
+        ToolResultPart(0, "s", "Do.", False),
+    ),
+    "an edit": (
+        {"type": "text_editor_code_execution_tool_result", "content": {"lines": ["-a", "+b"]}},
+        ToolResultPart(0, "s", "-a\n+b", False),
+    ),
+    "a failure of an MCP server": (
+        {
+            "type": "mcp_tool_result",
+            "is_error": True,
+            "content": [{"type": "text", "text": "no"}],
+        },
+        ToolResultPart(0, "s", "no", True),
+    ),
+    "an error with words": (
+        {
+            "type": "tool_search_tool_result",
+            "content": {
+                "type": "tool_search_tool_result_error",
+                "error_code": "unavailable",
+                "error_message": "later",
+            },
+        },
+        ToolResultPart(0, "s", "unavailable: later", True),
+    ),
+    "what nobody knows yet": (
+        {"type": "hologram_tool_result", "content": {"depth": 3}},
+        ToolResultPart(0, "s", '{"depth":3}', False),
+    ),
+}
+
+
+@pytest.mark.parametrize(("block", "shown"), RESULTS_SHOWN.values(), ids=RESULTS_SHOWN)
+def test_a_result_is_shown_as_what_it_says(block: Json, shown: ToolResultPart) -> None:
+    block = {**block, "tool_use_id": "s"}
+    parts = decoded(starting(block), {"type": "content_block_stop", "index": 0})
+    assert parts == [shown, BlockEnd(0, block)]
+
+
+WEB = {"type": "web_search_result_location", "encrypted_index": "e", "cited_text": "x"}
+CITED_PLACES: dict[str, tuple[Json, Citation]] = {
+    "a page of the web": (
+        {**WEB, "url": "HTTPS://a.example/b", "title": "A"},
+        Citation(cited_text="x", title="A", url="https://a.example/b"),
+    ),
+    "an address that is none": ({**WEB, "url": "javascript:x"}, Citation(cited_text="x")),
+    "an address with a line break": ({**WEB, "url": "https://a\n.b"}, Citation(cited_text="x")),
+    "pages": (
+        {
+            "type": "page_location",
+            "cited_text": "x",
+            "document_index": 1,
+            "document_title": "r.pdf",
+            "start_page_number": 3,
+            "end_page_number": 5,
+        },
+        Citation(cited_text="x", title="r.pdf", document=1, unit="page", start=3, end=5),
+    ),
+    "characters": (
+        {"cited_text": "x", "document_index": 0, "start_char_index": 0, "end_char_index": 9},
+        Citation(cited_text="x", document=0, unit="char", start=0, end=9),
+    ),
+    "blocks": (
+        {"cited_text": "x", "document_index": 0, "start_block_index": 2, "end_block_index": 3},
+        Citation(cited_text="x", document=0, unit="block", start=2, end=3),
+    ),
+    "a search result of one's own": (
+        {
+            "type": "search_result_location",
+            "cited_text": "x",
+            "source": "kb/7",
+            "start_block_index": 0,
+            "end_block_index": 1,
+        },
+        Citation(cited_text="x", title="kb/7", unit="block", start=0, end=1),
+    ),
+    "one with an address": (
+        {"type": "search_result_location", "source": "https://a.example", "title": "A"},
+        Citation(title="A", url="https://a.example"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("location", "citation"), CITED_PLACES.values(), ids=CITED_PLACES)
+def test_readers_are_told_where_it_was_read(location: Json, citation: Citation) -> None:
+    _, end = body_of(Text(["Hi"], citations=[location]))
+    assert end == BlockEnd(0, {"type": "text", "citations": [location]}, [citation])
+
+
+def test_a_page_that_was_fetched_has_its_address() -> None:
+    page = {"type": "document", "title": "A page", "source": {"type": "text", "data": "…"}}
+    fetched = {"type": "web_fetch_result", "url": "https://a.example", "content": page}
+    cited = {"cited_text": "x", "document_index": 0, "document_title": "A page"}
+    parts = body_of(ProviderTool("web_fetch", {}, fetched), Text(["Hi"], citations=[cited]))
+    end = parts[-1]
+    assert isinstance(end, BlockEnd)
+    shown = Citation(cited_text="x", title="A page", url="https://a.example", document=0)
+    assert end.citations == [shown]
+
+
+def test_what_is_cited_is_bounded() -> None:
+    cited = {
+        **WEB,
+        "cited_text": "x" * 10_000,
+        "title": "y" * 10_000,
+        "url": "https://a/" + "z" * 9000,
+    }
+    parts = body_of(Text(["Hi"], citations=[cited] * 1000))
+    end = parts[-1]
+    assert isinstance(end, BlockEnd)
+    assert end.citations == [Citation(cited_text="x" * 1000, title="y" * 300)] * 50
+    assert end.raw is not None
+    assert len(end.raw["citations"]) == 1000
 
 
 def test_a_whole_block_of_an_unknown_type_goes_back_as_it_came() -> None:
@@ -222,7 +380,7 @@ PASSED_OVER: dict[str, tuple[list[Part], list[Part]]] = {
             delta({"type": "citations_delta", "citation": {"cited_text": HALF}}),
             STOP,
         ),
-        [BlockEnd(0, {"type": "text", "citations": [CITED]})],
+        [BlockEnd(0, {"type": "text", "citations": [CITED]}, [Citation(cited_text="\ufffd")])],
     ),
     "half a pair in a result": (
         decoded(starting(FOUND)),

@@ -68,7 +68,8 @@ def test_a_module_of_the_working_directory_is_found(module: str) -> None:
 
 
 def test_the_demo_has_tools() -> None:
-    assert names_in("turnwire_server.tools.demo") == ["weather", "clock", "send_email"]
+    tools = ["weather", "clock", "send_email", "web_search"]
+    assert names_in("turnwire_server.tools.demo") == tools
 
 
 @pytest.mark.parametrize(

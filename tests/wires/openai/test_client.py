@@ -98,6 +98,36 @@ async def test_an_answer_streams_and_comes_whole(service: Service, simulator: Si
     assert [request["max_tokens"] for request in simulator.requests] == [50, 50]
 
 
+async def test_what_the_answer_cites_is_annotated(service: Service, simulator: Simulator) -> None:
+    page = {
+        "type": "web_search_result_location",
+        "cited_text": "x",
+        "encrypted_index": "e",
+        "title": "A",
+        "url": "https://a.example/",
+    }
+    other = {"type": "char_location", "cited_text": "x", "document_index": 0}
+    place = {"document_title": "r", "start_char_index": 0, "end_char_index": 1, "file_id": None}
+    cited = Text("born in 1916", citations=[page, page, {**other, **place}])
+    answer = Answer(Text("He was "), cited, Text("."))
+    simulator.program(answer, answer)
+    completion = await asked(service, "who?")
+    message = completion.choices[0].message
+    assert message.content == "He was born in 1916."
+    (annotation,) = message.annotations or []
+    assert annotation.url_citation.model_dump() == {
+        "url": "https://a.example/",
+        "title": "A",
+        "start_index": 7,
+        "end_index": 19,
+    }
+    client = service.client()
+    stream = await client.chat.completions.create(model=MODEL, messages=said("who?"), stream=True)
+    deltas = [chunk.choices[0].delta async for chunk in stream if chunk.choices]
+    told = [delta.model_extra for delta in deltas if delta.model_extra]
+    assert told == [{"annotations": [annotation.model_dump()]}]
+
+
 async def test_without_a_name_the_list_is_the_past_and_nothing_is_listed(
     service: Service, simulator: Simulator
 ) -> None:

@@ -12,7 +12,8 @@ import { languageOf } from "./grammar.js";
 /** @typedef {import("./mount.js").Spec} Spec */
 
 const MAX_PATH = 100; // deeper elements show without their formatting
-const ELSEWHERE = { rel: "noopener noreferrer", target: "_blank" };
+/** Attributes of a link that leads out of the page. */
+export const ELSEWHERE = { rel: "noopener noreferrer", target: "_blank" };
 const TABLE_FRAMES = ["table", "scroll"]; // what carries its buttons, and what moves when it is too wide
 const TASK = /^\[([ xX])\][ \t\n]+(?=\S)/;
 
@@ -84,6 +85,7 @@ function addPhrase(token, path) {
     case "code_inline": return path.add(spec("code", {}, [content]));
     case "math": return path.add(mathSpec(token, "span"));
     case "footnote_ref": return path.add(referenceSpec(labelOf(token)));
+    case "source_ref": return path.add(spec("sup", { class: "source-ref", "data-source": content }, [content], "source", true));
     case "image": return path.add(imageSpec(token, path.isIn("a")));
     case "link_open": return path.enter(linkSpec(token, "href"), !path.isIn("a"));
     default:

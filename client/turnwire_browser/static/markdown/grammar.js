@@ -10,6 +10,7 @@ import cjkFriendly from "markdown-it-cjk-friendly";
 // @ts-expect-error It has no types.
 import footnote from "markdown-it-footnote";
 import { mathematics } from "./mathematics.js";
+import { sources } from "./sources.js";
 import { tags } from "./tags.js";
 
 /** @typedef {import("markdown-it").Token} Token */
@@ -55,7 +56,7 @@ const markdown = new MarkdownIt({ html: false, linkify: true, maxNesting: MAX_NE
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: true });
 markdown.linkify.add("www.", WWW).add("ftp:", null).add("//", null);
 markdown.validateLink = isAllowed;
-markdown.use(cjkFriendly).use(footnote).use(mathematics).use(tags);
+markdown.use(cjkFriendly).use(footnote).use(mathematics).use(sources).use(tags);
 // Notes are gathered by who shows them; a definition's token says what the text defines.
 markdown.core.ruler.disable(["footnote_tail", "strip_references"]);
 markdown.inline.ruler.disable("footnote_inline");

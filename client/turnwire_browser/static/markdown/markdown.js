@@ -109,6 +109,7 @@ class MarkdownStream {
   /** @param {Lines} lines @param {Resumed | undefined} resumed @param {boolean} isLast @returns {Reading[]} */
   #read(lines, resumed, isLast) {
     const env = this.#definitions.begin();
+    env.hasSources = this.dresser.hasSources;
     this.#phrases.begin(env);
     return blocksOf(lines, env).map((block, i) => {
       /** @type {Map<string, ElementSpec>} */ const notes = new Map();

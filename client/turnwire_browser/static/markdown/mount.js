@@ -8,7 +8,7 @@
  * @typedef {{tag: string, attributes: Record<string, string>, children: Spec[], kind?: Kind,
  *   complete?: boolean}} ElementSpec
  */
-/** @typedef {"code" | "math" | "table" | "task" | "back"} Kind */
+/** @typedef {"code" | "math" | "table" | "task" | "back" | "source"} Kind */
 /** @typedef {ElementSpec | string} Spec a string is a text node */
 
 /**
@@ -16,8 +16,10 @@
  * @typedef {{
  *   dress?: (element: HTMLElement, kind: Kind) => void,
  *   complete?: (element: HTMLElement, kind: Kind) => void,
+ *   hasSources?: boolean,
  * }} Dresser `dress` sees an element once, with what is in it so far, and may append to it;
- *   `complete` sees it once, when nothing in it will change
+ *   `complete` sees it once, when nothing in it will change. `hasSources`: what `[^source-1]` refers to is shown
+ *   beside the text, and not a note of it
  */
 
 /** A node that shows a specification; its `children` lack those that are settled. */

@@ -14,10 +14,14 @@ class GrowingMarkdown {
   #shown = "";
   #ended = false;
 
-  /** @param {HTMLElement} container */
-  constructor(container) {
+  /**
+   * @param {HTMLElement} container
+   * @param {import("../markdown/mount.js").Dresser} [dresser]
+   */
+  constructor(container, dresser = DRESSER) {
     this.container = container;
-    this.stream = createStream(container, DRESSER);
+    this.dresser = dresser;
+    this.stream = createStream(container, dresser);
   }
 
   /**
@@ -27,7 +31,7 @@ class GrowingMarkdown {
   update(text, ended) {
     // After a rewind another attempt's text may stand under the same number.
     if (this.#ended ? text !== this.#shown : !text.startsWith(this.#shown)) {
-      this.stream = createStream(this.container, DRESSER);
+      this.stream = createStream(this.container, this.dresser);
       this.#shown = "";
       this.#ended = false;
     }
@@ -39,19 +43,25 @@ class GrowingMarkdown {
   }
 }
 
-/** A text block: the answer itself. */
+/** A text: the answer itself. */
 export class TextView {
-  constructor() {
+  /** @param {import("./sources.js").SourcesView} sources that its marks refer to */
+  constructor(sources) {
     this.element = element("div", { class: "prose", dir: "auto" });
-    this.markdown = new GrowingMarkdown(this.element);
+    this.markdown = new GrowingMarkdown(this.element, {
+      ...DRESSER,
+      hasSources: true,
+      dress: (target, kind) => (kind === "source" ? sources.dress(target) : DRESSER.dress?.(target, kind)),
+    });
   }
 
   /**
    * @param {TextBlock} block
-   * @param {boolean} ended whether its turn has ended
+   * @param {boolean} isOver whether nothing more will come of it
    */
-  update(block, ended) {
-    this.markdown.update(block.text, block.complete || ended);
+  update({ text }, isOver) {
+    // Marks stand before the white space at the end of a block, which is complete by then.
+    this.markdown.update(isOver ? text : text.trimEnd(), isOver);
   }
 }
 

@@ -107,6 +107,7 @@ export class OpenConversation {
       },
       runner: this.#runner,
       files: around.files,
+      fetchFile: (file) => wire.downloadFile(this.#chat.id ?? "", file),
     });
     this.draw = oncePerFrame(() => this.#draw());
     this.#unsubscribe = this.#chat.subscribe(this.draw);

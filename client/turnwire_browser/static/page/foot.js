@@ -4,6 +4,7 @@ import { cutOff, hasRun } from "./asking.js";
 import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
 import { words } from "./language.js";
+import { Passages } from "./passages.js";
 import { readOf } from "./totals.js";
 import { cost, countOf, declined, duration, ending, explain } from "./words.js";
 
@@ -41,8 +42,9 @@ export function footOf(turn, { regenerate, proceed, choose }, variants) {
   if (variants && variants.at < variants.of - 1) parts.push(element("p", { class: "remedy" }, words.turn.old));
   const meta = element("div", { class: "meta" });
   if (variants) meta.append(...variantsOf(variants, choose));
-  const text = turn.blocks.filter((block) => block.type === "text").map((block) => block.text);
-  if (text.some(Boolean)) meta.append(copyButton(words.action.copyAnswer, () => text.join("\n\n")));
+  if (turn.blocks.some((block) => block.type === "text" && block.text)) {
+    meta.append(copyButton(words.action.copyAnswer, () => new Passages(turn.blocks).markdown));
+  }
   if (turn.blocks.length > 0 && CUT.has(done.stop_reason)) {
     meta.append(action("proceed", "forward", words.action.proceed, proceed));
   }

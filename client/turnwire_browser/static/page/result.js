@@ -1,10 +1,11 @@
-/** What a tool call gave: text, JSON made readable, images and documents. */
+/** What a tool call gave: text, JSON made readable, images and documents, files that it made. */
 
 import { AttachmentsView } from "./attachment.js";
 import { attachmentsOf, plain } from "./content.js";
 import { element } from "./element.js";
 import { Folded } from "./folded.js";
 import { words } from "./language.js";
+import { madeFile } from "./made.js";
 import { countOf } from "./words.js";
 
 /** @typedef {NonNullable<import("../turnwire/fold.js").ToolBlock["result"]>} Result */
@@ -16,11 +17,16 @@ export class ResultView {
   /** @type {Result | undefined} */
   #result;
 
-  /** @param {import("./files.js").Files} files */
-  constructor(files) {
+  /**
+   * @param {import("./files.js").Files} files
+   * @param {import("./made.js").FetchFile} fetchFile
+   */
+  constructor(files, fetchFile) {
+    this.fetchFile = fetchFile;
     this.text = element("div", {});
     this.attachments = new AttachmentsView(files);
-    this.element = element("div", { class: "tool-result" }, this.text, this.attachments.element);
+    this.made = element("div", { class: "made", hidden: true });
+    this.element = element("div", { class: "tool-result" }, this.text, this.attachments.element, this.made);
   }
 
   /** @param {Result | undefined} result */
@@ -30,7 +36,10 @@ export class ResultView {
     const attachments = attachmentsOf(result?.content);
     this.attachments.update(attachments);
     const text = readable(plain(result?.content));
-    const isSaid = result !== undefined && (text !== "" || attachments.length === 0);
+    const made = result?.files ?? [];
+    this.made.replaceChildren(...made.map((id, index) => madeFile(id, index + 1, this.fetchFile)));
+    this.made.hidden = made.length === 0;
+    const isSaid = result !== undefined && (text !== "" || attachments.length + made.length === 0);
     this.text.replaceChildren(...(isSaid ? [textView(text)] : []));
   }
 

@@ -20,6 +20,7 @@ import { duration } from "./words.js";
  * @property {(tool: string, isAllowed: boolean) => void} allowAlways its calls are not asked about any more, or again
  * @property {string} runner this tab's: it answers the calls that name it
  * @property {import("./files.js").Files} files
+ * @property {import("./made.js").FetchFile} fetchFile
  */
 
 export class ToolView {
@@ -43,7 +44,7 @@ export class ToolView {
     this.input = new Folded(words.tool.input, () => inputText(this.#block));
     this.original = new Folded(words.tool.given, () => given(this.#block));
     this.progress = new ProgressView();
-    this.result = new ResultView(actions.files);
+    this.result = new ResultView(actions.files, actions.fetchFile);
     this.body = element(
       "div",
       { class: "tool-body" },

@@ -8,12 +8,14 @@ import { Countdown } from "./frame.js";
 import { spoken, words } from "./language.js";
 import { shownBlocks } from "./output.js";
 import { QuestionView } from "./question.js";
+import { Passages } from "./passages.js";
+import { SourcesView } from "./sources.js";
 import { ToolView } from "./tool.js";
 import { retryCause } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("../turnwire/fold.js").Block} Block */
-/** @typedef {{ element: HTMLElement, update(block: Block, ended: boolean, isCutOff?: boolean): void }} View of the type that the block has */
+/** @typedef {{ element: HTMLElement, update(block: Block, isOver: boolean, isCutOff?: boolean): void }} View of the type that the block has; `isOver`: nothing more will come of it */
 /** @typedef {{ block: Block, view: View }} Shown */
 /** @typedef {import("./question.js").TurnActions & import("./tool.js").CallActions} TurnActions */
 
@@ -34,6 +36,7 @@ export class TurnView {
     this.actions = actions;
     this.question = new QuestionView(actions, actions.files);
     this.blocks = element("div", { class: "blocks" });
+    this.sources = new SourcesView();
     this.working = element("div", { class: "working", hidden: true }, dots());
     this.retry = element("p", { class: "retry", hidden: true });
     this.foot = element("div", { class: "foot" });
@@ -47,7 +50,7 @@ export class TurnView {
       element("h2", { class: "visually-hidden" }, words.turn.you),
       this.question.element,
       element("h2", { class: "visually-hidden" }, words.turn.claude),
-      element("div", { class: "answer" }, this.blocks, this.working, this.retry, this.foot),
+      element("div", { class: "answer" }, this.blocks, this.sources.element, this.working, this.retry, this.foot),
     );
   }
 
@@ -124,21 +127,37 @@ export class TurnView {
   #updateBlocks(turn, live) {
     const ended = turn.state === "done";
     const cut = new Set(cutOff(turn).map(({ block }) => block));
-    shownBlocks(turn).forEach((block, index) => {
+    const passages = new Passages(shownBlocks(turn));
+    // Before the texts are shown, whose marks lead there.
+    this.sources.update(passages.sources);
+    passages.blocks.forEach((block, index) => {
+      // A text may go on with the next block.
+      const isOver = ended || (block.type === "text" && index < passages.blocks.length - 1);
       const shown = this.#shown[index];
       if (shown && !isSame(shown.block, block)) this.#dropFrom(index);
       const kept = this.#shown[index];
       if (!kept) {
-        const view = viewOf(block, live, this.actions);
+        const view = this.#viewOf(block, live);
         this.#shown.push({ block, view });
         this.blocks.append(view.element);
-        view.update(block, ended, cut.has(block.block));
-      } else if (kept.block !== block || ended) {
+        view.update(block, isOver, cut.has(block.block));
+      } else if (kept.block !== block || isOver) {
         kept.block = block;
-        kept.view.update(block, ended, cut.has(block.block));
+        kept.view.update(block, isOver, cut.has(block.block));
       }
     });
-    this.#dropFrom(turn.blocks.length);
+    this.#dropFrom(passages.blocks.length);
+  }
+
+  /**
+   * @param {Block} block
+   * @param {boolean} live
+   * @returns {View}
+   */
+  #viewOf(block, live) {
+    if (block.type === "tool") return new ToolView(this.actions);
+    if (block.type === "thinking") return new ThinkingView(live && !block.complete);
+    return new TextView(this.sources);
   }
 
   /** @param {number} index */
@@ -160,17 +179,6 @@ export class TurnView {
     );
     this.countdown.until(Date.now() + retry.delay_seconds * 1000);
   }
-}
-
-/**
- * @param {Block} block
- * @param {boolean} live
- * @param {TurnActions} actions
- * @returns {View}
- */
-function viewOf(block, live, actions) {
-  if (block.type === "tool") return new ToolView(actions);
-  return block.type === "thinking" ? new ThinkingView(live && !block.complete) : new TextView();
 }
 
 /**

@@ -47,4 +47,18 @@ export class Blobs {
     const response = await this.#http.fetch(`/blobs/${encodeURIComponent(blob)}`, signal ? { signal } : {});
     return response.blob();
   }
+
+  /**
+   * @param {string} conversation
+   * @param {string} file
+   * @param {{signal?: AbortSignal}} options
+   * @returns {Promise<File>}
+   */
+  async downloadFile(conversation, file, { signal }) {
+    const path = `/conversations/${encodeURIComponent(conversation)}/files/${encodeURIComponent(file)}`;
+    const response = await this.#http.fetch(path, signal ? { signal } : {});
+    const [, name = ""] = /filename\*=UTF-8''([^;]*)/.exec(response.headers.get("content-disposition") ?? "") ?? [];
+    const blob = await response.blob();
+    return new File([blob], decodeURIComponent(name) || file, { type: blob.type });
+  }
 }

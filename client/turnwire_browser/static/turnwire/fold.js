@@ -3,7 +3,7 @@
 // The forms are those of PROTOCOL.md "The fold", which the conformance vectors compare. Nothing that was
 // handed out ever changes: an event makes a new turn and new blocks only where it changes them.
 
-/** @import { Content, Event, Refusal, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
+/** @import { Citation, Content, Event, Refusal, RunsOn, ToolApprovalEvent, ToolDecisionEvent, ToolExecutingEvent } from "./messages.js" */
 /** @import { ToolProgressEvent, ToolResultEvent, ToolStartEvent, TotalUsage } from "./messages.js" */
 
 /** @typedef {"input_tokens" | "output_tokens" | "cache_read_input_tokens" | "cache_creation_input_tokens"} Count */
@@ -21,6 +21,7 @@
  * @property {Type} type
  * @property {boolean} complete
  * @property {string} text as far as it has come
+ * @property {ReadonlyArray<Citation>} [citations] of a text: where it was read
  */
 
 /**
@@ -40,7 +41,7 @@
  * @property {"allow" | "deny"} [decision]
  * @property {string} [reason]
  * @property {{message: string, fraction?: number}} [progress]
- * @property {{content: Content, is_error: boolean, duration_ms: number}} [result]
+ * @property {{content: Content, is_error: boolean, duration_ms: number, files?: ReadonlyArray<string>}} [result]
  */
 
 /** A content block of the answer: its `type` tells which. @typedef {TextBlock | ThinkingBlock | ToolBlock} Block */
@@ -178,7 +179,7 @@ function next(turn, event) {
     case "tool_start":
       return announce(turn, event);
     case "block_stop":
-      return change(turn, (block) => block.block === event.block, () => ({ complete: true }));
+      return change(turn, (block) => block.block === event.block, () => ({ complete: true, citations: event.citations }));
     case "tool_approval":
     case "tool_decision":
     case "tool_executing":
@@ -276,8 +277,8 @@ function call(block, event) {
     case "tool_progress":
       return { progress: present({ message: event.message, fraction: event.fraction }) };
     case "tool_result": {
-      const { content, is_error, duration_ms } = event;
-      return { state: "done", result: { content, is_error, duration_ms } };
+      const { content, is_error, duration_ms, files } = event;
+      return { state: "done", result: present({ content, is_error, duration_ms, files }) };
     }
   }
 }

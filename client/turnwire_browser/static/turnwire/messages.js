@@ -203,6 +203,19 @@
  * @property {string} at RFC 3339, UTC
  * @property {"block_stop"} type
  * @property {number} block
+ * @property {ReadonlyArray<Citation>} [citations] where what a text block says was read
+ */
+
+/**
+ * Where a text block's statement was read. What there is of it depends on what was cited.
+ * @typedef {object} Citation
+ * @property {string} [cited_text]
+ * @property {string} [title]
+ * @property {string} [url]
+ * @property {number} [document] which of the documents the model was shown, from 0
+ * @property {"char" | "page" | "block"} [unit] what `start` and `end` count; pages from 1, others from 0
+ * @property {number} [start]
+ * @property {number} [end] exclusive
  */
 
 /**
@@ -437,6 +450,7 @@
  * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {boolean} is_error
  * @property {number} duration_ms
+ * @property {ReadonlyArray<string>} [files] ids of files that the provider's tool made: `GET /v1/conversations/{conversation}/files/{id}`
  */
 
 /**

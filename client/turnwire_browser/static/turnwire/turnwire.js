@@ -8,12 +8,13 @@ import { TurnwireError, blameOf } from "./errors.js";
 import { Http } from "./http.js";
 import { Observable } from "./observable.js";
 import { Runner } from "./runner.js";
+import { Sources, noted } from "./sources.js";
 
 /** @import { ConnectionSnapshot, Timers, Token, WebSocketClass } from "./connection.js" */
 /** @import { AttachmentBlock } from "./messages.js" */
 /** @import { Tool } from "./runner.js" */
 
-export { Conversation, TurnwireError };
+export { Conversation, Sources, TurnwireError, noted };
 /** @typedef {import("./conversation.js").ConversationSnapshot} ConversationSnapshot */
 /** @typedef {import("./conversation.js").SendOptions} SendOptions */
 /** @typedef {import("./turn.js").Turn} Turn */
@@ -25,9 +26,11 @@ export { Conversation, TurnwireError };
 /** @typedef {import("./fold.js").ToolBlock} ToolBlock */
 /** @typedef {ConnectionSnapshot} WireSnapshot */
 /** @typedef {import("./messages.js").Event} Event */
+/** @typedef {import("./messages.js").Citation} Citation */
 /** @typedef {import("./messages.js").Content} Content */
 /** @typedef {import("./messages.js").ContentBlock} ContentBlock */
 /** @typedef {import("./runner.js").ToolContext} ToolContext */
+/** @typedef {import("./sources.js").Source} Source */
 
 /**
  * @typedef {object} ConnectOptions
@@ -206,6 +209,18 @@ export class Wire {
    */
   download(block, options = {}) {
     return this.#blobs.download(block, options);
+  }
+
+  /**
+   * A file that a tool of the provider made in this conversation, with its name; the `files` of a result are their ids.
+   * @param {string} conversation
+   * @param {string} file
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<File>}
+   * @throws {TurnwireError} `not_found`, …
+   */
+  downloadFile(conversation, file, options = {}) {
+    return this.#blobs.downloadFile(conversation, file, options);
   }
 
   /** @param {any} message */

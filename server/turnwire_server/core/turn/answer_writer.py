@@ -81,7 +81,8 @@ class AnswerWriter:
                 self._calls.give_up(self._first_block)
             case BlockEnd():
                 self._calls.complete(block)
-                self._writer.write(BlockStop(**self._writer.place(), block=block), part.raw)
+                stop = BlockStop(**self._writer.place(), block=block, citations=part.citations)
+                self._writer.write(stop, part.raw)
 
     def _rewind(self) -> None:
         block = self._first_block

@@ -33,7 +33,7 @@ from turnwire_server.core.history.answer import parse_input
 from turnwire_server.core.turn.approvals import Approvals, check_size
 from turnwire_server.core.turn.writer import TurnWriter
 from turnwire_server.errors import Rejected
-from turnwire_server.model.port import ToolInputPart, ToolPart, ToolResultPart, ToolSpecification
+from turnwire_server.model.port import ToolForm, ToolInputPart, ToolPart, ToolResultPart
 from turnwire_server.tools.port import Tool, ToolContext
 from turnwire_server.tools.toolset import Outcome, Toolset
 
@@ -129,7 +129,7 @@ class ToolCalls:
         """By block: a model may give one id to several calls."""
 
     @property
-    def specifications(self) -> list[ToolSpecification]:
+    def specifications(self) -> list[ToolForm]:
         """The tools of this turn, in the form of the Messages API."""
         return self._toolset.specifications()
 
@@ -176,7 +176,8 @@ class ToolCalls:
         """The provider ran its own tool."""
         for call in reversed(self._calls.values()):
             if call.tool_id == part.tool_id:
-                self._result(call, Outcome(part.text, is_error=part.is_error))
+                outcome = Outcome(part.text, is_error=part.is_error)
+                self._result(call, outcome, files=part.files)
                 return
 
     def rewind(self, block: int) -> None:
@@ -341,7 +342,14 @@ class ToolCalls:
             )
         )
 
-    def _result(self, call: _Call, outcome: Outcome, *, by_client: bool = False) -> None:
+    def _result(
+        self,
+        call: _Call,
+        outcome: Outcome,
+        *,
+        by_client: bool = False,
+        files: tuple[str, ...] = (),
+    ) -> None:
         if call.has_result:
             return
         call.has_result = True
@@ -352,6 +360,7 @@ class ToolCalls:
                 content=outcome.content,
                 is_error=outcome.is_error,
                 duration_ms=_milliseconds_since(call.began),
+                files=list(files) or None,
             )
         )
         if call.is_taken is not None and not call.is_taken.done():

@@ -44,7 +44,7 @@ from turnwire_server.model.port import (
     Model,
     ModelRequest,
     Stop,
-    ToolSpecification,
+    ToolForm,
 )
 from turnwire_server.store.port import Spent
 from turnwire_server.timestamp import timestamp
@@ -393,7 +393,7 @@ class Turn:
         head = (self._options.system, self._tools(step))
         return self._log.render(head, step=step, drops_thinking=drops_thinking)
 
-    def _tools(self, step: int) -> list[ToolSpecification]:
+    def _tools(self, step: int) -> list[ToolForm]:
         """What the turn offers. If that is nothing, the tools that the history names.
 
         Providers refuse a request whose messages hold calls while it defines no tools.

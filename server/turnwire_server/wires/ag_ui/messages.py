@@ -64,15 +64,26 @@ def _parts(turn: FoldedTurn, blobs: str) -> str | list[Chunk]:
 
 def answer_messages(turn: FoldedTurn) -> Iterator[Chunk]:
     """The turn's blocks, as the page has them when all of them have been streamed."""
+    text: Chunk | None = None
     for block in turn.blocks:
+        if block.type == "text":
+            if block.text and text is not None:
+                # Where the model cites, it splits sentences.
+                text["content"] += block.text
+            elif block.text:
+                id = message_id(turn.turn, block.block)
+                text = {"id": id, "role": "assistant", "content": block.text}
+            continue
+        if text is not None:
+            yield text
+            text = None
         if block.tool is not None:
             yield from _call_messages(message_id(turn.turn, block.block), block, block.tool)
-        elif block.text and block.type == "text":
-            id = message_id(turn.turn, block.block)
-            yield {"id": id, "role": "assistant", "content": block.text}
         elif block.text:
             id = reasoning_id(turn.turn, block.block)
             yield {"id": id, "role": "reasoning", "content": block.text}
+    if text is not None:
+        yield text
 
 
 def _call_messages(id: str, block: Block, tool: ToolCall) -> Iterator[Chunk]:

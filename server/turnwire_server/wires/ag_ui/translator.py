@@ -60,6 +60,11 @@ class Translator:
         self._given = set(given)
         self._open: dict[int, ToolStart | type[Token] | type[Thinking]] = {}
         """The blocks that have begun in this run and are not complete."""
+        self._texts: dict[int, int] = {}
+        """By open text block: the first block of its message."""
+        self._flowing: int | None = None
+        """The first block of the message whose last block is complete. The next one goes on with
+        it, if it is text, too: where the model cites, it splits sentences."""
         self._step: str | None = None
 
     def begin(self) -> list[Chunk]:
@@ -84,6 +89,7 @@ class Translator:
     def end(self, ending: Ending) -> list[Chunk]:
         """The run ends."""
         chunks = [chunk for block in list(self._open) for chunk in self._cut_off(block)]
+        chunks += self._finish_text()
         chunks += self._finish_step()
         match ending:
             case Ending.CUT:
@@ -95,6 +101,8 @@ class Translator:
         return chunks
 
     def _chunks(self, event: Event) -> list[Chunk]:
+        if self._flowing is not None and not isinstance(event, Token | BlockStop):
+            return [*self._finish_text(), *self._chunks(event)]
         match event:
             case Token():
                 return self._text(event)
@@ -132,11 +140,15 @@ class Translator:
         # What is empty some clients of 0.x refuse.
         if not token.text:
             return []
-        id = message_id(token.turn, token.block)
+        is_begun = token.block in self._open or self._flowing is not None
+        if token.block not in self._open:
+            self._open[token.block] = Token
+            self._texts[token.block] = token.block if self._flowing is None else self._flowing
+            self._flowing = None
+        id = message_id(token.turn, self._texts[token.block])
         content = {"type": "TEXT_MESSAGE_CONTENT", "messageId": id, "delta": token.text}
-        if token.block in self._open:
+        if is_begun:
             return [content]
-        self._open[token.block] = Token
         return [{"type": "TEXT_MESSAGE_START", "messageId": id, "role": "assistant"}, content]
 
     def _thinking(self, thinking: Thinking) -> list[Chunk]:
@@ -169,14 +181,20 @@ class Translator:
             case None:
                 return []
             case kind if kind is Token:
-                id = message_id(self._folded.turn, block)
-                return [{"type": "TEXT_MESSAGE_END", "messageId": id}]
+                self._flowing = self._texts.pop(block)
+                return []
             case _:
                 id = reasoning_id(self._folded.turn, block)
                 return [
                     {"type": "REASONING_MESSAGE_END", "messageId": id},
                     {"type": "REASONING_END", "messageId": id},
                 ]
+
+    def _finish_text(self) -> list[Chunk]:
+        first, self._flowing = self._flowing, None
+        if first is None:
+            return []
+        return [{"type": "TEXT_MESSAGE_END", "messageId": message_id(self._folded.turn, first)}]
 
     def _cut_off(self, block: int) -> list[Chunk]:
         """The run ends before the block does."""
@@ -196,6 +214,7 @@ class Translator:
     def _rewind(self, rewind: Rewind) -> list[Chunk]:
         void = [block for block in self._folded.blocks if block.block >= rewind.block]
         chunks = [chunk for block in list(self._open) for chunk in self._close(block)]
+        chunks += self._finish_text()
         self._folded.apply(rewind)
         has_thought = any(block.type == "thinking" and block.text for block in void)
         return [*chunks, self._snapshot(without_reasoning=has_thought)]

@@ -14,6 +14,7 @@ from turnwire_protocol import (
     Event,
     Retry,
     Rewind,
+    Sources,
     Step,
     StopReason,
     Thinking,
@@ -37,6 +38,7 @@ from turnwire_server.wires.ai_sdk.values import (
     approval_data,
     metadata_of_end,
     output_of,
+    source_url,
     usage_of,
 )
 from turnwire_server.wires.turn_reader import Ending, Heard
@@ -84,7 +86,13 @@ class Chunks:
         self._conversation = conversation
         self._turn = turn
         self._open: dict[int, str] = {}
-        """Texts without their end: block → what kind of part it is."""
+        """Texts without their end: block → the id of its part."""
+        self._flowing: int | None = None
+        """The text block that is complete, and whose part is open: where the model cites, a
+        sentence is made of several blocks, and a page shows each part as a paragraph."""
+        self._sources = Sources()
+        self._cited: dict[int, int] = {}
+        """The sources that the client has: number → step."""
         self._calls: dict[str, _Call] = {}
         """By tool_id."""
         self._inputs: dict[int, str] = {}
@@ -137,6 +145,8 @@ class Chunks:
         return {"type": "start", "messageId": self._turn, "messageMetadata": metadata}
 
     def _of(self, event: Event) -> list[Json]:
+        if self._flowing is not None and not isinstance(event, Token | BlockStop):
+            return [self._text_end(self._flowing), *self._of(event)]
         match event:
             case Token():
                 return self._text(event.block, "text", event.text)
@@ -151,7 +161,7 @@ class Chunks:
                 self._calls[event.tool_id] = _Call(event.tool_name, event.runs_on, self._step)
                 return [self._tool_chunk("tool-input-start", event.tool_id)]
             case BlockStop():
-                return self._block_stop(event.block)
+                return self._block_stop(event)
             case (
                 ToolApproval() | ToolDecision() | ToolExecuting() | ToolProgress() | ToolResult()
             ) if event.tool_id not in self._calls:
@@ -187,22 +197,38 @@ class Chunks:
         # The path of every token.
         if not text:
             return []
-        id = f"{kind[0]}{block}"
+        id = self._open.get(block)
+        if id is not None:
+            return [{"type": f"{kind}-delta", "id": id, "delta": text}]
+        if self._flowing is not None:
+            id = self._open[block] = self._open.pop(self._flowing)
+            self._flowing = None
+            return [{"type": f"{kind}-delta", "id": id, "delta": text}]
+        id = self._open[block] = f"{kind[0]}{block}"
         delta = {"type": f"{kind}-delta", "id": id, "delta": text}
-        if block in self._open:
-            return [delta]
-        self._open[block] = kind
         return [{"type": f"{kind}-start", "id": id}, delta]
 
     def _text_end(self, block: int) -> Json:
-        kind = self._open.pop(block)
-        return {"type": f"{kind}-end", "id": f"{kind[0]}{block}"}
+        id = self._open.pop(block)
+        if block == self._flowing:
+            self._flowing = None
+        return {"type": "text-end" if id.startswith("t") else "reasoning-end", "id": id}
 
-    def _block_stop(self, block: int) -> list[Json]:
+    def _block_stop(self, event: BlockStop) -> list[Json]:
+        block = event.block
+        if block in self._open and self._open[block].startswith("t"):
+            self._flowing = block
+            return self._source_chunks(event)
         if block in self._open:
             return [self._text_end(block)]
         id = self._inputs.pop(block, None)
         return [] if id is None else self._complete(id, self._calls[id])
+
+    def _source_chunks(self, event: BlockStop) -> list[Json]:
+        """Those that the client does not have. Documents without an address are told nowhere."""
+        new = [each for each in self._sources.numbers(event.citations) if each not in self._cited]
+        self._cited |= dict.fromkeys(new, self._step)
+        return [source_url(each) for each in self._sources if each.number in new and each.url]
 
     # Tools
 
@@ -295,7 +321,8 @@ class Chunks:
             return [*self._closed(self._present()), *self._next_step(), rewind]
         for id in self._present():
             del self._calls[id]
-        self._open, self._inputs, self._to_run = {}, {}, {}
+        self._open, self._inputs, self._to_run, self._flowing = {}, {}, {}, None
+        self._cited = {each: step for each, step in self._cited.items() if step != self._step}
         return [{"type": "reset-step"}]
 
     def _present(self) -> list[str]:

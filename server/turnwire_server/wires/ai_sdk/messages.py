@@ -11,6 +11,7 @@ from turnwire_protocol import (
     FoldedConversation,
     FoldedTurn,
     Link,
+    Sources,
     Step,
     TextBlock,
     text_of,
@@ -25,6 +26,7 @@ from turnwire_server.wires.ai_sdk.values import (
     approval_data,
     metadata_of_end,
     output_of,
+    source_url,
 )
 
 __all__ = ["Messages"]
@@ -87,12 +89,13 @@ class Messages:
         if turn.done is not None:
             metadata |= metadata_of_end(turn.done, turn.error)
         parts: list[Json] = []
+        sources, told = Sources(), set[int]()
         steps = self._steps.get(turn.turn, [])
         for number, start in enumerate(steps):
             end = steps[number + 1] if number + 1 < len(steps) else len(turn.blocks)
             parts.append({"type": "step-start"})
             blocks = turn.blocks[start:end]
-            parts += (part for block in blocks if (part := self._part(block)) is not None)
+            parts += self._parts(blocks, sources, told)
             parts += self._questions(blocks)
         if turn.error is None and steps and any(block.tool for block in turn.blocks[steps[-1] :]):
             parts.append({"type": "step-start"})
@@ -102,6 +105,27 @@ class Messages:
             "metadata": {"turnwire": metadata},
             "parts": parts,
         }
+
+    def _parts(self, blocks: Iterable[Block], sources: Sources, told: set[int]) -> Iterable[Json]:
+        """Those of a step. Neighbouring texts are one part, with what they cite behind it."""
+        text: Json | None = None
+        for block in blocks:
+            part = self._part(block)
+            if block.type != "text":
+                text = None
+            elif text is not None and part is not None:
+                text["text"] += part["text"]
+                part = None
+            elif part is not None:
+                text = part
+            if part is not None:
+                yield part
+            if text is not None and block.text:
+                numbers = [each for each in sources.numbers(block.citations) if each not in told]
+                told.update(numbers)
+                yield from (
+                    source_url(each) for each in sources if each.number in numbers and each.url
+                )
 
     def _part(self, block: Block) -> Json | None:
         if block.tool is not None:

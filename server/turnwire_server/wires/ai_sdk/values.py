@@ -9,6 +9,7 @@ from turnwire_protocol import (
     Content,
     Done,
     Error,
+    Source,
     StopReason,
     TextBlock,
     ToolApproval,
@@ -24,6 +25,7 @@ __all__ = [
     "approval_data",
     "metadata_of_end",
     "output_of",
+    "source_url",
     "usage_of",
 ]
 
@@ -50,6 +52,12 @@ class Version(StrEnum):
     def has_resets(self) -> bool:
         """Whether a stream can take back what it said of a step, and say that one was decided."""
         return self >= Version.V7
+
+
+def source_url(source: Source) -> Json:
+    """A page that the answer cites. Its number is no id: another attempt may cite others."""
+    part: Json = {"type": "source-url", "sourceId": source.url, "url": source.url}
+    return part if source.title == source.url else {**part, "title": source.title}
 
 
 def output_of(content: Content) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from turnwire_protocol import (
+    BlockStop,
     Code,
     Done,
     Error,
@@ -61,6 +62,10 @@ class Chunks:
         self._suffix = suffix
         self._has_role = False
         self._has_text = False
+        self._length = 0
+        """Of the text that was said."""
+        self._begin = (-1, 0)
+        """The last text block, and where it begins."""
         self._breaks = False
         """Whether what comes next does not go on with the text that was shown."""
         self._calls: dict[str, ToolExecuting] = {}
@@ -75,6 +80,8 @@ class Chunks:
         match event:
             case Token() if is_new:
                 return [self._delta(content=self._text(event))]
+            case BlockStop() if is_new and event.citations:
+                return self._cited(event)
             case Thinking() if is_new:
                 return [self._delta(reasoning_content=event.text)]
             case Message():
@@ -115,7 +122,24 @@ class Chunks:
 
     def _text(self, event: Token) -> str:
         breaks, self._breaks, self._has_text = self._breaks, False, True
-        return _BREAK + event.text if breaks else event.text
+        before = _BREAK if breaks else ""
+        if self._begin[0] != event.block:
+            self._begin = (event.block, self._length + len(before))
+        self._length += len(before) + len(event.text)
+        return before + event.text
+
+    def _cited(self, stop: BlockStop) -> list[Chunk]:
+        """What the block cites of the web, as OpenAI's own searches tell it."""
+        block, begin = self._begin
+        if block != stop.block:
+            return []
+        place = {"start_index": begin, "end_index": self._length}
+        pages = {each.url: each.title or each.url for each in stop.citations or () if each.url}
+        annotations = [
+            {"type": "url_citation", "url_citation": {**place, "url": url, "title": title}}
+            for url, title in pages.items()
+        ]
+        return [self._delta(annotations=annotations)] if annotations else []
 
     def _call(self, at: int, call: ToolExecuting) -> Chunk:
         function = {"name": call.tool_name, "arguments": to_json(call.input).decode()}
@@ -158,6 +182,7 @@ def whole(chunks: Iterable[Chunk]) -> Chunk:
     """The completion that the chunks make; none of them is an error."""
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}
     calls: list[Any] = []
+    annotations: list[Any] = []
     completion: Chunk = {}
     finish: str | None = None
     for chunk in chunks:
@@ -168,9 +193,12 @@ def whole(chunks: Iterable[Chunk]) -> Chunk:
                 if name in choice["delta"]:
                     pieces.append(choice["delta"][name])
             calls += choice["delta"].get("tool_calls", ())
+            annotations += choice["delta"].get("annotations", ())
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts["content"])}
     if texts["reasoning_content"]:
         message["reasoning_content"] = "".join(texts["reasoning_content"])
+    if annotations:
+        message["annotations"] = annotations
     if calls:
         message["tool_calls"] = [
             {name: value for name, value in call.items() if name != "index"} for call in calls

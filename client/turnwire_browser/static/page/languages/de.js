@@ -160,6 +160,10 @@ export const german = {
     table: "Tabelle",
     copyTable: "Tabelle kopieren",
   },
+  sources: {
+    count: (count) => (count === 1 ? "1 Quelle" : `${count} Quellen`),
+    source: (number, title) => `Quelle ${number}: ${title}`,
+  },
   thinking: {
     active: "Denkt nach …",
     past: "Vor der Antwort nachgedacht",
@@ -214,6 +218,7 @@ export const german = {
     max: "höchster",
   },
   files: {
+    made: (number) => `Datei ${number}`,
     image: "Bild",
     document: "Dokument",
     file: "Datei",

@@ -162,6 +162,10 @@ export const english = {
     table: "Table",
     copyTable: "Copy table",
   },
+  sources: {
+    count: (/** @type {number} */ count) => (count === 1 ? "1 source" : `${count} sources`),
+    source: (/** @type {number} */ number, /** @type {string} */ title) => `Source ${number}: ${title}`,
+  },
   thinking: {
     active: "Thinking…",
     past: "Thought before answering",
@@ -216,6 +220,7 @@ export const english = {
     max: "highest",
   },
   files: {
+    made: (/** @type {number} */ number) => `File ${number}`,
     image: "Image",
     document: "Document",
     file: "File",

@@ -162,6 +162,10 @@ export const japanese = {
     table: "表",
     copyTable: "表をコピー",
   },
+  sources: {
+    count: (count) => `出典 ${count} 件`,
+    source: (number, title) => `出典 ${number}：${title}`,
+  },
   thinking: {
     active: "考え中…",
     past: "回答の前に考えました",
@@ -216,6 +220,7 @@ export const japanese = {
     max: "最大",
   },
   files: {
+    made: (number) => `ファイル ${number}`,
     image: "画像",
     document: "文書",
     file: "ファイル",
