@@ -5,10 +5,12 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from turnwire.errors import BadArgument, BadPosition, BadServer
 from turnwire.replica import Replica
+from turnwire.reply import OutputT
 from turnwire.runner import Runner
 from turnwire.session import Session
 from turnwire.turn import CancelOutcome, Turn
@@ -19,10 +21,13 @@ from turnwire_protocol import (
     Content,
     ContentBlock,
     Decide,
+    Effort,
     Event,
+    OutputFormat,
     Reset,
     Send,
     ThinkingOption,
+    ToolChoice,
     ToolOutput,
     first_problem,
 )
@@ -73,13 +78,20 @@ class Conversation:
         system: str | None = None,
         max_tokens: int | None = None,
         thinking: ThinkingOption | Mapping[str, Any] | None = None,
+        effort: Effort | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        stop_sequences: Sequence[str] | None = None,
+        tool_choice: ToolChoice | Mapping[str, Any] | None = None,
+        output_format: type[OutputT] | OutputFormat | Mapping[str, Any] | None = None,
         tools: Sequence[str] | None = None,
         client_tools: Sequence[ClientTool | Mapping[str, Any]] = (),
         if_busy: Literal["reject", "queue", "interrupt"] | None = None,
         retract: str | None = None,
         on_detach: Literal["continue", "cancel"] | None = None,
         key: str | None = None,
-    ) -> Turn:
+    ) -> Turn[OutputT]:
         """Send a message; returns once the server has stored it (PROTOCOL.md `send`).
 
         A lost connection is healed and the same `key` sent again: one effect, however often.
@@ -89,12 +101,16 @@ class Conversation:
         input_schema}` each: such a call (`tool_executing` with our `runner`) waits for
         `tool_output`.
 
+        With `output_format`, a pydantic model or another type of which there is a JSON schema, the
+        reply's `output` is one; with `{"type": "json_schema", "schema": …}` it is as JSON has it.
+
         Raises:
             Rejected: the server does not take it (`busy`, `too_many`, `invalid_request`, …).
             BadArgument: an argument no server would accept.
             BadPosition: `key` is that of an old message, before where this is followed from.
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
+        format, output = _structured(output_format)
         options: dict[str, object] = {
             "content": content if isinstance(content, str) else list(content),
             "key": key if key is not None else secrets.token_urlsafe(16),
@@ -102,6 +118,13 @@ class Conversation:
             "system": system,
             "max_tokens": max_tokens,
             "thinking": dict(thinking) if isinstance(thinking, Mapping) else thinking,
+            "effort": effort,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "stop_sequences": None if stop_sequences is None else list(stop_sequences),
+            "tool_choice": dict(tool_choice) if isinstance(tool_choice, Mapping) else tool_choice,
+            "output_format": format,
             "tools": None if tools is None else list(tools),
             "if_busy": if_busy,
             "retract": retract,
@@ -115,8 +138,8 @@ class Conversation:
         if self._id is None:
             # Two first messages at once would make two conversations.
             async with self._birth:
-                return await self._send(present)
-        return await self._send(present)
+                return await self._send(present, output)
+        return await self._send(present, output)
 
     async def regenerate(self, turn: str) -> Turn:
         """Ask again what the turn asked; it and all after it become void, for every reader.
@@ -250,7 +273,9 @@ class Conversation:
             replica.followers -= 1
             self._session.release(replica)
 
-    async def _send(self, options: dict[str, object]) -> Turn:
+    async def _send(
+        self, options: dict[str, object], output: TypeAdapter[OutputT] | None
+    ) -> Turn[OutputT]:
         try:
             command = Send.model_validate(
                 {"id": self._session.next_id(), **options}
@@ -258,7 +283,7 @@ class Conversation:
             )
         except ValidationError as error:
             raise BadArgument(first_problem(error)) from error
-        turns: list[Turn] = []
+        turns: list[Turn[OutputT]] = []
         # Wanted from before it is sent: an `unsubscribe` behind it would end what it subscribes.
         replica = None if self._id is None else self._replica_of(self._id)
         if replica is not None:
@@ -266,7 +291,7 @@ class Conversation:
             self._session.retain(replica)
         try:
             await self._session.command(
-                command, lambda ack: turns.append(self._begin(ack, command))
+                command, lambda ack: turns.append(self._begin(ack, command, output))
             )
         finally:
             if replica is not None:
@@ -274,7 +299,7 @@ class Conversation:
                 self._session.release(replica)
         return turns[0]
 
-    def _begin(self, ack: Ack, command: Send) -> Turn:
+    def _begin(self, ack: Ack, command: Send, output: TypeAdapter[OutputT] | None) -> Turn[OutputT]:
         if ack.conversation is None or ack.turn is None or ack.seq is None:
             raise BadServer("the ack of a send lacks conversation, turn or seq")
         replica = self._replica_of(ack.conversation)
@@ -290,6 +315,7 @@ class Conversation:
             seq=ack.seq,
             key=command.key or "",
             cancel=lambda: self.cancel(turn=turn_id),
+            output=output,
         )
         if not replica.attach(ack):
             self._session.subscribe(replica)
@@ -315,3 +341,18 @@ class Conversation:
             raise BadPosition(f"followed already, and not to be cut at {after}")
         self._replica = self._session.new_replica(self._id, after=after, epoch=epoch)
         return self._replica
+
+
+def _structured(
+    wanted: type[OutputT] | OutputFormat | Mapping[str, Any] | None,
+) -> tuple[dict[str, object] | None, TypeAdapter[OutputT] | None]:
+    """The format as it is sent, and how the answer's data becomes what was asked for."""
+    if wanted is None:
+        return None, None
+    if isinstance(wanted, Mapping):
+        return dict(wanted), None
+    try:
+        adapter: TypeAdapter[OutputT] = TypeAdapter(wanted)
+        return {"type": "json_schema", "schema": adapter.json_schema()}, adapter
+    except PydanticUserError as error:
+        raise BadArgument(f"output_format: there is no JSON schema of {wanted!r}") from error

@@ -13,7 +13,8 @@ TurnwireError
     ├── BadServer                what the server sent is not turnwire.v1
     ├── Rejected                 a command took no effect
     ├── ConversationClosed       the server ended the subscription (deleted, or unreadable)
-    └── TurnFailed               the turn ended without an answer
+    ├── TurnFailed               the turn ended without an answer
+    └── BadOutput                the answer's data is not of the type that was asked for
 """
 
 from turnwire.reply import Reply
@@ -22,6 +23,7 @@ from turnwire_protocol import Reject
 __all__ = [
     "BadAddress",
     "BadArgument",
+    "BadOutput",
     "BadPosition",
     "BadServer",
     "CannotConnect",
@@ -147,6 +149,15 @@ class TurnFailed(_Coded):
         super().__init__(
             code, message, retryable=retryable, retry_after_seconds=retry_after_seconds
         )
+        self.reply = reply
+
+
+class BadOutput(RemoteError):
+    """The answer's data is not of the type that was asked for: what that demands beyond the schema,
+    the model was only told. `reply` has it as it came."""
+
+    def __init__(self, reason: str, *, reply: Reply) -> None:
+        super().__init__(reason)
         self.reply = reply
 
 

@@ -191,7 +191,14 @@ class Replica:
 def _conclude(turn: FoldedTurn, done: Done) -> Reply | TurnFailed:
     """How the turn ended: with a reply, or, for `failed` and `interrupted`, a failure with it."""
     reply = Reply(
-        turn.text, tuple(turn.blocks), done.usage, done.stop_reason, turn.turn, done.refusal
+        turn.text,
+        tuple(turn.blocks),
+        done.usage,
+        done.stop_reason,
+        turn.turn,
+        done.refusal,
+        done.stop_sequence,
+        done.output,
     )
     if done.stop_reason == StopReason.INTERRUPTED:
         return TurnFailed(

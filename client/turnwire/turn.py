@@ -2,21 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Generic, Literal
 
-from turnwire.errors import TurnFailed, TurnwireError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from turnwire.errors import BadOutput, TurnFailed, TurnwireError
 from turnwire.log import text_of, without
 from turnwire.replica import Replica
-from turnwire.reply import Reply
-from turnwire_protocol import Code, Delta, Done, Event, Rewind, Token
+from turnwire.reply import OutputT, Reply
+from turnwire_protocol import Code, Delta, Done, Event, Rewind, Token, first_problem
 
 __all__ = ["CancelOutcome", "Turn"]
 
 CancelOutcome = Literal["cancelling", "queued_removed", "already_done"]
 
 
-class Turn:
+class Turn(Generic[OutputT]):
     """One message sent and its answer.
 
     It may be iterated and awaited any number of times, at once and after its end: each iteration
@@ -32,7 +35,9 @@ class Turn:
         seq: int,
         key: str,
         cancel: Callable[[], Awaitable[CancelOutcome]],
+        output: TypeAdapter[OutputT] | None = None,
     ) -> None:
+        """`output`: of the type that the answer's data is to have; None: as JSON has it."""
         self.id = turn
         self.key = key
         self.seq = seq
@@ -41,6 +46,7 @@ class Turn:
         self._epoch_count = replica.epoch_count
         self._ended = replica.expect(turn)
         self._cancel = cancel
+        self._output = output
 
     @property
     def conversation(self) -> str:
@@ -56,15 +62,27 @@ class Turn:
         """
         return await self._cancel()
 
-    def __await__(self) -> Generator[object, None, Reply]:
+    def __await__(self) -> Generator[object, None, Reply[OutputT]]:
         """The reply, as soon as the turn is done; a cancelled one has the stop reason `cancelled`.
 
         Raises:
             TurnFailed: it ended as `failed` or `interrupted`; `.reply` holds what had come.
+            BadOutput: its data is not of the type that was asked for; `.reply` holds it as it came.
             ConversationClosed, ConnectionLost, ConnectionRefused, BadServer, WireClosed: its end
                 will not come.
         """
-        return self._reply().__await__()
+        return self._typed_reply().__await__()
+
+    async def _typed_reply(self) -> Reply[OutputT]:
+        reply = await self._reply()
+        if self._output is None or reply.output is None:
+            return reply
+        try:
+            # As JSON, which has other forms than Python for dates, tuples and the like.
+            output = self._output.validate_json(to_json(reply.output))
+        except ValidationError as error:
+            raise BadOutput(first_problem(error), reply=reply) from error
+        return replace(reply, output=output)
 
     async def _reply(self) -> Reply:
         # Shielded, because all who await this turn share the future.

@@ -11,8 +11,10 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_validator,
+    with_config,
 )
 from pydantic_core import PydanticCustomError, from_json
+from typing_extensions import TypedDict
 
 from turnwire_protocol.cursor import MAX_SEQ
 from turnwire_protocol.errors import BadCommand, BadFrame
@@ -25,7 +27,9 @@ __all__ = [
     "Command",
     "Decide",
     "DecideBody",
+    "Effort",
     "Hello",
+    "OutputFormat",
     "Ping",
     "Progress",
     "ProgressBody",
@@ -33,6 +37,7 @@ __all__ = [
     "SendBody",
     "Subscribe",
     "ThinkingOption",
+    "ToolChoice",
     "ToolOutput",
     "ToolOutputBody",
     "Unsubscribe",
@@ -45,6 +50,12 @@ __all__ = [
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Count = Annotated[int, Field(strict=True, le=MAX_SEQ)]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+StopSequence = Annotated[str, Field(min_length=1, max_length=256, pattern=r"\S")]
+"""The Messages API refuses one that is only white space."""
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+_MAX_STOP_SEQUENCES = 16
 
 _FROM_WIRE = object()
 """The validation context of input from a client: only there is an explicit null a mistake."""
@@ -84,6 +95,44 @@ class ClientTool(_Strict):
     input_schema: Object
 
 
+class ToolChoice(_Strict):
+    """Whether the model calls a tool in its first step, in the form of the Messages API."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"type": {"const": "tool"}}},
+            "then": {"required": ["name"]},
+            "else": {"not": {"required": ["name"]}},
+        }
+    )
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: Name | None = Field(default=None, description="with `tool`: which")
+    disable_parallel_tool_use: Annotated[bool, Field(strict=True)] | None = Field(
+        default=None, description="at most one call at a time"
+    )
+
+    @model_validator(mode="after")
+    def _names_what_it_forces(self) -> Self:
+        if (self.type == "tool") != (self.name is not None):
+            raise PydanticCustomError("name", "name: required with type tool, and only there")
+        return self
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether the model must call a tool."""
+        return self.type in ("any", "tool")
+
+
+# No model: a field named `schema` would hide a method of pydantic's.
+@with_config(ConfigDict(extra="forbid", hide_input_in_errors=True))
+class OutputFormat(TypedDict):
+    """What the answer is to be: JSON that fits this JSON Schema (structured output)."""
+
+    type: Literal["json_schema"]
+    schema: Object
+
+
 class Hello(_Command):
     """Credentials, where the server wants them after the upgrade."""
 
@@ -103,6 +152,15 @@ class SendBody(_Strict):
     system: str | None = None
     max_tokens: Count | None = Field(default=None, ge=1)
     thinking: ThinkingOption | None = None
+    effort: Effort | None = Field(default=None, description="how hard the model tries")
+    temperature: Fraction | None = None
+    top_p: Fraction | None = None
+    top_k: Count | None = Field(default=None, ge=1)
+    stop_sequences: list[StopSequence] | None = Field(
+        default=None, max_length=_MAX_STOP_SEQUENCES, description="texts that end the answer"
+    )
+    tool_choice: ToolChoice | None = None
+    output_format: OutputFormat | None = None
     tools: list[Name] | None = Field(
         default=None, description="names of the server's tools to offer; absent: all"
     )
@@ -222,7 +280,7 @@ class ProgressBody(_Strict):
     tool_id: Name
     runner: Name
     message: str = Field(max_length=4096)
-    fraction: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+    fraction: Fraction | None = None
 
 
 class Progress(_Command, ProgressBody):

@@ -1,9 +1,18 @@
 """The events of a conversation's log, as on the wire; knows no transport and no storage."""
 
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from turnwire_protocol.citation import Citation
@@ -16,11 +25,14 @@ __all__ = [
     "ContentBlock",
     "Delta",
     "DocumentBlock",
+    "DocumentLink",
     "Done",
     "Error",
     "Event",
     "ImageBlock",
+    "ImageLink",
     "Iteration",
+    "Link",
     "Message",
     "Refusal",
     "Retract",
@@ -93,6 +105,49 @@ class _BlobBlock(BaseModel):
     )
 
 
+class _Link(BaseModel):
+    """Refers to what the model's provider fetches: `url` or `file`, exactly one of them."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"oneOf": [{"required": ["url"]}, {"required": ["file"]}]},
+    )
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$",
+        max_length=2048,
+        exclude_if=lambda url: url is None,
+    )
+    file: str | None = Field(
+        default=None,
+        pattern=r"^file_[A-Za-z0-9_-]{1,128}$",
+        description="the id of a file of the provider's Files API",
+        exclude_if=lambda file: file is None,
+    )
+    name: MadeText = Field(
+        default="", min_length=1, max_length=200, exclude_if=lambda name: not name
+    )
+
+    @model_validator(mode="after")
+    def _names_one_thing(self) -> Self:
+        if (self.url is None) == (self.file is None):
+            raise PydanticCustomError("link", "exactly one of url and file is required")
+        return self
+
+    @property
+    def target(self) -> str:
+        """The address, or the id."""
+        return self.url or self.file or ""
+
+
+class ImageLink(_Link):
+    """An image inside `content` that is somewhere else."""
+
+    type: Literal["image"] = "image"
+
+
 class ImageBlock(_BlobBlock):
     """An image inside `content`."""
 
@@ -105,19 +160,45 @@ class DocumentBlock(_BlobBlock):
 
     type: Literal["document"] = "document"
     media_type: Literal["application/pdf"]
+    citations: bool = Field(
+        default=False,
+        strict=True,
+        description="whether the answer is to say what of it stands where in the document",
+        exclude_if=lambda citations: not citations,
+    )
+
+
+class DocumentLink(_Link):
+    """A document inside `content` that is somewhere else."""
+
+    type: Literal["document"] = "document"
+    citations: bool = Field(
+        default=False,
+        strict=True,
+        description="whether the answer is to say what of it stands where in the document",
+        exclude_if=lambda citations: not citations,
+    )
 
 
 def _block_tag(block: Any) -> str | None:
-    kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
+    if isinstance(block, dict):
+        kind, is_link = block.get("type"), "url" in block or "file" in block
+    else:
+        kind, is_link = getattr(block, "type", None), isinstance(block, _Link)
+    if kind not in ("text", "image", "document"):
+        return None
     # The bracket marks a branch: paths of errors leave it out.
-    return f"[{kind}]" if kind in ("text", "image", "document") else None
+    return f"[{kind} link]" if is_link and kind != "text" else f"[{kind}]"
 
 
 Attachment = ImageBlock | DocumentBlock
+Link = ImageLink | DocumentLink
 ContentBlock = Annotated[
     Annotated[TextBlock, Tag("[text]")]
     | Annotated[ImageBlock, Tag("[image]")]
-    | Annotated[DocumentBlock, Tag("[document]")],
+    | Annotated[DocumentBlock, Tag("[document]")]
+    | Annotated[ImageLink, Tag("[image link]")]
+    | Annotated[DocumentLink, Tag("[document link]")],
     Discriminator(
         _block_tag,
         custom_error_type="block",
@@ -408,6 +489,12 @@ class Done(_Dated):
     duration_ms: int = Field(ge=0)
     cost_usd: float | None = Field(default=None, ge=0)
     refusal: Refusal | None = None
+    stop_sequence: str | None = Field(
+        default=None, description="the one of the send's that ended the answer"
+    )
+    output: Annotated[Any, AfterValidator(_finite)] = Field(
+        default=None, description="what the answer says, where its send had an `output_format`"
+    )
 
 
 class UnknownEvent(_Event):
@@ -466,9 +553,13 @@ def text_of(content: Content) -> str:
     if isinstance(content, str):
         return content
     return "\n\n".join(
-        block.text if isinstance(block, TextBlock) else f"[{block.name or block.type}]"
+        block.text if isinstance(block, TextBlock) else f"[{block.name or _called(block)}]"
         for block in content
     )
+
+
+def _called(block: Attachment | Link) -> str:
+    return block.target if isinstance(block, ImageLink | DocumentLink) else block.type
 
 
 def encode(model: BaseModel) -> str:

@@ -43,7 +43,7 @@ ToolState = Literal["announced", "waiting", "executing", "done"]
 
 _RETRY = ("attempt", "delay_seconds", "code", "message", "request_id")
 _ERROR = ("code", "message", "retryable", "retry_after_seconds", "request_id")
-_DONE = ("stop_reason", "steps", "duration_ms", "cost_usd", "refusal")
+_DONE = ("stop_reason", "steps", "duration_ms", "cost_usd", "refusal", "stop_sequence", "output")
 TurnState = Literal["queued", "running", "done"]
 
 

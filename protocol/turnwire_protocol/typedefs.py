@@ -28,7 +28,8 @@ _ANY_OBJECT = {
 _PARTS = {
     "Content": 'MessageEvent["content"]',
     "ContentBlock": "Exclude<Content, string>[number]",
-    "AttachmentBlock": "Exclude<ContentBlock, TextBlock>",
+    "AttachmentBlock": "ImageBlock | DocumentBlock",
+    "LinkBlock": "ImageLink | DocumentLink",
     "RunsOn": 'ToolStartEvent["runs_on"]',
     "CancelOutcome": 'NonNullable<Ack["outcome"]>',
 }
@@ -96,6 +97,8 @@ class _Types:
                 return "number"
             case {"type": "string" | "boolean" as name}:
                 return str(name)
+        if not schema.keys() - {"description"}:
+            return "unknown"
         raise ValueError(f"no type for {schema}")
 
 

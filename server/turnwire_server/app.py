@@ -17,6 +17,7 @@ from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import Client, client_of
+from turnwire_server.model.request import RequestForm
 from turnwire_server.model.server_tools import runs_code
 from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
 from turnwire_server.stopping import STOPPING, waits_for
@@ -114,10 +115,16 @@ class Turnwire:
         self._model = Claude(
             client_of(self.settings.provider) if client is None else client,
             stall_timeout_seconds=self.settings.stall_timeout,
-            cache_ttl=self.settings.cache_ttl,
-            model_options=self.settings.model_options,
-            context_edits=self.settings.context_edits,
-            skills=self.settings.skills,
+            form=RequestForm(
+                cache_ttl=self.settings.cache_ttl,
+                model_options=self.settings.model_options,
+                context_edits=self.settings.context_edits,
+                skills=self.settings.skills,
+                effort=self.settings.effort,
+                service_tier=self.settings.service_tier,
+                betas=self.settings.betas,
+                more=self.settings.request,
+            ),
             # Without an authenticator only this machine is served: they are one's own errors.
             expose_errors=authenticate is None if exposes is None else exposes,
         )

@@ -16,14 +16,15 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as BadSource
 
-from turnwire_protocol import ThinkingOption
+from turnwire_protocol import Effort, ThinkingOption
 from turnwire_server.core.limits import ServiceLimits
-from turnwire_server.core.turn.options import ClientOption, Policy
+from turnwire_server.core.turn.options import ClientOption, Policy, Source
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.families import ModelOptions
 from turnwire_server.model.providers import PLACES, Provider
+from turnwire_server.model.request import ServiceTier
 from turnwire_server.model.server_tools import SERVER_TOOLS
 from turnwire_server.page_options import PageOptions
 
@@ -228,6 +229,16 @@ class SettingOptions(TypedDict, total=False):
     model_options: Mapping[str, ModelOptions | Mapping[str, object]] | None
     compact_at: float | None
     context_edits: Sequence[Mapping[str, object]] | None
+    effort: Effort | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    stop_sequences: Sequence[str] | None
+    service_tier: ServiceTier | None
+    user_ids: bool | None
+    request: Mapping[str, object] | None
+    sources: Sequence[Source] | None
+    betas: Sequence[str] | None
     client_options: Collection[ClientOption] | None
     max_steps: int | None
     max_queued: int | None

@@ -2,9 +2,11 @@
 
 The user's words decide: the name of an offered tool, words of its description, or "tool" call it;
 "long" makes the answer long; "refuse" is refused; "search the web" does, where that is offered;
-"summarise" has what was said summarised.
+"summarise" has what was said summarised. Where the request has a format, the answer is JSON that
+fits it. It ends where a stop sequence of the request begins.
 """
 
+import json
 import re
 from typing import Any
 
@@ -46,6 +48,10 @@ def demo_answer(body: ApiObject) -> Answer:
         # Of a real window, that happens when it is nearly full.
         return _within(body, Compaction(summary_text(body)), Text(SUMMARISED))
     items = _thinking(body, question, results)
+    format = (body.get("output_config") or {}).get("format")
+    if format is not None and (results or not _calls(body, question)):
+        example = _example(_resolved(format["schema"]), question)
+        return _within(body, *items, Text(json.dumps(example, ensure_ascii=False)))
     if results:
         return _within(body, *items, Text(_report(body, results)))
     if found := wanted_search(body, question):
@@ -62,10 +68,20 @@ def demo_answer(body: ApiObject) -> Answer:
 
 
 def _within(body: ApiObject, *items: BlockBuilder, stop_reason: str = "end_turn") -> Answer:
-    """The answer cut to `max_tokens`; a tool call is kept whole or left out."""
+    """The answer cut to `max_tokens`, or at a stop sequence; a tool call is kept whole or left
+    out."""
     left: int = body["max_tokens"]
     kept: list[BlockBuilder] = []
     for item in items:
+        if isinstance(item, Text) and isinstance(item.text, str):
+            ends = {item.text.find(stop): stop for stop in body.get("stop_sequences", ())}
+            if found := [end for end in ends if end >= 0]:
+                said = item.text[: min(found)]
+                answer = _within(body, *kept, *([Text(said)] if said else []))
+                if answer.stop_reason == "max_tokens":
+                    return answer
+                kept = [*kept, Text(said)] if said else kept
+                return Answer(*kept, stop_reason="stop_sequence", stop_sequence=ends[min(found)])
         if isinstance(item, Text | Thinking) and isinstance(item.text, str):
             parts = words(item.text)
             if len(parts) > left:
@@ -168,6 +184,19 @@ def _example(schema: Any, question: str) -> Any:
         case "null":
             return None
     return _subject(question)
+
+
+def _resolved(schema: Any, definitions: ApiObject | None = None) -> Any:
+    """A schema with what it refers to in place of the references."""
+    if isinstance(schema, list):
+        return [_resolved(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if definitions is None:
+        definitions = schema.get("$defs", {})
+    if "$ref" in schema:
+        return _resolved(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    return {name: _resolved(part, definitions) for name, part in schema.items() if name != "$defs"}
 
 
 def _has_example(schema: Any) -> bool:

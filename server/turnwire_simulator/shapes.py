@@ -117,6 +117,38 @@ def judge_block(block: Any, role: str, path: str) -> None:
             expect(fits, f"{path}.server_tool_use.id", f"String should match pattern '{pattern}'")
         case "tool_result":
             _judge_result(block, path)
+        case "image" | "document":
+            _judge_source(block, path)
+
+
+_SOURCES: dict[str, dict[str, tuple[str, ...]]] = {
+    "image": {"base64": ("media_type", "data"), "url": ("url",), "file": ("file_id",)},
+    "document": {
+        "base64": ("media_type", "data"),
+        "content": ("content",),
+        "file": ("file_id",),
+        "text": ("media_type", "data"),
+        "url": ("url",),
+    },
+}
+
+
+def _judge_source(block: ApiObject, path: str) -> None:
+    path = f"{path}.{block['type']}"
+    source = block["source"]
+    fields = _SOURCES[block["type"]].get(source.get("type"))
+    tag = f"Input tag '{source.get('type')}' does not match any of the expected tags"
+    expect(fields is not None, f"{path}.source", tag)
+    for name in fields or ():
+        expect(name in source, f"{path}.source.{source['type']}.{name}", "Field required")
+    for name in source.keys() - {"type"} - set(fields or ()):
+        raise Rejected(f"{path}.source.{source['type']}.{name}: Extra inputs are not permitted")
+    if source["type"] == "url":
+        is_https = str(source["url"]).startswith("https://")
+        expect(is_https, f"{path}.source.url.url", "Only HTTPS URLs are supported.")
+    citations = block.get("citations")
+    fits = citations is None or (isinstance(citations, dict) and citations.keys() <= {"enabled"})
+    expect(fits, f"{path}.citations", "Input should be a valid dictionary")
 
 
 def _judge_fields(block: ApiObject, path: str, shape: Shape) -> None:

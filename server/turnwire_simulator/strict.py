@@ -14,6 +14,7 @@ from turnwire_simulator.fallbacks import judge_fallbacks
 from turnwire_simulator.fault import TYPES
 from turnwire_simulator.history import judge_messages
 from turnwire_simulator.models import judge_for_model
+from turnwire_simulator.options import judge_options
 from turnwire_simulator.prompt_cache import blocks_of
 from turnwire_simulator.provider_tools import judge_container, judge_provider_tools
 from turnwire_simulator.shapes import expect, is_count, judge_text
@@ -29,6 +30,10 @@ _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_natural(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is(*kinds: type) -> Callable[[object], bool]:
@@ -58,7 +63,7 @@ _FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "thinking": ("a valid dictionary", _is(dict)),
     "tool_choice": ("a valid dictionary", _is(dict)),
     "tools": ("a valid list", _is(list)),
-    "top_k": ("a valid integer", is_count),
+    "top_k": ("a valid integer", _is_natural),
     "top_p": ("a valid number", _is_number),
     "user_profile_id": ("a valid string", _is(str)),
     "workspace_id": ("a valid string", _is(str)),
@@ -96,6 +101,7 @@ def judge(body: ApiObject, betas: Set[str] = frozenset()) -> None:
     if not body["model"].startswith("claude-"):
         raise Rejected(f"model: {body['model']}", status=404, type=TYPES[404])
     _judge_thinking(body)
+    judge_options(body)
     judge_for_model(body)
     judge_fallbacks(body, betas)
     _judge_tools(body)
@@ -162,6 +168,11 @@ def _judge_tools(body: ApiObject) -> None:
     expect(
         kind in ("auto", "any", "tool", "none"), "tool_choice.type", "Input should be a known type"
     )
+    fields = {"type"} | ({"name"} if kind == "tool" else set())
+    for name in (
+        choice.keys() - fields - ({"disable_parallel_tool_use"} if kind != "none" else set())
+    ):
+        raise Rejected(f"tool_choice.{kind}.{name}: Extra inputs are not permitted")
     expect("tools" in body, "tool_choice", "may only be specified while providing `tools`")
     if kind == "tool":
         known = choice.get("name") in tuple(names)

@@ -10,6 +10,7 @@ from playwright.async_api import Locator, Route, expect
 
 from tests.e2e.conftest import OpenTab, Serve, Tab
 from tests.e2e.pictures import PDF, png
+from turnwire import DocumentLink, ImageLink, connect
 from turnwire_simulator import Answer, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -245,3 +246,25 @@ async def test_a_refused_message_goes_back_to_the_composer_with_its_files(
     await tab.page.get_by_role("button", name="Edit").click()
     await expect(tab.message).to_have_value("What is this?")
     await expect(tray(tab)).to_contain_text(["cat.png"])
+
+
+async def test_what_is_elsewhere_is_a_link_and_nothing_of_it_is_loaded(
+    serve: Serve, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    address = await serve(sources=["url", "file"])
+    simulator.program(Answer(Text("A dot.")))
+    url = "https://example.com/dot.png"
+    image, document = ImageLink(url=url), DocumentLink(file="file_1", name="a.pdf")
+    async with connect(address) as wire:
+        chat = wire.conversation()
+        await (await chat.send([image, document]))
+    tab = await open_tab(address)
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    await tab.page.goto(f"{address.rstrip('/')}/#{chat.id}")
+    await expect(tab.answers).to_have_text("A dot.")
+    link = tab.page.locator("a.file")
+    await expect(link).to_have_attribute("href", url)
+    await expect(link).to_have_attribute("rel", "noopener noreferrer")
+    await expect(tab.page.locator("span.file")).to_have_text("a.pdf")
+    assert not [url for url in asked if "example.com" in url]

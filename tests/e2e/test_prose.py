@@ -8,13 +8,15 @@ import pytest
 from playwright.async_api import Locator, expect
 
 import turnwire_browser
-from tests.e2e.conftest import Tab
+from tests.e2e.conftest import OpenTab, Tab
+from turnwire import connect
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ENTITIES = Path(turnwire_browser.__file__).parent / "static/markdown/entities.js"
 LINE = "value = [" + ", ".join(str(number) for number in range(80)) + "]  # many"
+OPEN = {"type": "object", "properties": {}}
 TABLE = f"| name | {'wide | ' * 30}\n|{'---|' * 31}\n| one *two* | {'3 | ' * 30}\n"
 
 
@@ -119,3 +121,17 @@ async def test_every_name_of_a_character_is_read_as_html_reads_it(tab: Tab) -> N
         [f"data:text/javascript;base64,{b64encode(module).decode()}", [*names, *unknown]],
     )
     assert decoded == [*names.values(), *unknown]
+
+
+async def test_structured_output_is_shown_as_coloured_code(
+    address: str, open_tab: OpenTab, simulator: Simulator
+) -> None:
+    said = '{"city": "Oslo", "note": "```"}'
+    simulator.program(Answer(Text(said)))
+    async with connect(address) as wire:
+        chat = wire.conversation()
+        await (await chat.send("Where?", output_format={"type": "json_schema", "schema": OPEN}))
+    tab = await open_tab(f"{address}/#{chat.id}")
+    code = tab.answers.locator("code.language-json")
+    await expect(code.locator(".hljs-string").first).to_be_visible()
+    assert await code.inner_text() == '{\n  "city": "Oslo",\n  "note": "```"\n}\n'

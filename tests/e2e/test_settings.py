@@ -8,10 +8,10 @@ from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ALL = {"models": ["claude-haiku-5"], "client_options": ["model", "system", "thinking"]}
+ALL = {"models": ["claude-haiku-5"], "client_options": ["model", "system", "thinking", "effort"]}
 
 
-async def test_model_thinking_and_system_prompt_go_with_the_next_message_and_outlive_a_reload(
+async def test_what_is_chosen_for_the_next_message_goes_with_it_and_outlives_a_reload(
     serve: Serve, open_tab: OpenTab, simulator: Simulator
 ) -> None:
     tab = await open_tab(await serve(model="claude-sonnet-5", **ALL))
@@ -19,6 +19,7 @@ async def test_model_thinking_and_system_prompt_go_with_the_next_message_and_out
     await expect(model.locator("option")).to_have_text(["claude-sonnet-5", "claude-haiku-5"])
     await model.select_option("claude-haiku-5")
     await tab.page.get_by_role("combobox", name="Thinking").select_option("disabled")
+    await tab.page.get_by_role("combobox", name="Effort").select_option("low")
     await tab.page.locator("#open-settings").click()
     await tab.page.get_by_label("What Claude should know").fill("Be brief.")
     await tab.page.keyboard.press("Tab")
@@ -30,6 +31,7 @@ async def test_model_thinking_and_system_prompt_go_with_the_next_message_and_out
     asked = simulator.requests[-1]
     assert asked["model"] == "claude-haiku-5"
     assert asked["thinking"] == {"type": "disabled"}
+    assert asked["output_config"] == {"effort": "low"}
     assert "Be brief." in str(asked["system"])
     await model.select_option("claude-sonnet-5")
     await tab.page.get_by_role("button", name="Regenerate").click()

@@ -18,14 +18,25 @@ DEPENDS = (
     "model: not one of",
     "tools: this server has no tool",
     ".blob: no such blob",
-    # What makes a schema a tool's.
+    # What clients may choose, here and of this model.
+    "this server does not let clients choose it",
+    "this server takes uploads only",
+    "links are taken in messages only",
+    "tool_choice: there is no tool to call",
+    "tool_choice.name: no tool",
+    "claude-sonnet-5-5 does not take",
+    # What makes a schema a tool's, or an output's.
     ".input_schema: ",
+    "output_format.schema",
     # What one part says about another.
     "Last-Event-ID: goes with a key only",
     "Last-Event-ID: is of another conversation",
     "key: differs from the Idempotency-Key header",
     "input: goes with allow only",
     "thinking.budget_tokens: required",
+    "the API does not take it with thinking",
+    "top_p: not together with temperature",
+    "citations: not together with output_format",
     # What the schema says and schemathesis does not keep to (the pattern of a header), or says in
     # another way: no `1.0` for an integer (PROTOCOL.md), text beyond white space.
     "Last-Event-ID: not of the form",

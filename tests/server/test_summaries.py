@@ -401,3 +401,19 @@ async def test_edits_of_the_operator_are_in_every_request_but_those_that_summari
 def test_edits_that_summarise_or_are_none_are_refused_as_a_setting(edits: list[Any]) -> None:
     with pytest.raises(SettingsError, match="context_edits"):
         Turnwire(context_edits=edits)
+
+
+async def test_a_call_that_is_forced_is_forced_behind_a_summary_too_and_once(
+    simulator: Simulator,
+) -> None:
+    async with service(simulator, tools=[note]) as wire:
+        conversation = await filled(wire, simulator)
+        call = Answer(ToolUse("note", {"n": 1}), stop_reason="tool_use")
+        simulator.program(call, Answer(Text("Two.")))
+        choice = {"type": "tool", "name": "note"}
+        done = await ended(wire, "Two", conversation=conversation, tool_choice=choice)
+    assert done["stop_reason"] == "end_turn"
+    _, summarising, *answering = simulator.requests
+    assert "tool_choice" not in summarising
+    assert answering[0]["tool_choice"] == choice
+    assert all("tool_choice" not in request for request in answering[1:])

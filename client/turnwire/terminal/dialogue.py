@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import json
 import shlex
 import sys
 from collections.abc import Coroutine, Sequence
 from os.path import expanduser
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import click
 from rich.console import Console
@@ -21,6 +22,7 @@ from turnwire.errors import (
     TurnFailed,
     TurnwireError,
 )
+from turnwire.reply import Reply
 from turnwire.session import State
 from turnwire.terminal.display import Display, printable
 from turnwire.terminal.keyboard import read_line
@@ -31,14 +33,28 @@ from turnwire_protocol import (
     ClientTool,
     Code,
     ContentBlock,
+    Effort,
+    OutputFormat,
     TextBlock,
     ToolApproval,
+    ToolChoice,
     text_of,
 )
 
-__all__ = ["Dialogue", "explain"]
+__all__ = ["AnswerOptions", "Dialogue", "explain"]
 
 Result = TypeVar("Result")
+
+
+class AnswerOptions(TypedDict, total=False):
+    """What each `send` says of how to answer."""
+
+    model: str
+    effort: Effort
+    temperature: float
+    stop_sequences: Sequence[str]
+    tool_choice: ToolChoice
+    output_format: OutputFormat
 
 
 class Dialogue:
@@ -50,12 +66,14 @@ class Dialogue:
         conversation: Conversation,
         offers: list[ClientTool],
         attachments: Sequence[ContentBlock],
+        options: AnswerOptions,
     ) -> None:
         self._wire = wire
         self._conversation = conversation
         self._console = Console()
         self._can_ask = self._console.is_terminal and sys.stdin.isatty()
         self._offers = offers if self._can_ask else []
+        self._options = options
         self._attachments = [*attachments]
         """They go with the next message."""
         self._current: asyncio.Task[Any] | None = None
@@ -109,7 +127,8 @@ class Dialogue:
     async def _answer(self, text: str) -> bool:
         try:
             if self._console.is_terminal:
-                with Display(self._console, self._status) as display:
+                is_json = "output_format" in self._options
+                with Display(self._console, self._status, is_json=is_json) as display:
                     self._turn = await self._send(text)
                     await self._follow(self._turn, display)
                 await self._turn
@@ -121,7 +140,7 @@ class Dialogue:
                     if isinstance(event, ToolApproval):
                         waiting = f"{printable(event.tool_name)} waits for somebody's approval"
                         click.echo(waiting, err=True)
-                click.echo((await self._turn).text)
+                return self._print(await self._turn)
         except (Rejected, TurnFailed) as error:
             partial = error.reply.text if isinstance(error, TurnFailed) and error.reply else ""
             if partial and not self._console.is_terminal:
@@ -131,6 +150,18 @@ class Dialogue:
                 click.echo("The next message begins a new one.", err=True)
                 self._conversation = self._wire.conversation()
             return False
+        return True
+
+    def _print(self, reply: Reply) -> bool:
+        """The answer, for a program: its data where data was asked for."""
+        if "output_format" not in self._options:
+            click.echo(reply.text)
+            return True
+        if reply.output is None:
+            click.echo(reply.text)
+            click.echo(f"Error: the answer is no whole JSON: {reply.stop_reason}", err=True)
+            return False
+        click.echo(json.dumps(reply.output, ensure_ascii=False))
         return True
 
     async def _attach(self, line: str) -> None:
@@ -146,7 +177,7 @@ class Dialogue:
 
     async def _send(self, text: str) -> Turn:
         content = [TextBlock(text=text), *self._attachments] if self._attachments else text
-        turn = await self._conversation.send(content, client_tools=self._offers)
+        turn = await self._conversation.send(content, client_tools=self._offers, **self._options)
         self._attachments = []
         return turn
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.json import JSON
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
@@ -63,9 +64,13 @@ def printable(text: str) -> str:
 
 class Display:
     """One turn on the screen, from `with` to its end; `status` names what is being waited for
-    where that is not the model."""
+    where that is not the model. `is_json`: the answer is JSON, and no Markdown."""
 
-    def __init__(self, console: Console, status: Callable[[], str]) -> None:
+    def __init__(
+        self, console: Console, status: Callable[[], str], *, is_json: bool = False
+    ) -> None:
+        self._is_json = is_json
+        self._json = ""
         self._console = console
         self._status = status
         self._answer = Paragraphs()
@@ -113,6 +118,8 @@ class Display:
         if isinstance(event, _OTHERS):
             self._finish_text()
         match event:
+            case Token() if self._is_json:
+                self._json += printable(event.text)
             case Token():
                 self._say(printable(event.text))
             case Thinking():
@@ -179,6 +186,9 @@ class Display:
     def _finish_text(self) -> None:
         self._print_markdown(self._answer.close())
         self._space = ""
+        said, self._json = self._json, ""
+        if said.strip():
+            self._print(_json(said))
 
     def _finish_thought(self) -> None:
         thought, self._thought = self._thought, ""
@@ -203,6 +213,8 @@ class Display:
         parts: list[RenderableType] = []
         if self._thought:
             parts.append(_Tail(Text(self._thought, "dim italic")))
+        if self._json:
+            parts.append(_Tail(Text(self._json)))
         if self._answer.open:
             parts.append(_Tail(_markdown(self._answer.open)))
         if self._status() or not parts:
@@ -228,6 +240,13 @@ class _Tail:
 def _markdown(text: str) -> Markdown:
     # Addresses are shown, not hidden behind their text.
     return Markdown(text, hyperlinks=False)
+
+
+def _json(text: str) -> RenderableType:
+    try:
+        return JSON(text)
+    except ValueError:
+        return Text(text)
 
 
 def _fold(text: str) -> str:

@@ -115,6 +115,11 @@ class FoldedLog:
         self.catch_up()
         return self._history.tool_names(step=step)
 
+    def last_text(self, turn: str) -> str:
+        """See `History.last_text`."""
+        self.catch_up()
+        return self._history.last_text(turn)
+
     def catch_up(self) -> None:
         """Bring the history up to date. On demand and not per token: a run is taken in whole."""
         memory = self._log.memory

@@ -168,7 +168,7 @@ class Sends:
 
     async def _check_blobs(self, principal: str, send: SendBody, id: str) -> None:
         try:
-            await self._services.blobs.check(principal, send.content)
+            await self._services.blobs.check(principal, send.content, takes_links=True)
         except Rejected as refused:
             # A message that was accepted stays so, though its blobs may have been deleted since.
             is_missing = refused.code is Code.BAD_COMMAND

@@ -7,7 +7,7 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -28,9 +28,7 @@ from pydantic import BaseModel
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.model.aws_events import AWS_EVENT_STREAM, AwsEventSplitter
-from turnwire_server.model.breakpoints import CacheTtl
 from turnwire_server.model.clients import Client, checked, client_of, gathers
-from turnwire_server.model.compaction import ContextEdit
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
     Malformed,
@@ -41,7 +39,6 @@ from turnwire_server.model.errors import (
     too_large,
     unreachable,
 )
-from turnwire_server.model.families import ModelOptions, context_of
 from turnwire_server.model.files import open_file
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import Context, ModelRequest, Part, ProviderFile
@@ -84,10 +81,7 @@ class Claude:
         client: Client | None = None,
         *,
         stall_timeout_seconds: float = 60.0,
-        cache_ttl: CacheTtl = "5m",
-        model_options: Mapping[str, ModelOptions] | None = None,
-        context_edits: Sequence[ContextEdit] = (),
-        skills: Iterable[str] = (),
+        form: RequestForm | None = None,
         expose_errors: bool = False,
         raw: bool | None = None,
     ) -> None:
@@ -100,13 +94,7 @@ class Claude:
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
-        self._model_options = model_options or {}
-        self._form = RequestForm(
-            cache_ttl=cache_ttl,
-            model_options=self._model_options,
-            context_edits=context_edits,
-            skills=skills,
-        )
+        self._form = form or RequestForm()
         self._expose_errors = expose_errors
 
     @property
@@ -121,7 +109,7 @@ class Claude:
     def context(self, model: str) -> Context:
         """See `Model.context`."""
         is_own = self._client.base_url.host == _API_HOST
-        return context_of(model, self._model_options, is_own=is_own)
+        return self._form.context_of(model, is_own=is_own)
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:

@@ -100,6 +100,7 @@ class Decoder:
         self._counts = Counts()
         self._refusal: Refusal | None = None
         self._container: str | None = None
+        self._sequence: str | None = None
         self._fetched: dict[str, str] = {}
         """Addresses by title, of the pages that the provider fetched in this answer."""
 
@@ -132,7 +133,7 @@ class Decoder:
         if self.stopped or self.reason is None:
             return []
         self.stopped = True
-        return [Stop(self.reason, self._refusal)]
+        return [Stop(self.reason, self._refusal, self._sequence)]
 
     def _feed(self, event: dict[str, Any]) -> list[Part]:
         match event.get("type"):
@@ -172,6 +173,7 @@ class Decoder:
         if reason := delta.get("stop_reason"):
             self.reason = _name(reason)
             self._refusal = _refusal(delta.get("stop_details"))
+            self._sequence = _name(delta.get("stop_sequence")) or None
             # What is open now is complete: the model says that it has stopped.
             parts = self._end_all()
         return [*parts, self._tally(usage, final=True)]
@@ -180,7 +182,8 @@ class Decoder:
         if self.stopped:
             return []
         self.stopped = True
-        return [*self._end_all(), Stop(self.reason or "end_turn", self._refusal)]
+        reason = self.reason or "end_turn"
+        return [*self._end_all(), Stop(reason, self._refusal, self._sequence)]
 
     def _start(self, index: Any, fields: dict[str, Any]) -> list[Part]:
         before = self._open.pop(index, None)

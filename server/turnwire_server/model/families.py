@@ -1,29 +1,29 @@
-"""What models know of thinking, length, effort and summaries, by family. Pure; knows no SDK.
+"""What models know of thinking, length, summaries and other options, by family. Pure; no SDK.
 
 Thinking is a property of the model: some choose for themselves how much (`adaptive`), older ones
 want a budget (`enabled`), and some of the newest never stop. A request asks for what the operator
 or a client wishes; here the wish takes the form that the model of the attempt knows, so that one
-service, and one turn that falls back, can use all of them.
+service, and one turn that falls back, can use all of them. Effort is a wish, too. What has no
+other form (sampling, a forced tool, structured output) a model takes or not: `lacks` tells that
+before a turn begins, and a fallback that does not take it goes without.
 
-Sources: the models and `ThinkingTypes` of the SDK (anthropic 2.11), the models overview of
-https://platform.claude.com/docs/about-claude/models, "Context windows" and "Compaction on demand"
-of https://platform.claude.com/docs/en/build-with-claude, and the API's own refusals.
+Sources: the models and `ThinkingTypes` of the SDK (anthropic 2.11), the models overview and the
+migration guides of https://platform.claude.com/docs/about-claude/models, its pages "Effort",
+"Structured outputs", "Context windows" and "Compaction on demand", and the API's own refusals.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from turnwire_protocol import ThinkingOption
+from turnwire_protocol import Effort, ThinkingOption
 from turnwire_server.model.compaction import LEAST_TRIGGER, CompactionKind
 from turnwire_server.model.port import Context, ModelRequest
 
-__all__ = ["Effort", "ModelOptions", "compaction_of", "context_of", "fitted", "of_family"]
-
-Effort = Literal["low", "medium", "high", "xhigh", "max"]
+__all__ = ["ModelOptions", "compaction_of", "context_of", "fitted", "lacks", "of_family"]
 
 T = TypeVar("T")
 
@@ -55,40 +55,80 @@ class _Family:
     forms: frozenset[str]
     """The types of `thinking` it takes."""
     max_tokens: int
-    knows_effort: bool = True
-    window: int = 200_000
-    compaction: CompactionKind | None = None
+    efforts: tuple[Effort, ...] = get_args(Effort)
+    """The levels it knows, rising; none: it is not to be asked for effort."""
+    unthinking_effort: Effort = "max"
+    """The highest it takes with thinking off."""
+    samples: bool = False
+    """Whether it takes `temperature`, `top_p` and `top_k`."""
+    is_forcible: bool = True
+    """Whether `tool_choice` can make it call a tool."""
+    formats: bool = True
+    """Whether it takes `output_config.format`."""
+    window: int = 1_000_000
+    """Tokens it can take in."""
+    compaction: CompactionKind | None = "on_demand"
+    """How the API summarises for it."""
 
 
 _NONE = frozenset[str]()
 _BUDGET = frozenset(("enabled", "disabled"))
 _BOTH = frozenset(("adaptive", "enabled", "disabled"))
 _ADAPTIVE = frozenset(("adaptive", "disabled"))
+_BETWEEN = frozenset(("adaptive", "between_tools"))
 _ALWAYS = frozenset(("adaptive",))
+_OFF = ("disabled", "between_tools")
+"""The types of `thinking` with which a model does not think before it answers."""
 
-_LONG = 1_000_000
+
+_SHORT = 200_000
+
+
+def _old(
+    forms: frozenset[str], max_tokens: int, *, formats: bool = False, window: int = _SHORT
+) -> _Family:
+    return _Family(
+        forms,
+        max_tokens,
+        efforts=(),
+        samples=True,
+        formats=formats,
+        window=window,
+        compaction=None,
+    )
+
 
 _FAMILIES = {
-    "claude-instant": _Family(_NONE, 4096, knows_effort=False, window=100_000),
-    "claude-2": _Family(_NONE, 4096, knows_effort=False, window=100_000),
-    "claude-3": _Family(_NONE, 4096, knows_effort=False),
-    "claude-3-5": _Family(_NONE, 8192, knows_effort=False),
-    "claude-3-7": _Family(_BUDGET, 64_000, knows_effort=False),
-    "claude-opus-4": _Family(_BUDGET, 32_000, knows_effort=False),
-    "claude-sonnet-4": _Family(_BUDGET, 64_000, knows_effort=False),
-    "claude-haiku-4": _Family(_BUDGET, 64_000, knows_effort=False),
-    "claude-opus-4-5": _Family(_BUDGET, 64_000),
-    "claude-opus-4-6": _Family(_BOTH, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-sonnet-4-6": _Family(_BOTH, 64_000, window=_LONG, compaction="on_demand"),
-    "claude-mythos-preview": _Family(_BOTH, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-opus-4-7": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-opus-4-8": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-sonnet-5": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-haiku-5": _Family(_ADAPTIVE, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-instant": _old(_NONE, 4096, window=100_000),
+    "claude-2": _old(_NONE, 4096, window=100_000),
+    "claude-3": _old(_NONE, 4096),
+    "claude-3-5": _old(_NONE, 8192),
+    "claude-3-7": _old(_BUDGET, 64_000),
+    "claude-opus-4": _old(_BUDGET, 32_000),
+    "claude-sonnet-4": _old(_BUDGET, 64_000),
+    "claude-sonnet-4-5": _old(_BUDGET, 64_000, formats=True),
+    "claude-haiku-4": _old(_BUDGET, 64_000, formats=True),
+    "claude-opus-4-5": _Family(
+        _BUDGET,
+        64_000,
+        ("low", "medium", "high"),
+        samples=True,
+        window=_SHORT,
+        compaction=None,
+    ),
+    "claude-opus-4-6": _Family(_BOTH, 128_000, ("low", "medium", "high", "max"), samples=True),
+    "claude-sonnet-4-6": _Family(_BOTH, 64_000, ("low", "medium", "high", "max"), samples=True),
+    "claude-mythos-preview": _Family(_BOTH, 128_000, ("low", "medium", "high", "max")),
+    "claude-opus-4-7": _Family(_ADAPTIVE, 128_000),
+    "claude-opus-4-8": _Family(_ADAPTIVE, 128_000),
+    "claude-sonnet-5": _Family(_ADAPTIVE, 128_000),
+    "claude-haiku-5": _Family(_ADAPTIVE, 128_000, unthinking_effort="high"),
+    "claude-opus-5": _Family(_ADAPTIVE, 128_000, unthinking_effort="high"),
+    "claude-sonnet-5-5": _Family(_BETWEEN, 128_000, unthinking_effort="high", is_forcible=False),
     # These always think, and refuse to be told not to.
-    "claude-opus-5": _Family(_ALWAYS, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-fable": _Family(_ALWAYS, 128_000, window=_LONG, compaction="on_demand"),
-    "claude-mythos": _Family(_ALWAYS, 128_000, window=_LONG, compaction="on_demand"),
+    "claude-opus-5-5": _Family(_ALWAYS, 128_000, is_forcible=False),
+    "claude-fable": _Family(_ALWAYS, 128_000, is_forcible=False),
+    "claude-mythos": _Family(_ALWAYS, 128_000, is_forcible=False),
 }
 """By the beginning of the name, up to a hyphen; the longest that fits counts."""
 
@@ -118,8 +158,22 @@ def context_of(model: str, options: Mapping[str, ModelOptions], *, is_own: bool)
     return Context(window, compacts_from=least)
 
 
-def fitted(request: ModelRequest, options: Mapping[str, ModelOptions]) -> ModelRequest:
-    """The request in the form its model knows. `options`: by name of a model, or its beginning."""
+def lacks(model: str) -> frozenset[str]:
+    """Which of the options `temperature`, `top_p`, `top_k`, `output_format` and `tool_choice` (one
+    that forces a call) a model refuses. Of a model that is not known, none."""
+    family = _longest(_FAMILIES, _plain(model))
+    if family is None:
+        return frozenset()
+    sampling = () if family.samples else ("temperature", "top_p", "top_k")
+    forced = () if family.is_forcible else ("tool_choice",)
+    return frozenset((*sampling, *forced, *(() if family.formats else ("output_format",))))
+
+
+def fitted(
+    request: ModelRequest, options: Mapping[str, ModelOptions], effort: Effort | None = None
+) -> ModelRequest:
+    """The request in the form its model knows. `options`: by name of a model, or its beginning;
+    `effort`: of models for which neither the request nor these say anything."""
     family = _longest(_FAMILIES, _plain(request.model))
     own = _longest(options, request.model) or ModelOptions()
     ceiling = own.max_tokens or (family.max_tokens if family else request.max_tokens)
@@ -136,9 +190,38 @@ def fitted(request: ModelRequest, options: Mapping[str, ModelOptions]) -> ModelR
         forms = _BUDGET if form["type"] == "enabled" else frozenset((form["type"], "disabled"))
         if family and family.forms == _ALWAYS and form["type"] == "adaptive":
             forms = _ALWAYS
-    effort = own.effort if family is None or family.knows_effort else None
     thinking = None if wish is None else _thinking(wish, forms, max_tokens)
-    return replace(request, max_tokens=max_tokens, thinking=thinking, effort=effort)
+    fit = replace(
+        request,
+        max_tokens=max_tokens,
+        thinking=thinking,
+        effort=_effort(request.effort or own.effort or effort, family, thinking),
+    )
+    missing = lacks(request.model)
+    thinks = thinking is not None and thinking["type"] not in _OFF
+    if thinks or "temperature" in missing:
+        # Who thinks takes no sampling, and is not to be forced.
+        fit = replace(fit, temperature=None, top_p=None, top_k=None)
+    choice = request.tool_choice
+    if choice is not None and choice.is_forced and (thinks or "tool_choice" in missing):
+        fit = replace(fit, tool_choice=None)
+    if "output_format" in missing:
+        fit = replace(fit, output_schema=None)
+    return fit
+
+
+def _effort(
+    wish: Effort | None, family: _Family | None, thinking: dict[str, Any] | None
+) -> Effort | None:
+    """The highest level the model knows that is not above the wish."""
+    if wish is None or family is None:
+        return wish
+    levels: tuple[Effort, ...] = get_args(Effort)
+    most = levels.index(wish)
+    if thinking is not None and thinking["type"] in _OFF:
+        most = min(most, levels.index(family.unthinking_effort))
+    known = [level for level in family.efforts if levels.index(level) <= most]
+    return known[-1] if known else None
 
 
 def of_family(table: Mapping[str, T], model: str) -> T | None:
@@ -155,6 +238,8 @@ def _thinking(
     if forms is not None and kind not in forms:
         if "adaptive" in forms and kind == "enabled":
             return {"type": "adaptive", **display}
+        if "between_tools" in forms and kind == "disabled":
+            return {"type": "between_tools"}
         if "enabled" not in forms or kind == "disabled":
             # Not to say anything is as near as one gets to a model that always thinks.
             return None

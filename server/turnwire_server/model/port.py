@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypedDict
 
-from turnwire_protocol import Citation, Iteration, Refusal
+from turnwire_protocol import Citation, Effort, Iteration, Refusal, ToolChoice
 
 __all__ = [
     "ApiBlock",
@@ -60,7 +60,8 @@ ToolForm = ToolSpecification | dict[str, Any]
 class ModelRequest:
     """One call: what was resolved for the turn, and the messages so far (Messages API form).
 
-    `max_tokens`, `thinking` and `effort` are wishes: the model gets them in the form it knows.
+    `max_tokens`, `thinking` and `effort` are wishes: the model gets them in the form it knows. The
+    sampling, a tool choice that forces a call and `output_schema` are left out where it takes none.
     """
 
     model: str
@@ -68,7 +69,16 @@ class ModelRequest:
     max_tokens: int
     system: str | None = None
     thinking: dict[str, Any] | None = None
-    effort: str | None = None
+    effort: Effort | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] = field(default_factory=list)
+    output_schema: dict[str, Any] | None = None
+    """What the answer is to be: JSON that fits it, in the subset of JSON Schema the API takes."""
+    user: str | None = None
+    """Stands for who asks; tells nothing of them."""
+    tool_choice: ToolChoice | None = None
     tools: list[ToolForm] = field(default_factory=list)
     may_call_tools: bool = True
     """False: the tools are there because the messages name them, and none may be called."""
@@ -205,6 +215,8 @@ class Stop:
     reason: str
     refusal: Refusal | None = None
     """Why the model refused, if it did and that is known."""
+    sequence: str | None = None
+    """The one of the request's stop sequences that ended it."""
 
 
 Part = (

@@ -99,6 +99,8 @@ class FoldedDone(TypedDict):
     steps: int
     duration_ms: int
     cost_usd: NotRequired[float]
+    stop_sequence: NotRequired[str]
+    output: NotRequired[Any]
 
 
 class FoldedTurnForm(TypedDict):
@@ -120,10 +122,12 @@ class FoldedTurnForm(TypedDict):
 
 
 class Answer(FoldedTurnForm):
-    """The finished turn, with its text in one piece."""
+    """The finished turn, with its text in one piece; `output` is what it says as data, where the
+    send had an `output_format`."""
 
     conversation: str
     text: str
+    output: NotRequired[Any]
 
 
 class Exported(TypedDict):

@@ -298,6 +298,8 @@ async def _answer(follower: Follower, turn: str) -> Response:
 
 def _finished(conversation: str, turn: FoldedTurn) -> JSONResponse:
     body = {"conversation": conversation, "text": turn.text, **turn.to_dict()}
+    if turn.done is not None and turn.done.output is not None:
+        body["output"] = turn.done.output
     error = body.pop("error", None)
     if error is None:
         return JSONResponse(body)

@@ -9,11 +9,11 @@ from turnwire.terminal.display import Display
 from turnwire_protocol import parse_event
 
 
-def shown(*frames: dict[str, object]) -> list[str]:
+def shown(*frames: dict[str, object], is_json: bool = False) -> list[str]:
     """The lines that remain on the screen of a turn with these events."""
     output = StringIO()
     console = Console(file=output, width=70)
-    with Display(console, lambda: "") as display:
+    with Display(console, lambda: "", is_json=is_json) as display:
         for seq, frame in enumerate(frames, 1):
             place = {"conversation": CONVERSATION, "turn": "t_1", "seq": seq, "at": AT}
             display.show(parse_event(place | frame))
@@ -24,6 +24,12 @@ def test_an_answer_is_printed_once_with_its_counts() -> None:
     frames = answer("# Title\n\nOne ", "**bold**", "\n\nTwo")
     lines = shown(*frames)
     assert [line.strip() for line in lines] == ["Title", "One bold", "Two", "3 in · 4 out · 0.0 s"]
+
+
+def test_an_answer_that_is_json_is_no_markdown() -> None:
+    lines = shown(*answer('{"a": ["*b*", ', "1.50]}"), is_json=True)
+    assert lines[:6] == ["{", '  "a": [', '    "*b*",', "    1.5", "  ]", "}"]
+    assert shown(*answer("no *JSON*"), is_json=True)[0] == "no *JSON*"
 
 
 def test_thinking_and_tool_calls_are_shown_folded() -> None:

@@ -67,7 +67,18 @@ def messages_of(items: Sequence[Item], head: object = None) -> list[ApiMessage]:
 def judged(messages: Sequence[ApiMessage], *more: ApiMessage) -> None:
     tools = [{"name": "t", "input_schema": {"type": "object"}}]
     body = {"model": "claude-x", "max_tokens": 100, "tools": tools}
-    judge({**body, "messages": [*messages, *more]}, {"compact-2026-09-04"})
+    judge({**body, "messages": encoded([*messages, *more])}, {"compact-2026-09-04"})
+
+
+def encoded(part: Any) -> Any:
+    """Messages with bytes in place of references, as the API is shown them."""
+    if isinstance(part, list):
+        return [encoded(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "blob":
+        return {"type": "base64", "media_type": "image/png", "data": "AA=="}
+    return {name: encoded(value) for name, value in part.items()}
 
 
 def conversation(*turns: Callable[[Author], None]) -> list[ApiMessage]:

@@ -1,14 +1,16 @@
 """What each family is asked for: a wish for thinking in the form it knows, within its lengths."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwire_protocol import ThinkingOption
-from turnwire_server.model.families import ModelOptions, fitted
+from turnwire_protocol import Effort, ThinkingOption, ToolChoice
+from turnwire_server.model.families import ModelOptions, fitted, lacks
 from turnwire_server.model.port import ModelRequest
+from turnwire_server.model.request import RequestForm
 from turnwire_simulator import Rejected
 from turnwire_simulator.strict import judge
 
@@ -36,7 +38,9 @@ def budget(tokens: int, **more: Any) -> dict[str, Any]:
 TABLE: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
     ("claude-sonnet-5-5", ADAPTIVE, ADAPTIVE),
     ("claude-sonnet-5-5", BUDGET, {"type": "adaptive"}),
-    ("claude-sonnet-5-5", DISABLED, DISABLED),
+    ("claude-sonnet-5-5", DISABLED, {"type": "between_tools"}),
+    ("claude-sonnet-5", DISABLED, DISABLED),
+    ("claude-opus-5", DISABLED, DISABLED),
     ("claude-opus-5-5", DISABLED, None),
     (
         "claude-fable-5-2",
@@ -97,26 +101,75 @@ def test_an_answer_is_as_long_as_its_model_can_give() -> None:
 
 FORMS = (ADAPTIVE, BUDGET, DISABLED, {"type": "adaptive"}, budget(63_000), budget(1024), None)
 MODELS = sorted({model for model, _, _ in TABLE if model.startswith("claude-")})
+CHOICES = [None, *(ToolChoice(type=kind) for kind in ("auto", "any", "none"))]
+TOOL: Any = {"name": "t", "description": "", "input_schema": {"type": "object"}}
+SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
-@given(st.sampled_from(MODELS), st.sampled_from(FORMS), st.integers(1, 200_000))
-def test_no_model_refuses_what_it_is_asked_for(
-    model: str, wish: dict[str, Any] | None, max_tokens: int
-) -> None:
-    request = asked(model, wish, max_tokens=max_tokens, claude_=ModelOptions(effort="low"))
-    body: dict[str, Any] = {
-        "model": model,
-        "max_tokens": request.max_tokens,
-        "messages": request.messages,
-    }
-    if request.thinking is not None:
-        body["thinking"] = request.thinking
-    if request.effort is not None:
-        body["output_config"] = {"effort": request.effort}
+@given(
+    model=st.sampled_from(MODELS),
+    thinking=st.sampled_from(FORMS),
+    max_tokens=st.integers(1, 200_000),
+    effort=st.sampled_from([None, *get_args(Effort)]),
+    temperature=st.sampled_from([None, 0.0, 1.0]),
+    top_p=st.sampled_from([None, 0.5]),
+    top_k=st.sampled_from([None, 3]),
+    tool_choice=st.sampled_from(CHOICES),
+    output_schema=st.sampled_from([None, SCHEMA]),
+)
+def test_no_model_refuses_what_it_is_asked_for(model: str, **wishes: Any) -> None:
+    messages: Any = [{"role": "user", "content": "Hi"}]
+    wish = ModelRequest(model, messages, tools=[TOOL], **wishes)
+    form = RequestForm(model_options={"claude-": ModelOptions(effort="low")})
+    body = form.parameters(wish)
+    body |= body.pop("extra_body", {})
     try:
         judge(body)
     except Rejected as rejected:
         pytest.fail(rejected.message)
+
+
+EFFORTS: list[tuple[str, Effort, Effort | None]] = [
+    ("claude-haiku-4-5", "low", None),
+    ("claude-opus-4-5", "max", "high"),
+    ("claude-opus-4-6", "xhigh", "high"),
+    ("claude-opus-4-6", "max", "max"),
+    ("claude-sonnet-5-5", "xhigh", "xhigh"),
+    ("somebodys-model", "xhigh", "xhigh"),
+]
+
+
+@pytest.mark.parametrize(("model", "wish", "form"), EFFORTS)
+def test_effort_is_the_highest_level_known_that_was_wished_for(
+    model: str, wish: Effort, form: Effort | None
+) -> None:
+    request = ModelRequest(model, [], max_tokens=100, effort=wish)
+    assert fitted(request, {}).effort == form
+
+
+def test_the_wish_of_a_client_goes_before_that_of_the_operator() -> None:
+    request = ModelRequest("claude-opus-5", [], max_tokens=100)
+    options = {"claude-opus": ModelOptions(effort="low")}
+    assert fitted(request, options, "max").effort == "low"
+    assert fitted(request, {}, "max").effort == "max"
+    assert fitted(replace(request, effort="high"), options, "max").effort == "high"
+
+
+LACKS: list[tuple[str, set[str]]] = [
+    ("claude-haiku-4-5", set()),
+    ("claude-3-5-haiku-latest", {"output_format"}),
+    ("claude-opus-4-8", {"temperature", "top_p", "top_k"}),
+    ("claude-opus-5-5", {"temperature", "top_p", "top_k", "tool_choice"}),
+    ("us.anthropic.claude-sonnet-5-5", {"temperature", "top_p", "top_k", "tool_choice"}),
+    ("somebodys-model", set()),
+]
+
+
+@pytest.mark.parametrize(("model", "missing"), LACKS)
+def test_what_a_model_does_not_take_is_known_before_it_is_asked(
+    model: str, missing: set[str]
+) -> None:
+    assert lacks(model) == missing
 
 
 def option(**fields: Any) -> ModelOptions:

@@ -243,11 +243,19 @@ async def test_the_pages_context_is_the_models_only_where_pages_may_choose_the_s
 
 async def test_options_come_under_our_name(simulator: Simulator) -> None:
     async with asker(simulator, OK, models=["claude-simulated-haiku"]) as anna:
-        options = {"model": "claude-simulated-haiku", "max_tokens": 100, "tools": []}
+        options = {
+            "model": "claude-simulated-haiku",
+            "max_tokens": 100,
+            "tools": [],
+            "effort": "low",
+            "output_format": {"type": "json_schema", "schema": {"type": "object"}},
+        }
         await anna.run(forwardedProps={"turnwire": options, "model": "gpt"})
     (request,) = simulator.requests
     assert (request["model"], request["max_tokens"]) == ("claude-simulated-haiku", 100)
     assert not request.get("tools")
+    assert request["output_config"]["effort"] == "low"
+    assert request["output_config"]["format"]["type"] == "json_schema"
 
 
 @pytest.mark.parametrize("form", ["1.0", "0.x"])

@@ -53,6 +53,21 @@ def asking(text: str = "Hi", **fields: Any) -> dict[str, Any]:
     return {"id": "a/chat", "messages": [said], "trigger": "submit-message", **fields}
 
 
+async def test_the_options_of_a_send_stand_in_the_body(
+    anna: httpx2.AsyncClient, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("{}")))
+    format = {"type": "json_schema", "schema": {"type": "object"}}
+    options: dict[str, Any] = {"effort": "low", "stop_sequences": ["END"], "output_format": format}
+    await anna.post(CHAT, json=asking(**options))
+    (request,) = simulator.requests
+    assert request["output_config"]["effort"] == "low"
+    assert request["output_config"]["format"]["type"] == "json_schema"
+    assert request["stop_sequences"] == ["END"]
+    refused = await anna.post(CHAT, json=asking(id="other", temperature=0.5))
+    assert refused.headers["x-turnwire-code"] == "bad_command"
+
+
 async def test_a_stream_is_what_the_client_and_proxies_expect(
     anna: httpx2.AsyncClient, simulator: Simulator
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 import httpx2
@@ -155,6 +156,38 @@ async def test_a_system_prompt_counts_where_clients_may_choose_it(simulator: Sim
         await asked(service, messages=messages, max_tokens=7)
     assert "Be brief." in str(simulator.requests[0]["system"])
     assert simulator.requests[0]["max_tokens"] != 7
+
+
+async def test_effort_stops_and_a_format_reach_the_model(
+    service: Service, simulator: Simulator
+) -> None:
+    simulator.program(
+        Answer(Text('{"city": "Oslo"}')),
+        Answer(Text("One "), stop_reason="stop_sequence", stop_sequence="two"),
+    )
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    wanted = {"name": "place", "schema": schema, "strict": True}
+    completion = await asked(
+        service,
+        "where?",
+        response_format={"type": "json_schema", "json_schema": wanted},
+        reasoning_effort="minimal",
+    )
+    assert json.loads(completion.choices[0].message.content) == {"city": "Oslo"}
+    config = simulator.requests[0]["output_config"]
+    assert config["effort"] == "low"
+    assert config["format"]["schema"] == {**schema, "additionalProperties": False}
+    completion = await asked(service, "count!", chat="other", stop=["\n", "two"])
+    assert completion.choices[0].finish_reason == "stop"
+    assert simulator.requests[1]["stop_sequences"] == ["two"]
+
+
+async def test_a_format_whose_schema_is_none_is_refused(
+    service: Service, simulator: Simulator
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="response_format"):
+        await asked(service, "?", response_format={"type": "json_schema"})
+    assert simulator.requests == []
 
 
 @pytest.mark.parametrize("header", ["X-Conversation-Id", "X-OpenWebUI-Chat-Id", None])

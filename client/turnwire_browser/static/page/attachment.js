@@ -1,6 +1,6 @@
 /** The views of an image and of a document that belong to a message or a result. */
 
-import { nameOf } from "./content.js";
+import { isStored, nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
 import { Folded } from "./folded.js";
 import { words } from "./language.js";
@@ -148,6 +148,22 @@ class DocumentView {
   }
 }
 
+/** An image or a document that is elsewhere: a link, which nothing but a click follows. */
+class LinkView {
+  /** @param {import("./content.js").Link} link */
+  constructor(link) {
+    const parts = [icon("file"), element("span", { class: "file-name", dir: "auto" }, nameOf(link))];
+    const { url } = link;
+    this.element = url?.startsWith("https://")
+      ? element("a", { class: "file", href: url, target: "_blank", rel: "noopener noreferrer", title: url }, ...parts)
+      : element("span", { class: "file", title: link.file }, ...parts);
+  }
+
+  remove() {
+    this.element.remove();
+  }
+}
+
 /** A text file: its name, behind which its text is. */
 class TextFileView {
   /** @param {import("./textfile.js").TextFile} file */
@@ -168,6 +184,7 @@ class TextFileView {
  */
 function viewOf(attachment, files) {
   if (attachment.type === "text_file") return new TextFileView(attachment);
+  if (!isStored(attachment)) return new LinkView(attachment);
   const isImage = attachment.type === "image";
   return isImage ? new ImageView(attachment, files) : new DocumentView(attachment, files);
 }
@@ -187,5 +204,6 @@ function sameFiles(one, other) {
 
 /** @param {Enclosure | undefined} enclosure */
 function keyOf(enclosure) {
-  return enclosure?.type === "text_file" ? `${enclosure.name}\n${enclosure.text}` : enclosure?.blob;
+  if (enclosure?.type === "text_file") return `${enclosure.name}\n${enclosure.text}`;
+  return isStored(enclosure) ? enclosure.blob : (enclosure?.url ?? enclosure?.file);
 }

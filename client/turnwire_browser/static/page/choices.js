@@ -1,4 +1,4 @@
-/** What the user chooses for the next answers, as far as the server lets clients choose: model and thinking. */
+/** What the user chooses for the next answers, as far as the server lets clients choose: model, thinking, effort. */
 
 import { element } from "./element.js";
 import { words } from "./language.js";
@@ -12,14 +12,16 @@ import { words } from "./language.js";
  *
  * @param {Settings} settings
  * @param {Welcome | undefined} welcome none: nothing is known of the server yet, and nothing asked of it
- * @returns {Pick<SendOptions, "model" | "system" | "thinking">}
+ * @returns {Pick<SendOptions, "model" | "system" | "thinking" | "effort">}
  */
 export function chosen(settings, welcome) {
   const [model, system, thinking] = [settings.get("model"), settings.get("system"), settings.get("thinking")];
+  const effort = settings.get("effort");
   return {
     ...(model && may(welcome, "model") && welcome?.models.includes(model) && { model }),
     ...(system && may(welcome, "system") && { system }),
     ...(thinking && may(welcome, "thinking") && { thinking: THINKING[thinking] }),
+    ...(effort && may(welcome, "effort") && { effort }),
   };
 }
 
@@ -55,7 +57,8 @@ export class ChoicesView {
     if (!welcome) return;
     const [first, ...others] = may(welcome, "model") ? welcome.models : [];
     const thinks = may(welcome, "thinking");
-    const offer = JSON.stringify([first, others, thinks]);
+    const tries = may(welcome, "effort");
+    const offer = JSON.stringify([first, others, thinks, tries]);
     if (offer === this.#offer) return;
     this.#offer = offer;
     const { composer } = words;
@@ -73,13 +76,17 @@ export class ChoicesView {
         ]),
       );
     }
+    if (tries) {
+      const levels = Object.entries(words.effort).map(([level, called]) => [level, composer.effortOf(called)]);
+      pickers.push(this.#picker(composer.effort, "effort", [["", composer.effortUsual], ...levels]));
+    }
     this.#place.replaceChildren(...pickers);
     this.#place.hidden = pickers.length === 0;
   }
 
   /**
    * @param {string} label
-   * @param {"model" | "thinking"} name
+   * @param {"model" | "thinking" | "effort"} name
    * @param {string[][]} options values and what they are called
    */
   #picker(label, name, options) {

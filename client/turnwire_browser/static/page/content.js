@@ -6,7 +6,13 @@ import { blockOf, fileIn } from "./textfile.js";
 /** @typedef {import("../turnwire/messages.js").Content} Content */
 /** @typedef {import("../turnwire/messages.js").AttachmentBlock} Attachment */
 /** @typedef {import("./textfile.js").TextFile} TextFile */
-/** @typedef {Attachment | TextFile} Enclosure what is in a message besides its text */
+/** @typedef {import("../turnwire/messages.js").LinkBlock} Link what is elsewhere: the page loads nothing of it */
+/** @typedef {Attachment | Link | TextFile} Enclosure what is in a message besides its text */
+
+/** @param {Enclosure | undefined} enclosure @returns {enclosure is Attachment} whether its bytes are here */
+export function isStored(enclosure) {
+  return enclosure !== undefined && "blob" in enclosure;
+}
 
 /**
  * The text of it.
@@ -59,8 +65,11 @@ export function contentOf(text, enclosures) {
  *
  * @param {Enclosure} enclosure
  */
-export function nameOf({ type, name }) {
-  return name || (type === "image" ? words.files.image : words.files.document);
+export function nameOf(enclosure) {
+  const { type, name } = enclosure;
+  if (name) return name;
+  if ("url" in enclosure && enclosure.url) return enclosure.url;
+  return type === "image" ? words.files.image : words.files.document;
 }
 
 /**

@@ -4,7 +4,7 @@ import { randomId } from "../turnwire/random.js";
 import { recall, remember } from "./storage.js";
 
 /** @typedef {import("../turnwire/messages.js").Content} Content */
-/** @typedef {Pick<import("../turnwire/turnwire.js").SendOptions, "if_busy" | "retract" | "model" | "system" | "thinking">} SendOptions */
+/** @typedef {Pick<import("../turnwire/turnwire.js").SendOptions, "if_busy" | "retract" | "model" | "system" | "thinking" | "effort">} SendOptions */
 
 /**
  * @typedef {object} Letter A message on its way; a change makes a new one.

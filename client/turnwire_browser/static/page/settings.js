@@ -11,6 +11,7 @@ import { keep, kept } from "./storage.js";
  * @property {string} system prompt for the next turns; empty: the server's own
  * @property {string} model for the next turns; empty: the server's own
  * @property {"" | "adaptive" | "disabled"} thinking in the next turns; empty: as the server has it
+ * @property {"" | NonNullable<import("../turnwire/messages.js").Send["effort"]>} effort in the next turns; likewise
  */
 
 /** @type {Values} */
@@ -22,6 +23,7 @@ const USUAL = {
   system: "",
   model: "",
   thinking: "",
+  effort: "",
 };
 
 export class Settings {

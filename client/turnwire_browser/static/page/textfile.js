@@ -22,11 +22,21 @@ const ARCHIVES = /x-(?:zip|tar|gzip|bzip|7z|rar|xz|msdownload|executable|iso|dos
  * @returns {string} the text of its block
  */
 export function blockOf({ name, text }) {
+  const heading = name.replace(/\s+/g, " ").trim().slice(0, 200) || "File";
+  return `${heading}:\n\n${fenced(text, SUFFIX.exec(name)?.[1] ?? "")}`;
+}
+
+/**
+ * Text as a block of code, in Markdown.
+ *
+ * @param {string} text
+ * @param {string} language
+ */
+export function fenced(text, language) {
   const runs = text.match(/`+/g) ?? [];
   // Longer than any in it, so that none of those ends it.
   const fence = "`".repeat(Math.max(3, ...runs.map(({ length }) => length + 1)));
-  const heading = name.replace(/\s+/g, " ").trim().slice(0, 200) || "File";
-  return `${heading}:\n\n${fence}${SUFFIX.exec(name)?.[1] ?? ""}\n${text}\n${fence}`;
+  return `${fence}${language}\n${text}\n${fence}`;
 }
 
 /**

@@ -6,6 +6,7 @@ import { element, setText } from "./element.js";
 import { footOf } from "./foot.js";
 import { Countdown } from "./frame.js";
 import { spoken, words } from "./language.js";
+import { shownBlocks } from "./output.js";
 import { QuestionView } from "./question.js";
 import { Passages } from "./passages.js";
 import { SourcesView } from "./sources.js";
@@ -128,7 +129,7 @@ export class TurnView {
   #updateBlocks(turn, live) {
     const ended = turn.state === "done";
     const cut = new Set(cutOff(turn).map(({ block }) => block));
-    const passages = new Passages(turn.blocks);
+    const passages = new Passages(shownBlocks(turn));
     // Before the texts are shown, whose marks lead there.
     this.sources.update(passages.sources);
     passages.blocks.forEach((block, index) => {

@@ -1,7 +1,7 @@
 /** A file on its way to the service, as an entry of the tray: it uploads, is ready, or has failed. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
-import { nameOf } from "./content.js";
+import { isStored, nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
 import { mayBeText, textOf } from "./textfile.js";
 import { words } from "./language.js";
@@ -46,7 +46,7 @@ export class Upload {
     if (what instanceof File) this.#file = what;
     else this.attachment = what;
     const { name, isImage, bytes } = described(what);
-    this.size = fileSize(bytes);
+    this.size = bytes === undefined ? "" : fileSize(bytes);
     const inline = () => actions.inline(this);
     this.inline = element("button", { type: "button", hidden: true, onclick: inline }, words.files.inline);
     this.note = element("small", {});
@@ -113,14 +113,14 @@ export class Upload {
   close() {
     this.#aborting.abort();
     this.element.remove();
-    if (this.#isOpen && this.attachment && this.attachment.type !== "text_file") this.#depot.files.close(this.attachment);
+    if (this.#isOpen && isStored(this.attachment)) this.#depot.files.close(this.attachment);
     if (this.#file) URL.revokeObjectURL(this.thumbnail.src);
   }
 
   async #preview() {
     if (this.#file) {
       this.thumbnail.src = URL.createObjectURL(this.#file);
-    } else if (this.attachment && this.attachment.type !== "text_file") {
+    } else if (isStored(this.attachment)) {
       this.thumbnail.src = await this.#depot.files.open(this.attachment).catch(() => "");
       this.#isOpen = true;
     }
@@ -166,5 +166,6 @@ function described(what) {
   if (what.type === "text_file") {
     return { name: what.name, isImage: false, bytes: new Blob([what.text]).size };
   }
+  if (!isStored(what)) return { name: nameOf(what), isImage: false, bytes: undefined };
   return { name: nameOf(what), isImage: what.type === "image", bytes: what.bytes };
 }

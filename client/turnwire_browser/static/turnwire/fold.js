@@ -64,7 +64,12 @@
  * @property {{tokens: number, window?: number}} [context] how much of the model's window is taken
  * @property {{attempt: number, delay_seconds: number, code: string, message: string, request_id?: string}} [retry]
  * @property {{code: string, message: string, retryable: boolean, retry_after_seconds?: number, request_id?: string}} [error]
- * @property {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number, refusal?: Refusal}} [done]
+ * @property {Ending} [done]
+ */
+
+/**
+ * How a turn ended; `output` is what its answer says as data, where its send had an `output_format` and it came to its end.
+ * @typedef {{stop_reason: string, steps: number, duration_ms: number, cost_usd?: number, refusal?: Refusal, stop_sequence?: string, output?: unknown}} Ending
  */
 
 /** All turns that are not void, in the order of their messages, up to `seq`. */
@@ -214,9 +219,9 @@ function next(turn, event) {
       return { ...turn, error: present({ code, message, retryable, retry_after_seconds, request_id }) };
     }
     case "done": {
-      const { stop_reason, steps, duration_ms, cost_usd, usage } = event;
+      const { stop_reason, steps, duration_ms, cost_usd, stop_sequence, output, usage } = event;
       const refusal = event.refusal && present({ category: event.refusal.category, explanation: event.refusal.explanation });
-      const done = present({ stop_reason, steps, duration_ms, cost_usd, refusal });
+      const done = present({ stop_reason, steps, duration_ms, cost_usd, refusal, stop_sequence, output });
       const total = present({ ...counts(usage), estimated: usage.estimated });
       return present({ ...turn, state: /** @type {const} */ ("done"), usage: total, retry: undefined, compacting: undefined, done });
     }

@@ -41,6 +41,17 @@
  * @property {string} [name]
  * @property {"document"} type
  * @property {"application/pdf"} media_type
+ * @property {boolean} [citations] whether the answer is to say what of it stands where in the document
+ */
+
+/**
+ * A document inside `content` that is somewhere else.
+ * @typedef {object} DocumentLink
+ * @property {string} [url]
+ * @property {string} [file] the id of a file of the provider's Files API
+ * @property {string} [name]
+ * @property {"document"} type
+ * @property {boolean} [citations] whether the answer is to say what of it stands where in the document
  */
 
 /**
@@ -59,6 +70,22 @@
  * @property {string} [name]
  * @property {"image"} type
  * @property {"image/png" | "image/jpeg" | "image/gif" | "image/webp"} media_type
+ */
+
+/**
+ * An image inside `content` that is somewhere else.
+ * @typedef {object} ImageLink
+ * @property {string} [url]
+ * @property {string} [file] the id of a file of the provider's Files API
+ * @property {string} [name]
+ * @property {"image"} type
+ */
+
+/**
+ * What the answer is to be: JSON that fits this JSON Schema (structured output).
+ * @typedef {object} OutputFormat
+ * @property {"json_schema"} type
+ * @property {object} schema
  */
 
 /**
@@ -83,13 +110,20 @@
 /**
  * A user's message: begins a turn.
  * @typedef {object} Send
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {string} [key] the same key twice is one send
  * @property {string} [conversation] absent: a new one
  * @property {string} [model]
  * @property {string} [system]
  * @property {number} [max_tokens]
  * @property {ThinkingOption} [thinking]
+ * @property {"low" | "medium" | "high" | "xhigh" | "max"} [effort] how hard the model tries
+ * @property {number} [temperature]
+ * @property {number} [top_p]
+ * @property {number} [top_k]
+ * @property {ReadonlyArray<string>} [stop_sequences] texts that end the answer
+ * @property {ToolChoice} [tool_choice]
+ * @property {OutputFormat} [output_format]
  * @property {ReadonlyArray<string>} [tools] names of the server's tools to offer; absent: all
  * @property {ReadonlyArray<ClientTool>} [client_tools] tools that run in this client
  * @property {string} [runner] this client's own random id
@@ -128,11 +162,19 @@
  */
 
 /**
+ * Whether the model calls a tool in its first step, in the form of the Messages API.
+ * @typedef {object} ToolChoice
+ * @property {"auto" | "any" | "tool" | "none"} type
+ * @property {string} [name] with `tool`: which
+ * @property {boolean} [disable_parallel_tool_use] at most one call at a time
+ */
+
+/**
  * Give the result of a client's tool back into the running turn.
  * @typedef {object} ToolOutput
  * @property {string} tool_id
  * @property {string} runner
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {boolean} [is_error]
  * @property {string} id
  * @property {"tool_output"} type
@@ -202,6 +244,8 @@
  * @property {number} duration_ms
  * @property {number} [cost_usd]
  * @property {Refusal} [refusal]
+ * @property {string} [stop_sequence] the one of the send's that ended the answer
+ * @property {unknown} [output] what the answer says, where its send had an `output_format`
  */
 
 /**
@@ -240,7 +284,7 @@
  * @property {string} at RFC 3339, UTC
  * @property {"message"} type
  * @property {"user"} role
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {string} [key]
  */
 
@@ -416,7 +460,7 @@
  * @property {string} at RFC 3339, UTC
  * @property {"tool_result"} type
  * @property {string} tool_id
- * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock>} content
+ * @property {string | ReadonlyArray<TextBlock | ImageBlock | DocumentBlock | ImageLink | DocumentLink>} content
  * @property {boolean} is_error
  * @property {number} duration_ms
  * @property {ReadonlyArray<string>} [files] ids of files that the provider's tool made: `GET /v1/conversations/{conversation}/files/{id}`
@@ -568,7 +612,8 @@
 
 /** @typedef {MessageEvent["content"]} Content */
 /** @typedef {Exclude<Content, string>[number]} ContentBlock */
-/** @typedef {Exclude<ContentBlock, TextBlock>} AttachmentBlock */
+/** @typedef {ImageBlock | DocumentBlock} AttachmentBlock */
+/** @typedef {ImageLink | DocumentLink} LinkBlock */
 /** @typedef {ToolStartEvent["runs_on"]} RunsOn */
 /** @typedef {NonNullable<Ack["outcome"]>} CancelOutcome */
 

@@ -15,6 +15,7 @@ import { foldTurn, queued } from "./fold.js";
  * @property {FoldedTurn["usage"]} usage
  * @property {string} stopReason
  * @property {import("./messages.js").Refusal} [refusal] why the model refused, if it did and that is known
+ * @property {unknown} [output] what it says as data, where the send had an `output_format` and it came to its end
  * @property {Readonly<FoldedTurn>} turn
  */
 
@@ -101,6 +102,7 @@ export class Turn {
       usage: turn.usage,
       stopReason: turn.done?.stop_reason ?? "",
       refusal: turn.done?.refusal,
+      ...(turn.done?.output !== undefined && { output: turn.done.output }),
       turn,
     });
   }

@@ -218,8 +218,10 @@ class Blobs:
             part = await self._store.read(blob.id, start, _PART_BYTES)
         raise StoreError(f"the bytes of {blob.id} were deleted while they were read")
 
-    async def check(self, owner: str, content: Content) -> None:
+    async def check(self, owner: str, content: Content, *, takes_links: bool = False) -> None:
         """Refuse content whose attachments are not what they say, or too many for one request.
+
+        `takes_links`: somebody else has looked at those; otherwise they are refused.
 
         Raises:
             Rejected: the message names the field; or the store cannot be read.
@@ -228,9 +230,13 @@ class Blobs:
             return
         size = 0
         for index, block in enumerate(content):
+            where = f"content.{index}"
             if isinstance(block, TextBlock):
                 continue
-            where = f"content.{index}"
+            if not isinstance(block, Attachment):
+                if takes_links:
+                    continue
+                raise Rejected(Code.BAD_COMMAND, f"{where}: links are taken in messages only")
             blob = await self._named(block.blob)
             if blob is None or blob.owner != owner:
                 raise Rejected(Code.BAD_COMMAND, f"{where}.blob: no such blob")

@@ -7,7 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
 
-from turnwire_protocol import Content, ContentBlock, DocumentBlock, TextBlock, ToolResult, ToolStart
+from turnwire_protocol import (
+    Attachment,
+    Content,
+    ContentBlock,
+    DocumentBlock,
+    DocumentLink,
+    Link,
+    TextBlock,
+    ToolResult,
+    ToolStart,
+)
 from turnwire_server.core.log.items import Private
 from turnwire_server.model.port import ApiBlock
 
@@ -132,11 +142,21 @@ def api_content(content: Content) -> str | list[ApiBlock]:
 def _content_block(block: ContentBlock) -> ApiBlock:
     if isinstance(block, TextBlock):
         return block.model_dump()
-    source = {"type": "blob", "blob": block.blob, "bytes": block.bytes}
-    form: ApiBlock = {"type": block.type, "source": source}
-    if isinstance(block, DocumentBlock) and block.name.strip():
-        form["title"] = block.name
+    form: ApiBlock = {"type": block.type, "source": _source(block)}
+    if isinstance(block, DocumentBlock | DocumentLink):
+        if block.name.strip():
+            form["title"] = block.name
+        if block.citations:
+            form["citations"] = {"enabled": True}
     return form
+
+
+def _source(block: Attachment | Link) -> dict[str, Any]:
+    if isinstance(block, Attachment):
+        return {"type": "blob", "blob": block.blob, "bytes": block.bytes}
+    if block.url is not None:
+        return {"type": "url", "url": block.url}
+    return {"type": "file", "file_id": block.file}
 
 
 def _without_trailing_thinking(segments: list[Segment]) -> list[Segment]:

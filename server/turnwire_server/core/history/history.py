@@ -246,6 +246,17 @@ class History:
         turns = reversed(self._started.values())
         return next((turn.summaries[-1] for turn in turns if turn.summaries), None)
 
+    def last_text(self, turn: str) -> str:
+        """The last block of text that the turn has said; empty where there is none."""
+        known = self._turns.get(turn)
+        blocks = {} if known is None else known.answer.blocks
+        texts = (
+            block.text
+            for _, block in sorted(blocks.items(), reverse=True)
+            if block.tool is None and not block.thinks and block.texts
+        )
+        return next(texts, "")
+
     def tool_names(self, *, step: int) -> list[str]:
         """The tools that the messages before that step name, in the order of their first call."""
         return list(

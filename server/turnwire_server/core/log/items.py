@@ -8,10 +8,10 @@ from pydantic_core import to_json
 
 from turnwire_protocol import (
     MAX_MERGED_BYTES,
+    Attachment,
     Done,
     Event,
     Message,
-    TextBlock,
     Thinking,
     Token,
     ToolInput,
@@ -78,7 +78,7 @@ class Entry:
         """The ids of the blobs that it names."""
         if not isinstance(self.event, Message | ToolResult) or isinstance(self.event.content, str):
             return []
-        return [block.blob for block in self.event.content if not isinstance(block, TextBlock)]
+        return [block.blob for block in self.event.content if isinstance(block, Attachment)]
 
     @property
     def spent(self) -> Spent | None:

@@ -1,22 +1,58 @@
 """What a turn runs with: the client's wishes, as far as the server lets clients choose. Pure."""
 
-from typing import Any, Literal
+import hashlib
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import from_json
 
-from turnwire_protocol import ClientTool, Code, SendBody, ThinkingOption
+from turnwire_protocol import (
+    ClientTool,
+    Code,
+    DocumentBlock,
+    DocumentLink,
+    Effort,
+    Link,
+    SendBody,
+    ThinkingOption,
+    ToolChoice,
+)
+from turnwire_server.core.turn.output_schema import api_schema
 from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import Rejected
 from turnwire_server.model.compaction import ContextEdit
-from turnwire_server.model.families import ModelOptions
-from turnwire_server.tools.schema import MAX_SIZE, schema_problem, size_of
+from turnwire_server.model.families import ModelOptions, lacks
+from turnwire_server.model.request import ServiceTier, own_field
+from turnwire_server.tools.schema import MAX_SIZE, SchemaProblem, schema_problem, size_of
 
-__all__ = ["DEFAULT_MODEL", "ClientOption", "Options", "Policy", "resolve"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "ClientOption",
+    "Options",
+    "Policy",
+    "Source",
+    "resolve",
+    "user_id_of",
+]
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
 
-ClientOption = Literal["model", "system", "max_tokens", "thinking", "tools"]
+ClientOption = Literal[
+    "model",
+    "system",
+    "max_tokens",
+    "thinking",
+    "effort",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "tool_choice",
+    "output_format",
+    "tools",
+]
+Source = Literal["url", "file"]
+_SAMPLING = ("temperature", "top_p", "top_k")
 
 
 class Policy(BaseModel):
@@ -51,10 +87,43 @@ class Policy(BaseModel):
     context_edits: list[ContextEdit] = []
     """What the provider leaves out of long conversations: edits of the Messages API's
     `context_management`, each in JSON, such as `{"type": "clear_tool_uses_20250919"}`."""
+    effort: Effort | None = None
+    """How hard models try unless a client or `model_options` says otherwise; a model that does not
+    know the level gets the next lower one."""
+    temperature: float | None = Field(default=None, ge=0, le=1)
+    """Sampling temperature, for models that take one and do not think."""
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    """Nucleus sampling, likewise; goes with no `temperature`."""
+    top_k: int | None = Field(default=None, ge=1)
+    """Sampling from the likeliest tokens only, likewise."""
+    stop_sequences: list[str] = []
+    """Texts that end an answer, unless a client names others."""
+    service_tier: ServiceTier | None = None
+    """Whether the provider may use priority capacity (`auto`) or not (`standard_only`)."""
+    user_ids: bool = False
+    """Whether the provider is told a hash of who asks (`metadata.user_id`), against abuse."""
+    request: dict[str, Any] = {}
+    """More fields for the body of each request to the model, such as `inference_geo`; none of those
+    that have settings of their own."""
+    betas: list[str] = []
+    """Betas of the Messages API that each request asks for (header `anthropic-beta`)."""
     client_options: frozenset[ClientOption] = frozenset(
-        ("model", "max_tokens", "thinking", "tools")
+        (
+            "model",
+            "max_tokens",
+            "thinking",
+            "effort",
+            "stop_sequences",
+            "tool_choice",
+            "output_format",
+            "tools",
+        )
     )
-    """What clients may choose in a `send`."""
+    """What clients may choose in a `send`; besides these: `system`, `temperature`, `top_p`,
+    `top_k`."""
+    sources: list[Source] = []
+    """What messages may refer to besides uploads: `url`, https addresses, which the provider
+    fetches; `file`, files of the provider's Files API, anybody's who knows their ids."""
     max_steps: int = Field(default=20, ge=1)
     """Most model calls in a turn."""
     max_queued: int = Field(default=8, ge=0)
@@ -109,6 +178,20 @@ class Policy(BaseModel):
                 raise ValueError("set compact_at, which has older messages summarised")
         return edits
 
+    @field_validator("request")
+    @classmethod
+    def _check_request(cls, request: dict[str, Any]) -> dict[str, Any]:
+        if (path := own_field(request)) is not None:
+            raise ValueError(f"{path} has a setting of its own, or is made of what a turn needs")
+        return request
+
+    @field_validator("stop_sequences")
+    @classmethod
+    def _check_stop_sequences(cls, sequences: list[str]) -> list[str]:
+        if not all(sequence.strip() for sequence in sequences):
+            raise ValueError("the API refuses one that is only white space")
+        return sequences
+
     @property
     def all_models(self) -> list[str]:
         """The default first."""
@@ -124,6 +207,14 @@ class Options(BaseModel):
     max_tokens: int
     system: str | None = None
     thinking: dict[str, Any]
+    effort: Effort | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] = []
+    tool_choice: ToolChoice | None = None
+    output_schema: dict[str, Any] | None = None
+    """As the API takes it."""
     tools: list[str]
     client_tools: list[ClientTool] = []
     runner: str | None = None
@@ -133,43 +224,126 @@ def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
     """The options of a turn; `tools` are the names the server has.
 
     Raises:
-        Rejected: the client asked for what the server does not let it choose, or does not have.
+        Rejected: the client asked for what the server does not let it choose or does not have, or
+            for what the API refuses.
     """
-    for name in ("model", "system", "max_tokens", "thinking", "tools"):
+    for name in get_args(ClientOption):
         if getattr(send, name) is not None and name not in policy.client_options:
-            raise Rejected(Code.BAD_COMMAND, f"{name}: this server does not let clients choose it")
+            raise _refused(f"{name}: this server does not let clients choose it")
     if send.model is not None and send.model not in policy.all_models:
         known = ", ".join(policy.all_models)
-        raise Rejected(Code.BAD_COMMAND, f"model: not one of {known}")
+        raise _refused(f"model: not one of {known}")
+    _check_links(send, policy)
+    model = send.model or policy.model
     for name in send.tools or ():
         if name not in tools:
-            raise Rejected(Code.BAD_COMMAND, f"tools: this server has no tool {name!r:.80}")
+            raise _refused(f"tools: this server has no tool {name!r:.80}")
     _check_client_tools(send.client_tools or [], tools)
+    offered = list(dict.fromkeys(tools if send.tools is None else send.tools))
+    _check_tool_choice(
+        send.tool_choice, [*offered, *(tool.name for tool in send.client_tools or ())]
+    )
+    _check_model(send, model)
     max_tokens = min(send.max_tokens or policy.max_tokens, policy.max_tokens)
-    thinking = (send.thinking or policy.thinking).model_dump(exclude_none=True)
-    if thinking["type"] == "enabled" and thinking.get("budget_tokens", max_tokens) >= max_tokens:
-        raise Rejected(
-            Code.BAD_COMMAND, "thinking.budget_tokens: required, and less than max_tokens"
-        )
+    samples = send.temperature is not None or send.top_p is not None
     return Options(
-        model=send.model or policy.model,
+        model=model,
         max_tokens=max_tokens,
         system=send.system if send.system is not None else policy.system,
-        thinking=thinking,
-        tools=list(dict.fromkeys(tools if send.tools is None else send.tools)),
+        thinking=_thinking(send, policy, max_tokens),
+        effort=send.effort,
+        # One of the first two takes the place of the other, too: models take one of them.
+        temperature=send.temperature if samples else policy.temperature,
+        top_p=send.top_p if samples else policy.top_p,
+        top_k=send.top_k if send.top_k is not None else policy.top_k,
+        stop_sequences=policy.stop_sequences
+        if send.stop_sequences is None
+        else send.stop_sequences,
+        tool_choice=send.tool_choice,
+        output_schema=_output_schema(send),
+        tools=offered,
         client_tools=send.client_tools or [],
         runner=send.runner,
     )
 
 
+def user_id_of(principal: str) -> str:
+    """What the provider is told of who asks: the same for the same principal, and not readable."""
+    return hashlib.sha256(f"turnwire\0{principal}".encode()).hexdigest()[:32]
+
+
+def _thinking(send: SendBody, policy: Policy, max_tokens: int) -> dict[str, Any]:
+    """How the turn thinks: not at all where the send asks for what the API refuses with thinking.
+
+    For all its steps, though a tool is forced in the first only: a step that thinks must not follow
+    one that did not within a turn.
+    """
+    without = next((name for name in _SAMPLING if getattr(send, name) is not None), None)
+    if send.tool_choice is not None and send.tool_choice.is_forced:
+        without = "tool_choice"
+    if without is not None:
+        if send.thinking is not None and send.thinking.type != "disabled":
+            raise _refused(f"{without}: the API does not take it with thinking")
+        return {"type": "disabled"}
+    thinking = (send.thinking or policy.thinking).model_dump(exclude_none=True)
+    if thinking["type"] == "enabled" and thinking.get("budget_tokens", max_tokens) >= max_tokens:
+        raise _refused("thinking.budget_tokens: required, and less than max_tokens")
+    return thinking
+
+
+def _check_model(send: SendBody, model: str) -> None:
+    """Whether the model takes what has no other form; a wish for effort or thinking is fitted."""
+    is_forced = send.tool_choice is not None and send.tool_choice.is_forced
+    for name in sorted(lacks(model)):
+        if getattr(send, name) is not None and (name != "tool_choice" or is_forced):
+            what = "one that forces a call" if name == "tool_choice" else "it"
+            raise _refused(f"{name}: {model} does not take {what}")
+    if send.temperature is not None and send.top_p is not None:
+        raise _refused("top_p: not together with temperature")
+
+
+def _check_links(send: SendBody, policy: Policy) -> None:
+    blocks = send.content if isinstance(send.content, list) else []
+    for index, block in enumerate(blocks):
+        if isinstance(block, Link):
+            kind: Source = "file" if block.url is None else "url"
+            if kind not in policy.sources:
+                raise _refused(f"content.{index}.{kind}: this server takes uploads only")
+        is_cited = isinstance(block, DocumentBlock | DocumentLink) and block.citations
+        if is_cited and send.output_format is not None:
+            raise _refused(f"content.{index}.citations: not together with output_format")
+
+
+def _check_tool_choice(choice: ToolChoice | None, offered: list[str]) -> None:
+    if choice is None or not choice.is_forced:
+        return
+    if not offered:
+        raise _refused("tool_choice: there is no tool to call")
+    if choice.name is not None and choice.name not in offered:
+        raise _refused(f"tool_choice.name: no tool {choice.name!r:.80} is offered")
+
+
+def _output_schema(send: SendBody) -> dict[str, Any] | None:
+    if send.output_format is None:
+        return None
+    schema = api_schema(send.output_format["schema"])
+    if isinstance(schema, SchemaProblem):
+        raise _refused(schema.at("output_format.schema"))
+    return schema
+
+
+def _refused(message: str) -> Rejected:
+    return Rejected(Code.BAD_COMMAND, message)
+
+
 def _check_client_tools(client_tools: list[ClientTool], tools: list[str]) -> None:
     if sum(size_of(tool.input_schema) for tool in client_tools) > MAX_SIZE:
-        raise Rejected(Code.BAD_COMMAND, "client_tools: their schemas are too large")
+        raise _refused("client_tools: their schemas are too large")
     taken = set(tools)
     for index, tool in enumerate(client_tools):
         where = f"client_tools.{index}"
         if tool.name in taken:
-            raise Rejected(Code.BAD_COMMAND, f"{where}.name: there is a tool of this name already")
+            raise _refused(f"{where}.name: there is a tool of this name already")
         taken.add(tool.name)
         if problem := schema_problem(tool.input_schema, is_foreign=True):
-            raise Rejected(Code.BAD_COMMAND, problem.at(f"{where}.input_schema"))
+            raise _refused(problem.at(f"{where}.input_schema"))

@@ -23,6 +23,7 @@ from turnwire_protocol import (
     Start,
     Step,
     StopReason,
+    ToolChoice,
 )
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.folded_log import FoldedLog
@@ -32,7 +33,8 @@ from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.clock import Clock
-from turnwire_server.core.turn.options import Options, Policy
+from turnwire_server.core.turn.options import Options, Policy, user_id_of
+from turnwire_server.core.turn.output_schema import parse_output
 from turnwire_server.core.turn.prices import list_price
 from turnwire_server.core.turn.summarizer import Summarizer
 from turnwire_server.core.turn.tool_calls import ToolCalls
@@ -60,6 +62,8 @@ _CUT_OFF = frozenset(
 """After these a call is not run, complete or not: the answer did not come to its end."""
 _GOING_ON = ("tool_use", "pause_turn")
 """Reasons after which the model expects to be called again."""
+_COMPLETE = (StopReason.END_TURN, StopReason.STOP_SEQUENCE)
+"""After others the answer is cut off, and no output, even where it happens to be JSON."""
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
@@ -136,10 +140,13 @@ class Turn:
         self._summarizer = Summarizer(services.model, self._answer, at=services.policy.compact_at)
         self._step = 0
         self._attempt = 0
+        self._has_answered = False
+        """Whether a step of it has ended that was no summary."""
         self._refusal: Refusal | None = None
         """Why the model refused, if it did and says so."""
         self._prefix = ""
         """Of the last request; see `core.history`."""
+        self._stop_sequence: str | None = None
         self._created = time.monotonic()
 
     # Life
@@ -181,6 +188,8 @@ class Turn:
                 duration_ms=milliseconds,
                 cost_usd=self._meter.cost_usd(self._services.price_of),
                 refusal=self._refusal if stop_reason == StopReason.REFUSAL else None,
+                stop_sequence=self._stop_sequence,
+                output=self._output() if stop_reason in _COMPLETE else None,
             )
         )
         self.state = TurnState.DONE
@@ -208,6 +217,13 @@ class Turn:
         self._on_done(self)
         if self._task is None:
             self._let_go()
+
+    def _output(self) -> Any:
+        """What the answer says as data, where a format was asked for: its last text, if that is
+        JSON. What the log says is the text; this is for readers, who need not parse it."""
+        if self._options.output_schema is None:
+            return None
+        return parse_output(self._log.last_text(self.id))
 
     def _let_go(self) -> None:
         """Nothing of it runs any more. A turn and its parts refer to each other, so they wait for
@@ -310,6 +326,7 @@ class Turn:
                 if is_too_long and await self._summarise():
                     continue
                 raise
+            self._has_answered = True
             if reason in _CUT_OFF:
                 return reason
             if reason in _GOING_ON and self._answer.is_empty:
@@ -443,6 +460,11 @@ class Turn:
             for name in self._log.tool_names(step=step)
         ]
 
+    def _tool_choice(self) -> ToolChoice | None:
+        """One that forces a call holds for the first answer: the turn would never end."""
+        choice = self._options.tool_choice
+        return None if choice is not None and choice.is_forced and self._has_answered else choice
+
     def _report(self, error: ModelError) -> None:
         """A line for whoever runs the service, who needs the provider's own words to mend it."""
         words = error.provider or ProviderWords()
@@ -472,6 +494,7 @@ class Turn:
                     if part.__class__ is Stop:
                         # The answer is complete: an error after its end must not void it.
                         self._refusal = part.refusal
+                        self._stop_sequence = part.sequence
                         return part.reason
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
@@ -483,6 +506,14 @@ class Turn:
             max_tokens=options.max_tokens,
             system=options.system,
             thinking=options.thinking,
+            effort=options.effort,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            stop_sequences=options.stop_sequences,
+            output_schema=options.output_schema,
+            user=user_id_of(self.principal) if self._services.policy.user_ids else None,
+            tool_choice=self._tool_choice(),
             tools=self._tools(self._step),
             may_call_tools=bool(self.calls.specifications),
             container=self._log.container(),

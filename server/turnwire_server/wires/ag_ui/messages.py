@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from turnwire_protocol import Block, FoldedTurn, TextBlock, ToolCall, text_of
+from turnwire_protocol import Block, FoldedTurn, Link, TextBlock, ToolCall, text_of
 from turnwire_server.wires.chunk_stream import Chunk
 
 __all__ = [
@@ -48,8 +48,8 @@ def _parts(turn: FoldedTurn, blobs: str) -> str | list[Chunk]:
     if not isinstance(turn.content, list):
         return turn.content or ""
     return [
-        {"type": "text", "text": block.text}
-        if isinstance(block, TextBlock)
+        {"type": "text", "text": text_of([block])}
+        if isinstance(block, TextBlock | Link)
         else {
             "type": block.type,
             "source": {

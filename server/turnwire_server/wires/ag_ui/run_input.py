@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from turnwire_protocol import Code, ThinkingOption, parse_body
+from turnwire_protocol import Code, Effort, OutputFormat, ThinkingOption, ToolChoice, parse_body
 from turnwire_server.core.past import PastTurn
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.bounds import MAX_ANSWERS, MAX_MESSAGES, MAX_TOOLS
@@ -83,6 +83,13 @@ class Options(BaseModel):
     model: str | None = None
     max_tokens: int | None = None
     thinking: ThinkingOption | None = None
+    effort: Effort | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] | None = None
+    tool_choice: ToolChoice | None = None
+    output_format: OutputFormat | None = None
     tools: list[str] | None = None
     if_busy: Literal["reject", "queue", "interrupt"] = "reject"
     on_detach: Literal["continue", "cancel"] = "cancel"

@@ -4,7 +4,14 @@ import asyncio
 import re
 from urllib.parse import unquote
 
-from turnwire_protocol import BadCommand, Content, DocumentBlock, ImageBlock, TextBlock
+from turnwire_protocol import (
+    BadCommand,
+    Content,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+)
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.wires.ai_sdk.request import Message
 from turnwire_server.wires.ai_sdk.values import Json
@@ -27,7 +34,7 @@ async def content_of(message: Message, *, blobs: Blobs, owner: str) -> Content:
     """
     if len(message.parts) > MAX_PARTS:
         raise BadCommand(f"parts: at most {MAX_PARTS} in a message")
-    blocks: list[TextBlock | ImageBlock | DocumentBlock] = []
+    blocks: list[ContentBlock] = []
     for part in message.parts:
         match part:
             case {"type": "text", "text": str() as text} if text.strip():

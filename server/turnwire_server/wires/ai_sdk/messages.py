@@ -10,6 +10,7 @@ from turnwire_protocol import (
     Event,
     FoldedConversation,
     FoldedTurn,
+    Link,
     Sources,
     Step,
     TextBlock,
@@ -74,6 +75,10 @@ class Messages:
         for block in [TextBlock(text=content)] if isinstance(content, str) else content:
             if isinstance(block, TextBlock):
                 yield {"type": "text", "text": block.text}
+                continue
+            if isinstance(block, Link):
+                # The page asks for nothing of elsewhere by itself.
+                yield {"type": "text", "text": text_of([block])}
                 continue
             url = f"{self._blobs}/{block.blob}"
             file = {"type": "file", "mediaType": block.media_type, "url": url}

@@ -25,7 +25,20 @@ __all__ = ["Answers", "ChatRequest", "Message", "answers_of", "id_of_message", "
 _MAX_PAST = 500
 """Turns that a new conversation takes over from a page."""
 _MAX_REASON_CHARS = 4096
-_OPTIONS = ("model", "max_tokens", "thinking", "if_busy", "on_detach")
+_OPTIONS = (
+    "model",
+    "max_tokens",
+    "thinking",
+    "effort",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "tool_choice",
+    "output_format",
+    "if_busy",
+    "on_detach",
+)
 _MAX_ID_CHARS = 128
 _OUTPUTS = ("output-available", "output-error")
 _UNKEYED = re.compile(r"(t_[0-9a-f]+)\.message")
@@ -83,6 +96,13 @@ class ChatRequest(BaseModel):
     system: Any = None
     max_tokens: Any = None
     thinking: Any = None
+    effort: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    stop_sequences: Any = None
+    tool_choice: Any = None
+    output_format: Any = None
     tools: Any = None
     client_tools: Any = None
     if_busy: Any = None

@@ -14,6 +14,10 @@ __all__ = ["RUNNER", "ChatMessage", "ChatRequest", "Part", "models_of", "send_of
 RUNNER = "openai"
 """The runner of tools that the client has."""
 
+_EFFORTS = {
+    "minimal": "low",
+    **{level: level for level in ("low", "medium", "high", "xhigh", "max")},
+}
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -66,6 +70,19 @@ class Tool(_Open):
     function: Function | None = None
 
 
+class JsonSchema(_Open):
+    """What a structured answer is to fit; always strictly."""
+
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+
+
+class ResponseFormat(_Open):
+    """The form of the answer: `json_schema`; others are left to the model."""
+
+    type: str
+    json_schema: JsonSchema | None = None
+
+
 class StreamOptions(_Open):
     """What else the stream is to say."""
 
@@ -85,6 +102,9 @@ class ChatRequest(_Open):
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     metadata: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: str | None = None
+    stop: str | list[str] | None = None
 
     @property
     def includes_usage(self) -> bool:
@@ -112,6 +132,9 @@ def send_of(request: ChatRequest, policy: Policy, *, content: Any, system: str |
         "model": request.model,
         "system": system,
         "max_tokens": request.max_completion_tokens or request.max_tokens,
+        "effort": _EFFORTS.get(request.reasoning_effort or ""),
+        "stop_sequences": _stops(request.stop),
+        "output_format": _output_format(request.response_format),
     }
     for name, value in chosen.items():
         if value is not None and name in policy.client_options:
@@ -122,6 +145,22 @@ def send_of(request: ChatRequest, policy: Policy, *, content: Any, system: str |
     # Whoever speaks on has stopped waiting for the last answer: their Stop is to hang up, and is
     # noticed only after the grace time.
     return parse_body(SendBody, fields | {"if_busy": "interrupt"})
+
+
+def _stops(stop: str | list[str] | None) -> list[str] | None:
+    given = [stop] if isinstance(stop, str) else stop or []
+    # The model's API refuses white space, which clients of this one may well send ("\n").
+    return [each for each in given if each.strip()] or None
+
+
+def _output_format(format: ResponseFormat | None) -> dict[str, Any] | None:
+    if format is None or format.type != "json_schema":
+        return None
+    schema = None if format.json_schema is None else format.json_schema.schema_
+    if schema is None:
+        path = "response_format.json_schema.schema"
+        raise Rejected(Code.BAD_COMMAND, f"{path}: a JSON schema is required")
+    return {"type": "json_schema", "schema": schema}
 
 
 def _client_tool(index: int, tool: Tool) -> dict[str, Any]:

@@ -211,6 +211,16 @@ export const german = {
     thinkingUsual: "Nachdenken: wie üblich",
     thinkingAdaptive: "Nachdenken: nach Bedarf",
     thinkingOff: "Nachdenken: aus",
+    effort: "Aufwand",
+    effortUsual: "Aufwand: wie üblich",
+    effortOf: (/** @type {string} */ level) => `Aufwand: ${level}`,
+  },
+  effort: {
+    low: "gering",
+    medium: "mittel",
+    high: "hoch",
+    xhigh: "sehr hoch",
+    max: "höchster",
   },
   files: {
     made: (number) => `Datei ${number}`,

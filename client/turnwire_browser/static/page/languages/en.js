@@ -213,6 +213,16 @@ export const english = {
     thinkingUsual: "Thinking: as usual",
     thinkingAdaptive: "Thinking: as needed",
     thinkingOff: "Thinking: off",
+    effort: "Effort",
+    effortUsual: "Effort: as usual",
+    effortOf: (/** @type {string} */ level) => `Effort: ${level}`,
+  },
+  effort: {
+    low: "low",
+    medium: "medium",
+    high: "high",
+    xhigh: "very high",
+    max: "highest",
   },
   files: {
     made: (/** @type {number} */ number) => `File ${number}`,

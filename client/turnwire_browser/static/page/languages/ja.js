@@ -213,6 +213,16 @@ export const japanese = {
     thinkingUsual: "思考：通常",
     thinkingAdaptive: "思考：必要に応じて",
     thinkingOff: "思考：オフ",
+    effort: "労力",
+    effortUsual: "労力：通常",
+    effortOf: (/** @type {string} */ level) => `労力：${level}`,
+  },
+  effort: {
+    low: "低",
+    medium: "中",
+    high: "高",
+    xhigh: "とても高い",
+    max: "最大",
   },
   files: {
     made: (number) => `ファイル ${number}`,
