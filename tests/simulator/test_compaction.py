@@ -35,6 +35,7 @@ SUMMARY = "They greeted."
 SIGNED = {"type": "compaction", "content": SUMMARY, "signature": signed(SUMMARY, request())}
 PLAIN = {"type": "compaction", "content": SUMMARY}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "note", "input": {}}
+SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
 SUMMARISE: Json = {"compaction": {"type": "summarize"}}
 EDITED: Json = {"context_management": {"edits": [EDIT]}}
 
@@ -93,7 +94,7 @@ REFUSED: dict[str, tuple[Json, str, str | None, str]] = {
         "tool_choice: ",
     ),
     "to summarise in a form": (
-        request(**SUMMARISE, output_config={"format": {"type": "json_schema", "schema": {}}}),
+        request(**SUMMARISE, output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
         ON_DEMAND,
         None,
         "output_config.format: ",
