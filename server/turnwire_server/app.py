@@ -144,7 +144,10 @@ class Turnwire:
         services = Services(
             model=self._model,
             toolset=toolset,
-            policy=self.settings,
+            # A simulator knows no title that says more than the first words.
+            policy=self.settings.model_copy(update={"title_model": None})
+            if is_demo
+            else self.settings,
             blobs=self.blobs,
             has_list_prices=self._model.has_list_prices,
         )

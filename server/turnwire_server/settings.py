@@ -228,6 +228,7 @@ class SettingOptions(TypedDict, total=False):
     thinking: ThinkingOption | Mapping[str, object] | None
     model_options: Mapping[str, ModelOptions | Mapping[str, object]] | None
     compact_at: float | None
+    title_model: str | None
     context_edits: Sequence[Mapping[str, object]] | None
     effort: Effort | None
     temperature: float | None

@@ -27,6 +27,7 @@ from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.core.sends import Sends
+from turnwire_server.core.titles import Titles
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Page, Record
 from turnwire_server.errors import Held, Rejected
@@ -80,12 +81,15 @@ class Hub:
         self._quiet = asyncio.Event()
         self._errands = Errands(store.nodes, self._perform)
         self._quotas = Quotas(store, self._inquiries, limits)
+        name = services.policy.title_model
+        self._titles = None if name is None else Titles(store, services.model, name)
         self._sends = Sends(
             self._open,
             self._errands,
             services,
             self._quotas,
             is_shared=store.is_shared,
+            titles=self._titles,
             on_decided=self._quiet.set,
         )
 
@@ -148,6 +152,8 @@ class Hub:
         await self._open.attendance.close()
         for conversation in self._open.all():
             conversation.interrupt()
+        if self._titles is not None:
+            await self._titles.close()
         await self._compactor.close()
         await self._hidden.close()
         await self._committer.close()

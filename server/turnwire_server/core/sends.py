@@ -11,9 +11,11 @@ from turnwire_server.core.open_conversations import OpenConversations
 from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted
+from turnwire_server.core.titles import Titles
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Held, Rejected
+from turnwire_server.store.port import HIDDEN
 
 __all__ = ["Sends"]
 
@@ -29,6 +31,7 @@ class Sends:
         quotas: Quotas,
         *,
         is_shared: bool,
+        titles: Titles | None,
         on_decided: Callable[[], None],
     ) -> None:
         self._open = open
@@ -36,6 +39,7 @@ class Sends:
         self._services = services
         self._quotas = quotas
         self._is_shared = is_shared
+        self._titles = titles
         self._on_decided = on_decided
         self.is_draining = False
         self.undecided = 0
@@ -159,11 +163,15 @@ class Sends:
                 self._open.forget_unused(conversation)
                 return known
             self._quotas.check(principal, conversation, standing)
+            is_new = conversation.is_empty and not id.startswith(HIDDEN)
             accepted = conversation.send(principal, send, past)
         except Rejected:
             self._open.forget_unused(conversation)
             raise
         self._quotas.begun(principal, conversation)
+        if self._titles is not None and is_new:
+            begin = past[0].content if past else send.content
+            self._titles.begin(id, begin, accepted.durable)
         return accepted
 
     async def _check_blobs(self, principal: str, send: SendBody, id: str) -> None:

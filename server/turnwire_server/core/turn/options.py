@@ -72,6 +72,9 @@ class Policy(BaseModel):
     fallbacks: list[str] = []
     """Models that answer what another refuses, in this order; or `default`: those that the provider
     has for it. They are asked by the provider itself, within the same answer."""
+    title_model: str | None = None
+    """The model that gives new conversations their titles, in a small call of its own beside the
+    first turn. Without one a title is the first words; the demo asks for none."""
     system: str | None = None
     """The system prompt."""
     max_tokens: int = Field(default=16_384, ge=1)
