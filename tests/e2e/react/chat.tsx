@@ -63,6 +63,7 @@ function Turn({ turn, chat, onEdit }: { turn: FoldedTurn; chat: UseTurnwire; onE
 function BlockView({ block, decide }: { block: Block; decide: UseTurnwire["decide"] }) {
   if (block.type === "thinking") return <p className="thinking">{block.text}</p>;
   if (block.type === "text") return <p className="text">{block.text}</p>;
+  if (block.type === "compaction") return <p className="note">What was said before is summarised from here on.</p>;
   return <Call call={block} decide={decide} />;
 }
 

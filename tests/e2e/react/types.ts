@@ -19,6 +19,7 @@ export function textOf(block: Block): string {
   switch (block.type) {
     case "text":
     case "thinking":
+    case "compaction":
       return block.text;
     case "tool":
       // @ts-expect-error: a call has no text
