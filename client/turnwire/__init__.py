@@ -1,135 +1,15 @@
 """Realtime chat with Claude over a Turnwire server: `async with connect(url) as wire`."""
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from turnwire.backoff import Backoff
-from turnwire.conversation import Conversation
-from turnwire.errors import (
-    BadAddress,
-    BadArgument,
-    BadOutput,
-    BadPosition,
-    BadServer,
-    CannotConnect,
-    ConnectionLost,
-    ConnectionRefused,
-    ConversationClosed,
-    Rejected,
-    RemoteError,
-    TurnFailed,
-    TurnwireError,
-    UsageError,
-    WireClosed,
-)
-from turnwire.reply import Reply
-from turnwire.session import State
-from turnwire.tool import ToolContext
-from turnwire.turn import Turn
-from turnwire.wire import Wire, connect
-from turnwire_protocol import (
-    BlockStop,
-    Citation,
-    ClientTool,
-    Compaction,
-    ContentBlock,
-    DocumentBlock,
-    DocumentLink,
-    Done,
-    Effort,
-    Error,
-    Event,
-    ImageBlock,
-    ImageLink,
-    Message,
-    OutputFormat,
-    Reset,
-    Retract,
-    Retry,
-    Rewind,
-    Source,
-    Sources,
-    Start,
-    Step,
-    TextBlock,
-    Thinking,
-    ThinkingOption,
-    Token,
-    ToolApproval,
-    ToolChoice,
-    ToolDecision,
-    ToolExecuting,
-    ToolInput,
-    ToolProgress,
-    ToolResult,
-    ToolStart,
-    UnknownEvent,
-    Usage,
-    noted,
-)
+if TYPE_CHECKING:
+    from turnwire.library import *  # noqa: F403
 
-__version__ = version("turnwire")
 
-__all__ = [
-    "Backoff",
-    "BadAddress",
-    "BadArgument",
-    "BadOutput",
-    "BadPosition",
-    "BadServer",
-    "BlockStop",
-    "CannotConnect",
-    "Citation",
-    "ClientTool",
-    "Compaction",
-    "ConnectionLost",
-    "ConnectionRefused",
-    "ContentBlock",
-    "Conversation",
-    "ConversationClosed",
-    "DocumentBlock",
-    "DocumentLink",
-    "Done",
-    "Effort",
-    "Error",
-    "Event",
-    "ImageBlock",
-    "ImageLink",
-    "Message",
-    "OutputFormat",
-    "Rejected",
-    "RemoteError",
-    "Reply",
-    "Reset",
-    "Retract",
-    "Retry",
-    "Rewind",
-    "Source",
-    "Sources",
-    "Start",
-    "State",
-    "Step",
-    "TextBlock",
-    "Thinking",
-    "ThinkingOption",
-    "Token",
-    "ToolApproval",
-    "ToolChoice",
-    "ToolContext",
-    "ToolDecision",
-    "ToolExecuting",
-    "ToolInput",
-    "ToolProgress",
-    "ToolResult",
-    "ToolStart",
-    "Turn",
-    "TurnFailed",
-    "TurnwireError",
-    "UnknownEvent",
-    "Usage",
-    "UsageError",
-    "Wire",
-    "WireClosed",
-    "__version__",
-    "connect",
-    "noted",
-]
+def __getattr__(name: str) -> object:
+    # What the package is for is loaded when it is asked for: a command line starts without most.
+    if name.startswith("__") and name not in ("__all__", "__version__"):
+        raise AttributeError(name)
+    value: object = getattr(import_module("turnwire.library"), name)
+    return value

@@ -1,31 +1,20 @@
-"""Images and documents over HTTP, by the standard library in a thread; knows no conversation."""
+"""Images and documents over HTTP; knows no conversation."""
 
 import asyncio
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.parse import quote
+from urllib.request import Request
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from turnwire.connection import LOOPBACK, SOCKET_PATH
-from turnwire.errors import (
-    BadArgument,
-    BadServer,
-    CannotConnect,
-    ConnectionRefused,
-    Rejected,
-    rejected,
-)
-from turnwire_protocol import Attachment, Reject
+from turnwire.errors import BadArgument, BadServer
+from turnwire.http import Http
+from turnwire_protocol import Attachment
 
 __all__ = ["Blobs"]
 
 BLOBS_PATH = "/v1/blobs"
-TIMEOUT_SECONDS = 60.0
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 """Of a file that a tool made; the server's own bound is far below."""
@@ -43,22 +32,13 @@ MEDIA_TYPES = {
 BLOCK: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """What is asked for with a token is not asked for elsewhere."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-
 class Blobs:
     """The blobs of the service whose socket is at `address`."""
 
     def __init__(self, address: str, token: str | None) -> None:
-        self._url = f"http{address.removeprefix('ws').removesuffix(SOCKET_PATH)}{BLOBS_PATH}"
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        # A proxy from the environment cannot reach this machine's own loopback.
-        loopback = urlsplit(address).hostname in LOOPBACK
-        self._opener = build_opener(ProxyHandler({} if loopback else None), _NoRedirect)
+        self._http = Http(address, token)
+        self._url = f"{self._http.url}{BLOBS_PATH}"
+        self._headers = self._http.headers
 
     async def upload(
         self,
@@ -110,29 +90,9 @@ class Blobs:
             raise BadServer(f"a file of more than {MAX_FILE_BYTES} bytes")
         return data
 
+    def address_of(self, block: Attachment) -> str:
+        """See `Wire.address_of`."""
+        return f"{self._url}/{block.blob}"
+
     async def _ask(self, request: Request, *, max_bytes: int) -> bytes:
-        # A thread cannot be stopped: after a cancellation it runs on until its own time-out.
-        return await asyncio.to_thread(self._open, request, max_bytes)
-
-    def _open(self, request: Request, max_bytes: int) -> bytes:
-        try:
-            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-                body: bytes = response.read(max_bytes + 1)
-                return body
-        except HTTPError as error:
-            with error:
-                raise _refusal(self._url, error) from error
-        except (OSError, HTTPException) as error:
-            raise CannotConnect(self._url, str(error) or type(error).__name__) from error
-        except ValueError as error:
-            # Never what it is: it may be the token.
-            raise BadArgument("the media type or the token cannot be a header") from error
-
-
-def _refusal(url: str, error: HTTPError) -> Rejected | ConnectionRefused:
-    """What the service says is wrong, or, where it was not the service, the status."""
-    try:
-        told = from_json(error.read(MAX_ANSWER_BYTES))
-        return rejected(Reject.model_validate(told["error"]))
-    except (ValueError, TypeError, KeyError, OSError, HTTPException):
-        return ConnectionRefused(url, str(error.reason), status=error.code)
+        return await self._http.ask(request, max_bytes=max_bytes)

@@ -1,11 +1,12 @@
 """The `turnwire` program as click has it: its commands are entry points, loaded when asked for.
 
-Nothing here knows a command by name: the server brings `serve`, the simulator `simulate`.
+Nothing here knows a command by name: the server brings `serve`, the simulator `simulate`. What
+their help says costs next to nothing, so `--help` loads them all; what they are made of, they
+import when they run.
 """
 
-import gc
-from importlib.metadata import EntryPoint, entry_points
-from typing import NoReturn
+from importlib.metadata import entry_points
+from typing import Any
 
 import click
 
@@ -33,29 +34,15 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         for entry in entry_points(group=GROUP, name=cmd_name):
-            return self._load(entry)
+            command: click.Command = entry.load()
+            return command
         return None
 
-    def _load(self, entry: EntryPoint) -> click.Command:
-        # What is imported stays: to look through it for garbage is a fifth of a start.
-        gc.disable()
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            command: click.Command = entry.load()
+            return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            return self._missing(entry.name, error.name or entry.module)
-        finally:
-            gc.enable()
-        return command
-
-    def _missing(self, name: str, module: str) -> click.Command:
-        def explain() -> NoReturn:
-            click.echo(f"turnwire {name} needs {module}: {self.remedy}", err=True)
-            raise SystemExit(2)
-
-        return click.Command(
-            name,
-            callback=explain,
-            help=f"(not installed: {self.remedy})",
-            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-            add_help_option=False,
-        )
+            # Of the package's own extras: what a user's tools lack is told as their mistake.
+            needs = f"turnwire {ctx.invoked_subcommand} needs {error.name}: {self.remedy}"
+            click.echo(needs, err=True)
+            raise SystemExit(2) from error

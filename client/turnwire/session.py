@@ -140,6 +140,11 @@ class Session:
         """Whether the server has said that a simulator answers."""
         return bool(self._connection and self._connection.welcome.demo)
 
+    @property
+    def models(self) -> list[str]:
+        """What the server says a `send` may name, the default first; empty while not connected."""
+        return self._connection.welcome.models if self._connection else []
+
     def next_id(self) -> str:
         """An id for a command, unique on this wire."""
         return str(next(self._ids))

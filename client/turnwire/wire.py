@@ -81,6 +81,15 @@ class Wire:
         """Whether no model answers at this service but a simulator: people should be told."""
         return self._session.is_demo
 
+    @property
+    def models(self) -> list[str]:
+        """The models that a `send` may name here; the first answers where it names none."""
+        return self._session.models
+
+    def address_of(self, block: Attachment) -> str:
+        """Where the service has an image or document; it wants its token there too."""
+        return self._blobs.address_of(block)
+
     async def upload(
         self, source: bytes | Path, *, media_type: str | None = None, name: str | None = None
     ) -> Attachment:

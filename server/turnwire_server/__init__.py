@@ -1,16 +1,15 @@
 """The Turnwire service: the agent loop, the log, and the transports over it."""
 
-from turnwire_server.app import Turnwire, create_app
-from turnwire_server.errors import SettingsError, TurnwireError
-from turnwire_server.tools.define import tool
-from turnwire_server.tools.port import Tool, ToolContext
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "SettingsError",
-    "Tool",
-    "ToolContext",
-    "Turnwire",
-    "TurnwireError",
-    "create_app",
-    "tool",
-]
+if TYPE_CHECKING:
+    from turnwire_server.library import *  # noqa: F403
+
+
+def __getattr__(name: str) -> object:
+    # What the package is for is loaded when it is asked for: a command line starts without most.
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(name)
+    value: object = getattr(import_module("turnwire_server.library"), name)
+    return value

@@ -1,114 +1,83 @@
-"""`turnwire serve`: settings in, a running service out."""
+"""The server's commands as click has them. What a command leads to is imported when it is run, and
+what only its own help wants when that is asked for: `turnwire --help` lists them all.
+"""
 
-import asyncio
-import os
-from typing import Any, Literal, get_origin
+import gc
+from typing import Any
 
 import click
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined, from_json
 
-from turnwire_server.app import Turnwire
-from turnwire_server.core.turn.options import Policy
-from turnwire_server.errors import SettingsError, StoreError
-from turnwire_server.serving import (
-    End,
-    Serving,
-    announce,
-    listen_on,
-    log_to_stderr,
-    node_at,
-    say_waiting,
-    serve_on,
-    settings_of,
-)
-from turnwire_server.settings import Settings
-from turnwire_server.workers import run_workers
-
-__all__ = ["serve"]
+__all__ = ["move", "serve", "vacuum"]
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
-    """The flag of a setting: its help is the setting's own description."""
-    origin = get_origin(field.annotation) or field.annotation
-    many = origin in (list, frozenset)
-    kind: Any = origin if origin in (int, float) else str
-    help = (field.description or "").replace("\n", " ").replace("`", "")
-    if origin not in (int, float, str, list, frozenset, Literal) and "None" not in str(
-        field.annotation
-    ):
-        help += " (JSON)"
-    default = field.get_default(call_default_factory=True)
-    shown = None if default in (None, [], {}, PydanticUndefined) or many else default
-    if shown is not None and not isinstance(shown, str | int | float):
-        shown = None
-    return click.Option(
-        [f"--{name.replace('_', '-')}"],
-        type=kind,
-        multiple=many,
-        default=None,
-        help=help,
-        show_default=False if shown is None else str(shown),
-        metavar="TEXT..." if many else None,
-    )
+class _Serve(click.Command):
+    """Its parameters are the settings."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not self.params:
+            from turnwire_server.flags import flags
+
+            self.params = flags()
+        return super().get_params(ctx)
 
 
-def _ordered_fields() -> list[tuple[str, FieldInfo]]:
-    """Where and how to run first, then what turns live by."""
-    fields = list(Settings.model_fields.items())
-    return sorted(fields, key=lambda item: item[0] in Policy.model_fields)
+def _serve(**flags: Any) -> None:
+    # What is imported stays: to look through it for garbage is a fifth of a start.
+    gc.disable()
+    from turnwire_server.serve import run
+
+    gc.enable()
+    run(**flags)
 
 
-def _run(**flags: Any) -> None:
-    environment = dict(os.environ)  # Without what `.env` adds to it.
-    log_to_stderr()
-    given = {name: _value(name, value) for name, value in flags.items() if value not in (None, ())}
-    try:
-        settings = settings_of(given)
-        if settings.workers == 1:
-            asyncio.run(_serve(given, settings, End()))
-        else:
-            asyncio.run(run_workers(given, settings, environment))
-    except (SettingsError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
+def _move(source: str | None, target: str) -> None:
+    from turnwire_server.move import run
+
+    run(source, target)
 
 
-async def _serve(given: dict[str, Any], settings: Settings, end: End) -> None:
-    """All in this process."""
+def _vacuum(db: str | None) -> None:
+    from turnwire_server.vacuum import run
 
-    def started(service: Serving) -> None:
-        announce(service.listener, settings, is_demo=service.is_demo)
-
-    def draining(turnwire: Turnwire) -> None:
-        say_waiting(turnwire.waits_for())
-
-    listener = listen_on(settings)
-    node = node_at(listener)
-    await serve_on(
-        listener, given, settings, node=node, end=end, started=started, draining=draining
-    )
+    run(db)
 
 
-def _value(name: str, value: Any) -> Any:
-    field = Settings.model_fields[name]
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, str) and value.startswith("{") and name != "system":
-        try:
-            return from_json(value)
-        except ValueError as error:
-            raise click.BadParameter(f"not JSON: {field.title or name}") from error
-    return value
-
-
-serve = click.Command(
+serve = _Serve(
     "serve",
-    callback=_run,
-    params=[_option(name, field) for name, field in _ordered_fields()],
+    callback=_serve,
     help="""Run the chat service: page, WebSocket, SSE and REST on one port.
 
 Without an API key (ANTHROPIC_API_KEY, or whatever the Anthropic SDK reads) it runs the demo, in
 which a simulator answers. ANTHROPIC_BASE_URL is honoured. Every flag is also a variable
 TURNWIRE_…, which may stand in .env; lists and objects are JSON there.""",
     short_help="Run the chat service.",
+)
+
+move = click.Command(
+    "move",
+    callback=_move,
+    params=[
+        click.Option(
+            ["--from", "source"],
+            help="Database to read: a file, or the address of a PostgreSQL.  [default: serve's]",
+        ),
+        click.Option(["--to", "target"], required=True, help="Database to fill."),
+    ],
+    help="""Copy all conversations, images and documents into another database.
+
+SQLite into PostgreSQL, or back. Every client resumes where it stood. The service must be stopped
+meanwhile. What was cut off can be repeated: what is there already is passed over. The database that
+is read stays as it is.""",
+    short_help="Carry everything into another database.",
+)
+
+vacuum = click.Command(
+    "vacuum",
+    callback=_vacuum,
+    params=[click.Option(["--db"], help="File of the database.", default=None)],
+    help="""Make the file of a database as small as what it holds.
+
+Deleted conversations leave room in the file, which new ones fill; this gives it back to the disk.
+The service must be stopped meanwhile, and the disk needs room for the file a second time.""",
+    short_help="Make the file of a database smaller.",
 )

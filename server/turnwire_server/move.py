@@ -10,10 +10,11 @@ from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.settings import default_db, is_postgres, load_settings
 from turnwire_server.store.archive import Archivable, Moved, move_all
 
-__all__ = ["move"]
+__all__ = ["run"]
 
 
-def _run(source: str | None, target: str) -> None:
+def run(source: str | None, target: str) -> None:
+    """Do it; the options are in `cli.py`."""
     try:
         source = load_settings(db=source).db or default_db()
         # Opening would make an empty one.
@@ -45,22 +46,3 @@ async def _move(source: Archivable, target: Archivable) -> Moved:
             await target.close()
     finally:
         await source.close()
-
-
-move = click.Command(
-    "move",
-    callback=_run,
-    params=[
-        click.Option(
-            ["--from", "source"],
-            help="Database to read: a file, or the address of a PostgreSQL.  [default: serve's]",
-        ),
-        click.Option(["--to", "target"], required=True, help="Database to fill."),
-    ],
-    help="""Copy all conversations, images and documents into another database.
-
-SQLite into PostgreSQL, or back. Every client resumes where it stood. The service must be stopped
-meanwhile. What was cut off can be repeated: what is there already is passed over. The database that
-is read stays as it is.""",
-    short_help="Carry everything into another database.",
-)

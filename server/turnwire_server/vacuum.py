@@ -9,10 +9,11 @@ from turnwire_server.errors import SettingsError, StoreError
 from turnwire_server.settings import default_db, is_postgres, load_settings
 from turnwire_server.store.sqlite import SqliteStore
 
-__all__ = ["vacuum"]
+__all__ = ["run"]
 
 
-def _run(db: str | None) -> None:
+def run(db: str | None) -> None:
+    """Do it; the options are in `cli.py`."""
     try:
         db = load_settings(db=db).db or default_db()
         if is_postgres(db):  # Its address holds a password: nothing is said of it.
@@ -38,15 +39,3 @@ async def _vacuum(path: Path) -> None:
         await store.vacuum()
     finally:
         await store.close()
-
-
-vacuum = click.Command(
-    "vacuum",
-    callback=_run,
-    params=[click.Option(["--db"], help="File of the database.", default=None)],
-    help="""Make the file of a database as small as what it holds.
-
-Deleted conversations leave room in the file, which new ones fill; this gives it back to the disk.
-The service must be stopped meanwhile, and the disk needs room for the file a second time.""",
-    short_help="Make the file of a database smaller.",
-)

@@ -1,43 +1,15 @@
 """A strict, programmable stand-in for the Claude Messages API over real HTTP."""
 
-from turnwire_simulator.answer import Answer, Event
-from turnwire_simulator.api import Simulator
-from turnwire_simulator.blocks import (
-    Compaction,
-    Fallback,
-    ProviderTool,
-    RedactedThinking,
-    Text,
-    Thinking,
-    ToolUse,
-    Unknown,
-    Whole,
-)
-from turnwire_simulator.controls import Cut, ErrorEvent, Gate, Pause, Raw, Stall
-from turnwire_simulator.errors import Rejected, ScriptError, SimulatorError
-from turnwire_simulator.fault import Fault
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Answer",
-    "Compaction",
-    "Cut",
-    "ErrorEvent",
-    "Event",
-    "Fallback",
-    "Fault",
-    "Gate",
-    "Pause",
-    "ProviderTool",
-    "Raw",
-    "RedactedThinking",
-    "Rejected",
-    "ScriptError",
-    "Simulator",
-    "SimulatorError",
-    "Stall",
-    "Text",
-    "Thinking",
-    "ToolUse",
-    "Unknown",
-    "Whole",
-]
+if TYPE_CHECKING:
+    from turnwire_simulator.library import *  # noqa: F403
+
+
+def __getattr__(name: str) -> object:
+    # What the package is for is loaded when it is asked for: a command line starts without most.
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(name)
+    value: object = getattr(import_module("turnwire_simulator.library"), name)
+    return value

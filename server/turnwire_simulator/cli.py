@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 import click
 
-from turnwire_simulator.api import Simulator
+if TYPE_CHECKING:
+    from turnwire_simulator.api import Simulator
 
 __all__ = ["simulate"]
 
@@ -23,11 +25,14 @@ __all__ = ["simulate"]
 @click.option("--verbose", is_flag=True, help="Log a line for each request.")
 def simulate(host: str, port: int, tokens_per_second: float, verbose: bool) -> None:
     """Runs a stand-in for the Claude API that answers without a key or a bill."""
+    # Not before: the help does without.
+    from turnwire_simulator.api import Simulator
+
     logging.basicConfig(format="%(message)s", level=logging.INFO if verbose else logging.WARNING)
     asyncio.run(_serve(Simulator(port, host=host, tokens_per_second=tokens_per_second or None)))
 
 
-async def _serve(simulator: Simulator) -> None:
+async def _serve(simulator: "Simulator") -> None:
     async with simulator:
         click.echo(f"The simulated Claude API listens on {simulator.url}. Point a client at it:")
         click.echo(f"  export ANTHROPIC_BASE_URL={simulator.url} ANTHROPIC_API_KEY=simulated")

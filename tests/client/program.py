@@ -1,15 +1,25 @@
 """The `turnwire` program as a process: on pipes, and on a terminal of its own."""
 
 import asyncio
+import fcntl
 import os
 import pty
+import struct
 import sys
+import termios
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from pathlib import Path
 from typing import Self
+
+import pyte
 
 __all__ = ["Screen", "end_all", "ended", "start"]
 
+ROWS = 24
 PROGRAM = "from turnwire.cli import main; main()"
+ON_TERMINAL = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {PROGRAM}"
+"""Without a controlling terminal Ctrl-C would be no signal."""
 _running: list[Process] = []
 
 
@@ -41,29 +51,48 @@ async def ended(process: Process) -> tuple[int | None, str, str]:
     return process.returncode, output.decode(), errors.decode()
 
 
-class Screen:
-    """The program on a terminal of its own."""
+class _Emulated(pyte.HistoryScreen):
+    def __init__(self, reply: Callable[[str], None], *, columns: int) -> None:
+        super().__init__(columns, ROWS, history=1000)
+        self._reply = reply
 
-    def __init__(self, process: Process, descriptor: int) -> None:
+    def write_process_input(self, data: str) -> None:
+        """What a terminal answers the program: where the cursor is, for one."""
+        self._reply(data)
+
+
+class Screen:
+    """The program on a terminal of its own, `columns` wide, and what it shows there."""
+
+    def __init__(self, process: Process, descriptor: int, *, columns: int) -> None:
         self.process = process
         self._descriptor = descriptor
         self._output = bytearray()
         self._grew = asyncio.Event()
+        self._emulated = _Emulated(self.type, columns=columns)
+        self._stream = pyte.ByteStream(self._emulated)
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
     @classmethod
-    async def open(cls, url: str, *options: str) -> Self:
+    async def open(
+        cls, url: str, *options: str, columns: int = 80, home: Path | None = None
+    ) -> Self:
         controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+        environment = {**os.environ, "TERM": "xterm"}
+        environment.pop("COLUMNS", None)
+        environment["XDG_STATE_HOME"] = os.devnull if home is None else str(home)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", PROGRAM, "chat", "--url", url, *options),
+            *(sys.executable, "-c", ON_TERMINAL, "chat", "--url", url, *options),
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+            env=environment,
+            start_new_session=True,
         )
         _running.append(process)
         os.close(terminal)
-        return cls(process, controller)
+        return cls(process, controller, columns=columns)
 
     def _read(self) -> None:
         try:
@@ -74,6 +103,7 @@ class Screen:
         if not piece:
             asyncio.get_running_loop().remove_reader(self._descriptor)
         self._output.extend(piece)
+        self._stream.feed(piece)
         self._grew.set()
 
     @property
@@ -81,8 +111,22 @@ class Screen:
         """What has come and was not waited for."""
         return self._output.decode(errors="replace")
 
+    @property
+    def lines(self) -> list[str]:
+        """What is to be seen now, line by line, and above it what has scrolled away."""
+        old = [
+            "".join(line[column].data for column in range(self._emulated.columns))
+            for line in self._emulated.history.top
+        ]
+        return [line.rstrip() for line in (*old, *self._emulated.display)]
+
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
+
+    def paste(self, text: str) -> None:
+        """As a terminal does it for a program that wants to know, and this one must."""
+        assert 2004 << 5 in self._emulated.mode
+        self.type(f"\x1b[200~{text}\x1b[201~")
 
     async def sees(self, text: str) -> None:
         """Returns when `text` has come since the last time."""
@@ -90,6 +134,22 @@ class Screen:
             self._grew.clear()
             await self._grew.wait()
         del self._output[: at + len(text)]
+
+    async def prompts(self, line: str = "> ") -> None:
+        """Returns when the last line to be seen is this, with the cursor at its end."""
+
+        def so(lines: list[str]) -> bool:
+            last = [shown for shown in lines if shown][-1:]
+            at = self._emulated.cursor.x
+            return last == [line.rstrip()] and at == len(line) % self._emulated.columns
+
+        await self.looks(so)
+
+    async def looks(self, so: Callable[[list[str]], bool]) -> None:
+        """Returns when what is to be seen is as wanted."""
+        while not so(self.lines):
+            self._grew.clear()
+            await self._grew.wait()
 
     async def ended(self) -> int:
         code = await self.process.wait()

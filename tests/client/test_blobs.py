@@ -183,10 +183,10 @@ async def test_chat_attaches_at_the_prompt_once_and_says_what_is_wrong(
         ("Look", "Ok."),
         ("Again", "Ok."),
     ]:
-        await screen.sees("> ")
+        await screen.prompts()
         screen.type(f"{typed}\n")
         await screen.sees(seen)
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("\x04")
     assert await screen.ended() == 0
     first, second = (request["messages"][-1]["content"] for request in simulator.requests)

@@ -3,9 +3,12 @@
 import re
 import signal
 import socket
+from typing import get_args
 
 from tests.client.program import Screen, ended, start
 from tests.kit.scripted_server import AT, Peer, ScriptedServer, answer, done
+from turnwire.terminal.command import EFFORTS
+from turnwire_protocol import Effort
 
 
 async def answered(server: ScriptedServer, *texts: str) -> str:
@@ -24,6 +27,10 @@ async def test_help_lists_the_commands_with_their_help() -> None:
     assert re.search(r"^  chat +Chat in the terminal\.$", output, re.MULTILINE)
 
 
+def test_the_efforts_are_those_of_the_protocol() -> None:
+    assert get_args(Effort) == EFFORTS
+
+
 async def test_version_is_told() -> None:
     code, output, _ = await ended(await start("--version"))
     assert (code, output.split(",")[0]) == (0, "turnwire")
@@ -39,8 +46,6 @@ async def test_a_command_that_lacks_a_module_says_what_to_install() -> None:
     code, _, errors = await ended(await start("chat", "--url", "x", without="rich.console"))
     assert code == 2
     assert 'pip install "turnwire[server]"' in errors
-    code, output, _ = await ended(await start("--help", without="rich.console"))
-    assert (code, 'pip install "turnwire[server]"' in output) == (0, True)
 
 
 async def test_an_unknown_command_is_an_error() -> None:
@@ -91,7 +96,7 @@ async def test_a_service_that_wants_a_token_says_how_to_give_it(server: Scripted
 async def on_screen(server: ScriptedServer) -> tuple[Screen, Peer]:
     """A running chat whose first answer has begun."""
     screen = await Screen.open(server.url)
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("Hi\n")
     peer = await server.peer()
     await peer.ack_send(await peer.receive("send"))
@@ -108,14 +113,14 @@ async def test_interrupting_an_answer_stops_it_and_not_the_program(server: Scrip
     await peer.ack(command, turn="t_1", outcome="cancelling")
     await peer.send(answer("", "", "")[5] | done("cancelled"))
     await screen.sees("cancelled")
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("\x04")
     assert await screen.ended() == 0
 
 
 async def test_interrupting_at_the_prompt_leaves(server: ScriptedServer) -> None:
     screen = await Screen.open(server.url)
-    await screen.sees("> ")
+    await screen.prompts()
     screen.process.send_signal(signal.SIGINT)
     assert await screen.ended() == 0
 
@@ -124,7 +129,7 @@ async def test_the_demo_is_called_so_before_the_first_message(server: ScriptedSe
     server.is_demo = True
     screen = await Screen.open(server.url)
     await screen.sees("demo")
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("\x04")
     assert await screen.ended() == 0
 
@@ -138,6 +143,6 @@ async def test_an_answer_goes_on_over_a_lost_connection(server: ScriptedServer) 
     await screen.sees("Half a word.")
     await peer.send(*answer("", "", "")[6:])
     await screen.sees("4 out")
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("\x04")
     assert await screen.ended() == 0

@@ -18,8 +18,8 @@ __all__ = ["MAX_REQUEST_BYTES"]
 MAX_REQUEST_BYTES = 1 << 18
 
 _IMPORTED = (
-    "turnwire_server.cli",
-    "turnwire_server.serving",
+    "turnwire_server.flags",
+    "turnwire_server.serve",
     "turnwire_server.workers",
     "turnwire_server.store.postgres",
 )

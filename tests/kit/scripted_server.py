@@ -50,7 +50,7 @@ class Peer:
         """The client's next command; asserts its type if one is given."""
         command: Frame = json.loads(await self.ws.recv())
         if kind is not None:
-            assert command["type"] == kind
+            assert command["type"] == kind, command
         return command
 
     async def send(self, *frames: Frame) -> None:

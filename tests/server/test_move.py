@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from tests.kit.fence import fence_of
 from tests.kit.postgres import fresh_url
 from tests.server.store.store_rows import batch_of, blob_of, bytes_of, fill, join_all, opened, put
-from turnwire_server.move import move
+from turnwire_server.cli import move
 from turnwire_server.store.port import Head, Row, Spent
 from turnwire_server.store.postgres import PostgresStore
 from turnwire_server.store.sqlite import SqliteStore

@@ -8,8 +8,8 @@ from click.testing import CliRunner, Result
 
 from tests.kit.fence import fence_of
 from tests.server.store.store_rows import bodies_of, fill, opened, row_body
+from turnwire_server.cli import vacuum
 from turnwire_server.store.port import Batch
-from turnwire_server.vacuum import vacuum
 
 
 @pytest.fixture

@@ -1,28 +1,15 @@
-"""`turnwire chat`: the command, its options, and what they lead to; knows no screen."""
+"""`turnwire chat`: the command and its options. What they lead to is imported when it is run."""
 
-import asyncio
-import signal
-import sys
+import gc
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import BinaryIO
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
-from turnwire.errors import TurnwireError
-from turnwire.terminal.dialogue import AnswerOptions, Dialogue, explain
-from turnwire.wire import connect
-from turnwire_protocol import (
-    BadFrame,
-    ClientTool,
-    Effort,
-    OutputFormat,
-    ToolChoice,
-    first_problem,
-    parse_object,
-)
+__all__ = ["EFFORTS", "chat"]
 
-__all__ = ["chat"]
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+"""Those of the protocol, which is not imported for a help; a test compares them."""
 
 
 @click.command()
@@ -37,8 +24,12 @@ __all__ = ["chat"]
     "--token", envvar="TURNWIRE_TOKEN", help="What the service wants, if it does. [TURNWIRE_TOKEN]"
 )
 @click.option("--conversation", metavar="ID", help="Go on with this conversation (c_…).")
-@click.option("--model", metavar="NAME", help="The model that answers.")
-@click.option("--effort", type=click.Choice(get_args(Effort)), help="How hard the model tries.")
+@click.option(
+    "-c", "--continue", "goes_on", is_flag=True, help="Go on with the conversation of last time."
+)
+@click.option("--model", metavar="NAME", help="The model that answers; /model says who may.")
+@click.option("--system", help="What the model is told about how to answer.")
+@click.option("--effort", type=click.Choice(EFFORTS), help="How hard the model tries.")
 @click.option("--temperature", type=click.FloatRange(0, 1), help="For models that take one.")
 @click.option(
     "--stop-sequence", "stop_sequences", multiple=True, help="A text that ends the answer."
@@ -54,6 +45,13 @@ __all__ = ["chat"]
     help="The answer is JSON that fits the JSON Schema in this file.",
 )
 @click.option(
+    "--allow",
+    "allowed",
+    metavar="TOOL",
+    multiple=True,
+    help="Let the model use this tool without asking; may be repeated.",
+)
+@click.option(
     "--client-tools",
     type=click.File("rb"),
     help="Tools that you answer yourself: a JSON list of {name, description, input_schema}.",
@@ -65,89 +63,60 @@ __all__ = ["chat"]
     multiple=True,
     help="An image or a PDF that goes with the first message.",
 )
+@click.option("-p", "--print", "once", is_flag=True, help="Answer once and exit, in any case.")
+@click.option("--json", "as_json", is_flag=True, help="Answer once, as an object of JSON.")
 @click.argument("message", nargs=-1)
 def chat(
     url: str,
     token: str | None,
     conversation: str | None,
+    goes_on: bool,
     model: str | None,
-    effort: Effort | None,
+    system: str | None,
+    effort: str | None,
     temperature: float | None,
     stop_sequences: tuple[str, ...],
     tool_choice: str | None,
     output_schema: BinaryIO | None,
+    allowed: tuple[str, ...],
     client_tools: BinaryIO | None,
     files: tuple[Path, ...],
+    once: bool,
+    as_json: bool,
     message: tuple[str, ...],
 ) -> None:
     """Chat in the terminal.
 
-    With MESSAGE, or with text on standard input, answers once and exits; otherwise prompts.
-    Ctrl-C stops an answer; at the prompt, Ctrl-C and Ctrl-D leave, and "/attach FILE" has an image
-    or a PDF go with the next message. Tool calls that need somebody's approval are asked about
-    here, unless input or output is no terminal.
+    With MESSAGE, or with text on standard input, or both (first MESSAGE, then the text), answers
+    once and exits: 0; 1 if the answer is refused, cut or none; 130 after Ctrl-C. Otherwise prompts:
+    /help says what there is. Ctrl-C stops an answer. Tool calls that need somebody's approval are
+    asked about here; where nobody can be asked, they are denied, unless allowed by --allow.
     """
-    offers = [] if client_tools is None else _offers(client_tools.read())
-    options: AnswerOptions = {}
-    if model is not None:
-        options["model"] = model
-    if effort is not None:
-        options["effort"] = effort
-    if temperature is not None:
-        options["temperature"] = temperature
-    if stop_sequences:
-        options["stop_sequences"] = stop_sequences
-    if tool_choice is not None:
-        options["tool_choice"] = _choice(tool_choice)
-    if output_schema is not None:
-        options["output_format"] = _format(output_schema.read())
-    text = " ".join(message)
-    if not text and not sys.stdin.isatty():
-        text = sys.stdin.read()
-        if not text.strip():
-            raise click.UsageError("nothing to send: no MESSAGE, and standard input is empty")
-    try:
-        succeeded = asyncio.run(_chat(url, token, conversation, text, offers, files, options))
-    except TurnwireError as error:
-        raise click.ClickException(explain(error)) from error
-    sys.exit(0 if succeeded else 1)
+    if conversation is not None and goes_on:
+        raise click.UsageError("--conversation or --continue, not both")
+    # What is imported stays: to look through it for garbage is a fifth of a start.
+    gc.disable()
+    from turnwire.terminal.program import Invocation, run
 
-
-def _offers(text: bytes) -> list[ClientTool]:
-    try:
-        return TypeAdapter(list[ClientTool]).validate_json(text)
-    except ValidationError as error:
-        raise click.BadParameter(first_problem(error), param_hint="--client-tools") from error
-
-
-def _choice(word: str) -> ToolChoice:
-    is_name = word not in ("auto", "any", "none")
-    try:
-        return ToolChoice.model_validate(
-            {"type": "tool", "name": word} if is_name else {"type": word}
+    gc.enable()
+    run(
+        Invocation(
+            url=url,
+            token=token,
+            conversation=conversation,
+            goes_on=goes_on,
+            model=model,
+            system=system,
+            effort=effort,
+            temperature=temperature,
+            stop_sequences=stop_sequences,
+            tool_choice=tool_choice,
+            output_schema=None if output_schema is None else output_schema.read(),
+            allowed=frozenset(allowed),
+            client_tools=None if client_tools is None else client_tools.read(),
+            files=files,
+            once=once or as_json,
+            as_json=as_json,
+            message=" ".join(message),
         )
-    except ValidationError as error:
-        raise click.BadParameter(first_problem(error), param_hint="--tool-choice") from error
-
-
-def _format(text: bytes) -> OutputFormat:
-    try:
-        return {"type": "json_schema", "schema": parse_object(text)}
-    except BadFrame as error:
-        raise click.BadParameter(str(error), param_hint="--output-schema") from error
-
-
-async def _chat(
-    url: str,
-    token: str | None,
-    conversation: str | None,
-    text: str,
-    offers: list[ClientTool],
-    files: tuple[Path, ...],
-    options: AnswerOptions,
-) -> bool:
-    async with connect(url, token) as wire:
-        attachments = [await wire.upload(file) for file in files]
-        dialogue = Dialogue(wire, wire.conversation(conversation), offers, attachments, options)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, dialogue.interrupt)
-        return await dialogue.answer(text) if text else await dialogue.converse()
+    )

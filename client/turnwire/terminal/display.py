@@ -10,18 +10,22 @@ from typing import Self
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.json import JSON
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
 from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
 from turnwire.terminal.paragraphs import Paragraphs
+from turnwire.terminal.text import markdown, printable
 from turnwire_protocol import (
+    Attachment,
     BlockStop,
     Compaction,
+    Content,
+    DocumentBlock,
     Done,
     Event,
+    ImageBlock,
     Retry,
     Rewind,
     Source,
@@ -29,6 +33,7 @@ from turnwire_protocol import (
     Start,
     Step,
     StopReason,
+    TextBlock,
     Thinking,
     Token,
     ToolApproval,
@@ -41,7 +46,7 @@ from turnwire_protocol import (
     text_of,
 )
 
-__all__ = ["Display", "printable"]
+__all__ = ["Display"]
 
 REFRESHES_PER_SECOND = 12
 FOLDED_LINES = 4
@@ -52,27 +57,25 @@ _OTHERS = (Thinking, ToolStart, ToolDecision, ToolExecuting, ToolResult, Rewind)
 """What follows a text that is over. Neighbouring blocks of text are one: the model splits sentences
 where it cites."""
 
-CONTROLS = dict.fromkeys(
-    [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
-)
-
-
-def printable(text: str) -> str:
-    """The text without control characters: an answer must not steer the terminal."""
-    return text.translate(CONTROLS)
-
 
 class Display:
     """One turn on the screen, from `with` to its end; `status` names what is being waited for
-    where that is not the model. `is_json`: the answer is JSON, and no Markdown."""
+    where that is not the model, `address_of` where the images are that cannot be shown here.
+    `is_json`: the answer is JSON, and no Markdown."""
 
     def __init__(
-        self, console: Console, status: Callable[[], str], *, is_json: bool = False
+        self,
+        console: Console,
+        status: Callable[[], str],
+        address_of: Callable[[Attachment], str] | None = None,
+        *,
+        is_json: bool = False,
     ) -> None:
         self._is_json = is_json
         self._json = ""
         self._console = console
         self._status = status
+        self._address_of = address_of
         self._answer = Paragraphs()
         self._space = ""
         """At the end of the text so far: marks stand before it."""
@@ -154,6 +157,7 @@ class Display:
                 self._print_note(
                     f"→ {_fold(text_of(event.content))}", "red" if event.is_error else "green"
                 )
+                self._print_links(event.content)
             case Retry():
                 self._activity = (
                     f"{printable(event.code)}, trying again in {event.delay_seconds:.0f} s"
@@ -172,19 +176,19 @@ class Display:
         text = self._space + text
         said = text.rstrip()
         self._space = text[len(said) :]
-        self._print_markdown(self._answer.feed(said))
+        self._printmarkdown(self._answer.feed(said))
 
     def _cite(self, stop: BlockStop) -> None:
         # With a backslash: what follows in parentheses would make a link of it.
         marks = noted("", self._sources.numbers(stop.citations), r"\[{}]")
-        self._print_markdown(self._answer.feed(marks))
+        self._printmarkdown(self._answer.feed(marks))
 
     def _finish_block(self) -> None:
         self._finish_text()
         self._finish_thought()
 
     def _finish_text(self) -> None:
-        self._print_markdown(self._answer.close())
+        self._printmarkdown(self._answer.close())
         self._space = ""
         said, self._json = self._json, ""
         if said.strip():
@@ -195,9 +199,18 @@ class Display:
         if thought.strip():
             self._print_note(thought.strip(), "dim italic")
 
-    def _print_markdown(self, text: str) -> None:
+    def _printmarkdown(self, text: str) -> None:
         if text.strip():
-            self._print(_markdown(text))
+            self._print(markdown(text))
+
+    def _print_links(self, content: Content) -> None:
+        if self._address_of is None or isinstance(content, str):
+            return
+        for block in content:
+            if isinstance(block, ImageBlock | DocumentBlock):
+                self._print_note(printable(self._address_of(block)), "blue underline")
+            elif not isinstance(block, TextBlock):
+                self._print_note(printable(block.url), "blue underline")
 
     def _print_note(self, text: str, style: str) -> None:
         self._print(Text(text, style))
@@ -216,7 +229,7 @@ class Display:
         if self._json:
             parts.append(_Tail(Text(self._json)))
         if self._answer.open:
-            parts.append(_Tail(_markdown(self._answer.open)))
+            parts.append(_Tail(markdown(self._answer.open)))
         if self._status() or not parts:
             parts.append(Spinner("dots", Text(status, "dim")))
             if self._fraction is not None:
@@ -235,11 +248,6 @@ class _Tail:
         for line in lines[-max(console.height - 3, 1) :]:
             yield from line
             yield Segment.line()
-
-
-def _markdown(text: str) -> Markdown:
-    # Addresses are shown, not hidden behind their text.
-    return Markdown(text, hyperlinks=False)
 
 
 def _json(text: str) -> RenderableType:

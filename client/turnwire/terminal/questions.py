@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import sys
-import termios
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from turnwire.conversation import Conversation
 from turnwire.errors import BadArgument, Rejected
-from turnwire.terminal.display import printable
-from turnwire.terminal.keyboard import read_line
+from turnwire.terminal.text import printable
 from turnwire_protocol import (
     Code,
     Event,
@@ -23,6 +21,9 @@ from turnwire_protocol import (
     ToolResult,
 )
 
+if TYPE_CHECKING:
+    from turnwire.terminal.keyboard import Keyboard
+
 __all__ = ["Questions"]
 
 OVER = frozenset({Code.ALREADY_DECIDED, Code.UNKNOWN_TOOL_CALL})
@@ -31,25 +32,42 @@ OVER = frozenset({Code.ALREADY_DECIDED, Code.UNKNOWN_TOOL_CALL})
 class Questions:
     """The open questions of a turn, asked one at a time; one that is over elsewhere goes away.
 
-    `hold` is called with True while there are any: the screen is theirs then.
+    `hold` is called with True while there are any: the screen is theirs then. Calls of `allowed`
+    tools are not asked about; without a `keyboard` nobody is there to allow others, and they are
+    denied. `interrupt` is called where Ctrl-C is the answer.
     """
 
     def __init__(
-        self, console: Console, conversation: Conversation, hold: Callable[[bool], None]
+        self,
+        console: Console,
+        conversation: Conversation,
+        hold: Callable[[bool], None],
+        *,
+        keyboard: "Keyboard | None",
+        allowed: frozenset[str],
+        interrupt: Callable[[], None],
     ) -> None:
         self._console = console
         self._conversation = conversation
         self._hold = hold
+        self._keyboard = keyboard
+        self._allowed = allowed
+        self._interrupt = interrupt
         self._open: dict[str, asyncio.Task[None]] = {}
         self._asking = asyncio.Lock()
+        self._held = ExitStack()
 
     def see(self, event: Event) -> None:
         """The turn's next event: it may ask something, or tell that it needs no answer any more."""
         match event:
+            case ToolApproval(tool_name=name) as approval if name in self._allowed:
+                self._begin(approval.tool_id, self._settle(approval, allow=True))
+            case ToolApproval() as approval if self._keyboard is None:
+                self._begin(approval.tool_id, self._settle(approval, allow=False))
             case ToolApproval() as approval:
                 self._ask(approval.tool_id, lambda: self._decide(approval))
             case ToolExecuting(runner=self._conversation.runner) as call:
-                if not self._conversation.runs(call.tool_name):
+                if self._keyboard and not self._conversation.runs(call.tool_name):
                     self._ask(call.tool_id, lambda: self._answer(call))
             case ToolDecision() | ToolResult():
                 if task := self._open.get(event.tool_id):
@@ -67,8 +85,14 @@ class Questions:
             async with self._asking:
                 await question()
 
-        self._hold(True)
-        task = self._open[tool_id] = asyncio.create_task(ask(), name=f"question {tool_id}")
+        if not self._open and self._keyboard:
+            self._hold(True)
+            # What was typed before the question is no answer to it.
+            self._held.enter_context(self._keyboard.aside())
+        self._begin(tool_id, ask())
+
+    def _begin(self, tool_id: str, work: Coroutine[Any, Any, None]) -> None:
+        task = self._open[tool_id] = asyncio.create_task(work, name=f"question {tool_id}")
         task.add_done_callback(lambda task: self._finish(tool_id, task))
 
     def _finish(self, tool_id: str, task: asyncio.Task[None]) -> None:
@@ -76,9 +100,19 @@ class Questions:
         if self._open.get(tool_id) is task:
             del self._open[tool_id]
         if not self._open:
+            self._held.close()
             self._hold(False)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._note(f"It could not be answered: {error}", "red")
+
+    async def _settle(self, approval: ToolApproval, *, allow: bool) -> None:
+        name = approval.tool_name
+        reason = None if allow else "Nobody is there to allow it."
+        if (
+            await self._try(self._conversation.decide(approval.tool_id, allow=allow, reason=reason))
+            and not allow
+        ):
+            self._note(f"{name} was denied: nobody can be asked. Allow it with --allow {name}", "")
 
     async def _decide(self, approval: ToolApproval) -> None:
         self._show(approval.tool_name, approval.input)
@@ -128,15 +162,13 @@ class Questions:
     def _note(self, text: str, style: str) -> None:
         self._console.print(Text(printable(text), style))
 
-    async def _line(self, prompt: str) -> str | None:
-        self._console.print(Text(prompt, "bold"), end="")
+    async def _line(self, question: str) -> str | None:
+        assert self._keyboard is not None  # Nothing is asked without.
         try:
-            return await read_line(sys.stdin.fileno())
-        except asyncio.CancelledError:
-            # What is half typed must not become the answer to the next question.
-            termios.tcflush(sys.stdin, termios.TCIFLUSH)
-            self._console.print()
-            raise
+            return await self._keyboard.answer(question)
+        except KeyboardInterrupt:
+            self._interrupt()
+            raise asyncio.CancelledError from None
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

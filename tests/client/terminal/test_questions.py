@@ -10,6 +10,9 @@ import pytest
 from tests.client.program import Screen, ended, start
 from tests.kit.scripted_server import AT, CONVERSATION, Frame, Peer, ScriptedServer, answer, done
 
+ALLOW = "Allow it? [y]es, [n]o, [e]dit its input: "
+EDIT = "Input, as JSON on one line: "
+WHY = "Why not? (may be empty) "
 ASK = {"name": "ask", "description": "Ask the user.", "input_schema": {"type": "object"}}
 
 
@@ -26,7 +29,7 @@ def approval(seq: int, **fields: Any) -> Frame:
 async def asked(server: ScriptedServer, *options: str) -> tuple[Screen, Peer, Frame]:
     """A running chat whose message has been taken, and the message."""
     screen = await Screen.open(server.url, *options)
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("Hi\n")
     peer = await server.peer()
     command = await peer.receive("send")
@@ -40,7 +43,7 @@ async def approving(server: ScriptedServer) -> tuple[Screen, Peer]:
     screen, peer, _ = await asked(server)
     await peer.send(approval(4))
     await screen.sees('erase {"path": "a"}')
-    await screen.sees("[e]dit")
+    await screen.prompts(ALLOW)
     return screen, peer
 
 
@@ -48,7 +51,7 @@ async def finish(screen: Screen, peer: Peer, *, seq: int) -> None:
     """The turn ends; so does the program."""
     await peer.send(event(seq, **done()))
     await screen.sees("4 out")
-    await screen.sees("> ")
+    await screen.prompts()
     screen.type("\x04")
     assert await screen.ended() == 0
 
@@ -71,8 +74,7 @@ async def test_an_approval_is_asked_for_and_the_answer_sent(
     screen, peer = await approving(server)
     for number, line in enumerate(typed):
         if number:
-            await screen.sees(typed[number - 1].strip())
-            await screen.sees(": " if line[0] in "y{b" else ") ")
+            await screen.prompts({"n\n": WHY, "e\n": EDIT}.get(typed[number - 1], ALLOW))
         screen.type(line)
     command = await peer.receive("decide")
     await peer.ack(command)
@@ -88,13 +90,13 @@ async def test_an_answer_the_server_does_not_take_is_asked_for_again(
 ) -> None:
     screen, peer = await approving(server)
     screen.type("e\n")
-    await screen.sees("one line: ")
+    await screen.prompts(EDIT)
     screen.type("{}\n")
     command = await peer.receive("decide")
     why = {"code": "bad_command", "message": "input: path is missing", "retryable": False}
     await peer.send({"type": "reject", "id": command["id"], **why})
     await screen.sees("path is missing")
-    await screen.sees("[e]dit its input: ")
+    await screen.prompts(ALLOW)
     screen.type("y\n")
     command = await peer.receive("decide")
     await peer.ack(command)
@@ -106,13 +108,13 @@ async def test_a_question_that_is_answered_elsewhere_goes_away(server: ScriptedS
     screen, peer = await approving(server)
     # Half an answer; it must not become one to what is asked next.
     screen.type("y")
-    await screen.sees("y")
+    await screen.prompts(f"{ALLOW}y")
     await peer.send(event(5, "tool_decision", decision="deny", reason="no"))
     await screen.sees("denied: no")
     await peer.send(approval(6, tool_id="u2"))
-    await screen.sees("[e]dit its input: ")
+    await screen.prompts(ALLOW)
     screen.type("n\n")
-    await screen.sees("(may be empty) ")
+    await screen.prompts(WHY)
     screen.type("\n")
     command = await peer.receive("decide")
     await peer.ack(command)
@@ -141,7 +143,7 @@ async def test_a_call_the_user_answers_is_asked_and_the_line_is_its_output(
     where = {"runs_on": "client", "tool_name": "ask", "input": {"question": "Which?"}}
     await peer.send(event(4, "tool_executing", **where, runner=command["runner"]))
     await screen.sees("Which?")
-    await screen.sees("Your answer: ")
+    await screen.prompts("Your answer: ")
     screen.type("The red one\n")
     output = await peer.receive("tool_output")
     await peer.ack(output)
@@ -171,18 +173,6 @@ async def test_progress_is_shown_as_a_bar(server: ScriptedServer) -> None:
     await screen.sees("asking station 1")
     await screen.sees("━━━━━")
     await finish(screen, peer, seq=5)
-
-
-async def test_without_a_terminal_it_is_told_that_somebody_must_approve(
-    server: ScriptedServer,
-) -> None:
-    process = await start("chat", "--url", server.url, "Hi")
-    peer = await server.peer()
-    await peer.ack_send(await peer.receive("send"))
-    await peer.send(*answer()[:3], approval(4), event(5, **done()))
-    code, output, errors = await ended(process)
-    assert (code, output) == (0, "\n")
-    assert errors == "erase waits for somebody's approval\n"
 
 
 async def test_a_file_that_has_no_tools_is_named(server: ScriptedServer, tmp_path: Path) -> None:

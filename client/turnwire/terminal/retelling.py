@@ -1,0 +1,46 @@
+"""What was said before, on the screen; knows the form of it, and no connection."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from turnwire.terminal.past import Head, SaidBlock, SaidTurn
+from turnwire.terminal.text import markdown, printable
+from turnwire_protocol import StopReason, text_of
+
+__all__ = ["list_heads", "retell"]
+
+
+def retell(console: Console, turns: Sequence[SaidTurn], *, has_older: bool) -> None:
+    """Print the turns as they stand."""
+    if has_older:
+        console.print(Text("— what is older is left out: /export has all of it —", "dim"))
+        console.print()
+    for turn in turns:
+        asked = printable(text_of(turn.get("content", ""))).replace("\n", "\n  ")
+        console.print(Text(f"> {asked}", "bold"))
+        for block in turn["blocks"]:
+            _block(console, block)
+        reason = turn["done"]["stop_reason"] if "done" in turn else turn["state"]
+        if reason != StopReason.END_TURN:
+            console.print(Text(printable(reason), "dim"))
+        console.print()
+
+
+def list_heads(console: Console, heads: Sequence[Head]) -> None:
+    """Print the conversations, numbered from 1."""
+    for number, head in enumerate(heads, 1):
+        title = " ".join(printable(head["title"]).split()) or "(no title)"
+        line = Text.assemble((f"{number:2} ", "bold"), title, " ", (head["updated_at"][:10], "dim"))
+        console.print(line)
+    if not heads:
+        console.print(Text("There is none.", "dim"))
+
+
+def _block(console: Console, block: SaidBlock) -> None:
+    text = printable(block.get("text", ""))
+    if block["type"] == "text" and text.strip():
+        console.print(markdown(text))
+    elif block["type"] == "tool":
+        console.print(Text(printable(block.get("tool_name", "")), "cyan"))

@@ -1,0 +1,26 @@
+"""Text from elsewhere, as it may be shown; pure."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.markdown import Markdown
+
+__all__ = ["markdown", "printable"]
+
+CONTROLS = dict.fromkeys(
+    [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
+)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: an answer must not steer the terminal."""
+    return text.translate(CONTROLS)
+
+
+def markdown(text: str) -> "Markdown":
+    """The text, which is printable, as it is shown."""
+    # Late, because it is a fifth of what a start costs, and the user is still typing.
+    from rich.markdown import Markdown
+
+    # Addresses are shown, not hidden behind their text.
+    return Markdown(text, hyperlinks=False)
