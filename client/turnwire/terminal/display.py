@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from turnwire.terminal.paragraphs import Paragraphs
-from turnwire.terminal.text import markdown, printable
+from turnwire.terminal.text import markdown, printable, source_line
 from turnwire_protocol import (
     Attachment,
     BlockStop,
@@ -28,7 +28,6 @@ from turnwire_protocol import (
     ImageBlock,
     Retry,
     Rewind,
-    Source,
     Sources,
     Start,
     Step,
@@ -168,7 +167,7 @@ class Display:
                 self._print_note("— interrupted; the answer begins again —", "yellow")
             case Done():
                 self._finish_block()
-                if notes := [_source(source) for source in self._sources]:
+                if notes := [source_line(source) for source in self._sources]:
                     self._print_note("\n".join(notes), "dim")
                 self._print_note(_summary(event), "dim")
 
@@ -209,7 +208,7 @@ class Display:
         for block in content:
             if isinstance(block, ImageBlock | DocumentBlock):
                 self._print_note(printable(self._address_of(block)), "blue underline")
-            elif not isinstance(block, TextBlock):
+            elif not isinstance(block, TextBlock) and block.url is not None:
                 self._print_note(printable(block.url), "blue underline")
 
     def _print_note(self, text: str, style: str) -> None:
@@ -266,12 +265,6 @@ def _fold(text: str) -> str:
     if len(lines) > FOLDED_LINES:
         shown.append(f"… {len(lines) - FOLDED_LINES} more lines")
     return "\n  ".join(shown)
-
-
-def _source(source: Source) -> str:
-    title = " ".join(printable(source.title).split())
-    is_told = source.url is None or source.url == source.title
-    return f"[{source.number}] {title}" + ("" if is_told else f"  {printable(source.url or '')}")
 
 
 def _summary(done: Done) -> str:

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from turnwire.connection import socket_address
 from turnwire.errors import BadServer
 from turnwire.http import Http
-from turnwire_protocol import Content
+from turnwire_protocol import Citation, Content
 
 __all__ = ["Head", "Past", "SaidBlock", "SaidTurn"]
 
@@ -32,7 +32,7 @@ class SaidBlock(TypedDict):
     type: str
     text: NotRequired[str]
     tool_name: NotRequired[str]
-    citations: NotRequired[list[dict[str, Any]]]
+    citations: NotRequired[list[Citation]]
 
 
 class SaidTurn(TypedDict):

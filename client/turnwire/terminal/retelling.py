@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from turnwire.terminal.past import Head, SaidBlock, SaidTurn
-from turnwire.terminal.text import markdown, printable
-from turnwire_protocol import StopReason, text_of
+from turnwire.terminal.text import markdown, printable, source_line
+from turnwire_protocol import Sources, StopReason, noted, text_of
 
 __all__ = ["list_heads", "retell"]
 
@@ -20,8 +20,11 @@ def retell(console: Console, turns: Sequence[SaidTurn], *, has_older: bool) -> N
     for turn in turns:
         asked = printable(text_of(turn.get("content", ""))).replace("\n", "\n  ")
         console.print(Text(f"> {asked}", "bold"))
+        sources = Sources()
         for block in turn["blocks"]:
-            _block(console, block)
+            _block(console, block, sources)
+        for source in sources:
+            console.print(Text(source_line(source), "dim"))
         reason = turn["done"]["stop_reason"] if "done" in turn else turn["state"]
         if reason != StopReason.END_TURN:
             console.print(Text(printable(reason), "dim"))
@@ -38,8 +41,10 @@ def list_heads(console: Console, heads: Sequence[Head]) -> None:
         console.print(Text("There is none.", "dim"))
 
 
-def _block(console: Console, block: SaidBlock) -> None:
-    text = printable(block.get("text", ""))
+def _block(console: Console, block: SaidBlock, sources: Sources) -> None:
+    # With a backslash: what follows in parentheses would make a link of it.
+    numbers = sources.numbers(block.get("citations"))
+    text = noted(printable(block.get("text", "")), numbers, r"\[{}]")
     if block["type"] == "text" and text.strip():
         console.print(markdown(text))
     elif block["type"] == "tool":

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from turnwire_protocol import Source
+
 if TYPE_CHECKING:
     from rich.markdown import Markdown
 
-__all__ = ["markdown", "printable"]
+__all__ = ["markdown", "printable", "source_line"]
 
 CONTROLS = dict.fromkeys(
     [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
@@ -24,3 +26,10 @@ def markdown(text: str) -> "Markdown":
 
     # Addresses are shown, not hidden behind their text.
     return Markdown(text, hyperlinks=False)
+
+
+def source_line(source: Source) -> str:
+    """A source that an answer cites, with the number of its marks."""
+    title = " ".join(printable(source.title).split())
+    is_told = source.url is None or source.url == source.title
+    return f"[{source.number}] {title}" + ("" if is_told else f"  {printable(source.url or '')}")

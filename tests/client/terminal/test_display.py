@@ -13,7 +13,7 @@ def shown(*frames: dict[str, object], is_json: bool = False) -> list[str]:
     """The lines that remain on the screen of a turn with these events."""
     output = StringIO()
     console = Console(file=output, width=70)
-    with Display(console, lambda: "", is_json=is_json) as display:
+    with Display(console, lambda: "", lambda block: f"/{block.blob}", is_json=is_json) as display:
         for seq, frame in enumerate(frames, 1):
             place = {"conversation": CONVERSATION, "turn": "t_1", "seq": seq, "at": AT}
             display.show(parse_event(place | frame))
@@ -66,6 +66,14 @@ def test_a_rewind_says_that_the_answer_begins_again() -> None:
     )
     assert (lines[0], lines[2]) == ("wrong", "right")
     assert "begins again" in lines[1]
+
+
+def test_an_image_of_a_tool_is_a_link() -> None:
+    image = {"type": "image", "blob": f"b_{'0' * 32}", "media_type": "image/png", "bytes": 1}
+    content = [{"type": "text", "text": "Look:"}, image]
+    result = {"tool_id": "x", "content": content, "is_error": False, "duration_ms": 1}
+    lines = shown({"type": "tool_result", **result})
+    assert lines[-1] == f"/b_{'0' * 32}"
 
 
 def test_an_answer_cannot_steer_the_terminal() -> None:
