@@ -42,7 +42,7 @@ async def test_the_commands_for_scripts_run(simulator: Simulator, tmp_path: Path
         '{"type": "object", "properties": {}, "additionalProperties": false}'
     )
     assert len(ONCE) == 4
-    settings = {"model": "claude-simulated-opus", "client_options": ["system"]}
+    settings = {"model": "claude-simulated-opus", "client_options": ["system", "output_format"]}
     async with serving(turnwire_over(simulator, **settings)) as address:
         environment = os.environ | {"TURNWIRE_URL": f"http://{address}"}
         environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
