@@ -1,7 +1,8 @@
 """Turnwire, put together: model, tools, store and transports behind one router, or as an app."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Unpack
@@ -13,8 +14,10 @@ from turnwire_server.alike import alike
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Places
+from turnwire_server.core.past import PastTurn
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
+from turnwire_server.inprocess.conversation import LocalConversation
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import Client, client_of
 from turnwire_server.model.request import RequestForm
@@ -22,7 +25,7 @@ from turnwire_server.model.server_tools import runs_code
 from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
 from turnwire_server.stopping import STOPPING, waits_for
 from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Store
+from turnwire_server.store.port import Head, Store
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.tools.define import as_tool, server_tool
 from turnwire_server.tools.load import load_tools
@@ -53,6 +56,13 @@ _NOT_STARTED = (
     " TestClient use `with TestClient(app) as client`; or call turnwire.start() and close()"
     " yourself"
 )
+
+_OTHER_LOOP = (
+    "Turnwire runs in another event loop than this code. Call it from a coroutine of the app: an"
+    " endpoint, a task of its lifespan; from a thread, with"
+    " asyncio.run_coroutine_threadsafe; in a test with TestClient, with client.portal.call"
+)
+_LISTED_AT_ONCE = 100
 
 
 class _State(Enum):
@@ -163,6 +173,7 @@ class Turnwire:
         )
         self._peers: set[Peer] = set()
         self._state = _State.NEW
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_told = False
         self.router = self._router()
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
@@ -182,6 +193,61 @@ class Turnwire:
             await self.close()
             raise
         self._state = _State.RUNNING
+        self._loop = asyncio.get_running_loop()
+
+    # For code of the same process
+
+    def conversation(self, principal: str, id: str | None = None) -> LocalConversation:
+        """A conversation of the principal, as the Python client has it, without a socket; without
+        an id, a new one. Nothing is looked up yet: what is not there is refused when it is used.
+
+        Its methods raise `Rejected` while the service does not run, and `RuntimeError` in another
+        event loop than the service's.
+        """
+        return LocalConversation(self.hub, principal, id, check=self._check_running)
+
+    async def conversations(
+        self, principal: str, *, query: str | None = None
+    ) -> AsyncIterator[Head]:
+        """The principal's conversations, newest first; with `query` those that have it in their
+        title.
+
+        Raises:
+            Rejected: the store cannot be read, or the service does not run.
+        """
+        before: str | None = None
+        while True:
+            self._check_running()
+            page = await self.hub.list_heads(
+                principal, limit=_LISTED_AT_ONCE, before=before, query=query
+            )
+            for head in page:
+                yield head
+            if len(page) < _LISTED_AT_ONCE:
+                return
+            before = page[-1].position
+
+    async def import_conversation(
+        self, principal: str, past: Sequence[PastTurn], *, title: str | None = None
+    ) -> LocalConversation:
+        """A new conversation of the principal that begins with what was said in another service:
+        ordinary turns, for readers and for the model, of the model `imported`.
+
+        Raises:
+            Rejected: there is no turn in it, an attachment is not the principal's, there are too
+                many conversations, or it cannot be stored.
+        """
+        self._check_running()
+        conversation = self.conversation(principal, await self.hub.begin(principal, past))
+        if title is not None:
+            await conversation.rename(title)
+        return conversation
+
+    def _check_running(self) -> None:
+        if (refused := self._unserved()) is not None:
+            raise refused
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(_OTHER_LOOP)
 
     def waits_for(self) -> str | None:
         """What a drain would wait for, for people; None: for nothing."""

@@ -227,6 +227,23 @@ class Conversation:
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
 
+    def begin(self, past: Sequence[PastTurn]) -> asyncio.Future[None]:
+        """Begin with what was said elsewhere, and no message; done once it is durable.
+
+        The right to append is held here, and nothing was appended yet.
+
+        Raises:
+            Rejected: it took no effect; also when what was given is awaited.
+        """
+        assert self.is_held, "who begins has asked for the right to append"
+        self._log.check_store()
+        self._log.title = title_of(past[0].content)
+        for said in past:
+            write_past(self._folded, said)
+        self._folded.catch_up()
+        self._log.release()  # Nothing runs here: any node may go on.
+        return self._log.all_durable()
+
     def has_key(self, key: str) -> bool:
         """Whether a message has come with this key."""
         return self._index.of_key(key) is not None

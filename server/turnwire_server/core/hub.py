@@ -199,6 +199,18 @@ class Hub:
 
         return await self._sends.send(principal, send, id, past)
 
+    async def begin(self, principal: str, past: Sequence[PastTurn]) -> str:
+        """A new conversation of what was said elsewhere; returns its id once it is stored.
+
+        Raises:
+            Rejected: it took no effect; there must be a turn at least.
+        """
+        if not past:
+            raise Rejected(Code.BAD_COMMAND, "past: one turn at least")
+        id = f"c_{secrets.token_hex(12)}"
+        await self._sends.begin(principal, id, past)
+        return id
+
     def id_of(self, principal: str, send: SendBody) -> str:
         """The conversation of a message. One that begins a conversation and has a key gets an id
         that derives from it, so that a repetition finds it; without a key, a new one each time."""

@@ -31,8 +31,8 @@ class PastTurn(NamedTuple):
     """A turn of another service."""
 
     content: Content
-    key: str | None
-    answer: str
+    key: str | None = None
+    answer: str = ""
     """Its text; empty where there was none."""
 
 

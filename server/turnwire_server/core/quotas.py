@@ -105,9 +105,20 @@ class Quotas:
                 message = f"at most {limits.max_turns_per_minute} turns a minute"
                 raise Rejected(Code.TOO_MANY, message, retry_after_seconds=round(seconds, 3))
         self._check_day(busy, standing)
-        most = limits.max_conversations_per_principal
+        self.check_conversations(principal, conversation, standing)
+
+    def check_conversations(
+        self, principal: str, conversation: Conversation, standing: Standing
+    ) -> None:
+        """Whether the principal may have this conversation too, if it is a new one.
+
+        Raises:
+            Rejected: too_many.
+        """
+        most = self._limits.max_conversations_per_principal
         if most is not None and conversation.is_empty and _counts(conversation):
             # Those whose first message is not stored yet, the store has not counted.
+            busy = self._busy.get(principal, ())
             beginning = sum(other.is_beginning and _counts(other) for other in busy)
             if standing.conversations + beginning >= most:
                 raise Rejected(Code.TOO_MANY, f"at most {most} conversations: delete some")

@@ -73,6 +73,25 @@ class Sends:
                     await self._check_retract(principal, send)
             raise
 
+    async def begin(self, principal: str, id: str, past: Sequence[PastTurn]) -> None:
+        """Begin a conversation of this new id with what was said elsewhere.
+
+        Raises:
+            Rejected: it took no effect.
+        """
+        with self._deciding():
+            for said in past:
+                await self._services.blobs.check(principal, said.content)
+            standing = await self._quotas.standing(principal, begins=True)
+            conversation = await self._open.hold(principal, id, begins=True)
+            try:
+                self._quotas.check_conversations(principal, conversation, standing)
+                durable = conversation.begin(past)
+            except Rejected:
+                self._open.forget_unused(conversation)
+                raise
+        await durable
+
     async def perform(self, errand: Errand, send: SendBody) -> Outcome:
         """The message of a client of another node, into a conversation that is held here.
 

@@ -1,0 +1,236 @@
+"""Conversations without a socket: for code of the process in which the service runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.kit.oracle import check_log
+from tests.kit.patience import patience
+from tests.kit.service import serving, turnwire_over
+from turnwire import connect
+from turnwire_protocol import Code, Done, Event, Message, Reset, SendBody, StopReason, Token
+from turnwire_server import PastTurn, Rejected, Turnwire, TurnFailed, tool
+from turnwire_server.inprocess.conversation import SendOptions
+from turnwire_server.store.memory import MemoryStore
+from turnwire_simulator import Answer, Fault, Gate, Simulator, Text, ToolUse
+
+ANNA = "anna"
+
+
+@asynccontextmanager
+async def running(simulator: Simulator, **settings: Any) -> AsyncIterator[Turnwire]:
+    """A service without a server."""
+    turnwire = turnwire_over(simulator, **settings)
+    await turnwire.start()
+    try:
+        yield turnwire
+    finally:
+        await turnwire.close()
+
+
+async def test_a_turn_is_sent_iterated_and_awaited_as_with_the_client(
+    simulator: Simulator,
+) -> None:
+    simulator.program(Answer(Text("It is sunny.")))
+    async with running(simulator) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        assert chat.id is None
+        turn = await chat.send("How is the weather?")
+        texts = [text async for text in turn.text_stream]
+        events = [event async for event in turn]
+        reply = await turn
+        assert chat.id == turn.conversation
+        assert "".join(texts) == reply.text == "It is sunny."
+        assert isinstance(events[0], Message)
+        assert isinstance(events[-1], Done)
+        assert {event.turn for event in events} == {turn.id}
+        assert reply.stop_reason == StopReason.END_TURN
+        assert reply.usage == events[-1].usage
+        state = await chat.load()
+        assert state.turns[turn.id].text == "It is sunny."
+        log = [event async for event in chat.follow(live=False)]
+        check_log([event for event in log if not isinstance(event, Reset)])
+
+
+async def test_it_is_the_same_conversation_that_a_client_has(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator)
+    async with serving(turnwire) as address, connect(f"http://{address}") as wire, patience():
+        theirs = wire.conversation()
+        await (await theirs.send("from the socket"))
+        ours = turnwire.conversation("local", theirs.id)
+        turn = await ours.send("from the server", key="scheduled-1")
+        again = await ours.send("from the server", key="scheduled-1")
+        assert again.id == turn.id
+        await turn
+        seen: list[Event] = []
+        async for event in theirs.follow():
+            assert not isinstance(event, Reset)
+            seen.append(event)
+            if isinstance(event, Done) and event.turn == turn.id:
+                break
+        contents = [event.content for event in seen if isinstance(event, Message)]
+        assert contents == ["from the socket", "from the server"]
+        assert (await ours.load()).to_dict() == theirs.state.to_dict()
+
+
+async def test_a_reader_gets_what_comes_and_a_cancel_stops_it(simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["One, ", gate, "two"])))
+    async with running(simulator) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        turn = await chat.send("Count")
+        follower = chat.follow()
+        async for event in follower:
+            if isinstance(event, Token):
+                assert await turn.cancel() == "cancelling"
+            if isinstance(event, Done):
+                break
+        await follower.aclose()
+        assert (await turn).stop_reason == StopReason.CANCELLED
+        assert await chat.cancel(key=turn.key) == "already_done"
+        await simulator.wait(lambda: simulator.aborted_streams == 1)
+
+
+async def test_regenerate_and_edit_make_the_old_turn_void(simulator: Simulator) -> None:
+    async with running(simulator) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        first = await chat.send("one")
+        await first
+        second = await turnwire.conversation(ANNA, chat.id).regenerate(first.id)
+        await second
+        third = await chat.edit(second.id, "two")
+        await third
+        assert [turn.content for turn in (await chat.load()).turns.values()] == ["two"]
+        with pytest.raises(Rejected) as refused:
+            await chat.regenerate(first.id)
+        assert refused.value.code is Code.UNKNOWN_TURN
+
+
+async def test_an_approval_is_answered(simulator: Simulator) -> None:
+    ran: list[str] = []
+
+    @tool(approval=True)
+    async def ring(bell: str) -> str:
+        """Ring a bell."""
+        ran.append(bell)
+        return "rung"
+
+    simulator.program(Answer(ToolUse("ring", {"bell": "front"}, id="toolu_1")), Answer(Text("ok")))
+    async with running(simulator, tools=[ring]) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        turn = await chat.send("Ring")
+        async for event in turn:
+            if event.type == "tool_approval":
+                await chat.decide("toolu_1", allow=True, input={"bell": "back"})
+        assert ran == ["back"]
+        with pytest.raises(Rejected) as refused:
+            await chat.decide("toolu_1", allow=True)
+        assert refused.value.code is Code.UNKNOWN_TOOL_CALL
+
+
+async def test_a_failed_turn_raises_with_what_had_come(simulator: Simulator) -> None:
+    simulator.program(Fault(401))
+    async with running(simulator) as turnwire, patience():
+        turn = await turnwire.conversation(ANNA).send("hi")
+        with pytest.raises(TurnFailed) as failed:
+            await turn
+        assert failed.value.code == Code.AUTH_ERROR
+        assert failed.value.reply.text == ""
+
+
+async def test_conversations_are_listed_renamed_exported_and_deleted(
+    simulator: Simulator,
+) -> None:
+    async with running(simulator) as turnwire, patience():
+        for number in range(3):
+            await (await turnwire.conversation(ANNA).send(f"question {number}"))
+        await (await turnwire.conversation("bert").send("not Anna's"))
+        heads = [head async for head in turnwire.conversations(ANNA)]
+        assert [head.title for head in heads] == [f"question {n}" for n in (2, 1, 0)]
+        chat = turnwire.conversation(ANNA, heads[0].conversation)
+        await chat.rename("Bells")
+        assert (await chat.export()).startswith("# Bells\n")
+        found = [head async for head in turnwire.conversations(ANNA, query="bell")]
+        assert [head.conversation for head in found] == [chat.id]
+        with pytest.raises(Rejected) as refused:
+            await turnwire.conversation("bert", chat.id).load()
+        assert refused.value.code is Code.UNKNOWN_CONVERSATION
+        await chat.delete()
+        assert len([head async for head in turnwire.conversations(ANNA)]) == 2
+
+
+async def test_a_history_is_imported_shown_to_the_model_and_goes_on(
+    simulator: Simulator,
+) -> None:
+    store = MemoryStore()
+    past = [PastTurn("My name is Ann.", answer="Hello Ann!"), PastTurn("And I am 7.")]
+    async with running(simulator, store=store) as turnwire, patience():
+        chat = await turnwire.import_conversation(ANNA, past, title="From elsewhere")
+        assert [head.title async for head in turnwire.conversations(ANNA)] == ["From elsewhere"]
+        state = await chat.load()
+        assert [(turn.content, turn.text) for turn in state.turns.values()] == [
+            ("My name is Ann.", "Hello Ann!"),
+            ("And I am 7.", ""),
+        ]
+        await (await chat.send("Who am I?"))
+        log = [event async for event in chat.follow(live=False)]
+        check_log([event for event in log if not isinstance(event, Reset)])
+        with pytest.raises(Rejected):
+            await turnwire.import_conversation(ANNA, [])
+        assert len([head async for head in turnwire.conversations(ANNA)]) == 1
+    assert simulator.rejections == []
+    said = [str(message["content"]) for message in simulator.requests[-1]["messages"]]
+    assert "My name is Ann." in said[0]
+    assert "Hello Ann!" in said[1]
+
+
+async def test_an_import_counts_as_a_conversation(simulator: Simulator) -> None:
+    limits = {"max_conversations_per_principal": 1}
+    async with running(simulator, limits=limits) as turnwire, patience():
+        await turnwire.import_conversation(ANNA, [PastTurn("one")])
+        with pytest.raises(Rejected) as refused:
+            await turnwire.import_conversation(ANNA, [PastTurn("two")])
+        assert refused.value.code is Code.TOO_MANY
+
+
+async def test_while_the_service_does_not_run_everything_says_so(simulator: Simulator) -> None:
+    turnwire = turnwire_over(simulator)
+    chat = turnwire.conversation(ANNA, "c_1")
+    with pytest.raises(Rejected, match="lifespan"):
+        await chat.send("hi")
+    await turnwire.start()
+    await turnwire.close()
+    for wrong in (chat.load(), chat.cancel(turn="t_1"), anext(turnwire.conversations(ANNA))):
+        with pytest.raises(Rejected) as refused:
+            await wrong
+        assert refused.value.code is Code.DRAINING
+
+
+async def test_another_event_loop_is_told_apart(simulator: Simulator) -> None:
+    async with running(simulator) as turnwire, patience():
+        send = turnwire.conversation(ANNA).send
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(lambda: asyncio.run(send("hi")))
+
+
+async def test_who_still_reads_when_the_service_ends_is_told(simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["Hel", gate, "lo"])))
+    async with running(simulator) as turnwire, patience():
+        turn = await turnwire.conversation(ANNA).send("hi")
+        ending = asyncio.create_task(turnwire.drain(0))
+        with pytest.raises(TurnFailed) as failed:
+            await turn
+        assert failed.value.code == StopReason.INTERRUPTED
+        with pytest.raises(Rejected) as refused:
+            async for _ in turnwire.conversation(ANNA, turn.conversation).follow():
+                pass
+        assert refused.value.code is Code.DRAINING
+        await ending
+
+
+def test_every_option_of_a_send_is_a_keyword_that_editors_know() -> None:
+    assert {*SendOptions.__annotations__, "content", "conversation"} == set(SendBody.model_fields)
