@@ -15,6 +15,8 @@ from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Places
 from turnwire_server.core.past import PastTurn
+from turnwire_server.core.turn.hook_runner import HookRunner
+from turnwire_server.core.turn.hooks import Hooks
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.inprocess.conversation import LocalConversation
@@ -77,8 +79,10 @@ class Turnwire:
     `client` is any async client of the Anthropic SDK; without one, `provider` says which is made
     of the SDK's environment. `tools` are functions, `@tool`s, tools of the
     SDK, or names of files and modules with such. `authenticate` takes the `HTTPConnection` and
-    returns the principal, or None. `is_demo`: clients are told that a simulator answers. All
-    `Settings` are keywords too.
+    returns the principal, or None. `is_demo`: clients are told that a simulator answers. `hooks`
+    are asked about messages, turns and tool calls; `state` is given to them and to tools that have
+    a `ToolContext`, else it is the `state` of the app that includes the router. All `Settings` are
+    keywords too.
 
     When its server is told to stop (SIGTERM, Ctrl-C), it drains first: running turns get
     `drain_grace` seconds, then the server's own handlers run (`stopping.py`). A supervisor that
@@ -105,6 +109,8 @@ class Turnwire:
         authenticate: Authenticate | None = None,
         store: Store | None = None,
         is_demo: bool = False,
+        hooks: Hooks | None = None,
+        state: object = None,
         **settings: Unpack[SettingOptions],
     ) -> None:
         self.settings = load_settings(**settings)
@@ -151,7 +157,9 @@ class Turnwire:
         if self.settings.skills and not any(map(runs_code, toolset.specifications())):
             raise SettingsError("skills: they are for the tool code_execution, which is not there")
         self._mcp = _mcp_servers(self.settings, toolset)
+        self._hooks = HookRunner(hooks, state=state)
         services = Services(
+            hooks=self._hooks,
             model=self._model,
             toolset=toolset,
             # A simulator knows no title that says more than the first words.
@@ -298,6 +306,8 @@ class Turnwire:
 
         @asynccontextmanager
         async def lifespan(app: object) -> AsyncIterator[None]:
+            if self._hooks.state is None:
+                self._hooks.state = getattr(app, "state", None)
             if self._state is _State.RUNNING:
                 yield
                 return

@@ -67,8 +67,9 @@ class Rejected(CodedError):
         return cls(Code.STORAGE_UNAVAILABLE, message, retry_after_seconds=1.0)
 
 
-Cause = Literal["attachments", "compaction", "thinking", "too_long"]
-"""What of a request was refused: attachments, a summary, thinking blocks, or all it is together."""
+Cause = Literal["attachments", "compaction", "refused", "thinking", "too_long"]
+"""What of a request was refused: attachments, a summary, thinking blocks, or all it is together; or
+the whole turn, by a hook of the app."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ async def test_what_is_stored_and_not_sent_is_what_the_protocol_says(simulator: 
     fields = documented()
     assert fields == {
         "message": {"options", "fingerprint", "is_past"},
-        "start": {"options"},
+        "start": {"options", "added"},
         "block_stop": {"raw"},
         "compaction": {"raw", "head", "prefix", "turn", "step"},
         "step": {"prefix", "drops_thinking"},
@@ -49,10 +49,10 @@ async def test_what_is_stored_and_not_sent_is_what_the_protocol_says(simulator: 
         "usage": {"container"},
     }
     # `raw` is stored as it is; a container is something that this answer does not use, nothing of
-    # it was refused, and it has no past elsewhere.
+    # it was refused, it has no past elsewhere, and no hook added anything.
     assert {name: set(private) for name, (private, *_) in stored.items()} == {
         "message": {"options", "fingerprint"},
-        "start": fields["start"],
+        "start": {"options"},
         "block_stop": {"type", "signature"},
         "step": {"prefix"},
     }

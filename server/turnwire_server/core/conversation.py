@@ -201,6 +201,7 @@ class Conversation:
         turn = Turn(
             f"t_{secrets.token_hex(8)}",
             principal=principal,
+            content=send.content,
             options=options,
             services=self._services,
             log=self._folded,

@@ -157,6 +157,7 @@ class Hub:
         await self._compactor.close()
         await self._hidden.close()
         await self._committer.close()
+        await self._services.hooks.close()
         await self._housekeeper.close()
         await self._store.nodes.close()
         await self._store.close()

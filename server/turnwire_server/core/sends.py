@@ -12,6 +12,7 @@ from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted
 from turnwire_server.core.titles import Titles
+from turnwire_server.core.turn.hooks import MessageContext
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Held, Rejected
@@ -64,7 +65,10 @@ class Sends:
         """
         try:
             with self._deciding():
-                return await self._sent(principal, send, await id(), past)
+                found = await id()
+                if self._services.hooks.admits:
+                    await self._admit(principal, send, found)
+                return await self._sent(principal, send, found, past)
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
                 # What is wrong with the message itself needs no store to be said.
@@ -72,6 +76,25 @@ class Sends:
                 if self._is_shared and send.retract is not None:
                     await self._check_retract(principal, send)
             raise
+
+    async def _admit(self, principal: str, send: SendBody, id: str) -> None:
+        """Ask the app's hook, where nothing else refuses it, and unless it was accepted before.
+
+        Raises:
+            Rejected: it is not to be accepted.
+        """
+        resolve(send, self._services.policy, tools=self._services.toolset.names)
+        if await self._that_accepted(principal, send, id) is not None:
+            return
+        await self._services.hooks.admit(
+            MessageContext(
+                principal=principal,
+                conversation=id,
+                message=send.content,
+                key=send.key,
+                state=self._services.hooks.state,
+            )
+        )
 
     async def begin(self, principal: str, id: str, past: Sequence[PastTurn]) -> None:
         """Begin a conversation of this new id with what was said elsewhere.

@@ -19,11 +19,13 @@ from turnwire_protocol import (
     Content,
     ContentBlock,
     Decide,
+    Effort,
     Event,
     FoldedConversation,
     Reset,
     SendBody,
     ThinkingOption,
+    ToolChoice,
     ToolOutput,
     first_problem,
 )
@@ -50,6 +52,13 @@ class SendOptions(TypedDict, total=False):
     system: str | None
     max_tokens: int | None
     thinking: ThinkingOption | Mapping[str, Any] | None
+    effort: Effort | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    stop_sequences: Sequence[str] | None
+    tool_choice: ToolChoice | Mapping[str, Any] | None
+    output_format: Mapping[str, Any] | None
     tools: Sequence[str] | None
     client_tools: Sequence[ClientTool | Mapping[str, Any]] | None
     runner: str | None
@@ -103,9 +112,7 @@ class LocalConversation:
                 return await self._send(content, options)
         return await self._send(content, options)
 
-    async def _send(
-        self, content: str | Sequence[ContentBlock], options: SendOptions
-    ) -> LocalTurn:
+    async def _send(self, content: str | Sequence[ContentBlock], options: SendOptions) -> LocalTurn:
         said = content if isinstance(content, str) else list(content)
         given = {name: value for name, value in options.items() if value is not None}
         given.setdefault("key", secrets.token_urlsafe(16))

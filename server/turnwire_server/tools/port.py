@@ -21,6 +21,8 @@ class ToolContext:
     turn: str
     tool_id: str
     report: Callable[[str, float | None], None]
+    state: Any = None
+    """The app's: what `Turnwire` was given as `state`, or the `app.state` of its app."""
 
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Tell the readers how far it is; `fraction` from 0 to 1. Callable from any thread."""

@@ -12,7 +12,7 @@ from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from turnwire import connect
 from turnwire_protocol import Code, Done, Event, Message, Reset, SendBody, StopReason, Token
-from turnwire_server import PastTurn, Rejected, Turnwire, TurnFailed, tool
+from turnwire_server import PastTurn, Rejected, TurnFailed, Turnwire, tool
 from turnwire_server.inprocess.conversation import SendOptions
 from turnwire_server.store.memory import MemoryStore
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text, ToolUse

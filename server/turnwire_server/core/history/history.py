@@ -45,7 +45,7 @@ from turnwire_server.core.history.answer import (
 )
 from turnwire_server.core.history.summary import Older, Summary
 from turnwire_server.core.log.items import DeltaRun, Entry, Item, Private
-from turnwire_server.model.port import ApiMessage
+from turnwire_server.model.port import ApiBlock, ApiMessage
 
 __all__ = ["History", "Rendered"]
 
@@ -72,6 +72,8 @@ class _Bound(NamedTuple):
 class _Turn:
     id: str
     content: Content
+    added: list[ApiBlock] = field(default_factory=list)
+    """What a hook of the app gave the model behind the message."""
     step: int = 0
     prefixes: dict[int, str] = field(default_factory=dict)
     """By step: the prefix that its thinking is bound to. Logs of old versions have none."""
@@ -120,7 +122,11 @@ class _Turn:
         if not isinstance(content, str):
             # The API refuses blank text.
             content = [b for b in content if not isinstance(b, TextBlock) or b.text.strip()]
-        message = Segment("user", 0, api_content(content))
+        said = api_content(content)
+        if self.added:
+            said = [*([{"type": "text", "text": said}] if isinstance(said, str) else said)]
+            said += self.added
+        message = Segment("user", 0, said)
         segments = [message, *self.answer.segments(before_step=before_step)]
         if not self.is_text_only:
             return segments
@@ -160,6 +166,7 @@ class History:
         match event:
             case Start():
                 self._started[event.turn] = turn
+                turn.added = private.get("added", [])
                 self._untried.append(turn)
             case Step():
                 turn.step = event.step
@@ -207,7 +214,7 @@ class History:
 
     def _refuse(self, turn: _Turn, code: str, cause: str | None) -> None:
         """The request was refused. What would be refused for ever is not shown again."""
-        if code == Code.CONTEXT_TOO_LONG:
+        if code == Code.CONTEXT_TOO_LONG or cause == "refused":
             turn.is_refused = True
         elif cause == "attachments":
             for untried in self._untried:

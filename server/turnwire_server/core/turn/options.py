@@ -222,6 +222,21 @@ class Options(BaseModel):
     client_tools: list[ClientTool] = []
     runner: str | None = None
 
+    def changed(self, *, system: str | None, model: str | None) -> "Options":
+        """The same for another system prompt or model, where one is given; without what the model
+        refuses."""
+        refused = lacks(model) if model is not None else frozenset()
+        changes: dict[str, object] = {
+            name: None for name in ("temperature", "top_p", "top_k") if name in refused
+        }
+        if self.tool_choice is not None and self.tool_choice.is_forced and "tool_choice" in refused:
+            changes["tool_choice"] = None
+        if "output_format" in refused:
+            changes["output_schema"] = None
+        given = {"system": system, "model": model}
+        changes |= {name: value for name, value in given.items() if value is not None}
+        return self.model_copy(update=changes)
+
 
 def resolve(send: SendBody, policy: Policy, *, tools: list[str]) -> Options:
     """The options of a turn; `tools` are the names the server has.

@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -108,6 +108,7 @@ class ToolCalls:
         approval_timeout_seconds: float,
         client_tool_timeout_seconds: float,
         context: Callable[[str, Callable[[str, float | None], None]], ToolContext],
+        objection: Callable[[str, str, RunsOn, dict[str, Any]], Awaitable[str | None]],
     ) -> None:
         self._writer = writer
         self._toolset = toolset.with_tools(
@@ -125,6 +126,8 @@ class ToolCalls:
         self._approvals = Approvals(writer, self._toolset, timeout_seconds=approval_timeout_seconds)
         self._context = context
         """(tool_id, report) → what the tool is told of its call."""
+        self._objection = objection
+        """(tool_id, tool_name, runs_on, input) → why a call must not run so; None if it may."""
         self._calls: dict[int, _Call] = {}
         """By block: a model may give one id to several calls."""
 
@@ -215,6 +218,8 @@ class ToolCalls:
         if problem is not None or input is None:
             self._result(call, Outcome(problem or "", is_error=True))
             return
+        if await self._is_refused(call, input):
+            return
         call.input = input
         if await self._toolset.needs_approval(call.name, input):
             act = partial(self._act_on, call)
@@ -228,6 +233,9 @@ class ToolCalls:
             await self._writer.stored()
         except Rejected:
             return  # The log is gone: the turn ends, and nothing of it can be told any more.
+        # Somebody has made it another call than the one that was let pass.
+        if call.note is not None and await self._is_refused(call, call.input):
+            return
         call.began = time.monotonic()
         context = self._context(call.tool_id, self._reporter(call))
         answer = None if call.output is None else partial(_client_answer, call.output)
@@ -235,6 +243,13 @@ class ToolCalls:
         if call.note is not None:
             outcome = _with_note(outcome, call.note)
         self._result(call, outcome, by_client=call.is_taken is not None)
+
+    async def _is_refused(self, call: _Call, input: dict[str, Any]) -> bool:
+        """Whether it must not run with this input; it has its result then."""
+        why = await self._objection(call.tool_id, call.name, call.runs_on, input)
+        if why is not None:
+            self._result(call, Outcome(why, is_error=True))
+        return why is not None
 
     def _act_on(self, call: _Call, decide: DecideBody) -> None:
         """Somebody has decided: run it, or tell the model that it must not."""

@@ -9,21 +9,24 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from turnwire_protocol import (
     Code,
+    Content,
     Done,
     Error,
     Event,
     Refusal,
     Retry,
+    RunsOn,
     Start,
     Step,
     StopReason,
     ToolChoice,
+    TotalUsage,
 )
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.folded_log import FoldedLog
@@ -33,6 +36,8 @@ from turnwire_server.core.rest import Rest
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.clock import Clock
+from turnwire_server.core.turn.hook_runner import HookRunner
+from turnwire_server.core.turn.hooks import CallContext, TurnContext, TurnEnd
 from turnwire_server.core.turn.options import Options, Policy, user_id_of
 from turnwire_server.core.turn.output_schema import parse_output
 from turnwire_server.core.turn.prices import list_price
@@ -41,6 +46,7 @@ from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import Price, UsageMeter
 from turnwire_server.errors import ModelError, ProviderWords
 from turnwire_server.model.port import (
+    ApiBlock,
     ApiMessage,
     Model,
     ModelRequest,
@@ -85,6 +91,7 @@ class Services:
     toolset: Toolset
     policy: Policy
     blobs: Blobs
+    hooks: HookRunner = field(default_factory=HookRunner)
     chance: Callable[[], float] = random.random
     has_list_prices: bool = False
     """Whether the model is billed by the list of the Claude API."""
@@ -103,6 +110,7 @@ class Turn:
         id: str,
         *,
         principal: str,
+        content: Content,
         options: Options,
         services: Services,
         log: FoldedLog,
@@ -113,6 +121,7 @@ class Turn:
         """`on_done`: it has ended. `on_rest`: `is_resting` has changed."""
         self.id = id
         self.principal = principal
+        self._content = content
         self.state = TurnState.QUEUED
         self.cancel_on_detach = cancel_on_detach
         self.model = options.model
@@ -134,6 +143,7 @@ class Turn:
             approval_timeout_seconds=services.policy.approval_timeout,
             client_tool_timeout_seconds=services.policy.client_tool_timeout,
             context=self._tool_context,
+            objection=self._objection,
         )
         """Its tool calls: decisions and outputs from outside go there."""
         self._answer = AnswerWriter(self, self.calls, self._meter)
@@ -154,11 +164,42 @@ class Turn:
     def start(self) -> None:
         """Begin to run; the message is durable."""
         self.state = TurnState.RUNNING
-        options: Private = {"options": self._options.model_dump()}
-        self.write(Start(**self.place(), model=self.model), options)
+        if not self._services.hooks.prepares:
+            self._write_start([])
         self._clock.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
         self._task.add_done_callback(lambda task: self._let_go())
+
+    def _write_start(self, added: list[ApiBlock]) -> None:
+        private: Private = {"options": self._options.model_dump()}
+        if added:
+            private["added"] = added
+        self.write(Start(**self.place(), model=self.model), private)
+
+    async def _prepare(self) -> None:
+        """Ask the app's hook what this turn runs with, and write that it begins.
+
+        Raises:
+            ModelError: it is not to go on.
+        """
+        context = TurnContext(
+            principal=self.principal,
+            conversation=self._log.conversation,
+            turn=self.id,
+            message=self._content,
+            model=self.model,
+            system=self._options.system,
+            state=self._services.hooks.state,
+        )
+        try:
+            setup, added = await self._services.hooks.before_turn(context)
+        except ModelError:
+            # Readers know a turn by its start, whatever comes of it.
+            self._write_start([])
+            raise
+        self._options = self._options.changed(system=setup.system, model=setup.model)
+        self.model = self._options.model
+        self._write_start(added)
 
     def end(self, stop_reason: str, error: ModelError | None = None) -> None:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
@@ -193,6 +234,9 @@ class Turn:
             )
         )
         self.state = TurnState.DONE
+        self._services.hooks.after_turn(
+            lambda: self._told(stop_reason, usage, error), self._log.all_durable
+        )
         self._clock.stop()
         # This closes the upstream: the task leaves `async with model.stream(…)`, or whatever else
         # it waits in. Where the task itself ends the turn there is nothing to stop.
@@ -225,6 +269,20 @@ class Turn:
             return None
         return parse_output(self._log.last_text(self.id))
 
+    def _told(self, stop_reason: str, usage: TotalUsage, error: ModelError | None) -> TurnEnd:
+        """What the app's hook is told of the end."""
+        return TurnEnd(
+            principal=self.principal,
+            conversation=self._log.conversation,
+            turn=self.id,
+            model=self.model,
+            stop_reason=stop_reason,
+            code=None if error is None else error.code.value,
+            usage=usage,
+            cost_usd=self._meter.cost_usd(self._services.price_of),
+            state=self._services.hooks.state,
+        )
+
     def _let_go(self) -> None:
         """Nothing of it runs any more. A turn and its parts refer to each other, so they wait for
         the collector; the log, with all its history, must not wait with them."""
@@ -247,6 +305,8 @@ class Turn:
 
     async def _run(self) -> None:
         try:
+            if self._services.hooks.prepares:
+                await self._prepare()
             self.end(await self._loop())
         except ModelError as error:
             self.end(StopReason.FAILED, error)
@@ -529,4 +589,22 @@ class Turn:
             turn=self.id,
             tool_id=tool_id,
             report=report,
+            state=self._services.hooks.state,
+        )
+
+    async def _objection(
+        self, tool_id: str, tool_name: str, runs_on: RunsOn, input: dict[str, Any]
+    ) -> str | None:
+        """Why a call must not run with this input, as the app's hook says; None if it may."""
+        return await self._services.hooks.before_tool(
+            CallContext(
+                principal=self.principal,
+                conversation=self._log.conversation,
+                turn=self.id,
+                tool_id=tool_id,
+                tool_name=tool_name,
+                input=input,
+                runs_on=runs_on,
+                state=self._services.hooks.state,
+            )
         )
