@@ -12,11 +12,12 @@ from turnwire_server import Turnwire, create_app
 from turnwire_server.model.clients import connect
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "client/TERMINAL.md", "protocol/PROTOCOL.md", "server/OPERATE.md"]
+DOCUMENTS = ["README.md", "client/TERMINAL.md", "protocol/PROTOCOL.md", "server/EMBED.md"]
+DOCUMENTS += ["server/OPERATE.md"]
 DOCUMENTS += [f".github/{path.name}" for path in sorted((ROOT / ".github").glob("*.md"))]
 FOLDERS = (".ci", ".github", "client", "protocol", "server", "tests")
-OTHERS = {"/openapi.json", "Next.js", "Node.js", "my_tools.py", "servers.json"}
-"""What only looks like a file of ours: an endpoint, a program, files of the reader's."""
+OTHERS = {"/openapi.json", "answer.json", "Next.js", "Node.js", "my_tools.py", "servers.json"}
+"""What only looks like a file of ours: an endpoint, a method, a program, files of the reader's."""
 
 FILE = re.compile(r"(?<![\w./-])[\w./*-]+\.(?:conf|css|html|js|json|md|mjs|py|toml|yaml)\b")
 FOLDER = re.compile(r"`([\w.-]+(?:/[\w.-]+)*/)`")

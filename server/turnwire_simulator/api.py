@@ -25,6 +25,7 @@ from turnwire_simulator.prompt_cache import tokens_of
 from turnwire_simulator.refusals import Refusals
 from turnwire_simulator.stages import HttpStage, SilentStage
 from turnwire_simulator.strict import judge
+from turnwire_simulator.thread import SimulatorThread
 
 __all__ = ["Item", "Simulator"]
 
@@ -83,6 +84,21 @@ class Simulator:
         self._runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
         )
+
+    def __enter__(self) -> Self:
+        """For code without an event loop: it lives in a thread of its own, until the end of the
+        `with`. What is programmed is; gates are for the loop of the simulator."""
+        self._thread = SimulatorThread(self)
+        self._thread.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.end()
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()

@@ -30,6 +30,15 @@ LOCAL = "local"
 """The principal of everybody, without an authenticator."""
 
 
+_TEST_PEER, _TEST_HOST = "testclient", "testserver"
+"""What Starlette's TestClient says unless it is told otherwise."""
+_IN_A_TEST = (
+    "only this machine is served without an authenticator, and a TestClient is none of its clients:"
+    " give Turnwire authenticate=…, as the app has it, or say"
+    ' TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50000))'
+)
+
+
 def _served() -> None:
     """Nothing stands against serving."""
 
@@ -111,6 +120,8 @@ class Access:
             raise self._denial(connection, message)
         if not (is_loopback(peer) and is_known):
             message = "only this machine is served without a token: set TURNWIRE_TOKEN"
+            if peer == _TEST_PEER or host == _TEST_HOST:
+                message = _IN_A_TEST
             raise self._denial(connection, message)
 
     def check_origin(self, connection: HTTPConnection) -> None:

@@ -19,7 +19,7 @@ from turnwire_server.core.turn.hooks import (
     TurnEnd,
     TurnSetup,
 )
-from turnwire_server.errors import ModelError, Rejected
+from turnwire_server.errors import Cause, ModelError, Rejected
 from turnwire_server.model.port import ApiBlock
 from turnwire_server.tools.foreign import Foreign, Raised, Returned, TimedOut
 
@@ -74,7 +74,7 @@ class HookRunner:
         try:
             setup = await self._ask("before_turn", hook, context)
         except Rejected as refused:
-            cause = None if isinstance(refused, _Failed) else "refused"
+            cause: Cause | None = None if isinstance(refused, _Failed) else "refused"
             raise ModelError(
                 refused.code,
                 refused.message,
@@ -137,7 +137,7 @@ class HookRunner:
         """
         title, timeout = f"the hook {name}", self._hooks.timeout_seconds
         # An object may be a hook, too.
-        if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(hook.__call__):
+        if any(map(inspect.iscoroutinefunction, (hook, hook.__call__))):
             ended = await self._foreign.run_async(
                 title, lambda: _awaited(hook, context), timeout_seconds=timeout
             )
