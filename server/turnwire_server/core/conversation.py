@@ -212,7 +212,7 @@ class Conversation:
         if self.is_empty:
             self._log.title = title_of(past[0].content if past else send.content)
             for said in past:
-                write_past(self._folded, said)
+                write_past(self._folded, said, has_message=True)
         private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
@@ -240,7 +240,7 @@ class Conversation:
         self._log.check_store()
         self._log.title = title_of(past[0].content)
         for said in past:
-            write_past(self._folded, said)
+            write_past(self._folded, said, has_message=False)
         self._folded.catch_up()
         self._log.release()  # Nothing runs here: any node may go on.
         return self._log.all_durable()

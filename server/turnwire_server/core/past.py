@@ -19,6 +19,7 @@ from turnwire_protocol import (
     TotalUsage,
 )
 from turnwire_server.core.folded_log import FoldedLog
+from turnwire_server.core.log.items import Private
 from turnwire_server.core.turn_index import fingerprint_of
 
 __all__ = ["PAST_MODEL", "PastTurn", "write_past"]
@@ -36,11 +37,13 @@ class PastTurn(NamedTuple):
     """Its text; empty where there was none."""
 
 
-def write_past(log: FoldedLog, past: PastTurn) -> None:
-    """Append the turn, whole."""
+def write_past(log: FoldedLog, past: PastTurn, *, has_message: bool) -> None:
+    """Append the turn, whole. `has_message`: with the message that follows, or not at all."""
     turn, write, place = f"t_{secrets.token_hex(8)}", log.write, log.place
     fingerprint = fingerprint_of(SendBody(content=past.content, key=past.key))
-    private = {"fingerprint": fingerprint, "is_past": True}
+    private: Private = {"fingerprint": fingerprint}
+    if has_message:
+        private["is_past"] = True
     write(Message(**place(turn), content=past.content, key=past.key), private)
     write(Start(**place(turn), model=PAST_MODEL))
     has_answer = bool(past.answer.strip())

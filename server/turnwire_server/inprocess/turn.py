@@ -38,7 +38,8 @@ class LocalTurn:
         self.rewound = False
         self._hub = hub
         self._principal = principal
-        self._after = ack.after or 0
+        self.begins_after = ack.after or 0
+        """The seq behind which its first event is; before `seq` where it made others void."""
         self._epoch = ack.epoch
         self._cancel = cancel
 
@@ -96,7 +97,7 @@ class LocalTurn:
             self._hub,
             self._principal,
             self.conversation,
-            after=self._after,
+            after=self.begins_after,
             epoch=self._epoch,
             live=True,
         )

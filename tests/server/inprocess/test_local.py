@@ -175,7 +175,10 @@ async def test_a_history_is_imported_shown_to_the_model_and_goes_on(
             ("My name is Ann.", "Hello Ann!"),
             ("And I am 7.", ""),
         ]
-        await (await chat.send("Who am I?"))
+        turn = await chat.send("Who am I?")
+        # Behind what was imported, which does not go if the message has to be taken back.
+        assert turn.seq == state.seq + 1 == turn.begins_after + 1
+        await turn
         log = [event async for event in chat.follow(live=False)]
         check_log([event for event in log if not isinstance(event, Reset)])
         with pytest.raises(Rejected):

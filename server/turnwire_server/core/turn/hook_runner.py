@@ -136,8 +136,7 @@ class HookRunner:
             Rejected: the hook says so; a `_Failed` where it failed or took too long.
         """
         title, timeout = f"the hook {name}", self._hooks.timeout_seconds
-        # An object may be a hook, too.
-        if any(map(inspect.iscoroutinefunction, (hook, hook.__call__))):
+        if _is_async(hook):
             ended = await self._foreign.run_async(
                 title, lambda: _awaited(hook, context), timeout_seconds=timeout
             )
@@ -163,6 +162,12 @@ class HookRunner:
 
 class _Failed(Rejected):
     """The hook has said nothing: it failed, or took too long."""
+
+
+def _is_async(hook: object) -> bool:
+    # An object may be a hook, too: it is asked for its method, not whether it has one.
+    method = getattr(hook, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(method)
 
 
 async def _awaited(hook: Callable[[ContextT], Awaitable[T] | T], context: ContextT) -> T:
