@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.kit.patience import patience
-from tests.kit.service import serving, turnwire_over
+from tests.kit.service import HeldStore, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.server.inprocess.test_local import ANNA, running
 from turnwire_protocol import Code, Done, Error, Message, Start, StopReason
@@ -347,10 +347,45 @@ async def test_the_end_of_a_turn_is_told_once_it_is_stored(simulator: Simulator)
     assert ends[0].cost_usd is None
 
 
+async def test_an_end_that_is_not_stored_yet_is_not_told(simulator: Simulator) -> None:
+    ends: list[TurnEnd] = []
+    told = asyncio.Event()
+
+    async def after_turn(end: TurnEnd) -> None:
+        ends.append(end)
+        told.set()
+
+    store = HeldStore()
+    store.released.set()
+    gate = Gate()
+    simulator.program(Answer(Text(["Hel", gate, "lo"])))
+    service = {"hooks": Hooks(after_turn=after_turn), "store": store}
+    async with running(simulator, **service) as turnwire, patience():
+        turn = await turnwire.conversation(ANNA).send("hi")
+        async for _ in turn.text_stream:
+            store.released.clear()
+            store.asked.clear()
+            gate.open()
+            break
+        await simulator.wait(lambda: simulator.finished_streams == 1)
+        await store.asked.wait()
+        # Its end is written in memory by now, or will be; neither is told of.
+        while (await turn.cancel()) != "already_done":
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        early = list(ends)
+        store.released.set()
+        await told.wait()
+    assert early == []
+
+
 async def test_the_end_of_the_service_waits_for_what_is_still_told(simulator: Simulator) -> None:
     ends: list[str] = []
 
-    def after_turn(end: TurnEnd) -> None:
+    async def after_turn(end: TurnEnd) -> None:
+        for _ in range(200):  # It is in no hurry.
+            await asyncio.sleep(0)
         ends.append(end.stop_reason)
 
     gate = Gate()

@@ -329,3 +329,25 @@ async def test_what_was_said_elsewhere_before_goes_with_a_message_to_another_nod
         assert [e.content for e in reader.seen if isinstance(e, Message)] == ["1?", "2?"]
         await asker.close()
         await holder.close()
+
+
+async def test_what_is_imported_on_one_node_goes_on_at_another() -> None:
+    async with nodes() as (a, b):
+        id = await a.core.begin(ANNA, [PastTurn("one", answer="1"), PastTurn("two", answer="2")])
+        await stepped(10)
+        assert a.store.holder(id) is None
+        ack = await sent(b.core, "three", conversation=id)
+        assert (await ended(b.core, ack)).stop_reason == StopReason.END_TURN
+        for node in (a, b):
+            log = await log_at(node.core, ack)
+            check_log(log.seen)
+            contents = [event.content for event in log.seen if isinstance(event, Message)]
+            assert contents == ["one", "two", "three"]
+        shown = [message["content"] for message in b.model.requests[0].messages]
+        assert [text if isinstance(text, str) else text[0]["text"] for text in shown] == [
+            "one",
+            "1",
+            "two",
+            "2",
+            "three",
+        ]
