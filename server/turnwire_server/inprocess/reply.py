@@ -1,6 +1,7 @@
 """The answer of a finished turn, for code of the same process; pure data."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from turnwire_protocol import Block, FoldedTurn, Refusal, StopReason, TotalUsage
 from turnwire_server.errors import TurnwireError
@@ -14,7 +15,8 @@ class Reply:
 
     `text` is that of all its text blocks; `blocks` also has thinking and tool calls with their
     results; `stop_reason` is an open string: `cancelled` and `max_tokens` leave the text short.
-    `cost_usd` is None where a price is not known.
+    `output` is what it says where the send had an `output_format`, as JSON has it; None where the
+    answer was cut off. `cost_usd` is None where a price is not known.
     """
 
     text: str
@@ -23,6 +25,8 @@ class Reply:
     stop_reason: str
     turn: str
     refusal: Refusal | None = None
+    stop_sequence: str | None = None
+    output: Any = None
     cost_usd: float | None = None
 
 
@@ -64,6 +68,8 @@ def reply_of(turn: FoldedTurn) -> Reply:
         stop_reason=done.stop_reason,
         turn=turn.turn,
         refusal=done.refusal,
+        stop_sequence=done.stop_sequence,
+        output=done.output,
         cost_usd=done.cost_usd,
     )
     if done.stop_reason == StopReason.INTERRUPTED:

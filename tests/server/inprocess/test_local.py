@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from tests.kit.oracle import check_log
 from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
+from turnwire import Reply as ClientReply
 from turnwire import connect
 from turnwire_protocol import Code, Done, Event, Message, Reset, SendBody, StopReason, Token
-from turnwire_server import PastTurn, Rejected, TurnFailed, Turnwire, tool
+from turnwire_server import PastTurn, Rejected, Reply, TurnFailed, Turnwire, tool
 from turnwire_server.inprocess.conversation import SendOptions
 from turnwire_server.store.memory import MemoryStore
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text, ToolUse
@@ -233,6 +235,26 @@ async def test_who_still_reads_when_the_service_ends_is_told(simulator: Simulato
                 pass
         assert refused.value.code is Code.DRAINING
         await ending
+
+
+async def test_an_answer_with_a_format_is_data(simulator: Simulator) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    simulator.program(Answer(Text('{"n": 3}')))
+    async with running(simulator) as turnwire, patience():
+        form = {"type": "json_schema", "schema": schema}
+        reply = await (await turnwire.conversation(ANNA).send("Count", output_format=form))
+    assert reply.output == {"n": 3}
+
+
+def test_a_reply_is_what_the_client_gives() -> None:
+    ours, theirs = ({each.name for each in fields(kind)} for kind in (Reply, ClientReply))
+    assert ours - theirs == {"cost_usd"}
+    assert theirs <= ours
 
 
 def test_every_option_of_a_send_is_a_keyword_that_editors_know() -> None:

@@ -133,7 +133,8 @@ class Hooks:
     for it. It is asked once a turn; what it gives is stored before the model sees it.
 
     Refuses: the turn ends `failed` with that code, and its message, which its readers have seen, is
-    not shown to the model again. Fails, or takes too long: it ends `failed` (`internal`,
+    not shown to the model again (to a `title_model` it may be, which asks beside the turn: what no
+    model may see, `admit` refuses). Fails, or takes too long: it ends `failed` (`internal`,
     `timeout`); the next turn goes on behind it."""
     before_tool: Callable[[CallContext], Awaitable[None] | None] | None = None
     """Before a call runs, here or in a client, and before anybody is asked to approve it; again
