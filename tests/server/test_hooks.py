@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import HeldStore, serving, turnwire_over
 from tests.kit.sse import asking
 from tests.server.inprocess.test_local import ANNA, running
@@ -106,8 +106,9 @@ async def test_a_hook_that_fails_or_hangs_lets_nothing_pass(
     def fails(context: MessageContext) -> None:
         raise KeyError("secret words")
 
-    for hook, code in ((hangs if is_async else blocks, Code.TIMEOUT), (fails, Code.INTERNAL)):
-        hooks = Hooks(admit=hook, timeout_seconds=0.05)
+    hanging = Hooks(admit=hangs if is_async else blocks, timeout_seconds=0.05)
+    failing = Hooks(admit=fails, timeout_seconds=PATIENCE_SECONDS)
+    for hooks, code in ((hanging, Code.TIMEOUT), (failing, Code.INTERNAL)):
         async with running(simulator, hooks=hooks) as turnwire, patience():
             with pytest.raises(Rejected) as refused:
                 await turnwire.conversation(ANNA).send("hi")

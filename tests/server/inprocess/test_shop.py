@@ -1,6 +1,7 @@
 """The sample app, tested as server/EMBED.md says that apps are: TestClient, a simulator beside."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from anthropic import AsyncAnthropic
 from fastapi.testclient import TestClient
 
+from tests.kit.patience import PATIENCE_SECONDS
 from tests.server.inprocess.shop import create_shop
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
@@ -40,6 +42,16 @@ def ask(client: TestClient, content: str, conversation: str | None = None) -> di
     assert answer.status_code == 200, answer.text
     turn: dict[str, Any] = answer.json()
     return turn
+
+
+def when_done(client: TestClient, conversation: str, *, turns: int) -> dict[str, Any]:
+    """The conversation, once so many of its turns are done."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        read: dict[str, Any] = client.get(f"/ai/v1/conversations/{conversation}").json()
+        if [turn["state"] for turn in read["turns"]] == ["done"] * turns:
+            return read
+    raise TimeoutError(f"not {turns} turns are done")
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
@@ -116,9 +128,7 @@ def test_after_a_restart_all_is_there_and_a_reminder_is_sent_once(
         assert client.post("/reminders", params=params).json() == 1
     for _ in range(2):
         with shop(tmp_path, outside) as client:
-            read = client.get(f"/ai/v1/conversations/{conversation}").json()
-            while len(read["turns"]) < 2 or read["turns"][-1]["state"] != "done":
-                read = client.get(f"/ai/v1/conversations/{conversation}").json()
+            read = when_done(client, conversation, turns=2)
             assert [turn["content"] for turn in read["turns"]] == [
                 "How do returns work?",
                 "Remind me of the parcel.",
