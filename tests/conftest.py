@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fastapi.dependencies.models
 import pytest
+from hypothesis import HealthCheck, settings
 
 from turnwire_browser.build import BuildError, build
 
@@ -26,6 +27,12 @@ if certificates := os.environ.pop("SSL_CERT_FILE", None):
 os.environ["SSL_CERT_DIR"] = str(HERE / "kit")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Properties take as long as they take: no test measures time.
+settings.register_profile(
+    "turnwire", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("turnwire")
 
 SLOW = (
     "faults",
