@@ -175,7 +175,7 @@ class Replica:
         # `done` will never come, so the end of the replay is where its wait ends. Turns acked
         # since are not suspect: their messages come after that end.
         if self._suspects and self.is_complete:
-            lost = [turn for turn in self._suspects if turn not in self.state.turns]
+            lost = [turn for turn in self._suspects if self.state.turns.get(turn) is None]
             self._suspects.clear()
             self._finish_all(
                 [turn for turn in lost if turn in self._running],

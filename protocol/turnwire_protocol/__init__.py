@@ -96,6 +96,7 @@ from turnwire_protocol.fold import (
     FoldedConversation,
     FoldedTurn,
     ToolCall,
+    Turns,
     fold,
 )
 from turnwire_protocol.merge import (
@@ -195,6 +196,7 @@ __all__ = [
     "ToolResult",
     "ToolStart",
     "TotalUsage",
+    "Turns",
     "UnknownEvent",
     "Unsubscribe",
     "Usage",

@@ -4,9 +4,9 @@
 vectors compare it, in Python and in JavaScript.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from turnwire_protocol.citation import Citation
 from turnwire_protocol.events import (
@@ -36,7 +36,7 @@ from turnwire_protocol.events import (
     Usage,
 )
 
-__all__ = ["Block", "FoldedConversation", "FoldedTurn", "ToolCall", "fold"]
+__all__ = ["Block", "FoldedConversation", "FoldedTurn", "ToolCall", "Turns", "fold"]
 
 BlockType = Literal["text", "thinking", "tool", "compaction"]
 ToolState = Literal["announced", "waiting", "executing", "done"]
@@ -251,12 +251,75 @@ class FoldedTurn:
         )
 
 
+class Turns(Sequence[FoldedTurn]):
+    """Turns in the order of their messages, by place (`turns[-1]`) and by id (`turns["t_1"]`).
+
+    `in` takes either a turn or an id; iterating gives the turns.
+    """
+
+    def __init__(self) -> None:
+        self._list: list[FoldedTurn] = []
+        self._by_id: dict[str, FoldedTurn] = {}
+
+    @overload
+    def __getitem__(self, which: int | str) -> FoldedTurn: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[FoldedTurn]: ...
+    def __getitem__(self, which: int | str | slice) -> FoldedTurn | list[FoldedTurn]:
+        return self._by_id[which] if isinstance(which, str) else self._list[which]
+
+    def get(self, turn: str) -> FoldedTurn | None:
+        """The turn of this id; None if it is not here, or void."""
+        return self._by_id.get(turn)
+
+    @property
+    def ids(self) -> list[str]:
+        """The turns' ids, in order."""
+        return list(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    def __iter__(self) -> Iterator[FoldedTurn]:
+        return iter(self._list)
+
+    def __contains__(self, which: object) -> bool:
+        return which in self._by_id if isinstance(which, str) else which in self._list
+
+    def __eq__(self, other: object) -> bool:
+        return self._list == other._list if isinstance(other, Turns) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Turns({self._list!r})"
+
+    def add(self, turn: str) -> FoldedTurn:
+        """A new turn, behind the others."""
+        self._list.append(added := FoldedTurn(turn))
+        self._by_id[turn] = added
+        return added
+
+    def void(self, from_turn: str) -> None:
+        """This turn and all after it are no more, if it is here."""
+        if from_turn in self._by_id:
+            place = self.ids.index(from_turn)
+            for turn in self._list[place:]:
+                del self._by_id[turn.turn]
+            del self._list[place:]
+
+    def clear(self) -> None:
+        """All turns are no more."""
+        self._list.clear()
+        self._by_id.clear()
+
+
 @dataclass(slots=True)
 class FoldedConversation:
     """All turns that are not void, in the order of their messages, up to `seq`."""
 
     seq: int = 0
-    turns: dict[str, FoldedTurn] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
 
     def apply(self, event: Event) -> None:
         """Change by the next event, which the caller has judged with its cursor.
@@ -267,22 +330,13 @@ class FoldedConversation:
         if isinstance(event, UnknownEvent):
             return
         if isinstance(event, Retract):
-            self._retract(event.from_turn)
+            self.turns.void(event.from_turn)
             return
-        turn = self.turns.get(event.turn)
-        if turn is None:
-            turn = self.turns[event.turn] = FoldedTurn(event.turn)
-        turn.apply(event)
-
-    def _retract(self, from_turn: str) -> None:
-        names = list(self.turns)
-        if from_turn in self.turns:
-            for name in names[names.index(from_turn) :]:
-                del self.turns[name]
+        (self.turns.get(event.turn) or self.turns.add(event.turn)).apply(event)
 
     def to_dict(self) -> dict[str, Any]:
         """The normative form."""
-        return {"seq": self.seq, "turns": [turn.to_dict() for turn in self.turns.values()]}
+        return {"seq": self.seq, "turns": [turn.to_dict() for turn in self.turns]}
 
 
 def fold(events: Iterable[Event]) -> FoldedConversation:

@@ -104,7 +104,7 @@ async def test_a_message_into_an_old_conversation_brings_its_history(
         turn = await sending
         command = await serve_log(peer, LOG + more)
         assert (await turn).text == "d"
-        assert list(chat.state.turns) == ["t_1", "t_2"]
+        assert chat.state.turns.ids == ["t_1", "t_2"]
         assert [event async for event in turn] == [parse_event(frame) for frame in more]
     assert command["after"] == 0
 
@@ -125,7 +125,7 @@ async def test_the_next_message_goes_on_without_asking_for_history(
         await peer.ack_send(command, turn="t_2", seq=len(LOG) + 1)
         await peer.send(*answer("d", turn="t_2", first=len(LOG) + 1))
         assert (await (await sending)).text == "d"
-        assert list(chat.state.turns) == ["t_1", "t_2"]
+        assert chat.state.turns.ids == ["t_1", "t_2"]
         await peer.receive("unsubscribe")
     assert command["conversation"] == CONVERSATION
 

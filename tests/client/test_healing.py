@@ -162,7 +162,7 @@ async def test_after_a_reset_an_iteration_goes_on_where_it_was(
         await collect(events, got)
         reply = await turn
         assert chat.epoch == "e2"
-        assert list(chat.state.turns) == ["t_0", "t_1"]
+        assert chat.state.turns.ids == ["t_0", "t_1"]
     assert [event.type for event in got if not isinstance(event, Token)] == [
         event.type for event in ALL if not isinstance(event, Token)
     ]

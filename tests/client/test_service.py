@@ -34,7 +34,7 @@ async def test_a_conversation_of_two_turns_is_answered_and_folded(
     async with connect(relay.url) as wire:
         chat = wire.conversation()
         texts = [(await (await chat.send(text))).text for text in ("Hi", "More")]
-        assert [turn.text for turn in chat.state.turns.values()] == texts
+        assert [turn.text for turn in chat.state.turns] == texts
     assert texts == ["Hello", "Again"]
 
 
@@ -82,7 +82,7 @@ async def test_a_connection_that_breaks_anywhere_loses_and_repeats_nothing(
         got: list[Event] = []
         await collect(aiter(turn), got)
         assert (await turn).text == "".join(WORDS)
-        assert list(chat.state.turns) == [turn.id]
+        assert chat.state.turns.ids == [turn.id]
     assert "".join(event.text for event in got if isinstance(event, Token)) == "".join(WORDS)
     seqs = [event.seq for event in got]
     assert seqs == sorted(set(seqs))

@@ -45,7 +45,7 @@ async def reread(wire: Wire, ack: dict[str, Any]) -> tuple[str, Done]:
 
 
 def texts(events: Any) -> list[str]:
-    return [turn.text for turn in fold(events).turns.values()]
+    return [turn.text for turn in fold(events).turns]
 
 
 async def all_over(url: str) -> None:

@@ -327,7 +327,7 @@ class Conversing(RuleBasedStateMachine):
         self.run(self._settle())
         folded = fold(self.watcher.seen)
         visible = [turn for turn in self.expected.turns if not turn.is_void]
-        assert set(folded.turns) == {turn.id for turn in visible}
+        assert set(folded.turns.ids) == {turn.id for turn in visible}
         for turn in visible:
             done = folded.turns[turn.id].done
             assert (done.stop_reason if done else None) == turn.stop_reason

@@ -92,7 +92,7 @@ def fold_of_end(events: Iterable[Event]) -> FoldedConversation:
     """The fold of one who began with the last turns (PROTOCOL.md "The end of a conversation")."""
     conversation = FoldedConversation()
     for event in events:
-        if isinstance(event, Retract) and event.from_turn not in conversation.turns:
+        if isinstance(event, Retract) and conversation.turns.get(event.from_turn) is None:
             conversation.turns.clear()
         conversation.apply(event)
     return conversation

@@ -230,7 +230,7 @@ async def test_a_retracted_turn_is_asked_again_without_its_old_answer(
         done = await ended(wire, "same")
         again = await ended(wire, "same", conversation=done["conversation"], retract=done["turn"])
         turns = wire.fold(done["conversation"]).turns
-        assert {turn: turns[turn].text for turn in turns} == {again["turn"]: "another"}
+        assert {turn.turn: turn.text for turn in turns} == {again["turn"]: "another"}
         check_log(wire.events)
     assert shown(simulator) == ["same"]
 
@@ -243,7 +243,7 @@ async def test_an_edit_of_an_older_turn_voids_all_after_it(simulator: Simulator)
         second = await ended(wire, "second", conversation=conversation)
         third = await ended(wire, "third", conversation=conversation)
         edited = await ended(wire, "edit", conversation=conversation, retract=second["turn"])
-        assert [*wire.fold(conversation).turns] == [done["turn"], edited["turn"]]
+        assert wire.fold(conversation).turns.ids == [done["turn"], edited["turn"]]
         for void in (second["turn"], third["turn"]):
             assert await refused(wire, conversation, retract=void) == "unknown_turn"
         await ended(wire, "next", conversation=conversation)
@@ -263,7 +263,7 @@ async def test_a_retracted_running_turn_ends_first_and_retract_and_message_are_n
         [retract] = of_type(wire, Retract)
         message = of_type(wire, Message)[-1]
         assert (retract.from_turn, message.seq) == (first, retract.seq + 1)
-        assert [*wire.fold(conversation).turns] == [second]
+        assert wire.fold(conversation).turns.ids == [second]
         check_log(wire.events)
     assert shown(simulator) == ["edit"]
 
@@ -277,7 +277,7 @@ async def test_a_retract_of_the_running_turn_takes_the_waiting_ones_with_it(
         assert await done_of(wire, edited) == "end_turn"
         assert [await done_of(wire, turn) for turn in (first, waiting)] == ["cancelled"] * 2
         assert (waiting, "start") not in kinds(wire, waiting)
-        assert [*wire.fold(conversation).turns] == [edited]
+        assert wire.fold(conversation).turns.ids == [edited]
         check_log(wire.events)
     assert len(simulator.requests) == 2
 
@@ -291,7 +291,7 @@ async def test_a_retract_of_a_waiting_turn_leaves_the_running_one_to_if_busy(
         edited = await sent(wire, conversation, "edit", retract=waiting, if_busy="interrupt")
         assert await done_of(wire, edited) == "end_turn"
         assert [await done_of(wire, turn) for turn in (first, waiting)] == ["cancelled"] * 2
-        assert [*wire.fold(conversation).turns] == [first, edited]
+        assert wire.fold(conversation).turns.ids == [first, edited]
         check_log(wire.events)
     assert shown(simulator) == ["first", "Hel", "edit"]
 
@@ -328,7 +328,7 @@ async def test_another_reader_follows_a_retract(simulator: Simulator) -> None:
         again = await ended(wire, "same", conversation=conversation, retract=done["turn"])
         await other.until("done", turn=again["turn"])
         assert other.fold(conversation).to_dict() == wire.fold(conversation).to_dict()
-        assert [*other.fold(conversation).turns] == [again["turn"]]
+        assert other.fold(conversation).turns.ids == [again["turn"]]
 
 
 async def test_who_follows_from_the_ack_of_an_edit_is_told_what_it_retracted(
@@ -346,7 +346,7 @@ async def test_who_follows_from_the_ack_of_an_edit_is_told_what_it_retracted(
         assert (ack["after"], ack["seq"]) == (done["seq"], done["seq"] + 2)
         await other.until("done", turn=ack["turn"])
         assert [event.type for event in other.events[:2]] == ["retract", "message"]
-        assert [*other.fold(done["conversation"]).turns] == [ack["turn"]]
+        assert other.fold(done["conversation"]).turns.ids == [ack["turn"]]
 
 
 async def test_a_retract_is_remembered_after_a_restart_and_so_is_its_key(
@@ -367,7 +367,7 @@ async def test_a_retract_is_remembered_after_a_restart_and_so_is_its_key(
         assert {**repeated, "id": ""} == {**ack, "id": ""}
         assert await refused(wire, conversation, retract=done["turn"]) == "unknown_turn"
         await ended(wire, "next", conversation=conversation)
-        assert done["turn"] not in wire.fold(conversation).turns
+        assert done["turn"] not in wire.fold(conversation).turns.ids
         check_log(wire.events)
     assert shown(simulator) == ["edit", "2", "next"]
     assert len(simulator.requests) == 3

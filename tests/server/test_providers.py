@@ -92,7 +92,7 @@ async def test_a_conversation_with_a_tool_goes_on_there(
         assert (done["stop_reason"], again["stop_reason"]) == ("end_turn", "end_turn")
         assert [result.content for result in of_type(wire, ToolResult)] == ["Sun in Köln."]
         turns = wire.fold(done["conversation"]).turns
-        assert [turn.text for turn in turns.values()] == ["Grüße, sun ☀.", "Again."]
+        assert [turn.text for turn in turns] == ["Grüße, sun ☀.", "Again."]
         check_log(wire.events)
     assert simulator.rejections == []
     roles = [message["role"] for message in simulator.requests[-1]["messages"]]

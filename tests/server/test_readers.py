@@ -113,5 +113,5 @@ async def test_conversations_interleave_on_one_socket_with_their_tool_events(
             assert {"tool_start", "tool_executing", "tool_result"} <= {
                 event.type for event in events
             }
-            (turn,) = wire.fold(conversation).turns.values()
+            (turn,) = wire.fold(conversation).turns
             assert turn.text == "abend"

@@ -57,7 +57,7 @@ async def goes_on(wire: Wire, simulator: Simulator, done: dict[str, Any]) -> Non
 
 
 def text_of(wire: Wire, done: dict[str, Any]) -> str:
-    return wire.fold(done["conversation"]).turns[done["turn"]].text
+    return wire.fold(done["conversation"]).turns[str(done["turn"])].text
 
 
 def attempts(wire: Wire) -> list[tuple[int, int, str]]:

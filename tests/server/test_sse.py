@@ -47,7 +47,7 @@ async def test_a_post_streams_the_events_of_its_turn_and_ends_after_its_done(
         assert conversation == event.data["conversation"]
         assert epoch
         assert (event.type, int(seq)) == (event.data["type"], event.data["seq"])
-    (turn,) = sse.fold().turns.values()
+    (turn,) = sse.fold().turns
     assert turn.text == "Hello"
 
 
@@ -77,7 +77,7 @@ async def test_a_stream_resumes_by_last_event_id_in_the_middle_of_a_turn(
     assert rest[0].data["seq"] == token.data["seq"] + 1
     both = SseReader(first.response)
     both.sent = [*first.sent, *rest]
-    (turn,) = both.fold().turns.values()
+    (turn,) = both.fold().turns
     assert (turn.text, turn.state) == ("Hello", "done")
 
 

@@ -21,7 +21,7 @@ async def open_made(
         await follower.tell(folded.apply, head=head)
     finally:
         follower.close()
-    calls = (block.tool for turn in folded.turns.values() for block in turn.blocks)
+    calls = (block.tool for turn in folded.turns for block in turn.blocks)
     results = (call.result for call in calls if call is not None and call.result is not None)
     # The provider would give any file of the operator's, whoever asked for it.
     if not any(file in (result.files or ()) for result in results):

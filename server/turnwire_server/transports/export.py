@@ -18,7 +18,7 @@ __all__ = ["to_markdown"]
 def to_markdown(title: str, conversation: FoldedConversation) -> str:
     """The whole conversation, questions and answers in turn, as one Markdown document."""
     parts = [f"# {title or 'Conversation'}"]
-    for turn in conversation.turns.values():
+    for turn in conversation.turns:
         at = f" · {turn.at}" if turn.at else ""
         parts += [f"## You{at}", text_of(turn.content or ""), f"## {turn.model or 'Claude'}"]
         parts += _answer(turn)

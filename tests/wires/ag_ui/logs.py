@@ -43,7 +43,7 @@ def draw_cases(*, max_examples: int) -> list[Case]:
     )
     @given(conversations(max_turns=2), st.sampled_from(["1.0", None]), st.data())
     def draw(log: list[Event], version: str | None, data: st.DataObject) -> None:
-        for turn in fold(log).turns.values():
+        for turn in fold(log).turns:
             if turn.done is not None:
                 cases.append(_case(turn, data.draw(cuts(log)), version))
 

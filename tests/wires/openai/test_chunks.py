@@ -40,8 +40,8 @@ def test_any_cut_and_merge_of_the_log_gives_the_same(log: list[Event], data: st.
 @settings(max_examples=40)
 @given(conversations(max_turns=1))
 def test_the_text_has_all_blocks_that_stay_in_their_order(log: list[Event]) -> None:
-    for name, turn in fold(log).turns.items():
-        completed, _ = completion([log], name)
+    for turn in fold(log).turns:
+        completed, _ = completion([log], turn.turn)
         text = ""
         if completed:
             text = completed["choices"][0]["message"]["content"] or ""

@@ -95,9 +95,9 @@ async def connect(service: Service, principal: str, input: RunInput, *, blobs: s
 
         await follower.tell(apply, head=head)
         # By what the readers see: an end that is not durable yet is none.
-        unfinished = next((turn for turn in folded.turns.values() if turn.done is None), None)
+        unfinished = next((turn for turn in folded.turns if turn.done is None), None)
         messages: list[Chunk] = []
-        for turn in folded.turns.values():
+        for turn in folded.turns:
             messages += [
                 user_message(turn, blobs=blobs),
                 *(answer_messages(turn) if turn.done else ()),

@@ -56,13 +56,13 @@ class Messages:
     @property
     def unfinished(self) -> str | None:
         """The turn that runs, or rests; None where there is none."""
-        turns = self._conversation.turns.values()
+        turns = self._conversation.turns
         return next((turn.turn for turn in turns if turn.done is None), None)
 
     def to_list(self) -> list[Json]:
         """The messages, in their order."""
         messages = []
-        for turn in self._conversation.turns.values():
+        for turn in self._conversation.turns:
             if turn.content is not None:
                 id = id_of_message(turn.turn, turn.key)
                 parts = list(self._content(turn.content))
