@@ -84,7 +84,7 @@ class Blobs:
     async def download_file(self, conversation: str, file: str) -> bytes:
         """See `Wire.download_file`."""
         path = f"{quote(conversation, safe='')}/files/{quote(file, safe='')}"
-        url = f"{self._url.removesuffix(BLOBS_PATH)}/v1/conversations/{path}"
+        url = f"{self._http.url}/v1/conversations/{path}"
         data = await self._ask(Request(url, headers=self._headers), max_bytes=MAX_FILE_BYTES)
         if len(data) > MAX_FILE_BYTES:
             raise BadServer(f"a file of more than {MAX_FILE_BYTES} bytes")

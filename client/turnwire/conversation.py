@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from turnwire.catalogue import Catalogue, ExportFormat
 from turnwire.errors import BadArgument, BadPosition, BadServer
 from turnwire.replica import Replica
 from turnwire.reply import OutputT
@@ -45,11 +46,13 @@ class Conversation:
         runner: Runner,
         conversation: str | None,
         *,
+        catalogue: Catalogue,
         on_born: Callable[["Conversation"], None],
     ) -> None:
         self._session = session
         self._runner = runner
         self._id = conversation
+        self._catalogue = catalogue
         self._on_born = on_born
         self._birth = asyncio.Lock()
         self._replica: Replica | None = None
@@ -67,7 +70,8 @@ class Conversation:
     @property
     def state(self) -> State:
         """The turns as they stand. Live while a turn of ours runs or somebody follows; otherwise
-        as it was then. Do not change it; after a reset it is another object."""
+        as it was then, and empty before that: `load` reads what there is. Do not change it; after a
+        reset it is another object."""
         return self._replica.state if self._replica else State()
 
     async def send(
@@ -234,10 +238,48 @@ class Conversation:
             raise BadArgument(first_problem(error)) from error
         await self._session.command(command)
 
+    async def load(self) -> State:
+        """Read the conversation to its end; gives `state`, which then has all its turns.
+
+        Raises:
+            All that `follow` raises.
+        """
+        async for _ in self.follow(live=False):
+            pass
+        return self.state
+
+    async def export(self, format: ExportFormat = "markdown") -> str:
+        """The conversation as a document to keep: for people, or as JSON.
+
+        Raises:
+            BadArgument: there is no conversation yet.
+            Rejected: the server does not know it (any more).
+            CannotConnect, ConnectionRefused, BadServer: it cannot be asked.
+        """
+        return await self._catalogue.export(self._begun("export"), format)
+
+    async def rename(self, title: str) -> None:
+        """Give it another title, 1 to 200 characters, in the list of conversations.
+
+        Raises:
+            All that `export` raises.
+        """
+        await self._catalogue.rename(self._begun("rename"), title)
+
+    async def delete(self) -> None:
+        """Stop what runs, and have the server forget the conversation; who follows it is told.
+
+        Raises:
+            All that `export` raises.
+        """
+        await self._catalogue.delete(self._begun("delete"))
+
     async def follow(
-        self, after: int = 0, *, epoch: str | None = None
+        self, after: int = 0, *, epoch: str | None = None, live: bool = True
     ) -> AsyncGenerator[Event | Reset]:
         """All events of the conversation after seq `after`, the live ones as they come; endless.
+
+        With `live=False` it ends where the conversation ended when it was asked for.
 
         What is not taken yet waits merged. A `Reset` among them says that the log is another
         one: drop what you hold; its events follow from the first. `epoch` is the one that `after`
@@ -252,15 +294,17 @@ class Conversation:
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
         replica = self._replica_from(after, epoch)
-        seq, epoch_count = after, replica.epoch_count
+        seq, epoch_count, head_count = after, replica.epoch_count, replica.head_count
         replica.followers += 1
-        self._session.subscribe(replica)
+        (self._session.subscribe if live else self._session.look_again)(replica)
         try:
             while True:
                 if replica.epoch_count != epoch_count and replica.reset is not None:
                     seq, epoch_count = replica.log.floor, replica.epoch_count
                     yield replica.reset
                     continue
+                if not live and replica.head_count != head_count and seq >= replica.head:
+                    return
                 batch = replica.log.read(seq)
                 if not batch:
                     if replica.failure is not None:
@@ -323,15 +367,19 @@ class Conversation:
         self._session.release(replica)
         return turn
 
+    def _begun(self, what: str) -> str:
+        if self._id is None:
+            raise BadArgument(f"{what}: send first, or give the conversation's id")
+        return self._id
+
     def _replica_of(self, conversation: str) -> Replica:
         if self._replica is None or self._replica.failure is not None:
             self._replica = self._session.replica(conversation)
         return self._replica
 
     def _replica_from(self, after: int, epoch: str | None) -> Replica:
-        if self._id is None:
-            raise BadArgument("follow: send first, or give the conversation's id")
-        replica = self._replica_of(self._id)
+        conversation = self._begun("follow")
+        replica = self._replica_of(conversation)
         same_log = epoch is None or replica.cursor.epoch in (None, epoch)
         if same_log and replica.log.can_read(after):
             if replica.cursor.epoch is None:
@@ -339,7 +387,7 @@ class Conversation:
             return replica
         if replica.is_wanted:
             raise BadPosition(f"followed already, and not to be cut at {after}")
-        self._replica = self._session.new_replica(self._id, after=after, epoch=epoch)
+        self._replica = self._session.new_replica(conversation, after=after, epoch=epoch)
         return self._replica
 
 

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from turnwire.backoff import Backoff
+from turnwire.catalogue import ConversationHead
 from turnwire.conversation import Conversation
 from turnwire.errors import (
     BadAddress,
@@ -91,6 +92,7 @@ __all__ = [
     "ContentBlock",
     "Conversation",
     "ConversationClosed",
+    "ConversationHead",
     "DocumentBlock",
     "DocumentLink",
     "Done",

@@ -43,7 +43,9 @@ class Replica:
 
     `epoch_count` counts the logs it has been a copy of: it changes with a reset, which voids the
     seqs that readers hold. `followers` and `sending` count its users, besides the running turns.
-    `backoff` spaces the repeats of a subscription that the server refuses or ends.
+    `head` is
+    where the log ended when the server last said so, and `head_count` how often it has. `backoff`
+    spaces the repeats of a subscription that the server refuses or ends.
     """
 
     def __init__(
@@ -64,17 +66,18 @@ class Replica:
         self.asked: str | None = None
         self.reset: Reset | None = None
         self.epoch_count = 0
+        self.head_count = 0
         self.failure: TurnwireError | None = None
         self.followers = 0
         self.sending = 0
         self._running: dict[str, asyncio.Future[Reply | TurnwireError]] = {}
         self._suspects: set[str] = set()
-        self._complete_at = 0
+        self.head = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether all there was at the time of the subscription has come, or nothing will come."""
-        return self.failure is not None or self.cursor.seq >= self._complete_at
+        return self.failure is not None or self.cursor.seq >= self.head
 
     @property
     def is_wanted(self) -> bool:
@@ -119,8 +122,10 @@ class Replica:
             )
         self.cursor.epoch = ack.epoch
         self.subscription, self.asked = Subscription.LIVE, None
-        self._complete_at = ack.head or 0
+        self.head = ack.head or 0
+        self.head_count += 1
         self._fail_lost_turns()
+        self.bell.ring()
 
     def attach(self, ack: Ack) -> bool:
         """A send was acked, which subscribes unless we were; False: something lies between our

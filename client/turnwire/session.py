@@ -220,6 +220,14 @@ class Session:
             self._asked[command.id] = replica
             self._connection.post(command)
 
+    def look_again(self, replica: Replica) -> None:
+        """Have the server say, as of now, where the log ends: `head_count` counts the answers."""
+        if replica.asked:
+            self._asked.pop(replica.asked, None)
+        # What comes before the new ack is dropped, and comes again behind it.
+        replica.detach()
+        self.subscribe(replica)
+
     def release(self, replica: Replica) -> None:
         """Stop following if it is no longer in use: servers bound the number of subscriptions."""
         if replica.is_wanted:

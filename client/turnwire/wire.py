@@ -1,6 +1,6 @@
 """The front door: `connect` and the wire it opens; knows neither frames nor events."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from turnwire.backoff import Backoff
 from turnwire.blobs import Blobs
+from turnwire.catalogue import Catalogue, ConversationHead
 from turnwire.connection import socket_address
 from turnwire.conversation import Conversation
 from turnwire.runner import Runner
@@ -22,9 +23,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Wire:
     """A connection to a Turnwire server that outlives its sockets; used in `async with`."""
 
-    def __init__(self, session: Session, blobs: Blobs) -> None:
+    def __init__(self, session: Session, blobs: Blobs, catalogue: Catalogue) -> None:
         self._session = session
         self._blobs = blobs
+        self._catalogue = catalogue
         self._runner = Runner(session)
         self._conversations: WeakValueDictionary[str, Conversation] = WeakValueDictionary()
 
@@ -39,10 +41,22 @@ class Wire:
         known = None if id is None else self._conversations.get(id)
         if known is not None:
             return known
-        conversation = Conversation(self._session, self._runner, id, on_born=self._remember)
+        conversation = Conversation(
+            self._session, self._runner, id, catalogue=self._catalogue, on_born=self._remember
+        )
         if id is not None:
             self._conversations[id] = conversation
         return conversation
+
+    def conversations(self, *, query: str | None = None) -> AsyncIterator[ConversationHead]:
+        """All conversations of whoever has this token, newest first; with `query`, 1 to 200
+        characters, those that have it in their title.
+
+        Raises:
+            Rejected: the server does not give them.
+            CannotConnect, ConnectionRefused, BadServer: it cannot be asked.
+        """
+        return self._catalogue.heads(query=query)
 
     @overload
     def tool(self, function: Function, /) -> Function: ...
@@ -172,4 +186,4 @@ def connect(
         open_timeout_seconds=open_timeout_seconds,
         backoff=backoff or Backoff(),
     )
-    return Wire(session, Blobs(address, token))
+    return Wire(session, Blobs(address, token), Catalogue(address, token))
