@@ -15,12 +15,14 @@ from websockets.exceptions import (
     InvalidStatus,
     InvalidURI,
 )
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from turnwire.errors import BadAddress, BadServer, CannotConnect, ConnectionLost, ConnectionRefused
 from turnwire_protocol import (
     CloseCode,
+    Code,
     Event,
     Hello,
     Ping,
@@ -41,6 +43,8 @@ SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 SOCKET_PATH = "/v1/ws"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CLOSE_TIMEOUT_SECONDS = 2.0
+PATIENT_SECONDS = 0.2
+"""How long a client without a token waits for the welcome before it asks for an answer."""
 ABNORMAL = 1006
 
 
@@ -109,10 +113,7 @@ class Connection:
                     await connection.abort()
                     raise
         except InvalidStatus as error:
-            status = error.response.status_code
-            body = bytes(error.response.body or b"")[:200].decode(errors="replace").strip()
-            reason = body or error.response.reason_phrase
-            raise ConnectionRefused(address, reason, status=status) from error
+            raise _refusal(address, error.response) from error
         except TimeoutError as error:
             raise CannotConnect(address, f"no answer in {timeout_seconds:g} seconds") from error
         except InvalidURI as error:
@@ -130,18 +131,39 @@ class Connection:
             self.post(Hello(id="hello", token=token))
         while self._welcome is None:
             try:
-                message = self._decode(await self._ws.recv(decode=False))
+                message = self._decode(await self._first_frame(token))
             except ConnectionClosed as closed:
                 loss = _loss(closed)
                 reason = loss.reason or "closed before the welcome"
                 if may_reconnect(loss.close_code):
                     raise CannotConnect(address, reason) from closed
-                raise ConnectionRefused(address, reason, status=loss.close_code) from closed
+                code = Code.UNAUTHORIZED if loss.close_code == CloseCode.UNAUTHORIZED else None
+                raise ConnectionRefused(
+                    address, reason, status=loss.close_code, code=code
+                ) from closed
             match message:
                 case Welcome():
                     self._welcome = message
                 case Reject():
-                    raise ConnectionRefused(address, message.message, status=CloseCode.UNAUTHORIZED)
+                    # What is asked here without a token, or with a `hello` it does not take.
+                    reason = message.message if token else "a token is missing"
+                    status = CloseCode.UNAUTHORIZED
+                    raise ConnectionRefused(address, reason, status=status, code=message.code)
+
+    async def _first_frame(self, token: str | None) -> bytes:
+        """The next frame before the welcome.
+
+        A server that wants a token waits for `hello` before it closes. Who has none asks at once:
+        such a server refuses a `ping`. One that wants none has said `welcome` by then, or says it
+        before `pong`.
+        """
+        if token is None:
+            try:
+                async with asyncio.timeout(PATIENT_SECONDS):
+                    return await self._ws.recv(decode=False)
+            except TimeoutError:
+                self.post(Ping(id="anyone"))
+        return await self._ws.recv(decode=False)
 
     @property
     def welcome(self) -> Welcome:
@@ -221,6 +243,17 @@ class Connection:
     async def _stop_writing(self) -> None:
         self._writer.cancel()
         await asyncio.wait([self._writer])
+
+
+def _refusal(address: str, response: Response) -> ConnectionRefused:
+    """What the service says, or what can be said where it was not the service that answered."""
+    status, body = response.status_code, bytes(response.body or b"")
+    try:
+        told = Reject.model_validate(from_json(body)["error"])
+    except (ValueError, TypeError, KeyError):
+        words = body[:200].decode(errors="replace").strip() or response.reason_phrase
+        return ConnectionRefused(address, words, status=status)
+    return ConnectionRefused(address, told.message, status=status, code=told.code)
 
 
 def _loss(closed: ConnectionClosed) -> ConnectionLost:

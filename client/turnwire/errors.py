@@ -81,14 +81,22 @@ class CannotConnect(RemoteError):
 
 
 class ConnectionRefused(CannotConnect):
-    """Somebody answered no: `status` is that of HTTP, or the WebSocket close code."""
+    """Somebody answered no: `status` is that of HTTP, or the WebSocket close code.
 
-    def __init__(self, address: str, reason: str, *, status: int) -> None:
+    `code` is the service's own: `unauthorized` for a missing or wrong token. None: what answered
+    is no service, as at a wrong path, or something before it.
+    """
+
+    def __init__(self, address: str, reason: str, *, status: int, code: str | None = None) -> None:
         super().__init__(address, reason)
         self.status = status
+        self.code = code
 
     def __str__(self) -> str:
-        return f"{self.address} refused the connection ({self.status}): {self.reason}"
+        told = f"{self.address} refused the connection ({self.status}): {self.reason}"
+        if self.code is None and self.status in (403, 404):
+            return f"{told}. It was no Turnwire that answered: is the path right?"
+        return told
 
 
 class ConnectionLost(RemoteError):

@@ -43,9 +43,9 @@ class Replica:
 
     `epoch_count` counts the logs it has been a copy of: it changes with a reset, which voids the
     seqs that readers hold. `followers` and `sending` count its users, besides the running turns.
-    `head` is
-    where the log ended when the server last said so, and `head_count` how often it has. `backoff`
-    spaces the repeats of a subscription that the server refuses or ends.
+    `head` is where the log ended when the server last said so,
+    and `head_count` how often it has. `backoff` spaces
+    the repeats of a subscription that the server refuses or ends.
     """
 
     def __init__(

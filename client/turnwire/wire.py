@@ -1,5 +1,6 @@
 """The front door: `connect` and the wire it opens; knows neither frames nor events."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from turnwire.blobs import Blobs
 from turnwire.catalogue import Catalogue, ConversationHead
 from turnwire.connection import socket_address
 from turnwire.conversation import Conversation
+from turnwire.errors import UsageError
 from turnwire.runner import Runner
 from turnwire.session import Session, State
 from turnwire_protocol import Attachment
@@ -146,6 +148,13 @@ class Wire:
             self._conversations.setdefault(conversation.id, conversation)
 
     async def __aenter__(self) -> Self:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError as error:
+            raise UsageError(
+                "turnwire runs on asyncio, which is not what runs here: use asyncio.run, or"
+                " turnwire.sync in a thread of its own"
+            ) from error
         await self._session.open()
         return self
 
@@ -175,8 +184,10 @@ def connect(
 
     Raises:
         BadAddress: at once, if `url` names no service.
+        UsageError: on entering, if no asyncio runs here: trio, say.
         CannotConnect: on entering, if the first connection cannot be made in time.
-        ConnectionRefused: on entering, if the server says no (a wrong token: 401 or 4501).
+        ConnectionRefused: on entering, if the answer is no (its `code`, of a missing or wrong
+            token: `unauthorized`; of a wrong path: None).
     """
     address = socket_address(url)
     session = Session(

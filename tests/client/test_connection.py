@@ -5,9 +5,12 @@ import socket
 
 import pytest
 
+from tests.kit.patience import patience
 from tests.kit.scripted_server import ScriptedServer
-from turnwire import BadAddress, CannotConnect, ConnectionRefused, State, connect
+from tests.kit.service import by_name, serving, turnwire_over
+from turnwire import BadAddress, CannotConnect, ConnectionRefused, State, UsageError, connect
 from turnwire.connection import socket_address
+from turnwire_simulator import Simulator
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,44 @@ async def test_a_wrong_token_is_refused_by_close_code() -> None:
                 pass
         await rejecting
     assert (caught.value.status, caught.value.reason) == (4501, "who are you?")
+
+
+async def test_a_missing_token_a_wrong_token_and_a_wrong_path_are_told_apart_at_once() -> None:
+    # In an hour no test ends: nobody waits for the server's patience with a `hello`.
+    limits = {"hello_timeout_seconds": 3600.0}
+    told: list[tuple[int, str | None]] = []
+    async with (
+        patience(),
+        Simulator() as simulator,
+        serving(turnwire_over(simulator, authenticate=by_name, limits=limits)) as address,
+    ):
+        for path, token in (("", None), ("", "nobody"), ("/elsewhere", "anna")):
+            with pytest.raises(ConnectionRefused) as caught:
+                async with connect(f"http://{address}{path}", token, open_timeout_seconds=3600):
+                    pass
+            told.append((caught.value.status, caught.value.code))
+    assert told == [(4501, "unauthorized"), (4501, "unauthorized"), (403, None)]
+
+
+async def test_a_late_welcome_is_waited_for_without_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnwire.connection.PATIENT_SECONDS", 0.0)
+    async with patience(), ScriptedServer(welcome=False) as server:
+
+        async def welcome() -> None:
+            peer = await server.peer()
+            ping = await peer.receive("ping")
+            await peer.send(server.welcome, {"type": "pong", "id": ping["id"]})
+
+        welcoming = asyncio.create_task(welcome())
+        async with connect(server.url) as wire:
+            await welcoming
+            assert wire.state is State.OPEN
+
+
+def test_where_no_asyncio_runs_it_says_so() -> None:
+    # As trio does it: a coroutine is run, and no event loop of asyncio is there.
+    entering = connect("http://127.0.0.1:1").__aenter__()
+    with pytest.raises(UsageError, match="asyncio"):
+        entering.send(None)
