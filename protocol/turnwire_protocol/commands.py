@@ -198,6 +198,9 @@ class Send(_Command, SendBody):
     """A user's message: begins a turn."""
 
     type: Literal["send"] = "send"
+    follow: Literal["conversation", "turn"] = Field(
+        default="conversation", description="how long the subscription lasts that it begins"
+    )
 
 
 class CancelBody(_Strict):

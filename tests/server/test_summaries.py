@@ -354,7 +354,7 @@ async def test_an_answer_that_begins_with_a_summary_goes_back_as_it_came(
         simulator.program(Answer(Text("Half"), Cut()), answer)
         await goes_on(wire, conversation, "Two")
         await goes_on(wire, conversation, "Three")
-        [turn] = [turn for turn in wire.fold(conversation).turns.values() if turn.text == "Two."]
+        [turn] = [turn for turn in wire.fold(conversation).turns if turn.text == "Two."]
         assert [block.type for block in turn.blocks] == ["compaction", "thinking", "text"]
         check_log(wire.events)
     block, said, _ = bare(simulator.requests[-1])

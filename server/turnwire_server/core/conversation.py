@@ -216,7 +216,9 @@ class Conversation:
         private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
-                exclude={"id", "type", "content", "key"}, exclude_none=True, exclude_defaults=True
+                exclude={"id", "type", "content", "key", "follow"},
+                exclude_none=True,
+                exclude_defaults=True,
             ),
         }
         if send.retract is not None:

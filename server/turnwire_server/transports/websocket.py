@@ -34,7 +34,7 @@ from turnwire_protocol import (
 )
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Bucket, Places, ServiceLimits
-from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.log.follower import Follower, Frame
 from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.access import Access
@@ -63,8 +63,31 @@ _MAX_UNREAD = 1024
 class _Subscription:
     """A follower's place on this connection. Dormant until its ack is queued."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, after: int = 0, lasts: bool = True) -> None:
         self.follower: Follower | None = None
+        self._after = after
+        self._turns: set[str] | None = None if lasts else set()
+        """With the last `done` of these it ends; None: it lasts."""
+
+    def extend(self, accepted: Accepted, *, lasts: bool) -> None:
+        """A send came on it: it lasts from now on, or until the `done` of that turn too."""
+        if lasts:
+            self._turns = None
+        elif self._turns is not None:
+            after = self._after if self.follower is None else self.follower.after
+            # Of a key that is repeated late the `done` may lie behind the cursor.
+            if accepted.done_seq is None or accepted.done_seq > after:
+                self._turns.add(accepted.ack.turn or "")
+
+    def ends_with(self, frame: Frame) -> bool:
+        """Whether this event, which has been written, is its last."""
+        return frame.type == "done" and self.ends_without(frame.turn)
+
+    def ends_without(self, turn: str) -> bool:
+        """Whether nothing is left that it waits for, now that the turn is over or never was."""
+        if self._turns is not None:
+            self._turns.discard(turn)
+        return self._turns is not None and not self._turns
 
 
 class Connection:
@@ -250,19 +273,23 @@ class Connection:
     def _await_ack(self, command: Send, accepted: Accepted) -> None:
         """The subscription takes its place now, in arrival order; it begins with the ack."""
         conversation = accepted.ack.conversation or ""
+        lasts = command.follow == "conversation"
         subscription = None
         if conversation not in self._subscriptions:
-            subscription = self._subscriptions[conversation] = _Subscription()
+            subscription = _Subscription(after=accepted.ack.after or 0, lasts=lasts)
+            self._subscriptions[conversation] = subscription
+        self._subscriptions[conversation].extend(accepted, lasts=lasts)
 
         async def ack() -> None:
             try:
                 # Shielded: others wait for it too, after this connection is gone.
                 await asyncio.shield(accepted.durable)
             except Rejected as refused:
-                if subscription is not None and subscription is self._subscriptions.get(
-                    conversation
+                current = self._subscriptions.get(conversation)
+                if current is not None and (
+                    current is subscription or current.ends_without(accepted.ack.turn or "")
                 ):
-                    del self._subscriptions[conversation]
+                    self._drop(conversation)
                 self._send(reject(command.id, refused))
                 return
             self._reply(accepted.ack.model_copy(update={"id": command.id}))
@@ -326,6 +353,10 @@ class Connection:
         conversation = follower.conversation
         for frame in await follower.read():
             await self._out.put(frame.text)
+            if subscription.ends_with(frame):
+                if self._subscriptions.get(conversation) is subscription:
+                    self._drop(conversation)
+                return
         # Ended or replaced meanwhile: the ack of that is queued and goes out after these events.
         if self._subscriptions.get(conversation) is not subscription:
             return

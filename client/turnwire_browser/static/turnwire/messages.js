@@ -132,6 +132,7 @@
  * @property {"continue" | "cancel"} [on_detach] what becomes of the turn when nobody follows any more
  * @property {string} id
  * @property {"send"} type
+ * @property {"conversation" | "turn"} [follow] how long the subscription lasts that it begins
  */
 
 /**
