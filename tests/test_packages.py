@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ BROWSER = ROOT / "client" / "turnwire_browser"
 LICENSE = (BROWSER / "LICENSE").read_bytes()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 NPM_PACKAGE = json.loads((BROWSER / "package.json").read_text("utf-8"))
+VERSION = NPM_PACKAGE["version"]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,10 @@ def npm_files() -> set[str]:
 
 
 def test_both_packages_have_one_version_and_one_license() -> None:
-    assert NPM_PACKAGE["version"] == PROJECT["version"]
+    # The Python package reads it there, so it is written once.
+    assert PROJECT["dynamic"] == ["version"]
+    lock = json.loads((BROWSER / "package-lock.json").read_text("utf-8"))
+    assert {lock["version"], lock["packages"][""]["version"], version("turnwire")} == {VERSION}
     assert NPM_PACKAGE["license"] == PROJECT["license"] == "MIT"
     assert LICENSE.startswith(b"MIT License\n")
 
@@ -87,7 +92,7 @@ def installed(built: Path, tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as sdist:
         sdist.extractall(tmp_path, filter="data")
-    source = Checkout(tmp_path / f"turnwire-{PROJECT['version']}")
+    source = Checkout(tmp_path / f"turnwire-{VERSION}")
     page = source.built
     nothing = {"PATH": "", **unreachable(tmp_path)}
     made = source.python("hatchling", "build", "--target", "wheel", **nothing)
@@ -122,7 +127,7 @@ def test_the_sdist_has_the_license_at_the_path_it_is_named_by(built: Path) -> No
     (path,) = built.glob("*.tar.gz")
     (license,) = PROJECT["license-files"]
     with tarfile.open(path) as sdist:
-        file = sdist.extractfile(f"turnwire-{PROJECT['version']}/{license}")
+        file = sdist.extractfile(f"turnwire-{VERSION}/{license}")
         assert file is not None
         assert file.read() == LICENSE
 

@@ -4,16 +4,18 @@ import sys
 
 __all__ = ["main"]
 
-REMEDY = 'pip install "turnwire[server]"'
-
 
 def main() -> None:
-    """Run the command line; a bare install, which has no click, says what is missing."""
+    """Run the command line; a bare install, which has no click, says what to install."""
     try:
         from turnwire.program import program
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        print(f"The turnwire program needs more than its client: {REMEDY}", file=sys.stderr)
+        # Not at the top: a start needs nothing of the protocol.
+        from turnwire_protocol.extras import how_to_install
+
+        extra = how_to_install("cli")
+        print(f"The turnwire program needs more than its library: {extra}", file=sys.stderr)
         sys.exit(2)
-    program(REMEDY)()
+    program()()

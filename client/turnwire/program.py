@@ -15,19 +15,16 @@ __all__ = ["program"]
 GROUP = "turnwire.commands"
 
 
-def program(remedy: str) -> click.Group:
-    """The group of all installed commands; `remedy` is what to run where a module is missing."""
+def program() -> click.Group:
+    """The group of all installed commands."""
     group = _LazyGroup(
         name="turnwire", help="Realtime chat with Claude: serve it, try it, talk to it."
     )
-    group.remedy = remedy
     return click.version_option(package_name="turnwire", prog_name="turnwire")(group)
 
 
 class _LazyGroup(click.Group):
     """Imports a command only for itself or for `--help`, so that each starts without the rest."""
-
-    remedy = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(entry_points(group=GROUP).names)
@@ -43,6 +40,10 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
             # Of the package's own extras: what a user's tools lack is told as their mistake.
-            needs = f"turnwire {ctx.invoked_subcommand} needs {error.name}: {self.remedy}"
+            from turnwire_protocol.extras import how_to_install
+
+            (entry,) = entry_points(group=GROUP, name=ctx.invoked_subcommand or "")
+            extra = "cli" if entry.module.split(".")[0] == "turnwire" else "server"
+            needs = f"turnwire {entry.name} needs {error.name}: {how_to_install(extra)}"
             click.echo(needs, err=True)
             raise SystemExit(2) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from fastapi import APIRouter, FastAPI, WebSocket
 
 from turnwire_protocol import Code
+from turnwire_protocol.extras import how_to_install
 from turnwire_server.alike import alike
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
@@ -392,7 +393,7 @@ def store_of(db: str | None, *, node: str | None = None, lease_seconds: float = 
         if error.name != "asyncpg":
             raise
         raise SettingsError(
-            "db: needs the package asyncpg: pip install 'turnwire[postgres]'"
+            f"db: needs the package asyncpg: {how_to_install('postgres')}"
         ) from error
     return PostgresStore(db, node=node, lease_seconds=lease_seconds)
 

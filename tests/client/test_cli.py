@@ -9,6 +9,7 @@ from tests.client.program import Screen, ended, start
 from tests.kit.scripted_server import AT, Peer, ScriptedServer, answer, done
 from turnwire.terminal.command import EFFORTS
 from turnwire_protocol import Effort
+from turnwire_protocol.extras import how_to_install
 
 
 async def answered(server: ScriptedServer, *texts: str) -> str:
@@ -39,13 +40,13 @@ async def test_version_is_told() -> None:
 async def test_a_bare_install_says_what_to_install() -> None:
     code, output, errors = await ended(await start("chat", without="click"))
     assert (code, output) == (2, "")
-    assert 'pip install "turnwire[server]"' in errors
+    assert how_to_install("cli") in errors
 
 
 async def test_a_command_that_lacks_a_module_says_what_to_install() -> None:
     code, _, errors = await ended(await start("chat", "--url", "x", without="rich.console"))
     assert code == 2
-    assert 'pip install "turnwire[server]"' in errors
+    assert how_to_install("cli") in errors
 
 
 async def test_an_unknown_command_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -24,6 +25,8 @@ from turnwire import (
 )
 from turnwire.sync import Wire, connect
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text, ToolUse
+
+README = Path(__file__).parents[2] / "README.md"
 
 SCRIPT = """
 import sys
@@ -101,6 +104,29 @@ async def test_it_works_where_a_loop_runs_and_holds_it_up(url: str, simulator: S
     assert await asyncio.to_thread(cell) == "Hello"
 
 
+async def test_the_example_in_the_readme_runs(
+    url: str, simulator: Simulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+        if "turnwire.sync" in block
+    )
+    simulator.program(Answer(Text("Before")), Answer(Text("A log is a list.")))
+    here = example.replace('"http://127.0.0.1:8000"', f'"{url}", "anna"')
+    assert here != example
+
+    def script() -> None:
+        with connect(url, "anna") as wire:
+            wire.conversation().send("First").reply()
+        names: dict[str, Wire] = {}
+        exec(compile(here, str(README), "exec"), {}, names)
+        names["wire"].close()
+
+    await asyncio.to_thread(script)
+    assert capfd.readouterr().out == "First ['Before']\nA log is a list.\n"
+
+
 class Weather(BaseModel):
     celsius: float
 
@@ -117,6 +143,7 @@ async def test_a_turn_is_iterated_stopped_typed_and_fails(url: str, simulator: S
         with connect(url, "anna") as wire:
             chat = wire.conversation()
             turn = chat.send("Stop me")
+            assert next(iter(turn)).type == "message"
             assert chat.state.turns[turn.id].content == "Stop me"
             with pytest.raises(Rejected) as busy:
                 chat.send("Meanwhile")

@@ -1,6 +1,7 @@
 """Each place where Claude runs: the SDK's own client, over a server with that place's framing."""
 
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from tests.kit.platforms import Platforms, environment, platforms
 from tests.kit.service import FAST, serving, upstream_left
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Error, Retry, Token, ToolResult
+from turnwire_protocol.extras import how_to_install
 from turnwire_server import SettingsError, Turnwire
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import client_of
@@ -220,7 +222,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 ) -> None:
     for name, value in environment(provider, "http://127.0.0.1:1", nowhere).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=rf"pip install 'turnwire\[{extra}\]'"):
+    with pytest.raises(SettingsError, match=re.escape(how_to_install(extra))):
         client_of(provider)
 
 

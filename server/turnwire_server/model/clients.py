@@ -25,6 +25,7 @@ from anthropic import (
     DefaultAsyncHttpxClient,
 )
 
+from turnwire_protocol.extras import how_to_install
 from turnwire_server.errors import SettingsError
 from turnwire_server.model.providers import PLACES, Provider
 
@@ -92,8 +93,8 @@ def client_of(provider: Provider = "anthropic") -> Client:
         client = _made(provider, _quick())
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"provider: {provider} needs the package {error.name}: pip install"
-            f" 'turnwire[{PLACES[provider].extra}]'"
+            f"provider: {provider} needs the package {error.name}:"
+            f" {how_to_install(PLACES[provider].extra or 'server')}"
         ) from error
     except (AnthropicError, ValueError) as error:
         raise SettingsError(

@@ -24,6 +24,7 @@ from tests.server.store.store_rows import (
     row_body,
 )
 from turnwire_protocol import SendBody
+from turnwire_protocol.extras import how_to_install
 from turnwire_server.app import store_of
 from turnwire_server.errors import Fenced, Rejected, SettingsError, StoreError
 from turnwire_server.store.port import Head, Row
@@ -429,4 +430,4 @@ def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(SettingsError) as refused:
         store_of("postgresql://localhost/chat")
-    assert str(refused.value) == "db: needs the package asyncpg: pip install 'turnwire[postgres]'"
+    assert str(refused.value) == f"db: needs the package asyncpg: {how_to_install('postgres')}"
