@@ -198,8 +198,8 @@ class Send(_Command, SendBody):
     """A user's message: begins a turn."""
 
     type: Literal["send"] = "send"
-    follow: Literal["conversation", "turn"] = Field(
-        default="conversation", description="how long the subscription lasts that it begins"
+    follow: Literal["conversation", "turn"] | None = Field(
+        default=None, description="how long the subscription lasts that it begins"
     )
 
 

@@ -3,7 +3,7 @@
 from turnwire.errors import CannotConnect, ConnectionRefused, TurnwireError
 from turnwire.reply import Reply
 from turnwire.terminal.text import printable
-from turnwire_protocol import StopReason
+from turnwire_protocol import Code, StopReason
 
 __all__ = ["explain", "shortfall"]
 
@@ -19,7 +19,7 @@ def explain(error: TurnwireError) -> str:
     """What an error says."""
     text = printable(str(error))
     match error:
-        case ConnectionRefused(status=401 | 403 | 4501):
+        case ConnectionRefused(code=Code.UNAUTHORIZED) | ConnectionRefused(status=401):
             return f"{text}\nGive the service's token with --token or TURNWIRE_TOKEN."
         case CannotConnect() if not isinstance(error, ConnectionRefused):
             return f"{text}\nIs it running? Start it with: turnwire serve"

@@ -273,7 +273,7 @@ class Connection:
     def _await_ack(self, command: Send, accepted: Accepted) -> None:
         """The subscription takes its place now, in arrival order; it begins with the ack."""
         conversation = accepted.ack.conversation or ""
-        lasts = command.follow == "conversation"
+        lasts = command.follow != "turn"
         subscription = None
         if conversation not in self._subscriptions:
             subscription = _Subscription(after=accepted.ack.after or 0, lasts=lasts)
