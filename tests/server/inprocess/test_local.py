@@ -105,7 +105,7 @@ async def test_regenerate_and_edit_make_the_old_turn_void(simulator: Simulator) 
         await second
         third = await chat.edit(second.id, "two")
         await third
-        assert [turn.content for turn in (await chat.load()).turns.values()] == ["two"]
+        assert [turn.content for turn in (await chat.load()).turns] == ["two"]
         with pytest.raises(Rejected) as refused:
             await chat.regenerate(first.id)
         assert refused.value.code is Code.UNKNOWN_TURN
@@ -173,7 +173,7 @@ async def test_a_history_is_imported_shown_to_the_model_and_goes_on(
         chat = await turnwire.import_conversation(ANNA, past, title="From elsewhere")
         assert [head.title async for head in turnwire.conversations(ANNA)] == ["From elsewhere"]
         state = await chat.load()
-        assert [(turn.content, turn.text) for turn in state.turns.values()] == [
+        assert [(turn.content, turn.text) for turn in state.turns] == [
             ("My name is Ann.", "Hello Ann!"),
             ("And I am 7.", ""),
         ]
