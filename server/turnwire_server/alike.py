@@ -11,6 +11,7 @@ from turnwire_server.settings import Settings
 __all__ = ["alike"]
 
 _OWN = {"host", "port", "workers", "db", "proxies", "drain_grace", "token", "tools", "mcp"}
+_OWN |= {"metrics", "trace_content", "trace_users", "trace_propagate", "log_format"}
 """Settings that each may have otherwise, or that are compared by what they lead to."""
 
 

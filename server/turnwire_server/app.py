@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Unpack
@@ -16,6 +16,7 @@ from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import Places
 from turnwire_server.core.past import PastTurn
+from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.turn.hook_runner import HookRunner
 from turnwire_server.core.turn.hooks import Hooks
 from turnwire_server.core.turn.turn import Services
@@ -30,6 +31,9 @@ from turnwire_server.stopping import STOPPING, waits_for
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Head, Store
 from turnwire_server.store.sqlite import SqliteStore
+from turnwire_server.telemetry.metrics import Connections
+from turnwire_server.telemetry.service import ServiceTelemetry
+from turnwire_server.telemetry.spans import trace_headers
 from turnwire_server.tools.define import as_tool, server_tool
 from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.mcp_config import read_mcp_config
@@ -39,6 +43,7 @@ from turnwire_server.transports.blobs import blobs_router
 from turnwire_server.transports.body import Bodies
 from turnwire_server.transports.conversations import conversations_router
 from turnwire_server.transports.handshake import RECONNECT_SECONDS, Lobby, Peer
+from turnwire_server.transports.metrics import metrics_router
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_router
 from turnwire_server.transports.websocket import Connection
@@ -116,6 +121,8 @@ class Turnwire:
     ) -> None:
         self.settings = load_settings(**settings)
         self._is_demo = is_demo
+        self._has_authenticator = authenticate is not None
+        """One that the app has brought, which goes before the token."""
         if authenticate is None and self.settings.token is not None:
             authenticate = shared_token(self.settings.token)
         self.access = Access(
@@ -144,6 +151,7 @@ class Turnwire:
             ),
             # Without an authenticator only this machine is served: they are one's own errors.
             expose_errors=authenticate is None if exposes is None else exposes,
+            headers=trace_headers if self.settings.trace_propagate else dict,
         )
         store = store or store_of(self.settings.db, lease_seconds=self.settings.lease)
         self.blobs = Blobs(store.blobs, self.settings.limits)
@@ -159,6 +167,13 @@ class Turnwire:
             raise SettingsError("skills: they are for the tool code_execution, which is not there")
         self._mcp = _mcp_servers(self.settings, toolset)
         self._hooks = HookRunner(hooks, state=state)
+        self._telemetry = ServiceTelemetry(
+            self._model.upstream,
+            models=self.settings.named_models,
+            metrics=self.settings.metrics,
+            trace_content=self.settings.trace_content,
+            trace_users=self.settings.trace_users,
+        )
         services = Services(
             hooks=self._hooks,
             model=self._model,
@@ -169,6 +184,7 @@ class Turnwire:
             else self.settings,
             blobs=self.blobs,
             has_list_prices=self._model.has_list_prices,
+            telemetry=self._telemetry.watching,
         )
         self.hub = Hub(
             store,
@@ -181,6 +197,8 @@ class Turnwire:
             commit_interval_seconds=self.settings.commit_interval,
         )
         self._peers: set[Peer] = set()
+        self._sockets = Places("sockets", self.settings.limits.max_sockets)
+        self._streams = Places("streams", self.settings.limits.max_streams)
         self._state = _State.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_told = False
@@ -201,6 +219,7 @@ class Turnwire:
         except BaseException:
             await self.close()
             raise
+        self._telemetry.start(self._readings)
         self._state = _State.RUNNING
         self._loop = asyncio.get_running_loop()
 
@@ -258,6 +277,10 @@ class Turnwire:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(_OTHER_LOOP)
 
+    def _readings(self) -> tuple[Readings, Connections]:
+        connections = Connections(sockets=self._sockets.total, streams=self._streams.total)
+        return self.hub.readings(), connections
+
     def waits_for(self) -> str | None:
         """What a drain would wait for, for people; None: for nothing."""
         return waits_for(self.hub.unfinished, self.settings.drain_grace)
@@ -278,6 +301,7 @@ class Turnwire:
         """End what runs (`interrupted`) and store it. The router's lifespan does it."""
         self._state = _State.CLOSED
         await self.hub.close()
+        self._telemetry.close()
         if self._mcp is not None:
             await self._mcp.close()
         await self._model.close()
@@ -323,7 +347,6 @@ class Turnwire:
         router = APIRouter(lifespan=lifespan)
         limits = self.settings.limits
         lobby = Lobby(limits.max_sockets_before_hello)
-        places = Places("sockets", limits.max_sockets)
 
         @router.websocket("/v1/ws")
         async def websocket(socket: WebSocket) -> None:
@@ -332,7 +355,7 @@ class Turnwire:
                 access=access,
                 hub=hub,
                 lobby=lobby,
-                places=places,
+                places=self._sockets,
                 limits=limits,
                 models=self.settings.all_models,
                 client_options=self.settings.client_options,
@@ -344,7 +367,7 @@ class Turnwire:
             finally:
                 self._peers.discard(connection)
 
-        bodies, streams = Bodies(limits), Places("streams", limits.max_streams)
+        bodies, streams = Bodies(limits), self._streams
         # A little ahead of the WebSocket's, for proxies that count.
         keepalive_seconds = 0.75 * limits.heartbeat_seconds
         parts = [
@@ -359,7 +382,7 @@ class Turnwire:
             limits=limits,
             bodies=Bodies(limits, max_bytes=limits.max_wire_body_bytes),
             streams=streams,
-            sockets=places,
+            sockets=self._sockets,
             peers=self._peers,
             keepalive_seconds=keepalive_seconds,
         )
@@ -369,10 +392,17 @@ class Turnwire:
             health_router(access, unready=self._unready),
             page_router(access, self.settings.page),
         ]
+        if self._telemetry.shown is not None:
+            needs_token = self.settings.token is not None and not self._has_authenticator
+            parts.append(metrics_router(access, self._telemetry.shown, needs_token=needs_token))
         for part in parts:
             # Not `include_router`, which builds every route of the part anew.
             router.routes.extend(part.routes)
         return router
+
+
+def _is_look(scope: Mapping[str, object]) -> bool:
+    return str(scope["path"]).endswith(("/health", "/metrics", "/ready"))
 
 
 def store_of(db: str | None, *, node: str | None = None, lease_seconds: float = 15.0) -> Store:
@@ -423,6 +453,12 @@ def _loaded(tools: Iterable[object]) -> Iterator[object]:
 
 def create_app(turnwire: Turnwire) -> FastAPI:
     """The service as an app of its own."""
-    app = FastAPI(title="Turnwire", version="1", summary="Realtime chat for Claude")
+    app = FastAPI(
+        title="Turnwire",
+        version="1",
+        summary="Realtime chat for Claude",
+        # A socket lasts for days, and who asks how the service is asks every second.
+        telemetry={"exclude": lambda scope: scope["type"] == "websocket" or _is_look(scope)},
+    )
     app.include_router(turnwire.router)
     return app

@@ -21,9 +21,12 @@ def flags() -> list[click.Parameter]:
 def _option(name: str, field: FieldInfo) -> click.Option:
     """The flag of a setting: its help is the setting's own description."""
     origin = get_origin(field.annotation) or field.annotation
+    help = (field.description or "").replace("\n", " ").replace("`", "")
+    if origin is bool:
+        flag = name.replace("_", "-")
+        return click.Option([f"--{flag}/--no-{flag}"], default=None, help=help)
     many = origin in (list, frozenset)
     kind: Any = origin if origin in (int, float) else str
-    help = (field.description or "").replace("\n", " ").replace("`", "")
     if origin not in (int, float, str, list, frozenset, Literal) and "None" not in str(
         field.annotation
     ):

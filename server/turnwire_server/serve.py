@@ -14,6 +14,7 @@ from turnwire_server.serving import (
     Serving,
     announce,
     listen_on,
+    log_as,
     log_to_stderr,
     node_at,
     say_waiting,
@@ -33,6 +34,7 @@ def run(**flags: Any) -> None:
     given = {name: _value(name, value) for name, value in flags.items() if value not in (None, ())}
     try:
         settings = settings_of(given)
+        log_as(settings.log_format)
         if settings.workers == 1:
             asyncio.run(_serve(given, settings, End()))
         else:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -21,7 +21,9 @@ from turnwire_server.heap import keep_small, spare_the_collector
 from turnwire_server.listener import DrainingServer, bind, listen, server_for
 from turnwire_server.model.clients import Client, connect, has_credentials
 from turnwire_server.model.providers import Provider
-from turnwire_server.settings import Settings, default_db, load_settings
+from turnwire_server.settings import Settings, default_db, exported_signals, load_settings
+from turnwire_server.telemetry.json_log import JsonFormatter
+from turnwire_server.telemetry.otel_sdk import set_up
 from turnwire_server.tools.demo import tools as demo_tools
 from turnwire_server.transports.access import is_loopback
 from turnwire_simulator import Simulator
@@ -31,6 +33,7 @@ __all__ = [
     "Serving",
     "announce",
     "listen_on",
+    "log_as",
     "log_to_stderr",
     "node_at",
     "say_waiting",
@@ -49,6 +52,7 @@ _QUIET = (
     "uvicorn.error",
     "asyncio",
     "aiohttp.access",
+    "opentelemetry",
 )
 """Loggers whose everyday lines say nothing to operators, or addresses with keys in them."""
 
@@ -69,6 +73,13 @@ def log_to_stderr(of: str = "") -> None:
     logging.basicConfig(level=logging.INFO, format=form)
     for quiet in _QUIET:
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def log_as(format: Literal["text", "json"], of: str = "") -> None:
+    """How it is written from now on, once that is known."""
+    if format == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter(of=of))
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
@@ -145,6 +156,7 @@ async def serve_on(
     with listener:
         async with _client(settings.provider) as client:
             raise_descriptors()
+            end_export = set_up(signals) if (signals := exported_signals()) else None
             is_demo = client is not None
             tools: list[object] = [*settings.tools]
             if is_demo and not tools:
@@ -177,7 +189,16 @@ async def serve_on(
             finally:
                 small.cancel()
                 await turnwire.close()
+                if end_export is not None:
+                    await _end_export(end_export)
             end.within(_GRACE_SECONDS)
+
+
+async def _end_export(end: Callable[[], None]) -> None:
+    """Send what is left of spans and metrics, if somebody takes it soon."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE_SECONDS):
+            await asyncio.to_thread(end)
 
 
 class End:

@@ -27,15 +27,25 @@ from turnwire_server.model.providers import PLACES, Provider
 from turnwire_server.model.request import ServiceTier
 from turnwire_server.model.server_tools import SERVER_TOOLS
 from turnwire_server.page_options import PageOptions
+from turnwire_server.telemetry.otel_sdk import Signal
+from turnwire_server.telemetry.spans import UserNames
 
-__all__ = ["SettingOptions", "Settings", "Wire", "default_db", "is_postgres", "load_settings"]
+__all__ = [
+    "SettingOptions",
+    "Settings",
+    "Wire",
+    "default_db",
+    "exported_signals",
+    "is_postgres",
+    "load_settings",
+]
 
 
 logger = logging.getLogger(__name__)
 
 _PREFIX = "TURNWIRE_"
 _DOT_ENV = ".env"
-_OF_SDK = ("ANTHROPIC_", "AWS_", "GOOGLE_", "CLOUD_ML_REGION")
+_OF_SDK = ("ANTHROPIC_", "AWS_", "GOOGLE_", "CLOUD_ML_REGION", "OTEL_")
 _CLIENTS = {"TURNWIRE_URL"}
 """Variables that the clients read."""
 _named: set[str] = set()
@@ -57,6 +67,26 @@ def default_db() -> str:
     """Where this user's database belongs (https://specifications.freedesktop.org/basedir-spec/)."""
     base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(base, "turnwire", "turnwire.db")
+
+
+def exported_signals() -> set[Signal]:
+    """What OpenTelemetry's variables say is to be sent by OTLP
+    (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/); names the
+    service where they do not."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return set()
+    found = {
+        signal
+        for signal in get_args(Signal)
+        if (
+            os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+            or os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+        )
+        and os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp") == "otlp"
+    }
+    if found and "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        os.environ.setdefault("OTEL_SERVICE_NAME", "turnwire")
+    return found
 
 
 def is_postgres(db: str) -> bool:
@@ -134,6 +164,17 @@ class Settings(BaseSettings, Policy):
     `accent_dark`."""
     wires: list[Wire] = list(get_args(Wire))
     """Formats of other front ends that are served, too (server/WIRES.md)."""
+    metrics: bool = False
+    """Whether `GET /metrics` shows metrics to Prometheus: to whoever has the token, or to this
+    machine (server/OPERATE.md)."""
+    trace_content: bool = False
+    """Whether OpenTelemetry's spans have what was said in them: messages, inputs and results."""
+    trace_users: UserNames = "none"
+    """Whether they name the principal (`user.id`): `none`, `hashed` or `plain`."""
+    trace_propagate: bool = False
+    """Whether requests to the model carry the trace's id (`traceparent`)."""
+    log_format: Literal["text", "json"] = "text"
+    """How `turnwire serve` writes its log."""
     drain_grace: float = Field(default=30.0, ge=0)
     """Seconds that running turns get to finish when the service is stopped."""
     limits: ServiceLimits = ServiceLimits()
@@ -172,6 +213,16 @@ class Settings(BaseSettings, Policy):
     def _check_provider(self) -> Self:
         if self.fallbacks and not PLACES[self.provider].takes_fallbacks:
             raise ValueError(f"fallbacks: {self.provider} has none; the Claude API has")
+        return self
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Self:
+        if self.metrics and self.workers > 1:
+            # Whoever asks would be shown one of them, another one each time.
+            raise ValueError(
+                "metrics: each worker has its own, and they share the port. With several workers"
+                " send them by OTLP: OTEL_EXPORTER_OTLP_ENDPOINT"
+            )
         return self
 
     @model_validator(mode="after")
@@ -217,6 +268,11 @@ class SettingOptions(TypedDict, total=False):
     expose_provider_errors: bool | None
     page: PageOptions | Mapping[str, str] | None
     wires: Sequence[Wire] | None
+    metrics: bool | None
+    trace_content: bool | None
+    trace_users: UserNames | None
+    trace_propagate: bool | None
+    log_format: Literal["text", "json"] | None
     drain_grace: float | None
     limits: ServiceLimits | Mapping[str, float] | None
     model: str | None

@@ -22,6 +22,7 @@ from turnwire_server.serving import (
     End,
     Serving,
     listen_on,
+    log_as,
     log_to_stderr,
     node_at,
     serve_on,
@@ -157,6 +158,7 @@ async def _work(channel: socket.socket, end: End) -> int:
 
     try:
         settings = settings_of(order.given)
+        log_as(settings.log_format, f"#{order.index}")
         listener = listen_on(settings, is_shared=True)
         node = f"{node_at(listener)}#{order.index}"
         await serve_on(

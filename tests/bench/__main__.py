@@ -20,6 +20,7 @@ from tests.bench.memory import memory
 from tests.bench.providers import providers
 from tests.bench.reading import reading
 from tests.bench.streaming import durability, streaming
+from tests.bench.telemetry import telemetry
 from tests.bench.uploads import uploads
 from tests.bench.upstream import Upstream
 from tests.bench.wires import wires
@@ -67,6 +68,7 @@ async def main(only: list[str]) -> None:
         "attacks": lambda: attacks(upstream),
         "wires": lambda: wires(upstream),
         "providers": providers,
+        "telemetry": lambda: telemetry(upstream),
         "cluster": lambda: cluster(upstream),
         "browser": browser,
     }

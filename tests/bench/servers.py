@@ -82,14 +82,15 @@ async def serving(
     db: str | None = None,
     limits: Mapping[str, float] = _LIMITS,
     flags: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
     files: int | None = None,
 ) -> AsyncIterator[Served]:
     """`turnwire`, `tutorial` or `relay`, on a free port, pinned to one core.
 
     `db`: the database, where it is no new file. `files` is how many files the process may open.
     """
-    environment = {**os.environ, "ANTHROPIC_API_KEY": "bench"}
-    environment["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{upstream_port}"
+    variables = {**os.environ, "ANTHROPIC_API_KEY": "bench", **(environment or {})}
+    variables["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{upstream_port}"
     with tempfile.TemporaryDirectory() as folder:
         if kind == "turnwire":
             program = str(Path(sys.executable).with_name("turnwire"))
@@ -105,7 +106,7 @@ async def serving(
             "-c",
             _CORE,
             *command,
-            env=environment,
+            env=variables,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )

@@ -75,7 +75,7 @@ async def test_every_failed_attempt_has_a_line_in_the_log(
             told: list[Retry | Error] = [*of_type(wire, Retry), *of_type(wire, Error)]
     lines = [record.getMessage() for record in caplog.records if "attempt=" in record.getMessage()]
     assert len(lines) == 3
-    words = ["message=busy busy", "message=oops", "message=the key [redacted] has expired"]
+    words = ["said=busy busy", "said=oops", "said=the key [redacted] has expired"]
     for number, (line, event, said) in enumerate(zip(lines, told, words, strict=True), 1):
         assert line.endswith(said)
         for part in (

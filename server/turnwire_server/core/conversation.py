@@ -31,6 +31,7 @@ from turnwire_server.core.log.items import DeltaRun, Private
 from turnwire_server.core.past import PastTurn, write_past
 from turnwire_server.core.presence import Presence
 from turnwire_server.core.receipts import Accepted
+from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Page, Record, fingerprint_of, title_of
@@ -456,6 +457,17 @@ class Conversation:
     def is_beginning(self) -> bool:
         """Whether its first message waits to be stored."""
         return self._log.memory.durable == 0 and not self.is_empty
+
+    def add_to(self, readings: Readings) -> None:
+        """Count what is here now."""
+        log, running = self._log, self.running
+        readings.open_conversations += 1
+        readings.turns_running += self.has_begun
+        readings.turns_queued += len(self._queue.unfinished()) - self.has_begun
+        readings.turns_resting += running is not None and running.is_resting
+        readings.subscriptions += log.readers.count
+        readings.reader_lag_events = max(readings.reader_lag_events, log.readers.lag)
+        readings.undurable_events += log.memory.head - log.memory.durable
 
     def spending(self) -> Spent:
         """What the running turn has used so far; no log has it yet."""

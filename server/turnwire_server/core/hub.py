@@ -27,6 +27,7 @@ from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.core.sends import Sends
+from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.titles import Titles
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.core.turn_index import Page, Record
@@ -139,6 +140,19 @@ class Hub:
                 await asyncio.gather(*(conversation.hang_up() for conversation in self._open.all()))
         # A server waits for them.
         self._open.end_streams()
+
+    def readings(self) -> Readings:
+        """What is here now: for metrics, when somebody looks at them."""
+        committer = self._committer
+        readings = Readings(
+            commits=committer.commits,
+            commit_seconds=committer.commit_seconds,
+            commit_batches=committer.commit_batches,
+            store_failures=committer.failures,
+        )
+        for conversation in self._open.all():
+            conversation.add_to(readings)
+        return readings
 
     @property
     def unfinished(self) -> int:

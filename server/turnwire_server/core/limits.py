@@ -95,6 +95,11 @@ class Places:
         self._most_in_all = most_in_all
         self._taken: Counter[str] = Counter()
 
+    @property
+    def total(self) -> int:
+        """How many are taken, by all together."""
+        return self._taken.total()
+
     @contextmanager
     def taken(self, principal: str) -> Iterator[None]:
         """One more of the principal, for as long as the context lasts.

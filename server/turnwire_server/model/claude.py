@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
 from turnwire_server.model.aws_events import AWS_EVENT_STREAM, AwsEventSplitter
-from turnwire_server.model.clients import Client, checked, client_of, gathers
+from turnwire_server.model.clients import Client, checked, client_of, gathers, provider_name
 from turnwire_server.model.decoder import Decoder
 from turnwire_server.model.errors import (
     Malformed,
@@ -46,7 +46,8 @@ from turnwire_server.model.reader import EventSplitter, Reader
 from turnwire_server.model.refusal import body_of
 from turnwire_server.model.request import RequestForm
 from turnwire_server.model.stall import Stall
-from turnwire_server.model.words import words_of
+from turnwire_server.model.words import request_id_of, words_of
+from turnwire_server.telemetry.upstream import Upstream
 
 __all__ = ["Claude", "derive_tool"]
 
@@ -69,7 +70,8 @@ class Claude:
     Responses are decoded from their bytes (`raw`) where the client is one of the SDK's own, whose
     framings are known; by the SDK's types otherwise. `stall_timeout_seconds`: an attempt fails when
     nothing at all comes for so long. `expose_errors`: what the provider says of a failure is in the
-    message of the error, for clients; otherwise a text of our own is.
+    message of the error, for clients; otherwise a text of our own is. `headers` gives
+    what the next request carries besides.
 
     Raises:
         TypeError: the client is not async.
@@ -84,18 +86,31 @@ class Claude:
         form: RequestForm | None = None,
         expose_errors: bool = False,
         raw: bool | None = None,
+        headers: Callable[[], dict[str, str]] = dict,
     ) -> None:
         # The client's own limit on reading would start a timer for every token.
         timeout = httpx2.Timeout(None, connect=10.0)
         client = client_of() if client is None else checked(client)
         self._is_raw = isinstance(client, Client) if raw is None else raw
         self._pace = Pace() if gathers(client) else None
-        client = client.with_options(max_retries=0, timeout=timeout)
+        client = client.with_options(
+            max_retries=0,
+            timeout=timeout,
+            open_telemetry=False,  # Its spans would tell of the same calls, and of less.
+        )
         self._client = client.with_middleware(self._refuse)
         self._stall_timeout_seconds = stall_timeout_seconds
         self._end_seconds = min(_END_SECONDS, stall_timeout_seconds / 2)
         self._form = form or RequestForm()
         self._expose_errors = expose_errors
+        self._headers = headers
+
+    @property
+    def upstream(self) -> Upstream:
+        """Where it is, for those who watch."""
+        url = self._client.base_url
+        port = url.port or (80 if url.scheme == "http" else 443)
+        return Upstream(provider=provider_name(self._client), host=url.host, port=port)
 
     @property
     def has_list_prices(self) -> bool:
@@ -120,7 +135,10 @@ class Claude:
                 try:
                     with nullcontext() if self._pace is None else self._pace.stream():
                         model = request.model if request.fallbacks else None
-                        yield self._parts(stream, stall, Decoder(model=model))
+                        headers = stream.response.headers
+                        request_id = request_id_of(headers, secrets=self._secrets())
+                        decoder = Decoder(model=model, request_id=request_id)
+                        yield self._parts(stream, stall, decoder)
                 finally:
                     await stream.close()
         except TimeoutError as error:
@@ -137,9 +155,12 @@ class Claude:
         )
 
     async def _create(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
+        parameters = self._form.parameters(request)
+        if headers := self._headers():
+            parameters["extra_headers"] = {**parameters.get("extra_headers", {}), **headers}
         try:
             stream: AsyncStream[RawMessageStreamEvent] = await self._client.messages.create(
-                stream=True, **self._form.parameters(request)
+                stream=True, **parameters
             )
         except (anthropic.AnthropicError, httpx2.HTTPError, OSError) as error:
             raise self._classify(error) from error

@@ -32,7 +32,15 @@ from turnwire_server.model.providers import PLACES, Provider
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
-__all__ = ["Client", "checked", "client_of", "connect", "gathers", "has_credentials"]
+__all__ = [
+    "Client",
+    "checked",
+    "client_of",
+    "connect",
+    "gathers",
+    "has_credentials",
+    "provider_name",
+]
 
 Client = AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex
 """The SDK's async clients; those for AWS, Google Cloud and Foundry are subclasses of the first."""
@@ -60,6 +68,13 @@ def checked(client: Client) -> Client:
         hint = f": use Async{name}" if name.startswith("Anthropic") else ""
         raise TypeError(f"client: {name} is no async client of the Anthropic SDK{hint}")
     return client
+
+
+def provider_name(client: Client) -> str:
+    """OpenTelemetry's name of the place (`gen_ai.provider.name`)."""
+    if isinstance(client, AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle):
+        return "aws.bedrock"
+    return "gcp.vertex_ai" if isinstance(client, AsyncAnthropicVertex) else "anthropic"
 
 
 def has_credentials() -> bool:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from turnwire_protocol import Iteration
-from turnwire_server.model.port import UsagePart
+from turnwire_server.model.port import ResponseNames, UsagePart
 
 __all__ = ["Counts"]
 
@@ -66,7 +66,9 @@ class Counts:
             self._answering = _name(model)
         return self._answering != before
 
-    def part(self, *, final: bool, container: str | None) -> UsagePart:
+    def part(
+        self, *, final: bool, container: str | None, response: ResponseNames | None
+    ) -> UsagePart:
         """The counts so far."""
         counts = dict(self._counts)
         others = tuple(_iteration(each) for each in self._iterations if self._is_other(each))
@@ -78,6 +80,7 @@ class Counts:
             **counts,
             final=final,
             container=container,
+            response=response,
             service_tier=self._service_tier,
             model=self._answering,
             iterations=others,

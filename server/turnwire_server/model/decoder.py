@@ -21,6 +21,7 @@ from turnwire_server.model.port import (
     CompactionPart,
     FallbackPart,
     Part,
+    ResponseNames,
     RunsOn,
     Stop,
     TextPart,
@@ -84,7 +85,7 @@ class Decoder:
     the open ones it means. (There are servers that give all blocks of an answer the same.)
     """
 
-    def __init__(self, *, model: str | None = None) -> None:
+    def __init__(self, *, model: str | None = None, request_id: str | None = None) -> None:
         self.stopped = False
         self.spoken = False
         """Whether anything of a block has come: another attempt would pay for it again."""
@@ -97,6 +98,7 @@ class Decoder:
         self._count = 0
         self._started = False
         self._model = model
+        self._request_id = request_id
         self._counts = Counts()
         self._refusal: Refusal | None = None
         self._container: str | None = None
@@ -163,7 +165,12 @@ class Decoder:
         answering = message.get("model")
         if self._model is not None and not _is_same(answering, self._model):
             self._counts.answered_by(answering)
-        return [self._tally(message.get("usage"), final=False)]
+        names = ResponseNames(
+            id=_name(message.get("id")) or None,
+            model=_name(answering) or None,
+            request_id=self._request_id,
+        )
+        return [self._tally(message.get("usage"), final=False, response=names)]
 
     def _finish(self, delta: dict[str, Any], usage: Any) -> list[Part]:
         container = delta.get("container")
@@ -309,9 +316,11 @@ class Decoder:
         self.spoken = True
         return [CompactionPart(block.number, clean(summary), _storable(block.fields))]
 
-    def _tally(self, usage: Any, *, final: bool) -> UsagePart:
+    def _tally(
+        self, usage: Any, *, final: bool, response: ResponseNames | None = None
+    ) -> UsagePart:
         self._counts.take(usage)
-        return self._counts.part(final=final, container=self._container)
+        return self._counts.part(final=final, container=self._container, response=response)
 
 
 _BLOCK_OF_DELTA = {

@@ -18,6 +18,7 @@ __all__ = [
     "ModelRequest",
     "Part",
     "ProviderFile",
+    "ResponseNames",
     "RunsOn",
     "Stop",
     "TextPart",
@@ -182,6 +183,16 @@ class FallbackPart:
     index: int
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ResponseNames:
+    """How the provider names an answer, as far as it does: by `id`, as of `model`, to `request_id`.
+    For those who watch; a turn lives by none of them."""
+
+    id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+
+
 @dataclass(slots=True, frozen=True)
 class UsagePart:
     """Token counts of this call so far; `final` ones came with the end of the answer.
@@ -206,6 +217,8 @@ class UsagePart:
     model: str | None = None
     iterations: tuple[Iteration, ...] = ()
     context_tokens: int | None = None
+    response: ResponseNames | None = field(default=None, compare=False)
+    """With the first counts of an answer."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from turnwire_server.errors import ProviderWords
 
-__all__ = ["redacted", "words_of"]
+__all__ = ["redacted", "request_id_of", "words_of"]
 
 _MESSAGE_CHARS = 2000
 _NAME_CHARS = 128
@@ -76,15 +76,21 @@ def words_of(
     details = inner.get("details")
     finer = details.get("error_code") if isinstance(details, dict) else None
     code = finer or inner.get("code", outer.get("code"))
-    ids = [headers.get(name) for name in _REQUEST_ID_HEADERS]
-    ids += [place.get(name) for place in (outer, inner) for name in ("request_id", "requestId")]
+    ids = [place.get(name) for place in (outer, inner) for name in ("request_id", "requestId")]
     return ProviderWords(
         status=status,
         type=_name(kind, secrets),
         code=_name(code, secrets),
         message=_bounded(message, secrets, _MESSAGE_CHARS),
-        request_id=_name(next((id for id in ids if id), None), secrets),
+        request_id=request_id_of(headers, secrets=secrets)
+        or _name(next((id for id in ids if id), None), secrets),
     )
+
+
+def request_id_of(headers: Mapping[str, str], *, secrets: Sequence[str] = ()) -> str | None:
+    """The provider's id of a request, out of the headers of the answer."""
+    ids = (headers.get(name) for name in _REQUEST_ID_HEADERS)
+    return _name(next((id for id in ids if id), None), secrets)
 
 
 def _message(inner: dict[str, Any], outer: dict[str, Any], error: object, body: object) -> object:

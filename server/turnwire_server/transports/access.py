@@ -43,6 +43,7 @@ def _served() -> None:
     """Nothing stands against serving."""
 
 
+_THIS_MACHINE = "only this machine is served without a token: set TURNWIRE_TOKEN"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
@@ -114,15 +115,23 @@ class Access:
             if self._allow_hosts and not is_known:
                 raise self._denial(connection, "this name of the service is not in allow_hosts")
             return
+        self.check_machine(connection)
+        if not is_known:
+            message = _IN_A_TEST if host == _TEST_HOST else _THIS_MACHINE
+            raise self._denial(connection, message)
+
+    def check_machine(self, connection: HTTPConnection) -> None:
+        """Refuse what does not come from this machine, or through somebody else.
+
+        Raises:
+            Rejected: permission_denied.
+        """
         peer = connection.client.host if connection.client else ""
         if any(name in connection.headers for name in _FORWARDED):
             message = "forwarded requests are not served without a token: set TURNWIRE_TOKEN"
             raise self._denial(connection, message)
-        if not (is_loopback(peer) and is_known):
-            message = "only this machine is served without a token: set TURNWIRE_TOKEN"
-            if peer == _TEST_PEER or host == _TEST_HOST:
-                message = _IN_A_TEST
-            raise self._denial(connection, message)
+        if not is_loopback(peer):
+            raise self._denial(connection, _IN_A_TEST if peer == _TEST_PEER else _THIS_MACHINE)
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse web pages of other origins.

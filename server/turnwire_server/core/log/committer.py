@@ -92,6 +92,12 @@ class Committer:
         self._timer: asyncio.TimerHandle | None = None
         """One for many commits: with few streams there is a commit for each token."""
         self._is_closing = False
+        self.commits = 0
+        """Since the start, like what follows."""
+        self.commit_seconds = 0.0
+        self.commit_batches = 0
+        self.failures = 0
+        """How often the store began to fail, or to hang."""
         self.trouble: Trouble | None = None
         """Set when a commit fails or takes long, until a commit or a probe has succeeded."""
 
@@ -189,6 +195,10 @@ class Committer:
             logger.error("a log is lost: %s", error)
             pairs[0][0].lost()
             return
+        self.commits += 1
+        self.commit_batches += len(pairs)
+        if self._asked_at is not None:
+            self.commit_seconds += asyncio.get_running_loop().time() - self._asked_at
         for source, batch in pairs:
             source.stored(batch.last_seq)
 
@@ -243,6 +253,7 @@ class Committer:
         self._timer = loop.call_later(self._watch_seconds, self._watch)
 
     def _begin_trouble(self, reason: str) -> None:
+        self.failures += self.trouble is None
         # A store that hangs and then fails has been in trouble since it hung.
         since = self.trouble or Trouble(reason, timestamp(), time.monotonic())
         self.trouble = replace(since, reason=reason)

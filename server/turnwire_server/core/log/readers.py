@@ -46,6 +46,16 @@ class Readers:
         return bool(self._followers)
 
     @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._followers)
+
+    @property
+    def lag(self) -> int:
+        """How many events the slowest has not read, of those that may be read."""
+        return max((self.end - follower.after for follower in self._followers), default=0)
+
+    @property
     def end(self) -> int:
         """The seq up to which may be read."""
         return self._memory.durable

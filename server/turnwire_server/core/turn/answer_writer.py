@@ -4,6 +4,7 @@ import time
 
 from turnwire_protocol import BlockStop, Compaction, Rewind, Thinking, Token, ToolInput, Usage
 from turnwire_server.core.log.items import DeltaType, Private
+from turnwire_server.core.telemetry import TurnWatch
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import UsageMeter
 from turnwire_server.core.turn.writer import TurnWriter
@@ -27,12 +28,17 @@ __all__ = ["AnswerWriter"]
 class AnswerWriter:
     """Numbers the blocks of a turn, and rewinds those of an attempt that failed."""
 
-    def __init__(self, writer: TurnWriter, calls: ToolCalls, meter: UsageMeter) -> None:
+    def __init__(
+        self, writer: TurnWriter, calls: ToolCalls, meter: UsageMeter, watch: TurnWatch
+    ) -> None:
         self.first_delta: float | None = None
         """When the first text came (monotonic seconds)."""
         self._writer = writer
         self._calls = calls
         self._meter = meter
+        self._watch = watch
+        self._is_silent = True
+        """Whether the attempt has brought no delta yet."""
         self._step = 0
         self._attempt = 0
         self._first_block = 0
@@ -50,7 +56,7 @@ class AnswerWriter:
         """
         if step != self._step:
             self._first_block = self._next_block
-        self._step, self._attempt = step, attempt
+        self._step, self._attempt, self._is_silent = step, attempt, True
         self._window, self._compacts = window, compacts
         self._is_void = not self.is_empty
 
@@ -111,13 +117,18 @@ class AnswerWriter:
     def _write_delta(
         self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
     ) -> None:
-        if self.first_delta is None:
-            self.first_delta = time.monotonic()
+        if self._is_silent:
+            self._is_silent = False
+            self._watch.speak()
+            if self.first_delta is None:
+                self.first_delta = time.monotonic()
         self._meter.stream(len(text))
         self._writer.write_delta(type, block, text, tool_id=tool_id)
 
     def _count(self, counts: UsagePart) -> None:
         self._meter.count(counts)
+        if counts.response is not None:
+            self._watch.respond(counts.response)
         usage = Usage(
             **self._writer.place(),
             step=self._step,

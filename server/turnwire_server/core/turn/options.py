@@ -196,6 +196,12 @@ class Policy(BaseModel):
         return sequences
 
     @property
+    def named_models(self) -> set[str]:
+        """All that turns may be answered by, as far as they are named here."""
+        others = [] if self.fallback_model is None else [self.fallback_model]
+        return {*self.all_models, *others, *self.fallbacks} - {"default"}
+
+    @property
     def all_models(self) -> list[str]:
         """The default first."""
         return [self.model, *(model for model in self.models if model != self.model)]

@@ -8,6 +8,7 @@ import logging
 from dataclasses import replace
 
 from turnwire_server.core.history.summary import Older
+from turnwire_server.core.telemetry import TurnWatch
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import CompactionPart, Model, ModelRequest, Stop, UsagePart
@@ -23,11 +24,12 @@ _LEAST_TOKENS = 8192
 class Summarizer:
     """Of one turn: when, and the call itself; its step is the turn's."""
 
-    def __init__(self, model: Model, answer: AnswerWriter, *, at: float) -> None:
+    def __init__(self, model: Model, answer: AnswerWriter, *, at: float, watch: TurnWatch) -> None:
         """`at`: how full the window may get, as a share of it; 0: nothing is ever summarised."""
         self._model = model
         self._answer = answer
         self._at = at
+        self._watch = watch
         self._has_failed = False
 
     def can(self, model: str) -> bool:
@@ -58,17 +60,19 @@ class Summarizer:
         most = max(request.max_tokens, _LEAST_TOKENS)
         request = replace(request, max_tokens=most, compacts=True)
         try:
-            async with self._model.stream(request) as stream:
-                async for parts in stream:
-                    for part in parts:
-                        # Whatever else it says is no answer to anybody.
-                        match part:
-                            case UsagePart():
-                                self._answer.take(part)
-                            case CompactionPart():
-                                summary = part
-                            case Stop():
-                                reason = part.reason
+            with self._watch.ask(request):
+                async with self._model.stream(request) as stream:
+                    async for parts in stream:
+                        for part in parts:
+                            # Whatever else it says is no answer to anybody.
+                            match part:
+                                case UsagePart():
+                                    self._answer.take(part)
+                                case CompactionPart():
+                                    summary = part
+                                case Stop():
+                                    reason = part.reason
+                                    self._watch.answer(reason, list)
         except ModelError as error:
             self._has_failed = not error.retryable
             raise

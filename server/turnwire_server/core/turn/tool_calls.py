@@ -30,6 +30,7 @@ from turnwire_protocol import (
     ToolStart,
 )
 from turnwire_server.core.history.answer import parse_input
+from turnwire_server.core.telemetry import TurnWatch
 from turnwire_server.core.turn.approvals import Approvals, check_size
 from turnwire_server.core.turn.writer import TurnWriter
 from turnwire_server.errors import Rejected
@@ -109,6 +110,7 @@ class ToolCalls:
         client_tool_timeout_seconds: float,
         context: Callable[[str, Callable[[str, float | None], None]], ToolContext],
         objection: Callable[[str, str, RunsOn, dict[str, Any]], Awaitable[str | None]],
+        watch: TurnWatch,
     ) -> None:
         self._writer = writer
         self._toolset = toolset.with_tools(
@@ -128,6 +130,7 @@ class ToolCalls:
         """(tool_id, report) → what the tool is told of its call."""
         self._objection = objection
         """(tool_id, tool_name, runs_on, input) → why a call must not run so; None if it may."""
+        self._watch = watch
         self._calls: dict[int, _Call] = {}
         """By block: a model may give one id to several calls."""
 
@@ -239,7 +242,8 @@ class ToolCalls:
         call.began = time.monotonic()
         context = self._context(call.tool_id, self._reporter(call))
         answer = None if call.output is None else partial(_client_answer, call.output)
-        outcome = await self._toolset.run(call.name, call.input, context, answer=answer)
+        with self._watch.run(call.tool_id):
+            outcome = await self._toolset.run(call.name, call.input, context, answer=answer)
         if call.note is not None:
             outcome = _with_note(outcome, call.note)
         self._result(call, outcome, by_client=call.is_taken is not None)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 from turnwire_protocol import (
@@ -33,6 +34,7 @@ from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.history.history import Rendered
 from turnwire_server.core.log.items import DeltaType, Place, Private, spent_of
 from turnwire_server.core.rest import Rest
+from turnwire_server.core.telemetry import NO_TELEMETRY, Telemetry, TurnNames
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.clock import Clock
@@ -45,6 +47,7 @@ from turnwire_server.core.turn.summarizer import Summarizer
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import Price, UsageMeter
 from turnwire_server.errors import ModelError, ProviderWords
+from turnwire_server.log_fields import Fields
 from turnwire_server.model.port import (
     ApiBlock,
     ApiMessage,
@@ -95,6 +98,7 @@ class Services:
     chance: Callable[[], float] = random.random
     has_list_prices: bool = False
     """Whether the model is billed by the list of the Claude API."""
+    telemetry: Telemetry = NO_TELEMETRY
 
     def price_of(self, model: str) -> Price | None:
         """What a model costs, as far as that is known: the operator's word comes first."""
@@ -135,6 +139,10 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._clock = Clock(services.policy.turn_timeout, self._time_out)
         self._meter = UsageMeter()
+        names = TurnNames(
+            conversation=log.conversation, turn=id, principal=principal, model=options.model
+        )
+        self._watch = services.telemetry.turn(names)
         self.calls = ToolCalls(
             self,
             toolset=services.toolset.subset(options.tools),
@@ -144,10 +152,13 @@ class Turn:
             client_tool_timeout_seconds=services.policy.client_tool_timeout,
             context=self._tool_context,
             objection=self._objection,
+            watch=self._watch,
         )
         """Its tool calls: decisions and outputs from outside go there."""
-        self._answer = AnswerWriter(self, self.calls, self._meter)
-        self._summarizer = Summarizer(services.model, self._answer, at=services.policy.compact_at)
+        self._answer = AnswerWriter(self, self.calls, self._meter, self._watch)
+        self._summarizer = Summarizer(
+            services.model, self._answer, at=services.policy.compact_at, watch=self._watch
+        )
         self._step = 0
         self._attempt = 0
         self._has_answered = False
@@ -245,18 +256,20 @@ class Turn:
         began = self._answer.first_delta
         first = None if began is None else began - self._created
         logger.info(
-            "turn principal=%s conversation=%s turn=%s model=%s input_tokens=%d output_tokens=%d "
-            "first_token_ms=%s total_ms=%d stop_reason=%s code=%s",
-            self.principal,
-            self._log.conversation,
-            self.id,
-            self.model,
-            usage.input_tokens,
-            usage.output_tokens,
-            "-" if first is None else round(first * 1000),
-            milliseconds,
-            stop_reason,
-            "-" if error is None else error.code.value,
+            "turn %s",
+            Fields(
+                principal=self.principal,
+                conversation=self._log.conversation,
+                turn=self.id,
+                model=self.model,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                first_token_ms=None if first is None else round(first * 1000),
+                total_ms=milliseconds,
+                stop_reason=stop_reason,
+                code=None if error is None else error.code.value,
+                **self._watch.ids(),
+            ),
         )
         self._on_done(self)
         if self._task is None:
@@ -330,6 +343,7 @@ class Turn:
         if self.state is TurnState.DONE:
             return
         self._log.write(event, private)
+        self._watch.see(event, private)
         was_resting = self._rest.is_resting
         self._rest.apply(event)
         if self._rest.is_resting is not was_resting:
@@ -426,6 +440,7 @@ class Turn:
         except ModelError as error:
             self._meter.fail()
             self._report(error)
+            self._watch.fail(error)
             return False
 
     def _begin_attempt(self, *, compacts: bool = False) -> None:
@@ -529,33 +544,38 @@ class Turn:
         """A line for whoever runs the service, who needs the provider's own words to mend it."""
         words = error.provider or ProviderWords()
         logger.warning(
-            "attempt conversation=%s turn=%s step=%d attempt=%d model=%s code=%s status=%s type=%s "
-            "error_code=%s request_id=%s message=%s",
-            self._log.conversation,
-            self.id,
-            self._step,
-            self._attempt,
-            self.model,
-            error.code.value,
-            words.status or "-",
-            words.type or "-",
-            words.code or "-",
-            words.request_id or "-",
-            words.message or error.message,
+            "attempt %s",
+            Fields(
+                **self._watch.ids(),
+                conversation=self._log.conversation,
+                turn=self.id,
+                step=self._step,
+                attempt=self._attempt,
+                model=self.model,
+                code=error.code.value,
+                status=words.status,
+                type=words.type,
+                error_code=words.code,
+                request_id=words.request_id,
+                # Last in the line of text: it may have spaces in it.
+                said=words.message or error.message,
+            ),
         )
 
     async def _attempt_step(self, messages: list[ApiMessage]) -> str:
         """One attempt: write the answer as it comes; returns its stop reason."""
         request = await self._request(messages)
-        async with self._services.model.stream(request) as stream:
-            async for parts in stream:
-                for part in parts:
-                    self._answer.take(part)
-                    if part.__class__ is Stop:
-                        # The answer is complete: an error after its end must not void it.
-                        self._refusal = part.refusal
-                        self._stop_sequence = part.sequence
-                        return part.reason
+        with self._watch.ask(request):
+            async with self._services.model.stream(request) as stream:
+                async for parts in stream:
+                    for part in parts:
+                        self._answer.take(part)
+                        if part.__class__ is Stop:
+                            # The answer is complete: an error after its end must not void it.
+                            self._refusal = part.refusal
+                            self._stop_sequence = part.sequence
+                            self._watch.answer(part.reason, partial(self._said, len(messages)))
+                            return part.reason
         raise ModelError(Code.NETWORK_ERROR, "the model's answer ended before its end")
 
     async def _request(self, messages: list[ApiMessage]) -> ModelRequest:
@@ -579,6 +599,10 @@ class Turn:
             container=self._log.container(),
             fallbacks=self._services.policy.fallbacks_of(self.model),
         )
+
+    def _said(self, asked: int) -> list[ApiMessage]:
+        """The messages of this step's answer: what follows those that it was asked."""
+        return self._render(self._step + 1).messages[asked:]
 
     def _tool_context(
         self, tool_id: str, report: Callable[[str, float | None], None]

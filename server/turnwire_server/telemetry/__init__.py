@@ -1,0 +1,1 @@
+"""Who watches the service, and how it is told: spans, metrics, lines of the log."""
