@@ -7,12 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from turnwire.catalogue import ConversationHead
 from turnwire.conversation import Conversation
 from turnwire.errors import Rejected, TurnFailed, TurnwireError
 from turnwire.terminal.asker import Asker, Manner
 from turnwire.terminal.commands import COMMANDS, BadCommand, Command, complete, files, parse
 from turnwire.terminal.keyboard import Keyboard
-from turnwire.terminal.past import Head, Past
+from turnwire.terminal.past import Past
 from turnwire.terminal.retelling import list_heads, retell
 from turnwire.terminal.text import printable
 from turnwire.terminal.troubles import explain
@@ -20,6 +21,9 @@ from turnwire.wire import Wire
 from turnwire_protocol import Code, text_of
 
 __all__ = ["Dialogue"]
+
+LISTED = 10
+"""Conversations, the newest."""
 
 
 class Dialogue:
@@ -33,7 +37,7 @@ class Dialogue:
         self._keyboard = Keyboard(self._complete)
         self._asker = Asker(wire, self._console, manner, keyboard=self._keyboard)
         self._conversation: Conversation = wire.conversation(conversation)
-        self._listed: Sequence[Head] = ()
+        self._listed: Sequence[ConversationHead] = ()
         self.interrupt = self._asker.interrupt
 
     async def converse(self, url: str) -> None:
@@ -89,7 +93,7 @@ class Dialogue:
                 self._conversation = self._wire.conversation()
                 self._note("A new conversation.")
             case Command("/list", words):
-                self._listed = await self._past.heads(words)
+                self._listed = await self._newest(words)
                 list_heads(self._console, self._listed)
             case Command("/open", which):
                 await self._open(self._id_of(which))
@@ -99,6 +103,14 @@ class Dialogue:
                 await self._attach(files(names))
             case Command("/export", names):
                 await self._export(files(names))
+
+    async def _newest(self, words: str) -> list[ConversationHead]:
+        heads: list[ConversationHead] = []
+        async for head in self._wire.conversations(query=words or None):
+            heads.append(head)
+            if len(heads) == LISTED:
+                break
+        return heads
 
     def _help(self) -> None:
         from rich.table import Table
@@ -113,7 +125,7 @@ class Dialogue:
         if which.isdecimal():
             if not 0 < int(which) <= len(self._listed):
                 raise BadCommand(f"{which} is not in the list: /list shows it")
-            return self._listed[int(which) - 1]["conversation"]
+            return self._listed[int(which) - 1].conversation
         if not which:
             raise BadCommand("which? A number of /list, or an id")
         return which
@@ -148,7 +160,8 @@ class Dialogue:
         if self._conversation.id is None:
             raise BadCommand("nothing has been said yet")
         as_json = paths[0].suffix == ".json"
-        content = await self._past.export(self._conversation.id, as_json=as_json)
+        document = await self._conversation.export("json" if as_json else "markdown")
+        content = document.encode()
         try:
             with paths[0].open("xb") as file:
                 file.write(content)

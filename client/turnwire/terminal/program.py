@@ -140,9 +140,8 @@ class _Chat:
         async with connect(given.url, given.token) as wire:
             conversation = given.conversation
             if given.goes_on:
-                conversation = next(
-                    (each["conversation"] for each in await past.heads(limit=1)), None
-                )
+                newest = await anext(wire.conversations(), None)
+                conversation = None if newest is None else newest.conversation
             self._manner.attachments = [await wire.upload(file) for file in given.files]
             if self._text:
                 once = Once(wire, self._manner, as_json=given.as_json, keyboard=_keyboard())

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from turnwire.terminal.past import Head, SaidBlock, SaidTurn
+from turnwire.catalogue import ConversationHead
+from turnwire.terminal.past import SaidBlock, SaidTurn
 from turnwire.terminal.text import markdown, printable, source_line
 from turnwire_protocol import Sources, StopReason, noted, text_of
 
@@ -31,11 +32,11 @@ def retell(console: Console, turns: Sequence[SaidTurn], *, has_older: bool) -> N
         console.print()
 
 
-def list_heads(console: Console, heads: Sequence[Head]) -> None:
+def list_heads(console: Console, heads: Sequence[ConversationHead]) -> None:
     """Print the conversations, numbered from 1."""
     for number, head in enumerate(heads, 1):
-        title = " ".join(printable(head["title"]).split()) or "(no title)"
-        line = Text.assemble((f"{number:2} ", "bold"), title, " ", (head["updated_at"][:10], "dim"))
+        title = " ".join(printable(head.title).split()) or "(no title)"
+        line = Text.assemble((f"{number:2} ", "bold"), title, " ", (head.updated_at[:10], "dim"))
         console.print(line)
     if not heads:
         console.print(Text("There is none.", "dim"))
