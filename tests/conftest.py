@@ -1,4 +1,4 @@
-"""How all tests run: on two workers, the long ones first; and which half of them is slow."""
+"""How all tests run: on three workers, the long ones first; and which half of them is slow."""
 
 import functools
 import gc
