@@ -225,11 +225,13 @@ class Claude:
     ) -> AsyncIterator[list[dict[str, Any]]]:
         """The events of each read, from its bytes: a tenth of what the SDK's types cost."""
         async for chunk in stream.response.aiter_bytes():
+            if self._pace is not None:
+                await self._pace.hold()
             yield reader.feed(chunk)
             if reader.failure is not None:
                 raise reader.failure
             if self._pace is not None:
-                await self._pace.tick()
+                await self._pace.rest()
         yield reader.finish()
         if reader.failure is not None:
             raise reader.failure

@@ -1,8 +1,9 @@
 """The pace at which streams are read: as their tokens come while there is time, gathered when not.
 
 What a read costs (waking up, a commit, a frame to each reader) it costs for one token as for five.
-So the fuller the process is, the longer all streams wait for the next common tick, and the more
-each read brings, which in turn makes room. The wait is bounded far below what a person notices.
+So the fuller the process is, the longer all streams wait for the next common tick: first a little,
+so that many streams share a commit; then so long that each read brings several tokens of a stream.
+That in turn makes room. The wait is bounded far below what a person notices.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ __all__ = ["Pace"]
 
 _LOOK_SECONDS = 0.1
 """How often it is looked at how full the process is, while streams are read."""
-_LIGHT, _HALF, _FULL = 0.15, 0.5, 0.8
+_LIGHT, _BUSY, _CROWDED, _FULL = 0.1, 0.3, 0.45, 0.5
 """Shares of a core: below the first nothing is gathered, from the last on as much as may be."""
-_HALF_SECONDS = 0.008
-"""Gathered at half a core."""
-_MAX_SECONDS = 0.05
+_SHORT_SECONDS = 0.01
+"""Gathered from `_BUSY` to `_CROWDED`: less than passes between two tokens of a stream, so that
+streams share a tick, each with what it has."""
+_LONG_SECONDS = 0.05
+"""Gathered at most: a stream brings several tokens at once."""
 _SECONDS_PER_STREAM = 0.001
 """Gathered at most, for each stream: a few that come as fast as they can are not throttled."""
 
@@ -58,20 +61,29 @@ class Pace:
     def seconds(self) -> float:
         """How long is gathered now."""
         share = self._share
-        if share <= _LIGHT:
-            return 0.0
-        if share <= _HALF:
-            wanted = _HALF_SECONDS * (share - _LIGHT) / (_HALF - _LIGHT)
+        if share <= _CROWDED:
+            more = min(max((share - _LIGHT) / (_BUSY - _LIGHT), 0.0), 1.0)
+            wanted = _SHORT_SECONDS * more
         else:
-            more = min((share - _HALF) / (_FULL - _HALF), 1.0)
-            wanted = _HALF_SECONDS + (_MAX_SECONDS - _HALF_SECONDS) * more
+            more = min((share - _CROWDED) / (_FULL - _CROWDED), 1.0)
+            wanted = _SHORT_SECONDS + (_LONG_SECONDS - _SHORT_SECONDS) * more
         return min(wanted, self._streams * _SECONDS_PER_STREAM)
 
-    async def tick(self) -> None:
+    async def hold(self) -> None:
+        """Before what was read is passed on: streams that gather for a short while wait for each
+        other here, because what comes between two reads of a stream is one token at most."""
+        self._look()
+        if self.seconds <= _SHORT_SECONDS:
+            await self._tick()
+
+    async def rest(self) -> None:
+        """Before more is read: what comes meanwhile gathers in the socket, and is read at once."""
+        if self.seconds > _SHORT_SECONDS:
+            await self._tick()
+
+    async def _tick(self) -> None:
         """Wait for the next tick; at once if the last one is long enough ago."""
         now = self._clock()
-        if now - self._looked_at >= _LOOK_SECONDS:
-            self._look(now)
         loop = asyncio.get_running_loop()
         due = self._last + self.seconds
         if not self._waiting:
@@ -85,7 +97,10 @@ class Pace:
         self._waiting.append(waiting)
         await waiting
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> None:
+        now = self._clock()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
         cpu, passed = self._cpu(), now - self._looked_at
         share = min((cpu - self._cpu_then) / passed, 1.0)
         # Half of what it was stays: one busy moment is no load, and what is gathered changes it.

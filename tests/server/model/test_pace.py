@@ -1,7 +1,7 @@
 """The pace of reading: as tokens come while there is time, together when there is not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack
 
 import httpx2
@@ -28,7 +28,7 @@ class Machine:
         """Time passes, of which the process uses this share."""
         self.now += seconds
         self.worked += share * seconds
-        await self.pace.tick()
+        await self.pace.hold()
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def machine() -> Machine:
     return Machine()
 
 
-async def waiting(pace: Pace) -> asyncio.Task[None]:
-    """A stream that waits for the next tick."""
-    task = asyncio.create_task(pace.tick())
+async def waiting(wait: Callable[[], Coroutine[None, None, None]]) -> asyncio.Task[None]:
+    """A stream that waits for the next tick, if it has to."""
+    task = asyncio.create_task(wait())
     await asyncio.sleep(0)
     return task
 
@@ -55,27 +55,41 @@ def many(pace: Pace, number: int = MANY) -> ExitStack:
 async def test_while_there_is_time_nobody_waits(machine: Machine, number: int) -> None:
     with many(machine.pace, number):
         await machine.work(0.1)
-        tasks = [await waiting(machine.pace) for _ in range(3)]
-        assert all(task.done() for task in tasks)
+        for wait in (machine.pace.hold, machine.pace.rest):
+            tasks = [await waiting(wait) for _ in range(3)]
+            assert all(task.done() for task in tasks)
 
 
 async def test_more_is_gathered_the_fuller_the_process_is(machine: Machine) -> None:
     gathered = []
     with many(machine.pace):
-        for share in (0.0, 0.15, 0.3, 0.5, 0.65, 0.8, 1.0):
+        for share in (0.0, 0.1, 0.2, 0.3, 0.45, 0.48, 0.5, 1.0):
             await machine.work(share)
             gathered.append(machine.pace.seconds)
     assert gathered[:2] == [0, 0]
     assert gathered == sorted(gathered)
-    assert gathered[3] == pytest.approx(0.008)
-    assert gathered[5:] == [0.05, 0.05]
+    assert gathered[3:5] == [pytest.approx(0.01), pytest.approx(0.01)]
+    assert gathered[6:] == [pytest.approx(0.05), pytest.approx(0.05)]
+
+
+async def test_for_a_short_while_what_was_read_is_held_and_for_a_long_one_nothing_is_read(
+    machine: Machine,
+) -> None:
+    with many(machine.pace):
+        for share, is_long in ((0.3, False), (1.0, True)):
+            await machine.work(share)
+            await machine.pace.rest()  # The tick that was due meanwhile.
+            held, rested = await waiting(machine.pace.hold), await waiting(machine.pace.rest)
+            assert (held.done(), rested.done()) == (is_long, not is_long)
+            async with patience():
+                await asyncio.gather(held, rested)
 
 
 async def test_a_busy_moment_is_no_load(machine: Machine) -> None:
     with many(machine.pace):
         await machine.work(0.0)
-        await machine.work(0.4, seconds=0.1)
-        assert machine.pace.seconds < 0.002
+        await machine.work(0.4, seconds=0.2)
+        assert 0 < machine.pace.seconds < 0.006
 
 
 async def test_a_few_that_come_as_fast_as_they_can_are_not_throttled(machine: Machine) -> None:
@@ -87,7 +101,8 @@ async def test_a_few_that_come_as_fast_as_they_can_are_not_throttled(machine: Ma
 async def test_many_streams_are_released_together(machine: Machine) -> None:
     with many(machine.pace):
         await machine.work(1.0)
-        tasks = [await waiting(machine.pace) for _ in range(3)]
+        await machine.pace.rest()
+        tasks = [await waiting(machine.pace.rest) for _ in range(3)]
         assert not any(task.done() for task in tasks)
         async with patience():
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +112,8 @@ async def test_many_streams_are_released_together(machine: Machine) -> None:
 async def test_a_stream_that_is_stopped_takes_no_other_with_it(machine: Machine) -> None:
     with many(machine.pace):
         await machine.work(1.0)
-        stopped, other = await waiting(machine.pace), await waiting(machine.pace)
+        await machine.pace.rest()
+        stopped, other = await waiting(machine.pace.rest), await waiting(machine.pace.rest)
         stopped.cancel()
         async with patience():
             await other
@@ -107,7 +123,8 @@ async def test_a_stream_that_is_stopped_takes_no_other_with_it(machine: Machine)
 async def test_streams_that_have_ended_hold_nobody_up(machine: Machine) -> None:
     with many(machine.pace):
         await machine.work(1.0)
-    task = await waiting(machine.pace)
+        await machine.pace.rest()
+    task = await waiting(machine.pace.rest)
     assert task.done()
 
 
