@@ -12,8 +12,8 @@ from turnwire_server import Turnwire, create_app
 from turnwire_server.model.clients import connect
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "client/TERMINAL.md", "protocol/PROTOCOL.md", "server/EMBED.md"]
-DOCUMENTS += ["server/OPERATE.md"]
+DOCUMENTS = ["README.md", "client/CLIENTS.md", "client/TERMINAL.md", "protocol/PROTOCOL.md"]
+DOCUMENTS += ["server/EMBED.md", "server/OPERATE.md"]
 DOCUMENTS += [f".github/{path.name}" for path in sorted((ROOT / ".github").glob("*.md"))]
 FOLDERS = (".ci", ".github", "client", "protocol", "server", "tests")
 OTHERS = {"/openapi.json", "answer.json", "Next.js", "Node.js", "my_tools.py", "servers.json"}

@@ -26,7 +26,7 @@ from turnwire import (
 from turnwire.sync import Wire, connect
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text, ToolUse
 
-README = Path(__file__).parents[2] / "README.md"
+DOCUMENT = Path(__file__).parents[2] / "client" / "CLIENTS.md"
 
 SCRIPT = """
 import sys
@@ -104,12 +104,12 @@ async def test_it_works_where_a_loop_runs_and_holds_it_up(url: str, simulator: S
     assert await asyncio.to_thread(cell) == "Hello"
 
 
-async def test_the_example_in_the_readme_runs(
+async def test_the_example_in_the_document_runs(
     url: str, simulator: Simulator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (example,) = (
         block
-        for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
         if "turnwire.sync" in block
     )
     simulator.program(Answer(Text("Before")), Answer(Text("A log is a list.")))
@@ -120,7 +120,7 @@ async def test_the_example_in_the_readme_runs(
         with connect(url, "anna") as wire:
             wire.conversation().send("First").reply()
         names: dict[str, Wire] = {}
-        exec(compile(here, str(README), "exec"), {}, names)
+        exec(compile(here, str(DOCUMENT), "exec"), {}, names)
         names["wire"].close()
 
     await asyncio.to_thread(script)
