@@ -40,6 +40,9 @@ class _Call(Generic[T]):
             self._loop.call_soon_threadsafe(self._tell)
         except RuntimeError:
             return
+        finally:
+            # An error's traceback has this frame: where no collector runs, the cycle would stay.
+            del self
 
     def _tell(self) -> None:
         if self.future.done():
