@@ -271,6 +271,21 @@ async def test_a_summary_that_is_refused_gives_way_to_all_messages_for_that_step
     assert again[0]["content"][0]["type"] == "compaction"
 
 
+async def test_a_summary_that_was_refused_is_not_sent_again_in_the_steps_of_that_turn(
+    simulator: Simulator,
+) -> None:
+    refused = Fault(400, message="Invalid signature", code="compaction_signature_invalid")
+    call = Answer(ToolUse("note", {"n": 1}), stop_reason="tool_use")
+    async with service(simulator, retries=0, tools=[note]) as wire:
+        conversation = await filled(wire, simulator)
+        await goes_on(wire, conversation, "Two")
+        simulator.program(refused, call, Answer(Text("Three.")))
+        await goes_on(wire, conversation, "Three")
+        last = bare(simulator.requests[-1])
+        assert len(of_type(wire, Retry)) == 1
+    assert last[0] == {"role": "user", "content": [text("One")]}
+
+
 async def test_taking_back_the_turn_of_a_summary_or_one_before_it_gives_all_messages_back(
     simulator: Simulator,
 ) -> None:

@@ -161,6 +161,8 @@ class Turn:
         )
         self._step = 0
         self._attempt = 0
+        self._ignores_summary = False
+        """Set once the summary was refused: it may be another model, or another provider."""
         self._has_answered = False
         """Whether a step of it has ended that was no summary."""
         self._refusal: Refusal | None = None
@@ -454,15 +456,11 @@ class Turn:
         self._attempt = 0
         drops_thinking = False
         """Set once the provider has refused the thinking of the history."""
-        ignores_summary = False
-        """Set once it has refused the summary: it may be another model, or another provider."""
         while True:
             self._attempt += 1
             self._begin_attempt()
             # Before its step is written, which keeps what the request shows.
-            rendered = self._render(
-                self._step, drops_thinking=drops_thinking, ignores_summary=ignores_summary
-            )
+            rendered = self._render(self._step, drops_thinking=drops_thinking)
             self._prefix = rendered.prefix
             private: Private = {"prefix": rendered.prefix}
             if drops_thinking:
@@ -475,10 +473,10 @@ class Turn:
                 self._meter.fail()
                 self._report(error)
                 asks_again = (error.cause == "thinking" and not drops_thinking) or (
-                    error.cause == "compaction" and not ignores_summary
+                    error.cause == "compaction" and not self._ignores_summary
                 )
                 drops_thinking |= error.cause == "thinking"
-                ignores_summary |= error.cause == "compaction"
+                self._ignores_summary |= error.cause == "compaction"
                 if error.code is Code.OVERLOADED and policy.fallback_model is not None:
                     self.model = policy.fallback_model
                 retries = policy.retries
@@ -511,15 +509,13 @@ class Turn:
                 )
             await asyncio.sleep(delay)
 
-    def _render(
-        self, step: int, *, drops_thinking: bool = False, ignores_summary: bool = False
-    ) -> Rendered:
+    def _render(self, step: int, *, drops_thinking: bool = False) -> Rendered:
         """The history as a request of that step shows it, behind system prompt and tools."""
         return self._log.render(
             self._head(step),
             step=step,
             drops_thinking=drops_thinking,
-            ignores_summary=ignores_summary,
+            ignores_summary=self._ignores_summary,
         )
 
     def _head(self, step: int) -> object:
