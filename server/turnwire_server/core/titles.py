@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from turnwire_protocol import Code, Content, text_of
 from turnwire_server.core.turn_index import title_of
 from turnwire_server.errors import ModelError, StoreError
+from turnwire_server.log_fields import Fields
 from turnwire_server.model.port import Model, ModelRequest, Stop, TextPart, UsagePart
 from turnwire_server.store.port import Store
 
@@ -73,7 +74,7 @@ class Titles:
         await asyncio.wait([stored])
         if stored.cancelled() or stored.exception() is not None:
             return
-        code = "-"
+        code: str | None = None
         said = _Said()
         try:
             async with asyncio.timeout(_SECONDS):
@@ -88,12 +89,14 @@ class Titles:
             code = Code.STORAGE_UNAVAILABLE.value
         usage = said.usage
         logger.info(
-            "title conversation=%s model=%s input_tokens=%d output_tokens=%d code=%s",
-            conversation,
-            self._name,
-            0 if usage is None else usage.input_tokens,
-            0 if usage is None else usage.output_tokens,
-            code,
+            "title %s",
+            Fields(
+                conversation=conversation,
+                model=self._name,
+                input_tokens=0 if usage is None else usage.input_tokens,
+                output_tokens=0 if usage is None else usage.output_tokens,
+                code=code,
+            ),
         )
 
     async def _ask(self, content: Content, said: _Said) -> None:

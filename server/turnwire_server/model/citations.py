@@ -10,9 +10,9 @@ from typing import Any
 from turnwire_protocol import Citation
 from turnwire_server.model.text import clean
 
-__all__ = ["MAX_CITATIONS", "citations_of"]
+__all__ = ["citations_of"]
 
-MAX_CITATIONS = 50
+_MAX_CITATIONS = 50
 """In one block."""
 _CITED_CHARS = 1000
 _TITLE_CHARS = 300
@@ -33,7 +33,7 @@ def citations_of(cited: Any, fetched: Mapping[str, str]) -> list[Citation] | Non
     """
     if not isinstance(cited, list):
         return None
-    given = [location for location in cited if isinstance(location, dict)][:MAX_CITATIONS]
+    given = [location for location in cited if isinstance(location, dict)][:_MAX_CITATIONS]
     return [_citation(location, fetched) for location in given] or None
 
 

@@ -6,7 +6,6 @@ https://docs.claude.com/en/docs/build-with-claude/streaming.
 
 import asyncio
 import inspect
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
@@ -50,8 +49,6 @@ from turnwire_server.model.words import request_id_of, words_of
 from turnwire_server.telemetry.upstream import Upstream
 
 __all__ = ["Claude", "derive_tool"]
-
-logger = logging.getLogger("turnwire.model")
 
 _END_SECONDS = 2.0
 """How long the end of an answer may take, at most, once it has told why it stops."""
@@ -115,6 +112,10 @@ class Claude:
     @property
     def has_list_prices(self) -> bool:
         """Whether it is the Claude API itself that is asked, which bills by its list."""
+        return self._is_own
+
+    @property
+    def _is_own(self) -> bool:
         return self._client.base_url.host == _API_HOST
 
     async def close(self) -> None:
@@ -123,8 +124,7 @@ class Claude:
 
     def context(self, model: str) -> Context:
         """See `Model.context`."""
-        is_own = self._client.base_url.host == _API_HOST
-        return self._form.context_of(model, is_own=is_own)
+        return self._form.context_of(model, is_own=self._is_own)
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
@@ -209,8 +209,6 @@ class Claude:
         # Once the model has said why it stops, the answer is whole, however the response ends.
         if last := decoder.finish():
             yield last
-        if decoder.applied_edits:
-            logger.info("context edits applied: %s", decoder.applied_edits)
         if decoder.stopped:
             return
         if failure is None:

@@ -91,8 +91,6 @@ class Decoder:
         """Whether anything of a block has come: another attempt would pay for it again."""
         self.reason: str | None = None
         """Why the model stopped, once it says so: then the answer is whole, come what may."""
-        self.applied_edits: list[object] = []
-        """What the API left out of the messages, as it tells it."""
         self._open: dict[Any, _Block] = {}
         self._begun: set[Any] = set()
         self._count = 0
@@ -148,9 +146,6 @@ class Decoder:
             case "message_start":
                 return self._begin(event.get("message"))
             case "message_delta":
-                edited = event.get("context_management")
-                if isinstance(edited, dict) and isinstance(edited.get("applied_edits"), list):
-                    self.applied_edits = edited["applied_edits"]
                 return self._finish(event.get("delta") or {}, event.get("usage"))
             case "message_stop":
                 return self._stop()

@@ -277,7 +277,8 @@ class Model(Protocol):
         """The file of this id; one that is larger is not given.
 
         Raises:
-            ModelError: it cannot be had; of a longer one than was said, while it is read.
+            ModelError: it cannot be had. Reading its parts may fail in any way; then what came is
+                not the file.
         """
 
     async def close(self) -> None:

@@ -4,7 +4,6 @@ Fields that the SDK's `messages.create` has as parameters go by name; those of b
 types have let go of, go by `extra_body`, and the names of betas by a header.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -20,7 +19,13 @@ from turnwire_server.model.compaction import (
     add_context_management,
     without_reply_options,
 )
-from turnwire_server.model.families import ModelOptions, compaction_of, context_of, fitted
+from turnwire_server.model.families import (
+    ModelOptions,
+    compaction_of,
+    context_of,
+    fitted,
+    of_family,
+)
 from turnwire_server.model.port import ApiBlock, ApiMessage, Context, ModelRequest
 from turnwire_server.model.server_tools import betas_of, runs_code, skill, versioned
 
@@ -29,9 +34,17 @@ __all__ = ["RequestForm", "ServiceTier", "own_field"]
 ServiceTier = Literal["auto", "standard_only"]
 
 _BETA_HEADER = "anthropic-beta"
-_NEVER_DECLINES = re.compile(
-    r"claude-(?:instant|[23]\b|(?:opus|sonnet|haiku)-4\b|sonnet-5(?!-5)\b|haiku-5)"
-)
+_NEVER_DECLINES = {
+    "claude-instant": True,
+    "claude-2": True,
+    "claude-3": True,
+    "claude-opus-4": True,
+    "claude-sonnet-4": True,
+    "claude-haiku-4": True,
+    "claude-sonnet-5": True,
+    "claude-sonnet-5-5": False,
+    "claude-haiku-5": True,
+}
 """Models that decline nothing before they answer, and refuse a request that names `fallbacks`:
 https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback."""
 _FALLBACKS_BETA = "server-side-fallback-2026-07-01"
@@ -138,7 +151,7 @@ class RequestForm:
             parameters["service_tier"] = self._service_tier
         if container := self._container(request):
             parameters["container"] = container
-        if request.fallbacks and not _NEVER_DECLINES.match(request.model):
+        if request.fallbacks and not of_family(_NEVER_DECLINES, request.model):
             models = request.fallbacks
             body["fallbacks"] = models if models == "default" else [{"model": m} for m in models]
             betas.append(_FALLBACKS_BETA)

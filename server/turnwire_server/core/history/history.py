@@ -307,12 +307,13 @@ class History:
         """
         summary = self.summary
         messages, prefix = _begin(summary, head)
+        of_head = _digest("", head)
         found: tuple[int, Private] | None = None
         for bound in self._bound(summary, prefix, step=step):
             for segment in bound.segments:
                 if segment.role == "assistant" and messages and messages[-1]["role"] == "user":
                     place = {"turn": bound.turn, "step": segment.step}
-                    digests = {"head": _digest("", head), "prefix": prefix}
+                    digests = {"head": of_head, "prefix": prefix}
                     found = len(messages), {**place, **digests}
                 prefix = _digest(prefix, (segment.role, segment.content))
                 _append(messages, segment, summary)

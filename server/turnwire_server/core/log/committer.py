@@ -184,6 +184,7 @@ class Committer:
             self._committing = []
 
     async def _commit(self, pairs: list[tuple[Source, Batch]]) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             await self._store.append([batch for _, batch in pairs])
         except Fenced as error:
@@ -197,8 +198,7 @@ class Committer:
             return
         self.commits += 1
         self.commit_batches += len(pairs)
-        if self._asked_at is not None:
-            self.commit_seconds += asyncio.get_running_loop().time() - self._asked_at
+        self.commit_seconds += asyncio.get_running_loop().time() - began
         for source, batch in pairs:
             source.stored(batch.last_seq)
 

@@ -9,9 +9,7 @@ import re
 
 from turnwire_server.core.turn.usage import Price
 
-__all__ = ["LIST_DATE", "list_price"]
-
-LIST_DATE = "2026-10-24"
+__all__ = ["list_price"]
 
 _WEB_SEARCH = 10.0
 """Per thousand, with every model."""

@@ -11,6 +11,7 @@ from turnwire_server.core.history.summary import Older
 from turnwire_server.core.telemetry import TurnWatch
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.errors import ModelError
+from turnwire_server.log_fields import Fields
 from turnwire_server.model.port import CompactionPart, Model, ModelRequest, Stop, UsagePart
 
 __all__ = ["Summarizer"]
@@ -56,7 +57,7 @@ class Summarizer:
             ModelError: the call failed.
         """
         summary: CompactionPart | None = None
-        reason = "-"
+        reason: str | None = None
         most = max(request.max_tokens, _LEAST_TOKENS)
         request = replace(request, max_tokens=most, compacts=True)
         try:
@@ -79,7 +80,8 @@ class Summarizer:
         if summary is None:
             # The model wrote none: it was cut off, or it called a tool, or it refused.
             self._has_failed = True
-            logger.warning("no summary model=%s stop_reason=%s", request.model, reason)
+            ids = self._watch.ids()
+            logger.warning("no summary %s", Fields(**ids, model=request.model, stop_reason=reason))
             return False
         self._answer.summarise(summary, older.private)
         return True
