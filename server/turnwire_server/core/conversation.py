@@ -352,7 +352,10 @@ class Conversation:
                 calls.decide(answer)
                 return self._log.all_durable()
             case ToolOutputBody():
-                return self._taken(calls.take_output(answer))
+                # A task and no coroutine: whoever asked may be gone before they wait for it.
+                taken = asyncio.create_task(self._taken(calls.take_output(answer)))
+                taken.add_done_callback(lambda task: task.cancelled() or task.exception())
+                return taken
             case ProgressBody():
                 calls.take_progress(answer)
                 return None
