@@ -123,9 +123,14 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
 
+    @property
+    def marks_pastes(self) -> bool:
+        """Whether the terminal has been told to mark what is pasted."""
+        return 2004 << 5 in self._emulated.mode
+
     def paste(self, text: str) -> None:
         """As a terminal does it for a program that wants to know, and this one must."""
-        assert 2004 << 5 in self._emulated.mode
+        assert self.marks_pastes
         self.type(f"\x1b[200~{text}\x1b[201~")
 
     async def sees(self, text: str) -> None:

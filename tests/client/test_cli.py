@@ -49,6 +49,12 @@ async def test_a_command_that_lacks_a_module_says_what_to_install() -> None:
     assert how_to_install("cli") in errors
 
 
+async def test_a_script_reads_nothing_of_the_past(server: ScriptedServer) -> None:
+    process = await start("chat", "--url", server.url, "Hi", without="turnwire.terminal.past")
+    await answered(server, "Yes.")
+    assert await ended(process) == (0, "Yes.\n", "")
+
+
 async def test_an_unknown_command_is_an_error() -> None:
     code, _, _ = await ended(await start("nonsense"))
     assert code == 2

@@ -175,19 +175,19 @@ class Display:
         text = self._space + text
         said = text.rstrip()
         self._space = text[len(said) :]
-        self._printmarkdown(self._answer.feed(said))
+        self._print_markdown(self._answer.feed(said))
 
     def _cite(self, stop: BlockStop) -> None:
         # With a backslash: what follows in parentheses would make a link of it.
         marks = noted("", self._sources.numbers(stop.citations), r"\[{}]")
-        self._printmarkdown(self._answer.feed(marks))
+        self._print_markdown(self._answer.feed(marks))
 
     def _finish_block(self) -> None:
         self._finish_text()
         self._finish_thought()
 
     def _finish_text(self) -> None:
-        self._printmarkdown(self._answer.close())
+        self._print_markdown(self._answer.close())
         self._space = ""
         said, self._json = self._json, ""
         if said.strip():
@@ -198,7 +198,7 @@ class Display:
         if thought.strip():
             self._print_note(thought.strip(), "dim italic")
 
-    def _printmarkdown(self, text: str) -> None:
+    def _print_markdown(self, text: str) -> None:
         if text.strip():
             self._print(markdown(text))
 

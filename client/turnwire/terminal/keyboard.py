@@ -35,6 +35,7 @@ class Keyboard:
     """The terminal on standard input; `complete` knows what a message may go on with."""
 
     def __init__(self, complete: Complete = lambda text: ("", ())) -> None:
+        self._is_quiet = False
         self._input = create_input(sys.stdin)
         self._messages: PromptSession[str] = PromptSession(
             history=_history(),
@@ -60,7 +61,7 @@ class Keyboard:
                 if not self._messages.default_buffer.text:
                     return None
             finally:
-                _tell(PASTES_ARE_MARKED)
+                self._mark_again()
 
     async def answer(self, question: str) -> str | None:
         """One line, as the answer to a question; None after Ctrl-D.
@@ -73,7 +74,7 @@ class Keyboard:
         except EOFError:
             return None
         finally:
-            _tell(PASTES_ARE_MARKED)
+            self._mark_again()
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -85,11 +86,13 @@ class Keyboard:
         # A return stays one: of a pasted text, prompt_toolkit makes its lines.
         silent[0] &= ~termios.ICRNL
         _tell(PASTES_ARE_MARKED)
+        self._is_quiet = True
         termios.tcsetattr(descriptor, termios.TCSANOW, silent)
         try:
             yield
         finally:
             termios.tcsetattr(descriptor, termios.TCSANOW, before)
+            self._is_quiet = False
             _tell(PASTES_ARE_NOT)
 
     @contextlib.contextmanager
@@ -104,6 +107,11 @@ class Keyboard:
             # What was typed for a question that went away is for nobody.
             clear_typeahead(self._input)
             store_typeahead(self._input, typed)
+
+    def _mark_again(self) -> None:
+        # prompt_toolkit ends with marks off. Where nobody is quiet, nobody would end them later.
+        if self._is_quiet:
+            _tell(PASTES_ARE_MARKED)
 
 
 class _Completer(Completer):

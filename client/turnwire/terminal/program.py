@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from turnwire.errors import TurnwireError
 from turnwire.terminal.asker import AnswerOptions, Manner
 from turnwire.terminal.once import INTERRUPTED, Once
-from turnwire.terminal.past import Past
 from turnwire.terminal.troubles import explain
 from turnwire.wire import connect
 from turnwire_protocol import (
@@ -136,7 +135,6 @@ class _Chat:
 
     async def run(self) -> int:
         given = self._given
-        past = Past(given.url, given.token)
         async with connect(given.url, given.token) as wire:
             conversation = given.conversation
             if given.goes_on:
@@ -148,7 +146,9 @@ class _Chat:
                 _on_interrupt(once.interrupt)
                 return await once.answer(wire.conversation(conversation), self._text)
             from turnwire.terminal.dialogue import Dialogue
+            from turnwire.terminal.past import Past
 
+            past = Past(given.url, given.token)
             dialogue = Dialogue(wire, past, self._manner, conversation=conversation)
             _on_interrupt(dialogue.interrupt)
             await dialogue.converse(given.url)

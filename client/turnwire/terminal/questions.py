@@ -54,6 +54,8 @@ class Questions:
         self._allowed = allowed
         self._interrupt = interrupt
         self._open: dict[str, asyncio.Task[None]] = {}
+        self._asked: set[str] = set()
+        """Those of them that the user is to answer: what is settled here needs no screen."""
         self._asking = asyncio.Lock()
         self._held = ExitStack()
 
@@ -85,10 +87,11 @@ class Questions:
             async with self._asking:
                 await question()
 
-        if not self._open and self._keyboard:
+        if not self._asked and self._keyboard:
             self._hold(True)
             # What was typed before the question is no answer to it.
             self._held.enter_context(self._keyboard.aside())
+        self._asked.add(tool_id)
         self._begin(tool_id, ask())
 
     def _begin(self, tool_id: str, work: Coroutine[Any, Any, None]) -> None:
@@ -99,7 +102,8 @@ class Questions:
         # Allowed, a call may become a question of its own under the same id.
         if self._open.get(tool_id) is task:
             del self._open[tool_id]
-        if not self._open:
+            self._asked.discard(tool_id)
+        if not self._asked:
             self._held.close()
             self._hold(False)
         if not task.cancelled() and (error := task.exception()) is not None:

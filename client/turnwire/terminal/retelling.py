@@ -1,6 +1,8 @@
 """What was said before, on the screen; knows the form of it, and no connection."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from rich.console import Console
 from rich.text import Text
@@ -22,8 +24,13 @@ def retell(console: Console, turns: Sequence[SaidTurn], *, has_older: bool) -> N
         asked = printable(text_of(turn.get("content", ""))).replace("\n", "\n  ")
         console.print(Text(f"> {asked}", "bold"))
         sources = Sources()
-        for block in turn["blocks"]:
-            _block(console, block, sources)
+        # Neighbouring texts are one: the model splits sentences where it cites.
+        for type, blocks in groupby(turn["blocks"], key=itemgetter("type")):
+            if type == "text":
+                _print_text(console, blocks, sources)
+            elif type == "tool":
+                for block in blocks:
+                    console.print(Text(printable(block.get("tool_name", "")), "cyan"))
         for source in sources:
             console.print(Text(source_line(source), "dim"))
         reason = turn["done"]["stop_reason"] if "done" in turn else turn["state"]
@@ -42,11 +49,11 @@ def list_heads(console: Console, heads: Sequence[ConversationHead]) -> None:
         console.print(Text("There is none.", "dim"))
 
 
-def _block(console: Console, block: SaidBlock, sources: Sources) -> None:
+def _print_text(console: Console, blocks: Iterable[SaidBlock], sources: Sources) -> None:
     # With a backslash: what follows in parentheses would make a link of it.
-    numbers = sources.numbers(block.get("citations"))
-    text = noted(printable(block.get("text", "")), numbers, r"\[{}]")
-    if block["type"] == "text" and text.strip():
+    text = "".join(
+        noted(printable(each.get("text", "")), sources.numbers(each.get("citations")), r"\[{}]")
+        for each in blocks
+    )
+    if text.strip():
         console.print(markdown(text))
-    elif block["type"] == "tool":
-        console.print(Text(printable(block.get("tool_name", "")), "cyan"))

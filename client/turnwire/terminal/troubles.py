@@ -7,7 +7,7 @@ from turnwire_protocol import Code, StopReason
 
 __all__ = ["explain", "shortfall"]
 
-_CUT = {
+_CUT: dict[str, str] = {
     StopReason.MAX_TOKENS: "The answer is cut: it reached the limit of tokens.",
     StopReason.MODEL_CONTEXT_WINDOW_EXCEEDED: "The answer is cut: the conversation is too long.",
     StopReason.MAX_STEPS: "The answer is cut: it took too many steps.",
@@ -36,4 +36,4 @@ def shortfall(reply: Reply) -> str | None:
         if reply.refusal and reply.refusal.explanation:
             parts.append(f": {reply.refusal.explanation}")
         return printable("".join(parts)).replace("\n", " ")
-    return _CUT.get(StopReason(reply.stop_reason)) if reply.stop_reason in set(StopReason) else None
+    return _CUT.get(reply.stop_reason)

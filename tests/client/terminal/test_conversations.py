@@ -9,7 +9,7 @@ import pytest
 from tests.client.program import Screen, ended, start
 from tests.kit.service import by_name, serving, turnwire_over
 from turnwire import connect
-from turnwire_simulator import Answer, Simulator, Text
+from turnwire_simulator import Answer, ProviderTool, Simulator, Text
 
 
 @pytest.fixture
@@ -103,3 +103,37 @@ async def test_a_conversation_is_exported_once_to_a_file(
     await screen.sees("Error: ")
     await quits(screen)
     assert "**apples**" in file.read_text("utf-8")
+
+
+async def test_an_answer_that_cites_is_shown_again_as_one_paragraph(
+    url: str, simulator: Simulator
+) -> None:
+    page = {"type": "web_search_result_location", "encrypted_index": "e", "cited_text": "1916"}
+    shannon = {**page, "title": "Claude Shannon", "url": "https://a.example/"}
+    found = [{"type": "web_search_result", "title": "Claude Shannon", "url": shannon["url"]}]
+    simulator.program(
+        Answer(
+            Text("I look."),
+            ProviderTool("web_search", {"query": "Shannon"}, found),
+            Text("He was "),
+            Text("born in 1916", citations=[shannon]),
+            Text(" in "),
+            Text("**Petoskey**", citations=[{**shannon, "url": "https://b.example/"}, shannon]),
+            Text(".\n\nSo."),
+        )
+    )
+    async with connect(url, "anna") as wire:
+        turn = await wire.conversation().send("Who?")
+        await turn
+    screen = await opened(url, "--conversation", turn.conversation)
+    lines = screen.lines
+    assert [line for line in lines[lines.index("> Who?") + 1 :] if line] == [
+        "I look.",
+        "web_search",
+        "He was born in 1916[1] in Petoskey[2][1].",
+        "So.",
+        "[1] Claude Shannon  https://a.example/",
+        "[2] Claude Shannon  https://b.example/",
+        ">",
+    ]
+    await quits(screen)

@@ -130,6 +130,46 @@ async def test_what_was_typed_before_a_question_is_no_answer_to_it(server: Scrip
     await leaves(screen)
 
 
+async def test_what_was_typed_is_no_answer_beside_a_call_that_needs_none(
+    server: ScriptedServer,
+) -> None:
+    screen = await Screen.open(server.url, "--allow", "read")
+    await screen.prompts()
+    screen.type("Hi\r")
+    peer = await server.peer()
+    await peer.ack_send(await peer.receive("send"))
+    await peer.send(*answer("Wait.")[:4])
+    await screen.sees("Wait.")
+    place = {"conversation": CONVERSATION, "turn": "t_1", "at": AT}
+    call = {"tool_name": "erase", "input": {}, "expires_at": AT}
+    read = {"tool_id": "u0", **call, "tool_name": "read"}
+    screen.type("y\r")
+    await peer.send({"type": "tool_approval", "seq": 5, **place, **read})
+    # Its decision is taken late: the questions come and go before.
+    allowed = await peer.receive("decide")
+    assert (allowed["tool_id"], allowed["decision"]) == ("u0", "allow")
+    for tool_id, seq in (("u1", 6), ("u2", 8)):
+        asked = {"type": "tool_approval", "seq": seq, **place, "tool_id": tool_id, **call}
+        await peer.send(asked)
+        await screen.prompts("Allow it? [y]es, [n]o, [e]dit its input: ")
+        screen.type("n\r")
+        await screen.prompts("Why not? (may be empty) ")
+        screen.type(f"not {tool_id}\r")
+        command = await peer.receive("decide")
+        assert (command["tool_id"], command["decision"]) == (tool_id, "deny")
+        await peer.ack(command)
+        decided = {"tool_id": tool_id, "decision": "deny", "reason": f"not {tool_id}"}
+        await peer.send({"type": "tool_decision", "seq": seq + 1, **place, **decided})
+        await screen.sees(f"denied: not {tool_id}")
+        screen.type(f"y {tool_id}\r")
+    await peer.ack(allowed)
+    await peer.send({**place, "seq": 10, **done()})
+    for number, content in enumerate(("y", "y u1", "y u2")):
+        command = await answered(peer, "Yes.", turn=f"t_{number + 2}", first=11 + 6 * number)
+        assert command["content"] == content
+    await leaves(screen)
+
+
 async def test_ctrl_c_takes_back_the_line_and_on_an_empty_one_leaves(
     server: ScriptedServer,
 ) -> None:

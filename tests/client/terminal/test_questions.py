@@ -167,6 +167,24 @@ async def test_a_call_of_another_client_is_not_asked_about(
     await finish(screen, peer, seq=6)
 
 
+async def test_a_question_about_one_message_leaves_the_terminal_as_it_was(
+    server: ScriptedServer,
+) -> None:
+    screen = await Screen.open(server.url, "Hi")
+    peer = await server.peer()
+    await peer.ack_send(await peer.receive("send"))
+    await peer.send(*answer()[:3], approval(4))
+    await screen.prompts(ALLOW)
+    assert screen.marks_pastes
+    screen.type("y\n")
+    await peer.ack(await peer.receive("decide"))
+    await peer.send(event(5, **done()))
+    await screen.sees("4 out")
+    # What reads next is the shell, and it may not know of marks.
+    assert not screen.marks_pastes
+    assert await screen.ended() == 0
+
+
 async def test_progress_is_shown_as_a_bar(server: ScriptedServer) -> None:
     screen, peer, _ = await asked(server)
     await peer.send(event(4, "tool_progress", message="asking station 1", fraction=0.5))
