@@ -1,4 +1,4 @@
-// A minimal DOM for Node: the few members that markdown.js uses, serialised to HTML.
+// A minimal DOM for Node: the few members that markdown.js and the views of a turn use, serialised to HTML.
 // It has no innerHTML and no parser, so code that reaches for them fails here.
 
 const VOID = new Set(["br", "hr", "input"]);
@@ -56,6 +56,21 @@ class FakeElement extends FakeNode {
     this.tagName = tag.toUpperCase();
     /** @type {Map<string, string>} */ this.attributes = new Map();
     /** @type {(FakeElement | FakeText)[]} */ this.children = [];
+    /** @type {Record<string, string>} not in the HTML, as nothing else that a script sets as a property */ this.dataset = {};
+  }
+
+  /** Nothing happens here. */
+  addEventListener() {}
+
+  get classList() {
+    const names = new Set((this.attributes.get("class") ?? "").split(" ").filter(Boolean));
+    return {
+      toggle: (/** @type {string} */ name, /** @type {boolean} */ has) => {
+        if (has) names.add(name);
+        else names.delete(name);
+        this.setAttribute("class", [...names].join(" "));
+      },
+    };
   }
 
   /** @param {string} name @param {string} value */
@@ -163,6 +178,7 @@ globalThis.document = /** @type {any} */ ({
     made.elements += 1;
     return new FakeElement(tag);
   },
+  createElementNS: (/** @type {string} */ _, /** @type {string} */ tag) => new FakeElement(tag),
   createTextNode: (/** @type {string} */ data) => new FakeText(data),
 });
 

@@ -138,6 +138,16 @@ async def test_a_search_lists_the_titles_that_have_it_and_conversations_stand_by
     await expect(tab.page.locator(".entry-group")).to_have_text("Today")
 
 
+NOTE_REVOKED = """() => {
+  const revoke = URL.revokeObjectURL;
+  globalThis.revoked = [];
+  URL.revokeObjectURL = (url) => {
+    revoked.push(url);
+    revoke.call(URL, url);
+  };
+}"""
+
+
 @pytest.mark.parametrize(("name", "suffix"), [("Markdown", "md"), ("JSON", "json")])
 async def test_a_conversation_is_saved_as_a_file_with_a_token(
     simulator: Simulator, open_tab: OpenTab, tmp_path: Path, name: str, suffix: str
@@ -147,9 +157,15 @@ async def test_a_conversation_is_saved_as_a_file_with_a_token(
         tab = await open_tab(f"{address}/#/token=open-sesame")
         await say(tab, simulator, "What: now?")
         await expect(tab.entries).to_have_text(["What: now?"])
+        await tab.page.clock.install()
+        await tab.page.evaluate(NOTE_REVOKED)
         async with tab.page.expect_download() as download:
             await option(tab, "What: now?", f"Save as {name}")
         file = await download.value
+        # The browser may come for the bytes after the click.
+        assert await tab.page.evaluate("revoked") == []
+        await tab.page.clock.run_for(61_000)
+        assert await tab.page.evaluate("revoked") == [file.url]
         assert file.suggested_filename == f"What now.{suffix}"
         await file.save_as(tmp_path / "saved")
         await tab.page.close()

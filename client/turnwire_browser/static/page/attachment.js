@@ -1,5 +1,6 @@
 /** The views of an image and of a document that belong to a message or a result. */
 
+import { ELSEWHERE } from "../markdown/elements.js";
 import { isStored, nameOf } from "./content.js";
 import { element, icon, setText } from "./element.js";
 import { Folded } from "./folded.js";
@@ -155,7 +156,7 @@ class LinkView {
     const parts = [icon("file"), element("span", { class: "file-name", dir: "auto" }, nameOf(link))];
     const { url } = link;
     this.element = url?.startsWith("https://")
-      ? element("a", { class: "file", href: url, target: "_blank", rel: "noopener noreferrer", title: url }, ...parts)
+      ? element("a", { class: "file", href: url, ...ELSEWHERE, title: url }, ...parts)
       : element("span", { class: "file", title: link.file }, ...parts);
   }
 

@@ -1,14 +1,14 @@
 /** The conversation on the screen: what it shows of its log, what it sends, what it stops. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
-import { asks, firstAsked } from "./asking.js";
+import { firstAsked } from "./asking.js";
+import { Consent } from "./consent.js";
 import { attachmentsOf, contentOf, headline, plain } from "./content.js";
 import { Earlier } from "./earlier.js";
 import { oncePerFrame } from "./frame.js";
 import { Held } from "./held.js";
 import { words } from "./language.js";
 import { Outbox } from "./outbox.js";
-import { Permissions } from "./permissions.js";
 import { remember } from "./storage.js";
 import { QUESTION } from "./tools.js";
 import { Transcript } from "./transcript.js";
@@ -19,7 +19,6 @@ import { firstWords } from "./words.js";
 /** @typedef {import("../turnwire/turnwire.js").Wire} Wire */
 /** @typedef {import("../turnwire/turnwire.js").Conversation} Chat */
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
-/** @typedef {import("../turnwire/fold.js").ToolBlock} ToolBlock */
 /** @typedef {import("../turnwire/messages.js").Content} Content */
 /** @typedef {import("./outbox.js").Letter} Letter */
 
@@ -59,9 +58,7 @@ export class OpenConversation {
   #stopping;
   /** The tools that go with a send. */
   #offered = [QUESTION];
-  #permissions;
-  /** Calls that are decided without asking; whether that was refused, so that the user has to. @type {Map<string, boolean>} */
-  #deciding = new Map();
+  #consent;
   #held = new Held();
   /** Keys of messages on their way when the user stopped: they are to be held when they arrive. @type {Set<string>} */
   #holding = new Set();
@@ -82,7 +79,7 @@ export class OpenConversation {
     this.#chat = wire.conversation(id);
     this.#runner = wire.runner;
     this.#outbox = new Outbox(id ?? "new");
-    this.#permissions = new Permissions(id ?? "new");
+    this.#consent = new Consent(id, this.#runner, (toolId) => this.#chat.decide(toolId, "allow"), () => this.draw());
     const load = () => this.#chat.loadOlder(EARLIER_TURNS);
     this.#earlier = new Earlier(around.bottom.scroller, load);
     this.#transcript = new Transcript(around.column, this.#earlier.element, {
@@ -100,11 +97,8 @@ export class OpenConversation {
       takeBack: (key) => this.#takeBack(key),
       decide: (toolId, decision, details) => this.#chat.decide(toolId, decision, details),
       answer: (toolId, content, isError) => this.#chat.toolOutput(toolId, content, { isError }),
-      isAllowed: this.#isAllowed,
-      allowAlways: (tool, isAllowed) => {
-        if (isAllowed) this.#permissions.add(tool);
-        else this.#permissions.remove(tool);
-      },
+      isAllowed: this.#consent.isAllowed,
+      allowAlways: (tool, isAllowed) => this.#consent.allow(tool, isAllowed),
       runner: this.#runner,
       files: around.files,
       fetchFile: (file) => wire.downloadFile(this.#chat.id ?? "", file),
@@ -203,7 +197,7 @@ export class OpenConversation {
     try {
       const turn = await this.#send(content, { ...options, key });
       this.#outbox.move(turn.conversation);
-      this.#permissions.move(turn.conversation);
+      this.#consent.move(turn.conversation);
       if (this.#stopping === key) this.#cancel(turn.cancel());
       if (this.#holding.delete(key)) this.#hold([{ turn: turn.id, state: "queued", blocks: [], content }]);
       if (!this.#isClosed) this.#around.named(turn.conversation);
@@ -259,30 +253,6 @@ export class OpenConversation {
     this.draw();
   }
 
-  /** @param {ToolBlock} block */
-  #isAllowed = ({ tool_id, tool_name }) => {
-    return this.#permissions.has(tool_name) && this.#deciding.get(tool_id) !== true;
-  };
-
-  /**
-   * Decide the calls that the user does not want to be asked about.
-   *
-   * @param {FoldedTurn | undefined} turn
-   */
-  #decideAllowed(turn) {
-    if (turn?.state !== "running") return;
-    for (const block of turn.blocks) {
-      if (block.type !== "tool" || this.#deciding.has(block.tool_id)) continue;
-      if (asks(block, this.#runner) !== "decision" || !this.#isAllowed(block)) continue;
-      this.#deciding.set(block.tool_id, false);
-      this.#chat.decide(block.tool_id, "allow").catch((error) => {
-        if (!(error instanceof TurnwireError)) throw error;
-        this.#deciding.set(block.tool_id, true);
-        this.draw();
-      });
-    }
-  }
-
   /** @returns {FoldedTurn | undefined} */
   #unfinished() {
     const { turns } = this.#chat.getSnapshot();
@@ -303,8 +273,8 @@ export class OpenConversation {
     this.#drawTurns(turns, letters);
     this.#transcript.say(noticeFor(turns.length + letters.length > 0, state, error));
     this.#transcript.sayGone(turns.length > 0 && error?.code === "unknown_conversation");
-    this.#decideAllowed(current(turns));
-    const asking = firstAsked(current(turns), this.#runner, this.#isAllowed);
+    this.#consent.decideAllowed(current(turns));
+    const asking = firstAsked(current(turns), this.#runner, this.#consent.isAllowed);
     announcer.update(current(turns), this.#wasLive, asking);
     const activity = this.#activity();
     composer.show(activity, asking);

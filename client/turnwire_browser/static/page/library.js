@@ -1,6 +1,7 @@
 /** The user's conversations as the service keeps them: list, rename, delete, export; knows no view. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
+import { saveAs } from "./saving.js";
 
 /**
  * @typedef {object} Head A conversation without what was said in it.
@@ -75,12 +76,8 @@ export class Library {
    */
   async save({ conversation, title }, format) {
     const path = `/${encodeURIComponent(conversation)}/export?format=${format}`;
-    const url = URL.createObjectURL(await (await this.#request("GET", path)).blob());
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = `${fileName(title) || conversation}.${SUFFIXES[format]}`;
-    link.click();
-    URL.revokeObjectURL(url);
+    const response = await this.#request("GET", path);
+    saveAs(await response.blob(), `${fileName(title) || conversation}.${SUFFIXES[format]}`);
   }
 
   /**

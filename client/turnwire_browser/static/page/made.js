@@ -2,10 +2,9 @@
 
 import { element, icon, setText } from "./element.js";
 import { words } from "./language.js";
+import { saveAs } from "./saving.js";
 
 /** @typedef {(id: string) => Promise<File>} FetchFile */
-
-const KEPT_MILLISECONDS = 60_000;
 
 /**
  * @param {string} id
@@ -20,9 +19,7 @@ export function madeFile(id, number, fetchFile) {
     setText(note, words.files.loading);
     try {
       const file = await fetchFile(id);
-      const href = URL.createObjectURL(file);
-      element("a", { href, download: file.name }).click();
-      setTimeout(() => URL.revokeObjectURL(href), KEPT_MILLISECONDS);
+      saveAs(file, file.name);
       setText(name, file.name);
       setText(note, "");
     } catch {

@@ -5,6 +5,7 @@ import { copyButton } from "./copy.js";
 import { element, icon } from "./element.js";
 import { whenIdle } from "./frame.js";
 import { words } from "./language.js";
+import { saveAs } from "./saving.js";
 
 /** @typedef {import("../markdown/mount.js").Dresser} Dresser */
 
@@ -121,9 +122,7 @@ function languageOf(code) {
  */
 function download(text, language) {
   const ending = ENDINGS[language.toLowerCase()] ?? (/^\w{1,8}$/.test(language) ? language.toLowerCase() : "txt");
-  const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  element("a", { href: url, download: `code.${ending}` }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  saveAs(new Blob([text], { type: "text/plain" }), `code.${ending}`);
 }
 
 /** @param {HTMLElement} pre */

@@ -16,7 +16,7 @@ import { retryCause } from "./words.js";
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
 /** @typedef {import("../turnwire/fold.js").Block} Block */
 /** @typedef {{ element: HTMLElement, update(block: Block, isOver: boolean, isCutOff?: boolean): void }} View of the type that the block has; `isOver`: nothing more will come of it */
-/** @typedef {{ block: Block, view: View }} Shown */
+/** @typedef {{ block: Block, view: View, isOver: boolean }} Shown as the view was told last */
 /** @typedef {import("./question.js").TurnActions & import("./tool.js").CallActions} TurnActions */
 
 export class TurnView {
@@ -140,11 +140,12 @@ export class TurnView {
       const kept = this.#shown[index];
       if (!kept) {
         const view = this.#viewOf(block, live);
-        this.#shown.push({ block, view });
+        this.#shown.push({ block, view, isOver });
         this.blocks.append(view.element);
         view.update(block, isOver, cut.has(block.block));
-      } else if (kept.block !== block || isOver) {
+      } else if (kept.block !== block || ended || kept.isOver !== isOver) {
         kept.block = block;
+        kept.isOver = isOver;
         kept.view.update(block, isOver, cut.has(block.block));
       }
     });
