@@ -319,8 +319,7 @@ class Session:
             case Reject():
                 self._take_reject(message)
             case Reset():
-                if replica := self._replicas.get(message.conversation):
-                    replica.start_over(message)
+                self._take_reset(message)
             case Closed():
                 self._take_closed(message)
             case GoingAway():
@@ -329,6 +328,12 @@ class Session:
                 pass
             case _:
                 self._take_event(message)
+
+    def _take_reset(self, reset: Reset) -> None:
+        replica = self._replicas.get(reset.conversation)
+        if replica and replica.start_over(reset) and replica.subscription is Subscription.LIVE:
+            # Not the answer to our `subscribe`: nothing has told how far the replay goes.
+            self.look_again(replica)
 
     def _take_event(self, event: Event) -> None:
         replica = self._replicas.get(event.conversation)
