@@ -4,6 +4,7 @@ them. How long that takes is measured elsewhere; what is imported decides it.
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -23,6 +24,14 @@ def imported(program: str, *arguments: str) -> set[str]:
 def test_a_package_imports_nothing_until_something_of_it_is_asked_for(package: str) -> None:
     assert imported(f"import {package}") == set()
     assert "pydantic" in imported("from turnwire import connect")
+
+
+@pytest.mark.parametrize("package", ["turnwire", "turnwire_server", "turnwire_simulator"])
+def test_a_package_tells_its_names_before_any_is_asked_for(package: str) -> None:
+    program = f"import {package}; print(*dir({package}))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    module = import_module(package)
+    assert {*module.__all__, "__doc__"} <= set(done.stdout.decode().split())
 
 
 @pytest.mark.parametrize("command", ["", "chat", "move", "simulate", "vacuum"])

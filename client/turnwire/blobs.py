@@ -33,10 +33,10 @@ BLOCK: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 
 
 class Blobs:
-    """The blobs of the service whose socket is at `address`."""
+    """The blobs of the service that `http` asks."""
 
-    def __init__(self, address: str, token: str | None) -> None:
-        self._http = Http(address, token)
+    def __init__(self, http: Http) -> None:
+        self._http = http
         self._url = f"{self._http.url}{BLOBS_PATH}"
         self._headers = self._http.headers
 

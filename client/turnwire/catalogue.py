@@ -40,10 +40,10 @@ class _Page(BaseModel):
 
 
 class Catalogue:
-    """The conversations of whoever has this token, at the service whose socket is at `address`."""
+    """The conversations of whoever has the token with which `http` asks the service."""
 
-    def __init__(self, address: str, token: str | None) -> None:
-        self._http = Http(address, token)
+    def __init__(self, http: Http) -> None:
+        self._http = http
         self._url = f"{self._http.url}/v1/conversations"
 
     async def heads(self, *, query: str | None) -> AsyncIterator[ConversationHead]:

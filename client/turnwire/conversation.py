@@ -5,11 +5,11 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+from pydantic import ValidationError
 
 from turnwire.catalogue import Catalogue, ExportFormat
 from turnwire.errors import BadArgument, BadPosition, BadServer
+from turnwire.output import OutputType
 from turnwire.replica import Replica
 from turnwire.reply import OutputT
 from turnwire.runner import Runner
@@ -114,7 +114,7 @@ class Conversation:
             BadPosition: `key` is that of an old message, before where this is followed from.
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
-        format, output = _structured(output_format)
+        output: OutputType[OutputT] = OutputType.of(output_format)
         options: dict[str, object] = {
             "content": content if isinstance(content, str) else list(content),
             "key": key if key is not None else secrets.token_urlsafe(16),
@@ -128,7 +128,7 @@ class Conversation:
             "top_k": top_k,
             "stop_sequences": None if stop_sequences is None else list(stop_sequences),
             "tool_choice": dict(tool_choice) if isinstance(tool_choice, Mapping) else tool_choice,
-            "output_format": format,
+            "output_format": output.format,
             "tools": None if tools is None else list(tools),
             "if_busy": if_busy,
             "retract": retract,
@@ -317,9 +317,7 @@ class Conversation:
             replica.followers -= 1
             self._session.release(replica)
 
-    async def _send(
-        self, options: dict[str, object], output: TypeAdapter[OutputT] | None
-    ) -> Turn[OutputT]:
+    async def _send(self, options: dict[str, object], output: OutputType[OutputT]) -> Turn[OutputT]:
         try:
             command = Send.model_validate(
                 {"id": self._session.next_id(), **options}
@@ -343,7 +341,7 @@ class Conversation:
                 self._session.release(replica)
         return turns[0]
 
-    def _begin(self, ack: Ack, command: Send, output: TypeAdapter[OutputT] | None) -> Turn[OutputT]:
+    def _begin(self, ack: Ack, command: Send, output: OutputType[OutputT]) -> Turn[OutputT]:
         if ack.conversation is None or ack.turn is None or ack.seq is None:
             raise BadServer("the ack of a send lacks conversation, turn or seq")
         replica = self._replica_of(ack.conversation)
@@ -389,18 +387,3 @@ class Conversation:
             raise BadPosition(f"followed already, and not to be cut at {after}")
         self._replica = self._session.new_replica(conversation, after=after, epoch=epoch)
         return self._replica
-
-
-def _structured(
-    wanted: type[OutputT] | OutputFormat | Mapping[str, Any] | None,
-) -> tuple[dict[str, object] | None, TypeAdapter[OutputT] | None]:
-    """The format as it is sent, and how the answer's data becomes what was asked for."""
-    if wanted is None:
-        return None, None
-    if isinstance(wanted, Mapping):
-        return dict(wanted), None
-    try:
-        adapter: TypeAdapter[OutputT] = TypeAdapter(wanted)
-        return {"type": "json_schema", "schema": adapter.json_schema()}, adapter
-    except PydanticUserError as error:
-        raise BadArgument(f"output_format: there is no JSON schema of {wanted!r}") from error

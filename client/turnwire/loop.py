@@ -4,6 +4,8 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from turnwire.errors import UsageError, WireClosed
@@ -25,8 +27,9 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._waited_for: set[Future[Any]] = set()
         self._thread = threading.Thread(
-            target=_run, args=(self._loop,), name="turnwire", daemon=True
+            target=_run, args=(self._loop, self._waited_for), name="turnwire", daemon=True
         )
         self._thread.start()
         self.close: Callable[[], object] = lambda: None
@@ -36,20 +39,37 @@ class Loop:
         self.close = weakref.finalize(self, _end, self._loop, self._thread, leave)
 
     def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """What the coroutine returns or raises; an interrupt cancels it."""
-        if self._loop.is_closed() or not self._thread.is_alive():
-            work.close()
-            raise WireClosed("the wire was left")
+        """What the coroutine returns or raises; an interrupt cancels it.
+
+        Raises:
+            WireClosed: the loop has ended, or ended meanwhile.
+            UsageError: this is the loop's own thread.
+        """
         if threading.current_thread() is self._thread:
             work.close()
             raise UsageError("this would wait for itself: async code here has turnwire.connect")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            # It is closed. Not asked before, because it might close in between.
+            work.close()
+            raise WireClosed("the wire was left") from None
+        self._waited_for.add(future)
+        # Behind `add`: either this or the loop's end sees what the loop was too late to begin.
+        # And a fork has no such thread.
+        if self._loop.is_closed() or not self._thread.is_alive():
+            future.cancel()
         try:
             return future.result()
+        except CancelledError:
+            work.close()
+            raise WireClosed("the wire was left") from None
         except BaseException:
             # Not only its own: KeyboardInterrupt comes here, and nobody waits for it any more.
             future.cancel()
             raise
+        finally:
+            self._waited_for.discard(future)
 
     def each(self, items: AsyncIterator[ResultT]) -> Iterator[ResultT]:
         """The items as they come; what is not taken yet waits there."""
@@ -57,30 +77,30 @@ class Loop:
             while item := self.run(_next(items)):
                 yield item[0]
         finally:
-            if not self._loop.is_closed() and self._thread.is_alive():
+            with suppress(WireClosed):
                 self.run(_close(items))
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
+def _run(loop: asyncio.AbstractEventLoop, waited_for: set[Future[Any]]) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        # Until there are none: other threads go on posting while these are being cancelled.
+        while tasks := asyncio.all_tasks(loop):
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+        for future in list(waited_for):
+            future.cancel()
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, leave: Leave) -> None:
-    async def end() -> None:
-        await leave()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
     def stop() -> None:
-        ending = loop.create_task(end())
-        ending.add_done_callback(lambda _: loop.stop())
+        leaving = loop.create_task(leave())
+        leaving.add_done_callback(lambda _: loop.stop())
 
     if not loop.is_closed():
         loop.call_soon_threadsafe(stop)

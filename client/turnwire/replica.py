@@ -12,6 +12,7 @@ from turnwire.errors import TurnFailed, TurnwireError
 from turnwire.log import Log
 from turnwire.reply import Reply
 from turnwire_protocol import (
+    MAX_SEQ,
     Ack,
     Code,
     Cursor,
@@ -43,9 +44,9 @@ class Replica:
 
     `epoch_count` counts the logs it has been a copy of: it changes with a reset, which voids the
     seqs that readers hold. `followers` and `sending` count its users, besides the running turns.
-    `head` is where the log ended when the server last said so,
-    and `head_count` how often it has. `backoff` spaces
-    the repeats of a subscription that the server refuses or ends.
+    `head` is where the log ended when the server last said so (`MAX_SEQ`: not yet of this log),
+    and `head_count` how often it has. `backoff` spaces the repeats of a subscription that the
+    server refuses or ends.
     """
 
     def __init__(
@@ -134,6 +135,9 @@ class Replica:
             return True
         if ack.after != self.cursor.seq or self.cursor.epoch not in (None, ack.epoch):
             return False
+        if self.head == MAX_SEQ:
+            # After a reset only the ack of a `subscribe` tells where its replay ends.
+            return False
         self.cursor.epoch = ack.epoch
         self.subscription = Subscription.LIVE
         return True
@@ -154,20 +158,22 @@ class Replica:
         self.bell.ring()
         return verdict
 
-    def start_over(self, reset: Reset, *, after: int = 0) -> None:
+    def start_over(self, reset: Reset, *, after: int = 0) -> bool:
         """The cursor is not in the server's log: drop everything, that log is replayed.
 
-        A `reset` that comes beside an ack which said the same is no second one.
+        A `reset` that comes beside an ack which said the same is no second one: False.
         """
         if self.reset and self.cursor == Cursor(reset.epoch, 0):
-            return
+            return False
         self.cursor = Cursor(reset.epoch or None, after)
         self.log = Log(after)
         self.state = FoldedConversation(seq=after)
         self.reset = reset
         self.epoch_count += 1
+        self.head = MAX_SEQ
         self._suspects.update(self._running)
         self.bell.ring()
+        return True
 
     def fail(self, failure: TurnwireError) -> None:
         """Nothing comes any more, for good: everyone who waits gets `failure`."""

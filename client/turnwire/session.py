@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from itertools import count
 from weakref import WeakValueDictionary
@@ -22,13 +22,12 @@ from turnwire.errors import (
     WireClosed,
     rejected,
 )
+from turnwire.pending import Lasting, Pending
 from turnwire.replica import Replica, Subscription
 from turnwire_protocol import (
     Ack,
-    Cancel,
     Closed,
     Code,
-    Decide,
     Done,
     Event,
     GoingAway,
@@ -39,7 +38,6 @@ from turnwire_protocol import (
     Reset,
     Send,
     Subscribe,
-    ToolOutput,
     Unsubscribe,
     Verdict,
     Welcome,
@@ -51,9 +49,6 @@ from turnwire_protocol import (
 __all__ = ["Session", "State"]
 
 logger = logging.getLogger("turnwire")
-
-Lasting = Send | Cancel | Decide | ToolOutput
-"""Commands that are repeated over connections until they have a reply."""
 
 Watcher = Callable[[Replica, Event | None], None]
 """Called with each event that a replica took, and without one where a subscription of it stands."""
@@ -70,13 +65,6 @@ class State(Enum):
     """The connection was lost; another is being made."""
     CLOSED = auto()
     """Left, or lost for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    command: Lasting
-    acked: Callable[[Ack], None]
-    outcome: asyncio.Future[Ack]
 
 
 class Session:
@@ -105,7 +93,7 @@ class Session:
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._failure: TurnwireError = WireClosed("the wire is not open yet: use `async with`")
-        self._pending: dict[str, _Pending] = {}
+        self._pending = Pending()
         self._asked: dict[str, Replica] = {}
         self._replicas: WeakValueDictionary[str, Replica] = WeakValueDictionary()
         self._active: set[Replica] = set()
@@ -164,17 +152,16 @@ class Session:
         """
         if self.state in (State.NEW, State.CLOSED):
             raise self._failure
-        outcome: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         if self._connection:
             limit = self._connection.welcome.limits.max_frame_bytes
             if (size := len(encode(command).encode())) > limit:
                 raise BadArgument(f"{size} bytes in one message; the server takes {limit}")
-        self._pending[command.id] = _Pending(command, acked, outcome)
+        outcome = self._pending.add(command, acked)
         self._post_pending(command)
         try:
             await outcome
         finally:
-            self._pending.pop(command.id, None)
+            self._pending.forget(command.id)
 
     def post(self, command: Progress) -> None:
         """Send a command at once or never; its reply is ignored."""
@@ -246,7 +233,7 @@ class Session:
                 if not self._heal or not may_reconnect(loss.close_code):
                     raise loss
                 if fails_unacknowledged(loss.close_code):
-                    self._fail_pending(loss)
+                    self._pending.fail(loss)
                 connection = await self._reconnect(loss)
                 self._begin(connection)
         except TurnwireError as failure:
@@ -303,8 +290,8 @@ class Session:
         self._backoff.opened(asyncio.get_running_loop().time())
         for replica in list(self._active):
             self.subscribe(replica)
-        for pending in list(self._pending.values()):
-            self._post_pending(pending.command)
+        for command in self._pending.commands:
+            self._post_pending(command)
 
     def _post_pending(self, command: Lasting) -> None:
         # A draining server starts nothing: a send waits here for the next connection.
@@ -319,8 +306,7 @@ class Session:
             case Reject():
                 self._take_reject(message)
             case Reset():
-                if replica := self._replicas.get(message.conversation):
-                    replica.start_over(message)
+                self._take_reset(message)
             case Closed():
                 self._take_closed(message)
             case GoingAway():
@@ -329,6 +315,12 @@ class Session:
                 pass
             case _:
                 self._take_event(message)
+
+    def _take_reset(self, reset: Reset) -> None:
+        replica = self._replicas.get(reset.conversation)
+        if replica and replica.start_over(reset) and replica.subscription is Subscription.LIVE:
+            # Not the answer to our `subscribe`: nothing has told how far the replay goes.
+            self.look_again(replica)
 
     def _take_event(self, event: Event) -> None:
         replica = self._replicas.get(event.conversation)
@@ -349,25 +341,18 @@ class Session:
             replica.confirm_subscription(ack)
             self._watcher(replica, None)
             self.release(replica)
-        elif pending := self._pending.pop(ack.id, None):
-            try:
-                pending.acked(ack)
-            except TurnwireError as error:
-                _settle(pending.outcome, error)
-            else:
-                _settle(pending.outcome, ack)
+        else:
+            self._pending.take_ack(ack)
 
     def _take_reject(self, reject: Reject) -> None:
         if reject.id is None:
             logger.warning("the server rejected something: %s", reject.message)
         elif replica := self._asked.pop(reject.id, None):
             self._lose_subscription(replica, rejected(reject))
-        elif (pending := self._pending.get(reject.id)) and not (
-            # It crossed with `going_away`: it waits for the next connection like those after it.
-            reject.code == Code.DRAINING and self._reconnect_after_seconds is not None
-        ):
-            del self._pending[reject.id]
-            _settle(pending.outcome, rejected(reject))
+        elif reject.code == Code.DRAINING and self._reconnect_after_seconds is not None:
+            pass  # It crossed with `going_away`: it waits for the next connection like the others.
+        else:
+            self._pending.take_reject(reject)
 
     def _take_closed(self, closed: Closed) -> None:
         replica = self._replicas.get(closed.conversation)
@@ -386,27 +371,12 @@ class Session:
         delay_seconds = replica.backoff.lost(loop.time()) + (reason.retry_after_seconds or 0.0)
         loop.call_later(delay_seconds, self.subscribe, replica)
 
-    def _fail_pending(self, failure: TurnwireError) -> None:
-        pending, self._pending = self._pending, {}
-        for each in pending.values():
-            _settle(each.outcome, failure)
-
     def _end(self, failure: TurnwireError) -> None:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
         self._failure = failure
-        self._fail_pending(failure)
+        self._pending.fail(failure)
         self._active.clear()
         for replica in list(self._replicas.values()):
             replica.fail(failure)
-
-
-def _settle(outcome: asyncio.Future[Ack], value: Ack | TurnwireError) -> None:
-    # It is done already if the caller was cancelled.
-    if outcome.done():
-        return
-    if isinstance(value, TurnwireError):
-        outcome.set_exception(value)
-    else:
-        outcome.set_result(value)

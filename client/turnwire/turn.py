@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, Literal
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
-
-from turnwire.errors import BadOutput, TurnFailed, TurnwireError
+from turnwire.errors import TurnFailed, TurnwireError
 from turnwire.log import text_of, without
+from turnwire.output import OutputType
 from turnwire.replica import Replica
 from turnwire.reply import OutputT, Reply
-from turnwire_protocol import Code, Delta, Done, Event, Rewind, Token, first_problem
+from turnwire_protocol import Code, Delta, Done, Event, Rewind, Token
 
 __all__ = ["CancelOutcome", "Turn"]
 
@@ -35,9 +33,9 @@ class Turn(Generic[OutputT]):
         seq: int,
         key: str,
         cancel: Callable[[], Awaitable[CancelOutcome]],
-        output: TypeAdapter[OutputT] | None = None,
+        output: OutputType[OutputT],
     ) -> None:
-        """`output`: of the type that the answer's data is to have; None: as JSON has it."""
+        """`output`: the type that the answer's data is to have."""
         self.id = turn
         self.key = key
         self.seq = seq
@@ -74,15 +72,7 @@ class Turn(Generic[OutputT]):
         return self._typed_reply().__await__()
 
     async def _typed_reply(self) -> Reply[OutputT]:
-        reply = await self._reply()
-        if self._output is None or reply.output is None:
-            return reply
-        try:
-            # As JSON, which has other forms than Python for dates, tuples and the like.
-            output = self._output.validate_json(to_json(reply.output))
-        except ValidationError as error:
-            raise BadOutput(first_problem(error), reply=reply) from error
-        return replace(reply, output=output)
+        return self._output.read(await self._reply())
 
     async def _reply(self) -> Reply:
         # Shielded, because all who await this turn share the future.

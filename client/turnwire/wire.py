@@ -13,6 +13,7 @@ from turnwire.catalogue import Catalogue, ConversationHead
 from turnwire.connection import socket_address
 from turnwire.conversation import Conversation
 from turnwire.errors import UsageError
+from turnwire.http import Http
 from turnwire.runner import Runner
 from turnwire.session import Session, State
 from turnwire_protocol import Attachment
@@ -197,4 +198,5 @@ def connect(
         open_timeout_seconds=open_timeout_seconds,
         backoff=backoff or Backoff(),
     )
-    return Wire(session, Blobs(address, token), Catalogue(address, token))
+    http = Http(address, token)
+    return Wire(session, Blobs(http), Catalogue(http))

@@ -13,3 +13,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(name)
     value: object = getattr(import_module("turnwire_server.library"), name)
     return value
+
+
+def __dir__() -> list[str]:
+    # Who asks for the names, to complete one or to look around, is not in such a hurry.
+    return sorted({*globals(), *import_module("turnwire_server.library").__all__})

@@ -191,6 +191,55 @@ async def test_a_follower_is_told_of_a_reset_and_gets_the_new_log(server: Script
     assert got[1].content == "Other"
 
 
+@pytest.mark.parametrize("head", [10, 2])
+async def test_a_load_ends_where_the_log_that_a_reset_began_ends(
+    server: ScriptedServer, head: int
+) -> None:
+    """The reset comes unasked in mid-load, and the log before it was longer, or shorter."""
+    other = answer("x")
+    async with connect(server.url) as wire:
+        chat = wire.conversation(CONVERSATION)
+        loading = asyncio.create_task(chat.load())
+        peer = await server.peer()
+        await peer.ack_subscribe(await peer.receive("subscribe"), head=head)
+        reset = {"type": "reset", "conversation": CONVERSATION, "epoch": "e2", "reason": "new"}
+        # What the server sends of its own accord is behind the ack too, so this is dropped.
+        await peer.send(LOG[0], reset, *other[:2])
+        command = await peer.receive("subscribe")
+        await peer.ack_subscribe(command, head=len(other), epoch="e2")
+        await peer.send(*other)
+        state = await loading
+        await peer.receive("unsubscribe")
+    assert (command.get("after", 0), command["epoch"]) == (0, "e2")
+    assert state.to_dict() == fold([parse_event(frame) for frame in other]).to_dict()
+
+
+async def test_a_send_after_an_unasked_reset_asks_where_that_log_ends(
+    server: ScriptedServer,
+) -> None:
+    """The subscription is refused for now when the send is acked, which tells no head."""
+    async with connect(server.url, backoff=AT_ONCE) as wire:
+        chat = wire.conversation()
+        sending = asyncio.create_task(chat.send("Hi"))
+        peer = await server.peer()
+        await peer.ack_send(await peer.receive("send"))
+        lost = await sending
+        sending = asyncio.create_task(chat.send("Again"))
+        again = await peer.receive("send")
+        reset = {"type": "reset", "conversation": CONVERSATION, "epoch": "e2", "reason": "new"}
+        await peer.send(LOG[0], reset)
+        command = await peer.receive("subscribe")
+        refusal = reject(command, "too_many", retryable=True, retry_after_seconds=3600)
+        acked = {"type": "ack", "id": again["id"], "conversation": CONVERSATION, "turn": "t_2"}
+        await peer.send(refusal, acked | {"seq": 1, "epoch": "e2", "after": 0})
+        await sending
+        await peer.ack_subscribe(await peer.receive("subscribe"), head=1, epoch="e2")
+        await peer.send(answer("x", turn="t_2")[0])
+        with pytest.raises(TurnFailed) as caught:
+            await lost
+    assert caught.value.code == "unknown_turn"
+
+
 async def test_a_turn_that_a_reset_lost_fails(server: ScriptedServer) -> None:
     async with connect(server.url, backoff=AT_ONCE) as wire:
         sending = asyncio.create_task(wire.conversation().send("Hi"))
