@@ -21,7 +21,7 @@ from turnwire_server.core.turn.hook_runner import HookRunner
 from turnwire_server.core.turn.hooks import Hooks
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
-from turnwire_server.inprocess.conversation import LocalConversation
+from turnwire_server.inprocess.conversation import LocalConversation, check_title
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import Client, client_of
 from turnwire_server.model.request import RequestForm
@@ -262,10 +262,13 @@ class Turnwire:
         ordinary turns, for readers and for the model, of the model `imported`.
 
         Raises:
-            Rejected: there is no turn in it, an attachment is not the principal's, there are too
-                many conversations, or it cannot be stored.
+            Rejected: there is no turn in it, a title without or with too many characters, an
+                attachment is not the principal's, there are too many conversations, or it cannot
+                be stored.
         """
         self._check_running()
+        if title is not None:
+            check_title(title)  # Before anything is stored.
         conversation = self.conversation(principal, await self.hub.begin(principal, past))
         if title is not None:
             await conversation.rename(title)

@@ -35,7 +35,7 @@ from turnwire_server.inprocess.reading import read_events
 from turnwire_server.inprocess.turn import CancelOutcome, LocalTurn
 from turnwire_server.transports.export import to_markdown
 
-__all__ = ["LocalConversation", "SendOptions"]
+__all__ = ["LocalConversation", "SendOptions", "check_title"]
 
 MAX_TITLE_CHARS = 200
 """As in REST."""
@@ -264,8 +264,7 @@ class LocalConversation:
         Raises:
             Rejected: unknown conversation, a title without or with too many characters.
         """
-        if not 1 <= len(title) <= MAX_TITLE_CHARS:
-            raise Rejected(Code.BAD_COMMAND, f"title: from 1 to {MAX_TITLE_CHARS} characters")
+        check_title(title)
         await self._hub.rename(self.principal, self._begun(), title)
 
     async def delete(self) -> None:
@@ -281,6 +280,16 @@ class LocalConversation:
         if self._id is None:
             raise Rejected(Code.UNKNOWN_CONVERSATION, "nothing was sent yet: there is none")
         return self._id
+
+
+def check_title(title: str) -> None:
+    """Refuse what is no title.
+
+    Raises:
+        Rejected: it is without or with too many characters.
+    """
+    if not 1 <= len(title) <= MAX_TITLE_CHARS:
+        raise Rejected(Code.BAD_COMMAND, f"title: from 1 to {MAX_TITLE_CHARS} characters")
 
 
 def _nobody() -> None:

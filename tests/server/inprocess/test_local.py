@@ -192,6 +192,15 @@ async def test_a_history_is_imported_shown_to_the_model_and_goes_on(
     assert "Hello Ann!" in said[1]
 
 
+async def test_an_import_that_is_refused_leaves_nothing_behind(simulator: Simulator) -> None:
+    async with running(simulator) as turnwire, patience():
+        for title in ("", "x" * 201):
+            with pytest.raises(Rejected) as refused:
+                await turnwire.import_conversation(ANNA, [PastTurn("one")], title=title)
+            assert refused.value.code is Code.BAD_COMMAND
+        assert [head async for head in turnwire.conversations(ANNA)] == []
+
+
 async def test_an_import_counts_as_a_conversation(simulator: Simulator) -> None:
     limits = {"max_conversations_per_principal": 1}
     async with running(simulator, limits=limits) as turnwire, patience():
