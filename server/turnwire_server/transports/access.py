@@ -44,6 +44,10 @@ def _served() -> None:
 
 
 _THIS_MACHINE = "only this machine is served without a token: set TURNWIRE_TOKEN"
+_TO_THIS_MACHINE = (
+    "only this machine itself is answered here: by a name of its own, and through nobody else"
+)
+"""The same where an authenticator is, which is not asked."""
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
@@ -109,29 +113,31 @@ class Access:
         """
         if (refused := self._unserved()) is not None:
             raise refused
-        host = _host(connection)
-        is_known = is_loopback(host) or self._is_named(host)
-        if self._authenticate is not None:
-            if self._allow_hosts and not is_known:
-                raise self._denial(connection, "this name of the service is not in allow_hosts")
-            return
-        self.check_machine(connection)
-        if not is_known:
-            message = _IN_A_TEST if host == _TEST_HOST else _THIS_MACHINE
-            raise self._denial(connection, message)
+        if self._authenticate is None:
+            self.check_machine(connection)
+        elif self._allow_hosts and not self._is_known(_host(connection)):
+            raise self._denial(connection, "this name of the service is not in allow_hosts")
 
     def check_machine(self, connection: HTTPConnection) -> None:
-        """Refuse what does not come from this machine, or through somebody else.
+        """Refuse what does not come from this machine, or through somebody else, or asks for us by
+        a name that is not ours: see `check_host`.
 
         Raises:
             Rejected: permission_denied.
         """
         peer = connection.client.host if connection.client else ""
+        host = _host(connection)
         if any(name in connection.headers for name in _FORWARDED):
             message = "forwarded requests are not served without a token: set TURNWIRE_TOKEN"
-            raise self._denial(connection, message)
-        if not is_loopback(peer):
-            raise self._denial(connection, _IN_A_TEST if peer == _TEST_PEER else _THIS_MACHINE)
+        elif not is_loopback(peer):
+            message = _IN_A_TEST if peer == _TEST_PEER else _THIS_MACHINE
+        elif not self._is_known(host):
+            message = _IN_A_TEST if host == _TEST_HOST else _THIS_MACHINE
+        else:
+            return
+        if self._authenticate is not None:
+            message = _TO_THIS_MACHINE
+        raise self._denial(connection, message)
 
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse web pages of other origins.
@@ -149,6 +155,10 @@ class Access:
         elif connection.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             message = "requests from other sites are not served: see allow_origins"
             raise self._denial(connection, message)
+
+    def _is_known(self, host: str) -> bool:
+        """Whether it is a name of this machine, or one that was given."""
+        return is_loopback(host) or self._is_named(host)
 
     def _is_named(self, host: str) -> bool:
         labels = host.split(".")

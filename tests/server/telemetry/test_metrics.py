@@ -184,6 +184,18 @@ async def test_an_apps_own_users_are_not_shown_what_others_do(simulator: Simulat
         assert (await http.get("/metrics", headers=forwarded)).status_code == 403
 
 
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"X-Forwarded-For": "203.0.113.9"}])
+async def test_a_page_whose_name_leads_to_this_machine_is_not_shown_them(
+    simulator: Simulator, headers: dict[str, str]
+) -> None:
+    turnwire = turnwire_over(simulator, metrics=True, authenticate=by_name)
+    async with serving(turnwire) as address, asking(address) as http:
+        answer = await http.get("/metrics", headers=headers)
+    assert answer.status_code == 403
+    # A token is no way here: the app tells its users itself.
+    assert "TURNWIRE_TOKEN" not in answer.json()["error"]["message"]
+
+
 def test_with_several_workers_they_are_refused() -> None:
     with pytest.raises(SettingsError, match="metrics"):
         load_settings(metrics=True, workers=2, db="postgresql://nowhere/x")
