@@ -209,8 +209,9 @@ class Simulator:
         judge(body, betas)
         self._refusals.judge(body)
         for name, window in self._windows.items():
-            tokens = tokens_of(shown(body))
-            if body["model"].startswith(name) and tokens > window:
+            if not body["model"].startswith(name):
+                continue
+            if (tokens := tokens_of(shown(body))) > window:
                 raise Rejected(f"prompt is too long: {tokens} tokens > {window} maximum")
         return body, betas
 
