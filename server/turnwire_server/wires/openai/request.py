@@ -1,10 +1,10 @@
 """Requests for a chat completion, as clients send them: what is not known here is let pass."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from turnwire_protocol import ClientTool, Code, SendBody, parse_body
+from turnwire_protocol import ClientTool, Code, Effort, SendBody, parse_body
 from turnwire_server.core.turn.options import Policy
 from turnwire_server.errors import Rejected
 from turnwire_server.wires.bounds import MAX_MESSAGES, MAX_PARTS, MAX_TOOLS
@@ -14,10 +14,7 @@ __all__ = ["RUNNER", "ChatMessage", "ChatRequest", "Part", "models_of", "send_of
 RUNNER = "openai"
 """The runner of tools that the client has."""
 
-_EFFORTS = {
-    "minimal": "low",
-    **{level: level for level in ("low", "medium", "high", "xhigh", "max")},
-}
+_EFFORTS = {"minimal": "low", **{level: level for level in get_args(Effort)}}
 _ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
 
 
