@@ -210,6 +210,7 @@ def _conclude(turn: FoldedTurn, done: Done) -> Reply | TurnFailed:
         done.refusal,
         done.stop_sequence,
         done.output,
+        done.cost_usd,
     )
     if done.stop_reason == StopReason.INTERRUPTED:
         return TurnFailed(

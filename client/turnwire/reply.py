@@ -22,6 +22,7 @@ class Reply(Generic[OutputT]):
     `turn` is the turn's id; `refusal` says why the model refused, if it did and that is known.
     `output` is what the answer says where the send had an `output_format`: of the type that was
     given there, or as JSON has it; None where the answer was cut off.
+    `cost_usd` is in US dollars; None where the server does not know a price.
     """
 
     text: str
@@ -32,3 +33,4 @@ class Reply(Generic[OutputT]):
     refusal: Refusal | None = None
     stop_sequence: str | None = None
     output: OutputT | None = None
+    cost_usd: float | None = None

@@ -62,9 +62,11 @@ async def test_a_turn_yields_its_events_then_its_reply_as_often_as_asked(
         peer = await server.peer()
         await peer.ack_send(await peer.receive("send"))
         turn = await sending
-        await peer.send(*frames)
+        *before, last = frames
+        await peer.send(*before, last | {"cost_usd": 0.25})
         reply = await turn
         assert reply == await turn
+        assert reply.cost_usd == 0.25
         assert chat.id == CONVERSATION
         assert wire.conversation(CONVERSATION) is chat
         assert (reply.text, reply.stop_reason, reply.turn) == ("Hello there", "end_turn", "t_1")
