@@ -8,7 +8,17 @@ from importlib import import_module
 
 import pytest
 
-HEAVY = {"aiohttp", "anthropic", "fastapi", "httpx2", "mcp", "prompt_toolkit", "pydantic", "rich"}
+HEAVY = {
+    "aiohttp",
+    "anthropic",
+    "fastapi",
+    "httpx2",
+    "mcp",
+    "opentelemetry",
+    "prompt_toolkit",
+    "pydantic",
+    "rich",
+}
 RUN = "from turnwire.cli import main; main()"
 TOLD = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
 

@@ -27,8 +27,7 @@ from turnwire_server.model.providers import PLACES, Provider
 from turnwire_server.model.request import ServiceTier
 from turnwire_server.model.server_tools import SERVER_TOOLS
 from turnwire_server.page_options import PageOptions
-from turnwire_server.telemetry.otel_sdk import Signal
-from turnwire_server.telemetry.spans import UserNames
+from turnwire_server.telemetry.names import Signal, UserNames
 
 __all__ = [
     "SettingOptions",

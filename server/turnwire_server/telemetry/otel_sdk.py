@@ -4,18 +4,16 @@ An app that includes the router sets it up itself, and so does `opentelemetry-in
 """
 
 from collections.abc import Callable, Collection
-from typing import Literal
 
 from opentelemetry import metrics, trace
 
 from turnwire_protocol.extras import how_to_install
 from turnwire_server.errors import SettingsError
+from turnwire_server.telemetry.names import Signal
 from turnwire_server.telemetry.otel_metrics import has_meter_provider
 from turnwire_server.telemetry.spans import has_provider
 
-__all__ = ["Signal", "set_up"]
-
-Signal = Literal["traces", "metrics"]
+__all__ = ["set_up"]
 
 
 def set_up(signals: Collection[Signal]) -> Callable[[], None]:

@@ -9,8 +9,9 @@ from turnwire_server.core.telemetry import Readings
 from turnwire_server.errors import SettingsError
 from turnwire_server.telemetry.instruments import Instruments
 from turnwire_server.telemetry.metrics import Connections, Metrics
+from turnwire_server.telemetry.names import UserNames
 from turnwire_server.telemetry.otel_metrics import OtelInstruments, has_meter_provider
-from turnwire_server.telemetry.spans import Spans, UserNames
+from turnwire_server.telemetry.spans import Spans
 from turnwire_server.telemetry.upstream import Upstream
 from turnwire_server.telemetry.watch import Watching
 

@@ -8,7 +8,6 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
 
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
@@ -16,12 +15,11 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 from turnwire_protocol import Done
 from turnwire_server.core.telemetry import TurnNames
 from turnwire_server.telemetry.content import input_messages, output_messages, tool_text
+from turnwire_server.telemetry.names import UserNames
 from turnwire_server.telemetry.observer import Attempt, ToolRun, TurnObserver
 from turnwire_server.telemetry.upstream import Upstream
 
-__all__ = ["Spans", "UserNames", "has_provider", "trace_headers"]
-
-UserNames = Literal["none", "hashed", "plain"]
+__all__ = ["Spans", "has_provider", "trace_headers"]
 
 Value = str | int | float | bool | Sequence[str]
 
