@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from turnwire_server.model.port import ApiBlock, ApiMessage
 
-__all__ = ["MAX_BYTES", "input_messages", "output_messages", "tool_text"]
+__all__ = ["MAX_BYTES", "input_messages", "instructions", "output_messages", "tool_text"]
 
 MAX_BYTES = 64 * 1024
 """Of one attribute."""
@@ -29,6 +29,11 @@ def input_messages(messages: Sequence[ApiMessage]) -> str:
             break
         shown.append(form)
     return _cut("[" + b",".join(reversed(shown)).decode() + "]")
+
+
+def instructions(system: str) -> str:
+    """The system prompt: parts, and no message, as nobody says it."""
+    return _cut(to_json(_parts(system)).decode())
 
 
 def output_messages(messages: Sequence[ApiMessage], finish_reason: str) -> str:

@@ -14,7 +14,12 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
 from turnwire_protocol import Done
 from turnwire_server.core.telemetry import TurnNames
-from turnwire_server.telemetry.content import input_messages, output_messages, tool_text
+from turnwire_server.telemetry.content import (
+    input_messages,
+    instructions,
+    output_messages,
+    tool_text,
+)
 from turnwire_server.telemetry.names import UserNames
 from turnwire_server.telemetry.observer import Attempt, ToolRun, TurnObserver
 from turnwire_server.telemetry.upstream import Upstream
@@ -167,9 +172,7 @@ class _TurnSpans(TurnObserver):
         if self._has_content:
             told["gen_ai.input.messages"] = input_messages(request.messages)
             if request.system is not None:
-                told["gen_ai.system_instructions"] = input_messages(
-                    [{"role": "user", "content": request.system}]
-                )
+                told["gen_ai.system_instructions"] = instructions(request.system)
         return told
 
     def _answered(self, attempt: Attempt) -> dict[str, Value]:
