@@ -112,5 +112,5 @@ class TurnObserver:
 class Observer(Protocol):
     """Observes turns."""
 
-    def turn(self, names: TurnNames) -> TurnObserver:
-        """The next turn; called where its message came in."""
+    def turn(self, names: TurnNames) -> TurnObserver | None:
+        """The next turn; called where its message came in. None: it is not observed."""

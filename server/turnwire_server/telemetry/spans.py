@@ -43,10 +43,10 @@ class Spans:
         self._has_content = has_content
         self._users = users
 
-    def turn(self, names: TurnNames) -> TurnObserver:
+    def turn(self, names: TurnNames) -> TurnObserver | None:
         """See `Observer.turn`."""
         if not has_provider():
-            return TurnObserver()
+            return None
         return _TurnSpans(
             self._tracer,
             names,

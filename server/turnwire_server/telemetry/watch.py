@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Watching:
-    """`Telemetry` for any number of observers; without one, turns are not watched."""
+    """`Telemetry` for any number of observers; a turn that none observes is not watched."""
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
@@ -44,16 +44,17 @@ class Watching:
 
     def turn(self, names: TurnNames) -> TurnWatch:
         """See `Telemetry.turn`."""
-        if not self._observers:
-            return NO_TELEMETRY.turn(names)
         observers = []
         for observer in self._observers:
             try:
-                observers.append(observer.turn(names))
+                of_turn = observer.turn(names)
             except Exception:
                 # Boundary: see above.
                 logger.exception("an observer fails")
-        return _Watch(observers)
+                continue
+            if of_turn is not None:
+                observers.append(of_turn)
+        return _Watch(observers) if observers else NO_TELEMETRY.turn(names)
 
 
 class _Watch:

@@ -13,6 +13,8 @@ from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.telemetry import NO_TELEMETRY, TurnNames
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.telemetry.observer import Attempt, TurnObserver
+from turnwire_server.telemetry.spans import Spans
+from turnwire_server.telemetry.upstream import Upstream
 from turnwire_server.telemetry.watch import Watching
 
 NAMES = TurnNames(conversation="c_1", turn="t_1", principal=ANNA, model="m")
@@ -99,3 +101,9 @@ async def test_an_observer_that_fails_harms_neither_the_turn_nor_the_others(
 
 def test_without_an_observer_nobody_watches() -> None:
     assert Watching().turn(NAMES) is NO_TELEMETRY.turn(NAMES)
+
+
+def test_where_nobody_takes_spans_turns_are_not_watched_for_them() -> None:
+    watching = Watching()
+    watching.add(Spans(Upstream(provider="anthropic", host="localhost", port=443)))
+    assert watching.turn(NAMES) is NO_TELEMETRY.turn(NAMES)
