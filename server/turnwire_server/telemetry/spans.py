@@ -129,6 +129,12 @@ class _TurnSpans(TurnObserver):
             )
         return self._span
 
+    @property
+    def _shows_content(self) -> bool:
+        """Whether what was said is wanted, and not for nothing: no span of a turn that is not
+        sampled is sent."""
+        return self._has_content and self._turn.is_recording()
+
     def _child(self, name: str, kind: SpanKind, attributes: dict[str, Value]) -> Span:
         parent = trace.set_span_in_context(self._turn)
         return self._tracer.start_span(name, parent, kind, attributes)
@@ -169,7 +175,7 @@ class _TurnSpans(TurnObserver):
             told["anthropic.thinking.type"] = kind
         if request.effort is not None:
             told["gen_ai.request.reasoning.level"] = request.effort
-        if self._has_content:
+        if self._shows_content:
             told["gen_ai.input.messages"] = input_messages(request.messages)
             if request.system is not None:
                 told["gen_ai.system_instructions"] = instructions(request.system)
@@ -181,7 +187,7 @@ class _TurnSpans(TurnObserver):
             told["gen_ai.response.time_to_first_chunk"] = attempt.first_delta - attempt.began
         if attempt.stop_reason is not None:
             told["gen_ai.response.finish_reasons"] = [attempt.stop_reason]
-            if self._has_content and attempt.said is not None:
+            if self._shows_content and attempt.said is not None:
                 said = attempt.said()
                 told["gen_ai.output.messages"] = output_messages(said, attempt.stop_reason)
         words = attempt.words or {}
@@ -250,7 +256,7 @@ class _TurnSpans(TurnObserver):
             "gen_ai.tool.type": "function",
             "turnwire.tool.runs_on": tool.runs_on,
         }
-        if self._has_content:
+        if self._shows_content:
             attributes["gen_ai.tool.call.arguments"] = tool_text(tool.input)
         span = self._child(f"execute_tool {tool.name}", SpanKind.INTERNAL, attributes)
         self._tools[tool.tool_id] = span
@@ -259,7 +265,7 @@ class _TurnSpans(TurnObserver):
         """See `TurnObserver`."""
         if (span := self._tools.pop(tool.tool_id, None)) is None:
             return
-        if self._has_content:
+        if self._shows_content:
             span.set_attribute("gen_ai.tool.call.result", tool_text(tool.content))
         _fail(span, "tool_error" if tool.is_error else None)
         span.end()
