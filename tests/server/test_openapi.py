@@ -5,12 +5,13 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_args
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from starlette.testclient import TestClient
 
 from tests.kit.chat import MODEL
@@ -18,10 +19,23 @@ from tests.kit.openapi import TOKEN, Document, documented
 from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.kit.sse import SseReader, asking
-from turnwire_protocol.events import KNOWN_TYPES
+from turnwire_protocol import Block, FoldedTurn, TotalUsage, Usage, parse_event
+from turnwire_protocol.events import KNOWN_TYPES, RunsOn
+from turnwire_protocol.fold import BlockType, ToolCall, ToolState, TurnState
 from turnwire_server import ToolContext, Turnwire, create_app, tool
+from turnwire_server.transports.answers import (
+    FoldedBlock,
+    FoldedContext,
+    FoldedDone,
+    FoldedProgress,
+    FoldedResult,
+    FoldedRetry,
+    FoldedTurnForm,
+)
+from turnwire_server.transports.http import Problem
 from turnwire_simulator import Answer, Compaction, Cut, Fault, Simulator, Text, Thinking, ToolUse
 
+AT = "2026-11-20T10:00:00.000Z"
 JSON = {"Accept": "application/json"}
 LARGE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
 
@@ -275,6 +289,101 @@ def shout(word: str, context: ToolContext) -> str:
     """
     context.progress("breathing in", 0.5)
     return word.upper()
+
+
+def test_the_forms_of_the_fold_have_what_the_fold_gives() -> None:
+    turn = folded()
+    form = turn.to_dict()
+    text, call = form["blocks"]
+    assert form.keys() == FoldedTurnForm.__annotations__.keys()
+    assert text.keys() | call.keys() == FoldedBlock.__annotations__.keys()
+    assert call["progress"].keys() == FoldedProgress.__annotations__.keys()
+    assert call["result"].keys() == FoldedResult.__annotations__.keys()
+    assert form["context"].keys() == FoldedContext.__annotations__.keys()
+    assert form["retry"].keys() == FoldedRetry.__annotations__.keys()
+    assert form["error"].keys() == Problem.__annotations__.keys()
+    assert form["done"].keys() == FoldedDone.__annotations__.keys()
+    TypeAdapter(FoldedTurnForm).validate_python(form)
+    # An open document lets types pass that it does not name, but for those of a Literal.
+    for form_of, name, literal in (
+        (FoldedBlock, "type", BlockType),
+        (FoldedBlock, "state", ToolState),
+        (FoldedBlock, "runs_on", RunsOn),
+        (FoldedTurnForm, "state", TurnState),
+    ):
+        schema = TypeAdapter(form_of).json_schema()
+        schema = schema.get("$defs", {}).get(form_of.__name__, schema)
+        assert schema["properties"][name]["enum"] == list(get_args(literal))
+
+
+def folded() -> FoldedTurn:
+    """A turn of which everything is known at once, as of no real one."""
+
+    def full(kind: str, **said: Any) -> Any:
+        told = {"conversation": "c_1", "seq": 1, "turn": "t_1", "at": AT, "type": kind, **said}
+        event = parse_event(told)
+        # What comes to an event later is wanted here, too.
+        assert [name for name in type(event).model_fields if getattr(event, name) is None] == []
+        return event
+
+    usage = Usage(
+        conversation="c_1",
+        seq=1,
+        turn="t_1",
+        at=AT,
+        step=1,
+        attempt=1,
+        input_tokens=1,
+        output_tokens=1,
+        cache_read_input_tokens=1,
+        cache_creation_input_tokens=1,
+        context_tokens=1,
+        context_window=2,
+    )
+    total = dict.fromkeys(TotalUsage.model_fields, 1) | {"estimated": True}
+    tool = ToolCall(
+        tool_id="u",
+        tool_name="look",
+        runs_on="client",
+        input={},
+        runner="r",
+        approval=full("tool_approval", tool_id="u", tool_name="look", input={}, expires_at=AT),
+        decision=full("tool_decision", tool_id="u", decision="allow", input={}, reason="y"),
+        progress=full("tool_progress", tool_id="u", message="m", fraction=0.5),
+        result=full(
+            "tool_result", tool_id="u", content="x", is_error=False, duration_ms=1, files=["f"]
+        ),
+    )
+    failed = {"code": "overloaded", "message": "m", "request_id": "req_1"}
+    turn = FoldedTurn(
+        "t_1",
+        content="Hi",
+        key="k",
+        at=AT,
+        model=MODEL,
+        step=1,
+        attempt=1,
+        compacting=True,
+        blocks=[Block(0, "text", citations=[]), Block(1, "tool", tool=tool)],
+        usage=usage,
+        context=usage,
+        retry=full("retry", step=1, attempt=1, delay_seconds=1, **failed),
+        error=full("error", retryable=True, retry_after_seconds=1, **failed),
+        done=full(
+            "done",
+            stop_reason="refusal",
+            usage=total,
+            steps=1,
+            duration_ms=1,
+            cost_usd=1,
+            refusal={"category": "c", "explanation": "e"},
+            stop_sequence="s",
+            output={},
+        ),
+    )
+    for each in (turn, tool):
+        assert [field.name for field in fields(each) if getattr(each, field.name) is None] == []
+    return turn
 
 
 async def test_every_event_of_a_stream_is_documented(simulator: Simulator) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Literal, NotRequired
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from turnwire_protocol import Citation, Content, TotalUsage
+from turnwire_protocol import Citation, Content, Refusal, RunsOn, TotalUsage
+from turnwire_protocol.fold import BlockType, ToolState, TurnState
 from turnwire_protocol.schema import inlined, on_the_wire, schemas
 from turnwire_server.transports.http import Problem
 
@@ -64,15 +65,15 @@ class FoldedBlock(TypedDict):
     """A block of an answer. A `tool` has `partial_json` and what is known of the call."""
 
     block: int
-    type: Literal["text", "thinking", "tool"]
+    type: BlockType
     complete: bool
     text: NotRequired[str]
     citations: NotRequired[list[Citation]]
     partial_json: NotRequired[str]
     tool_id: NotRequired[str]
     tool_name: NotRequired[str]
-    runs_on: NotRequired[Literal["server", "client", "provider"]]
-    state: NotRequired[Literal["announced", "waiting", "executing", "done"]]
+    runs_on: NotRequired[RunsOn]
+    state: NotRequired[ToolState]
     input: NotRequired[dict[str, Any]]
     runner: NotRequired[str]
     expires_at: NotRequired[str]
@@ -80,6 +81,13 @@ class FoldedBlock(TypedDict):
     reason: NotRequired[str]
     progress: NotRequired[FoldedProgress]
     result: NotRequired[FoldedResult]
+
+
+class FoldedContext(TypedDict):
+    """How full the model's window is, by the last counts."""
+
+    tokens: int
+    window: NotRequired[int]
 
 
 class FoldedRetry(TypedDict):
@@ -99,6 +107,7 @@ class FoldedDone(TypedDict):
     steps: int
     duration_ms: int
     cost_usd: NotRequired[float]
+    refusal: NotRequired[Refusal]
     stop_sequence: NotRequired[str]
     output: NotRequired[Any]
 
@@ -107,15 +116,18 @@ class FoldedTurnForm(TypedDict):
     """A message and all that was done to answer it (PROTOCOL.md "The fold")."""
 
     turn: str
-    state: Literal["queued", "running", "done"]
+    state: TurnState
     content: NotRequired[Content]
     key: NotRequired[str]
     at: NotRequired[str]
     model: NotRequired[str]
     step: NotRequired[int]
     attempt: NotRequired[int]
+    compacting: NotRequired[Literal[True] | None]
+    """Never null: a constant alone would be documented as required (`on_the_wire`)."""
     blocks: list[FoldedBlock]
     usage: NotRequired[TotalUsage]
+    context: NotRequired[FoldedContext]
     retry: NotRequired[FoldedRetry]
     error: NotRequired[Problem]
     done: NotRequired[FoldedDone]
