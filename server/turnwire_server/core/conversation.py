@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from turnwire_protocol import (
     Ack,
@@ -30,7 +31,7 @@ from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.log.items import DeltaRun, Private
 from turnwire_server.core.past import PastTurn, write_past
 from turnwire_server.core.presence import Presence
-from turnwire_server.core.receipts import Accepted
+from turnwire_server.core.receipts import Accepted, OnceAwaited
 from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
@@ -352,10 +353,7 @@ class Conversation:
                 calls.decide(answer)
                 return self._log.all_durable()
             case ToolOutputBody():
-                # A task and no coroutine: whoever asked may be gone before they wait for it.
-                taken = asyncio.create_task(self._taken(calls.take_output(answer)))
-                taken.add_done_callback(lambda task: task.cancelled() or task.exception())
-                return taken
+                return OnceAwaited(partial(self._taken, calls.take_output(answer)))
             case ProgressBody():
                 calls.take_progress(answer)
                 return None

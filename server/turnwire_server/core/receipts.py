@@ -1,13 +1,14 @@
 """Receipts: what is told of a command that took effect, and what the telling waits for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
+from typing import Any
 
 from turnwire_protocol import Ack
 from turnwire_server.core.log.follower import Follower
 
-__all__ = ["Accepted", "Receipt"]
+__all__ = ["Accepted", "OnceAwaited", "Receipt"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,3 +31,14 @@ class Receipt:
     ack: Ack
     durable: Awaitable[None] | None = None
     """None: at once. Raises `Rejected` where it took no effect after all."""
+
+
+@dataclass(slots=True, frozen=True)
+class OnceAwaited:
+    """What a receipt waits for, begun where it is awaited. A coroutine would have to be awaited,
+    and whoever asked may be gone before they wait for their ack."""
+
+    work: Callable[[], Coroutine[Any, Any, None]]
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self.work().__await__()
