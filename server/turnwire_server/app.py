@@ -462,6 +462,8 @@ def create_app(turnwire: Turnwire) -> FastAPI:
         summary="Realtime chat for Claude",
         # A socket lasts for days, and who asks how the service is asks every second.
         telemetry={"exclude": lambda scope: scope["type"] == "websocket" or _is_look(scope)},
+        lifespan=turnwire.router.lifespan_context,
     )
-    app.include_router(turnwire.router)
+    # Not `include_router`, which builds every route anew.
+    app.router.routes.extend(turnwire.router.routes)
     return app

@@ -107,7 +107,7 @@ _ANYWHERE = frozenset({Code.PERMISSION_DENIED, Code.DRAINING, Code.STORAGE_UNAVA
 
 _REFERENCE = {"$ref": f"#/components/schemas/{TurnwireErrorReply.__name__}"}
 ERROR: dict[str, Any] = {"content": {"application/json": {"schema": _REFERENCE}}}
-"""An error, as OpenAPI's Response Object. Whoever refers to it has `refusals` somewhere."""
+"""An error, as OpenAPI's Response Object. `health_router` brings the schema into the document."""
 
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name="turnwire", description="The token, or what the app gives out."
@@ -120,9 +120,9 @@ def refusals(
     """What a guarded endpoint may answer besides what it is for: these codes, and those of all.
 
     The set is open, as codes are: `default` says so. It also keeps FastAPI from documenting errors
-    in a form of its own, with a status that is never answered; and it is what brings the model into
-    the document. To name it at every status would double the time it takes to make an app. `error`
-    is the Response Object where a refusal has another form.
+    in a form of its own, with a status that is never answered. They refer to the model, because to
+    name it would build it for every route anew. `error` is the Response Object where a refusal has
+    another form.
     """
     named: dict[int, list[str]] = {}
     for code in sorted(_ANYWHERE.union(codes, (Code.TOO_MANY,) if of_principal else ())):
@@ -132,7 +132,6 @@ def refusals(
         status: {"description": ", ".join(named[status]), **form} for status in sorted(named)
     }
     other = "Another error: the codes are an open set."
-    form = {"model": TurnwireErrorReply} if error is None else error
     return {**answers, "default": {"description": other, **form}}
 
 

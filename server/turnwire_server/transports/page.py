@@ -24,7 +24,12 @@ from turnwire_server.transports.page_files import dressed, page_files
 __all__ = ["health_router", "page_router"]
 
 _REFUSALS = refusals(of_principal=False)
-_HEALTH: Responses = {**_REFUSALS, 200: {"content": json_answer(Health)}}
+_HEALTH: Responses = {
+    **_REFUSALS,
+    200: {"content": json_answer(Health)},
+    # The one place that names the model, to which all others refer.
+    "default": {**_REFUSALS["default"], "model": TurnwireErrorReply},
+}
 _READY: Responses = {
     **_REFUSALS,
     200: {"content": json_answer(Ready)},
@@ -77,7 +82,7 @@ def health_router(access: Access, *, unready: Callable[[], dict[str, str] | None
     """
     router = APIRouter(tags=["turnwire"], route_class=guarded(access, needs_principal=False))
 
-    @router.head("/health", include_in_schema=False)
+    @router.head("/health", include_in_schema=False, response_model=None)
     @router.get("/health", responses=_HEALTH, response_model=None)
     async def health() -> Health:
         """Alive."""

@@ -249,10 +249,8 @@ def rest_router(
     async def cors(request: Request, path: str) -> Response:
         return preflight(access, request)
 
-    both = APIRouter()
-    both.include_router(router)
-    both.include_router(options)
-    return both
+    router.routes.extend(options.routes)
+    return router
 
 
 def _submitting(

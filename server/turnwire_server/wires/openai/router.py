@@ -114,10 +114,8 @@ def openai_router(service: Service) -> APIRouter:
     async def cors(request: Request, path: str) -> Response:
         return preflight(service.access, request)
 
-    both = APIRouter()
-    both.include_router(router)
-    both.include_router(options)
-    return both
+    router.routes.extend(options.routes)
+    return router
 
 
 def _model(name: str) -> dict[str, Any]:
