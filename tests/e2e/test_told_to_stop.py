@@ -106,7 +106,9 @@ def client_of(served: Served) -> httpx2.AsyncClient:
     """A client with one connection, which leads to one worker."""
     limits = httpx2.Limits(max_connections=1)
     url = f"http://{served.address}/ai"
-    return httpx2.AsyncClient(base_url=url, trust_env=False, timeout=None, limits=limits)
+    return httpx2.AsyncClient(
+        base_url=url, trust_env=False, verify=False, timeout=None, limits=limits
+    )
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ async def test_of_an_upload_that_a_crash_cut_off_nothing_is_left_and_it_works_ag
     async with Simulator() as simulator, killable(simulator.url, database) as server, patience():
         await server.start()
         async with httpx2.AsyncClient(
-            base_url=server.url, trust_env=False, timeout=PATIENCE_SECONDS
+            base_url=server.url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS
         ) as http:
             upload = asyncio.create_task(http.post("/v1/blobs", content=half(), headers=HEADERS))
             await begun.wait()
@@ -63,7 +63,7 @@ async def test_of_an_upload_that_a_crash_cut_off_nothing_is_left_and_it_works_ag
         assert [name.partition("-")[0] for name in names(database)] == ["upload"]
         await server.start()
         async with httpx2.AsyncClient(
-            base_url=server.url, trust_env=False, timeout=PATIENCE_SECONDS
+            base_url=server.url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS
         ) as http:
             await http.get("/health")  # It listens before it has opened its store.
             assert names(database) == []
@@ -106,7 +106,9 @@ async def test_killed_at_random_moments_of_uploads_every_blob_is_whole_or_not_th
     async with (
         Simulator() as simulator,
         killable(simulator.url, db, log=tmp_path / "serve.log") as server,
-        httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=PATIENCE_SECONDS) as http,
+        httpx2.AsyncClient(
+            base_url=server.url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS
+        ) as http,
     ):
         uploaders = Uploaders(http)
         for _ in range(KILLS if has_files else KILLS // 3):

@@ -4,6 +4,7 @@ A front before the simulator, which judges and answers. What a front refuses by 
 place would: a request without its credentials, or with a body in the form of another place.
 """
 
+import functools
 import json
 import re
 import struct
@@ -269,20 +270,24 @@ def environment(provider: Provider, url: str, folder: Path) -> dict[str, str]:
             }
 
 
-def _google_account(url: str, folder: Path) -> str:
-    """The file of a service account whose tokens are made at `url`, with a key made for it."""
+@functools.cache
+def _google_key() -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
+    return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
-    )
+    ).decode()
+
+
+def _google_account(url: str, folder: Path) -> str:
+    """The file of a service account whose tokens are made at `url`, with a key made for it."""
     file = folder / "account.json"
     account = {
         "type": "service_account",
         "project_id": "project-1",
         "private_key_id": "1",
-        "private_key": pem.decode(),
+        "private_key": _google_key(),
         "client_email": "test@project-1.example",
         "client_id": "1",
         "token_uri": f"{url}/token",

@@ -77,7 +77,9 @@ async def scraping(folder: Path, address: str, *, token: str) -> AsyncIterator[P
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False
+        ) as http:
             async with patience():
                 while not await _is_ready(http):
                     assert process.returncode is None, "it has not started"
