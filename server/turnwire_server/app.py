@@ -39,16 +39,17 @@ from turnwire_server.tools.load import load_tools
 from turnwire_server.tools.mcp_config import read_mcp_config
 from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
-from turnwire_server.transports.blobs import blobs_router
+from turnwire_server.transports.blobs import blobs_routes
 from turnwire_server.transports.body import Bodies
-from turnwire_server.transports.conversations import conversations_router
+from turnwire_server.transports.conversations import conversations_routes
+from turnwire_server.transports.endpoints import preflights
 from turnwire_server.transports.handshake import RECONNECT_SECONDS, Lobby, Peer
 from turnwire_server.transports.metrics import metrics_router
 from turnwire_server.transports.page import health_router, page_router
-from turnwire_server.transports.rest import rest_router
+from turnwire_server.transports.rest import rest_routes
+from turnwire_server.transports.service import Service
 from turnwire_server.transports.websocket import Connection
 from turnwire_server.transports.wrong_tokens import WrongTokens
-from turnwire_server.wires.service import Service
 from turnwire_server.wires.wires import WIRES
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Turnwire:
     streams off.
 
     What a transport of your own needs is public: `hub` takes commands and gives followers, `blobs`
-    keeps images and documents, `access` says who asks (`transports.http.endpoints` makes a
+    keeps images and documents, `access` says who asks (`transports.endpoints.endpoints` makes a
     router that applies it), `settings` holds the limits. A transport translates, and decides
     nothing.
 
@@ -370,37 +371,35 @@ class Turnwire:
             finally:
                 self._peers.discard(connection)
 
-        bodies, streams = Bodies(limits), self._streams
-        # A little ahead of the WebSocket's, for proxies that count.
-        keepalive_seconds = 0.75 * limits.heartbeat_seconds
-        parts = [
-            conversations_router(hub, access, bodies),
-            rest_router(hub, access, bodies, streams=streams, keepalive_seconds=keepalive_seconds),
-        ]
         service = Service(
             hub=hub,
             blobs=self.blobs,
             access=access,
             policy=self.settings,
             limits=limits,
+            commands=Bodies(limits),
             bodies=Bodies(limits, max_bytes=limits.max_wire_body_bytes),
-            streams=streams,
+            streams=self._streams,
             sockets=self._sockets,
             peers=self._peers,
-            keepalive_seconds=keepalive_seconds,
+            # A little ahead of the WebSocket's, for proxies that count.
+            keepalive_seconds=0.75 * limits.heartbeat_seconds,
         )
-        parts += [WIRES[wire](service) for wire in self.settings.wires]
-        parts += [
-            blobs_router(self.blobs, access),
-            health_router(access, unready=self._unready),
-            page_router(access, self.settings.page),
+        routes = [
+            *conversations_routes(service),
+            *rest_routes(service),
+            *preflights(access).routes,
+            *(route for wire in self.settings.wires for route in WIRES[wire](service)),
+            *blobs_routes(service),
+            *health_router(access, unready=self._unready).routes,
+            *page_router(access, self.settings.page).routes,
         ]
         if self._telemetry.shown is not None:
             needs_token = self.settings.token is not None and not self._has_authenticator
-            parts.append(metrics_router(access, self._telemetry.shown, needs_token=needs_token))
-        for part in parts:
-            # Not `include_router`, which builds every route of the part anew.
-            router.routes.extend(part.routes)
+            shown = metrics_router(access, self._telemetry.shown, needs_token=needs_token)
+            routes += shown.routes
+        # Not `include_router`, which builds every route of the part anew.
+        router.routes.extend(routes)
         return router
 
 

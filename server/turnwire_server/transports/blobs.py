@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 
 from turnwire_protocol import Code
-from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.blobs.media_types import MEDIA_TYPES
 from turnwire_server.errors import Rejected
-from turnwire_server.transports.access import Access
-from turnwire_server.transports.http import endpoints, principal_of, refusals
+from turnwire_server.transports.endpoints import per_service
+from turnwire_server.transports.http import principal_of, refusals
+from turnwire_server.transports.service import service_of
 
-__all__ = ["blobs_router"]
+__all__ = ["blobs_routes"]
 
 _BINARY = {
     media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in MEDIA_TYPES
@@ -40,10 +40,7 @@ class Uploaded(BaseModel):
     bytes: int
 
 
-def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
-    """`/v1/blobs` (PROTOCOL.md "Blobs")."""
-    router = endpoints(access)
-
+def _make(router: APIRouter) -> None:
     @router.post(
         "/blobs",
         status_code=201,
@@ -55,7 +52,7 @@ def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         announced = request.headers.get("content-length", "")
         try:
-            blob = await blobs.receive(
+            blob = await service_of(request).blobs.receive(
                 principal_of(request),
                 request.stream(),
                 media_type,
@@ -73,7 +70,7 @@ def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
     )
     async def read(request: Request, blob: str) -> Response:
         """The bytes, for the principal who uploaded them."""
-        found, parts = await blobs.get(principal_of(request), blob)
+        found, parts = await service_of(request).blobs.get(principal_of(request), blob)
         headers = {**_HEADERS, "Content-Length": str(found.bytes)}
         if found.media_type == "application/pdf":
             headers["Content-Disposition"] = f'attachment; filename="{found.id}.pdf"'
@@ -82,7 +79,9 @@ def blobs_router(blobs: Blobs, access: Access) -> APIRouter:
     @router.delete("/blobs/{blob}", status_code=204, responses=_OF_ONE)
     async def delete(request: Request, blob: str) -> Response:
         """Forget the bytes; where a conversation refers to them they are lost."""
-        await blobs.delete(principal_of(request), blob)
+        await service_of(request).blobs.delete(principal_of(request), blob)
         return Response(status_code=204)
 
-    return router
+
+blobs_routes = per_service(_make)
+"""`/v1/blobs` (PROTOCOL.md "Blobs")."""

@@ -11,14 +11,13 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import to_json
 
 from turnwire_protocol import MAX_SEQ, Code, Event, FoldedConversation, Retract, span_of
-from turnwire_server.core.hub import Hub
-from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Conversations, Exported, FoldedForm, json_answer
-from turnwire_server.transports.body import Bodies, body_of, described
+from turnwire_server.transports.endpoints import body_of, described, per_service
 from turnwire_server.transports.export import to_markdown
-from turnwire_server.transports.http import Responses, endpoints, principal_of, refusals
+from turnwire_server.transports.http import Responses, principal_of, refusals
+from turnwire_server.transports.service import service_of
 
-__all__ = ["conversations_router"]
+__all__ = ["conversations_routes"]
 
 _LIST: Responses = {
     **refusals(Code.BAD_COMMAND),
@@ -58,10 +57,7 @@ class TitleBody(BaseModel):
     title: str = Field(min_length=1, max_length=200)
 
 
-def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
-    """The endpoints below `/v1/conversations` that only look or tidy up."""
-    router = endpoints(access)
-
+def _make(router: APIRouter) -> None:
     @router.get(
         "/conversations",
         responses=_LIST,
@@ -75,7 +71,9 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
     ) -> dict[str, Any]:
         """The conversations, newest first; `next` is the `before` of the next page. With `q` those
         whose title contains it."""
-        heads = await hub.list_heads(principal_of(request), limit=limit + 1, before=before, query=q)
+        heads = await service_of(request).hub.list_heads(
+            principal_of(request), limit=limit + 1, before=before, query=q
+        )
         page = heads[:limit]
         answer: dict[str, Any] = {
             "conversations": [
@@ -94,7 +92,7 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         return answer
 
     async def folded(request: Request, conversation: str) -> tuple[str, FoldedConversation]:
-        follower, head = await hub.follow(
+        follower, head = await service_of(request).hub.follow(
             principal_of(request), conversation, after=0, epoch=None, wake=_nobody
         )
         folded = FoldedConversation()
@@ -118,8 +116,10 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         """The folded conversation, as it is now; with `last` only the last so many of its turns,
         and with `before` those before that turn. `next` is the `before` of the older ones."""
         principal = principal_of(request)
-        head = await hub.head(principal, conversation)
-        page, follower = await hub.page(principal, conversation, last=last, before=before)
+        head = await service_of(request).hub.head(principal, conversation)
+        page, follower = await service_of(request).hub.page(
+            principal, conversation, last=last, before=before
+        )
         turns, now = set(page.turns), FoldedConversation()
 
         def apply(event: Event) -> None:
@@ -149,7 +149,7 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         format: Annotated[Literal["markdown", "json"], Query()] = "markdown",
     ) -> Response:
         """The conversation as a file to keep."""
-        head = await hub.head(principal_of(request), conversation)
+        head = await service_of(request).hub.head(principal_of(request), conversation)
         _, now = await folded(request, conversation)
         if format == "json":
             document = {"conversation": conversation, "title": head.title, **now.to_dict()}
@@ -167,7 +167,7 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
         request: Request, conversation: str, file: Annotated[str, Path(max_length=256)]
     ) -> Response:
         """A file that a tool of the provider made there; `tool_result` names it."""
-        found = await hub.open_file(principal_of(request), conversation, file)
+        found = await service_of(request).hub.open_file(principal_of(request), conversation, file)
         is_plain = re.fullmatch(r"[\w.+-]+/[\w.+-]+", found.media_type, re.ASCII)
         media_type = found.media_type if is_plain else "application/octet-stream"
         name = quote(found.name.encode(errors="replace")[:255], safe="")
@@ -189,19 +189,21 @@ def conversations_router(hub: Hub, access: Access, bodies: Bodies) -> APIRouter:
     async def rename(
         request: Request,
         conversation: str,
-        body: Annotated[TitleBody, body_of(TitleBody, bodies)],
+        body: Annotated[TitleBody, body_of(TitleBody)],
     ) -> Response:
         """Give the conversation another title."""
-        await hub.rename(principal_of(request), conversation, body.title)
+        await service_of(request).hub.rename(principal_of(request), conversation, body.title)
         return Response(status_code=204)
 
     @router.delete("/conversations/{conversation}", status_code=204, responses=_OF_ONE)
     async def delete(request: Request, conversation: str) -> Response:
         """Stop what runs, and forget the conversation."""
-        await hub.delete(principal_of(request), conversation)
+        await service_of(request).hub.delete(principal_of(request), conversation)
         return Response(status_code=204)
 
-    return router
+
+conversations_routes = per_service(_make)
+"""The endpoints below `/v1/conversations` that only look or tidy up."""
 
 
 def _nobody() -> None:

@@ -1,22 +1,15 @@
-"""What every HTTP endpoint does alike, and how it is documented: access, CORS, and errors as typed
-JSON."""
+"""What every HTTP answer has alike, and how it is documented: CORS, and errors as typed JSON."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Annotated, Any, NotRequired, Protocol
 
-from fastapi import APIRouter, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
-from turnwire_protocol import Code, ProtocolError, is_retryable
-from turnwire_server.errors import Rejected
+from turnwire_protocol import Code, is_retryable
 from turnwire_server.transports.access import Access
 
 __all__ = [
@@ -25,9 +18,8 @@ __all__ = [
     "Refusal",
     "Responses",
     "TurnwireErrorReply",
-    "endpoints",
+    "add_cors_headers",
     "error_response",
-    "guarded",
     "preflight",
     "principal_of",
     "refusals",
@@ -35,7 +27,6 @@ __all__ = [
     "unless_gone",
 ]
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Responses = dict[int | str, dict[str, Any]]
 """What an endpoint may answer, by status: FastAPI's `responses`."""
 
@@ -109,10 +100,6 @@ _REFERENCE = {"$ref": f"#/components/schemas/{TurnwireErrorReply.__name__}"}
 ERROR: dict[str, Any] = {"content": {"application/json": {"schema": _REFERENCE}}}
 """An error, as OpenAPI's Response Object. `health_router` brings the schema into the document."""
 
-_BEARER = HTTPBearer(
-    auto_error=False, scheme_name="turnwire", description="The token, or what the app gives out."
-)
-
 
 def refusals(
     *codes: Code, of_principal: bool = True, error: dict[str, Any] | None = None
@@ -164,83 +151,8 @@ def principal_of(request: Request) -> str:
     return principal
 
 
-def guarded(
-    access: Access, *, needs_principal: bool = True, refusal: Refusal = error_response
-) -> type[APIRoute]:
-    """A route class whose endpoints are reached only by those `access` lets in; the others, and
-    whose requests take no effect, are told so by `refusal`."""
-
-    class Guarded(APIRoute):
-        def get_route_handler(self) -> Handler:
-            handler = super().get_route_handler()
-
-            async def guard(request: Request) -> Response:
-                try:
-                    access.check_host(request)
-                    access.check_origin(request)
-                    if needs_principal:
-                        principal = await access.principal(request)
-                        if principal is None:
-                            raise Rejected(Code.UNAUTHORIZED, "a valid bearer token is required")
-                        access.check_rate(principal)
-                        request.state.turnwire_principal = principal
-                    response = await handler(request)
-                except Rejected as refused:
-                    response = refusal(
-                        refused.code,
-                        refused.message,
-                        retryable=refused.retryable,
-                        retry_after_seconds=refused.retry_after_seconds,
-                    )
-                except RequestValidationError as error:
-                    response = refusal(Code.BAD_COMMAND, _problem(error))
-                except ClientDisconnect:
-                    # Nobody is there to be told, and nothing of ours has failed.
-                    return _Nothing()
-                except ProtocolError as error:
-                    response = refusal(Code.BAD_COMMAND, str(error))
-                _add_cors_headers(access, request, response)
-                return response
-
-            return guard
-
-    return Guarded
-
-
-def endpoints(
-    access: Access,
-    *,
-    prefix: str = "/v1",
-    tag: str = "turnwire",
-    refusal: Refusal = error_response,
-    error: dict[str, Any] = ERROR,
-) -> APIRouter:
-    """A router for guarded endpoints below `prefix`, documented with the credentials they want: a
-    bearer token, wherever there is an authenticator. One that takes others is the app's to explain.
-
-    `error` is the Response Object of what `refusal` answers.
-    """
-    wanted: Responses = {}
-    if access.wants_credentials:
-        wanted = {401: {"description": f"`{Code.UNAUTHORIZED}`", **error}}
-    return APIRouter(
-        prefix=prefix,
-        tags=[tag],
-        route_class=guarded(access, refusal=refusal),
-        responses=wanted,
-        dependencies=[Security(_BEARER)] if wanted else [],
-    )
-
-
 _EXPOSED = "Retry-After, X-Conversation-Id, X-Turnwire-Code, X-Vercel-AI-UI-Message-Stream"
 """What pages of other origins may read of an answer's headers."""
-
-
-class _Nothing(Response):
-    """The answer to somebody who has gone."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pass
 
 
 async def unless_gone(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
@@ -273,19 +185,14 @@ def preflight(access: Access, request: Request) -> Response:
         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
     )
     response.headers["Access-Control-Max-Age"] = "600"
-    _add_cors_headers(access, request, response)
+    add_cors_headers(access, request, response)
     return response
 
 
-def _add_cors_headers(access: Access, request: Request, response: Response) -> None:
+def add_cors_headers(access: Access, request: Request, response: Response) -> None:
+    """Let a page of an allowed origin read the answer."""
     origin = request.headers.get("origin")
     if origin is not None and access.is_allowed(origin):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         response.headers.add_vary_header("Origin")
-
-
-def _problem(error: RequestValidationError) -> str:
-    problem = error.errors()[0]
-    # The first part says whether it is of the query, the path or a header.
-    return f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Request, Response
 
 from turnwire_server.transports.access import Access
-from turnwire_server.transports.http import guarded
+from turnwire_server.transports.endpoints import guarded
 
 __all__ = ["metrics_router"]
 

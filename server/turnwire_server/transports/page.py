@@ -12,11 +12,11 @@ from turnwire_server.errors import Rejected
 from turnwire_server.page_options import PageOptions
 from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Health, Ready, Unready, json_answer
+from turnwire_server.transports.endpoints import guarded
 from turnwire_server.transports.http import (
     Responses,
     TurnwireErrorReply,
     error_response,
-    guarded,
     refusals,
 )
 from turnwire_server.transports.page_files import dressed, page_files

@@ -29,25 +29,21 @@ from turnwire_protocol import (
     parse_body,
     parse_sse_id,
 )
-from turnwire_server.core.hub import Hub
-from turnwire_server.core.limits import Places
 from turnwire_server.core.log.follower import Follower
 from turnwire_server.errors import Rejected
-from turnwire_server.transports.access import Access
 from turnwire_server.transports.answers import Answer, event_stream, json_answer
-from turnwire_server.transports.body import Bodies, body_of, described
+from turnwire_server.transports.endpoints import body_of, described, per_service
 from turnwire_server.transports.http import (
     Responses,
-    endpoints,
     error_response,
-    preflight,
     principal_of,
     refusals,
     unless_gone,
 )
+from turnwire_server.transports.service import service_of
 from turnwire_server.transports.sse import EventStream
 
-__all__ = ["rest_router"]
+__all__ = ["rest_routes"]
 
 _STREAM = event_stream()
 _FOLLOWED: Responses = {
@@ -113,36 +109,27 @@ class ChatBody(SendBody):
     )
 
 
-def rest_router(
-    hub: Hub,
-    access: Access,
-    bodies: Bodies,
-    *,
-    streams: Places,
-    keepalive_seconds: float,
-) -> APIRouter:
-    """All HTTP endpoints of the protocol (PROTOCOL.md "SSE and REST")."""
-    router = endpoints(access)
-
+def _make(router: APIRouter) -> None:
     async def chat(request: Request, send: SendBody, last_event_id: str | None) -> Response:
         # A place first: what is refused leaves no trace.
         with ExitStack() as place:
-            place.enter_context(streams.taken(principal_of(request)))
+            place.enter_context(service_of(request).streams.taken(principal_of(request)))
             return await placed_chat(request, send, last_event_id, place)
 
     async def placed_chat(
         request: Request, send: SendBody, last_event_id: str | None, place: ExitStack
     ) -> Response:
+        service, principal = service_of(request), principal_of(request)
         cursor = None if last_event_id is None else parse_sse_id(last_event_id)
         if cursor is not None:
             # Before anything is begun: what is refused leaves no trace.
             if send.key is None:
                 raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: goes with a key only")
-            if cursor[0] != hub.id_of(principal_of(request), send):
+            if cursor[0] != service.hub.id_of(principal, send):
                 raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
         if send.on_detach is None:
             send = send.model_copy(update={"on_detach": "cancel"})
-        accepted = await hub.send(principal_of(request), send)
+        accepted = await service.hub.send(principal, send)
         # Shielded: whoever else waits for it must not lose it with this request.
         await asyncio.shield(accepted.durable)
         turn, conversation = accepted.ack.turn or "", accepted.ack.conversation or ""
@@ -157,13 +144,13 @@ def rest_router(
             ):
                 return Response(status_code=204)
             after = max(seq, accepted.ack.after or 0)
-            follower, _ = await hub.follow(
-                principal_of(request), conversation, after=after, epoch=epoch, wake=_nobody
+            follower, _ = await service.hub.follow(
+                principal, conversation, after=after, epoch=epoch, wake=_nobody
             )
         accept = request.headers.get("accept", "")
         if "application/json" in accept and "text/event-stream" not in accept:
             return await unless_gone(request, _answer(follower, turn))
-        stream = EventStream(follower, turn=turn, keepalive_seconds=keepalive_seconds)
+        stream = EventStream(follower, turn=turn, keepalive_seconds=service.keepalive_seconds)
         stream.leaving = place.pop_all()
         return stream
 
@@ -176,7 +163,7 @@ def rest_router(
     )
     async def post_chat(
         request: Request,
-        body: Annotated[ChatBody, body_of(ChatBody, bodies)],
+        body: Annotated[ChatBody, body_of(ChatBody)],
         idempotency_key: Annotated[str | Absent, Header(min_length=1, max_length=128)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
@@ -222,20 +209,20 @@ def rest_router(
             named, epoch, after = parse_sse_id(last_event_id)
             if named != conversation:
                 raise Rejected(Code.BAD_COMMAND, "Last-Event-ID: is of another conversation")
-        principal = principal_of(request)
+        service, principal = service_of(request), principal_of(request)
         with ExitStack() as place:
-            place.enter_context(streams.taken(principal))
-            follower, _ = await hub.follow(
+            place.enter_context(service.streams.taken(principal))
+            follower, _ = await service.hub.follow(
                 principal, conversation, after=after, epoch=epoch, wake=_nobody
             )
-            stream = EventStream(follower, keepalive_seconds=keepalive_seconds)
+            stream = EventStream(follower, keepalive_seconds=service.keepalive_seconds)
             stream.leaving = place.pop_all()
         return stream
 
     for name, (command, body, refused) in _COMMANDS.items():
         router.add_api_route(
             f"/conversations/{{conversation}}/{name}",
-            _submitting(hub, command, body, bodies),
+            _submitting(command, body),
             methods=["POST"],
             name=name,
             responses=refusals(*_OF_COMMANDS, *refused),
@@ -243,29 +230,25 @@ def rest_router(
             openapi_extra=described(body),
         )
 
-    options = APIRouter(prefix="/v1", include_in_schema=False)
 
-    @options.options("/{path:path}")
-    async def cors(request: Request, path: str) -> Response:
-        return preflight(access, request)
-
-    router.routes.extend(options.routes)
-    return router
+rest_routes = per_service(_make)
+"""The endpoints of the protocol over HTTP that are commands, or give streams (PROTOCOL.md "SSE and
+REST")."""
 
 
 def _submitting(
-    hub: Hub, command: type[_Command], body: type[BaseModel], bodies: Bodies
+    command: type[_Command], body: type[BaseModel]
 ) -> Callable[..., Awaitable[Response]]:
     """The endpoint of a command whose body is `body`, answered by its ack."""
 
     async def submit(
         request: Request,
         conversation: str,
-        given: Annotated[BaseModel, body_of(body, bodies)],
+        given: Annotated[BaseModel, body_of(body)],
     ) -> Response:
         # The id of a command correlates its reply on a connection: here there is one reply.
         complete = command(id="rest", conversation=conversation, **dict(given))
-        receipt = await hub.submit(principal_of(request), complete)
+        receipt = await service_of(request).hub.submit(principal_of(request), complete)
         if receipt.durable is not None:
             await receipt.durable
         return Response(encode(receipt.ack), media_type="application/json")

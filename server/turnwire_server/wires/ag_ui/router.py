@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 
 from turnwire_protocol import Code
-from turnwire_server.transports.body import body_of, described
-from turnwire_server.transports.http import endpoints, principal_of, refusals
+from turnwire_server.transports.endpoints import body_of, described, per_service
+from turnwire_server.transports.http import principal_of, refusals
+from turnwire_server.transports.service import service_of
 from turnwire_server.wires.ag_ui.run_input import RunInput
 from turnwire_server.wires.ag_ui.runs import connect, run, stop
 from turnwire_server.wires.refusal import TEXT, text_refusal
-from turnwire_server.wires.service import Service
 
-__all__ = ["ag_ui_router"]
+__all__ = ["ag_ui_routes"]
 
 _AGENT = "default"
 """The name under which CopilotKit looks for an agent where a page names none."""
@@ -39,22 +39,13 @@ _STREAMING: dict[str, Any] = {
 }
 
 
-def ag_ui_router(service: Service) -> APIRouter:
-    """All endpoints of the wire."""
-    router = endpoints(
-        service.access,
-        prefix="/v1/ag-ui",
-        tag="ag_ui",
-        # Their clients show the body of a failed request: text, for people.
-        refusal=text_refusal,
-        error=TEXT,
-    )
-    body = body_of(RunInput, service.bodies)
+def _make(router: APIRouter) -> None:
+    body = body_of(RunInput, is_command=False)
 
     @router.post("", **_STREAMING)
     async def post_run(request: Request, input: Annotated[RunInput, body]) -> Response:
         """AG-UI's one endpoint: `new HttpAgent({url})`."""
-        return await run(service, principal_of(request), input)
+        return await run(service_of(request), principal_of(request), input)
 
     # CopilotKit: `<CopilotKit runtimeUrl=".../v1/ag-ui">`.
 
@@ -74,7 +65,7 @@ def ag_ui_router(service: Service) -> APIRouter:
         request: Request, agent: str, input: Annotated[RunInput, body]
     ) -> Response:
         """The same as `POST /v1/ag-ui`; there is one agent, whatever the page calls it."""
-        return await run(service, principal_of(request), input)
+        return await run(service_of(request), principal_of(request), input)
 
     @router.post("/agent/{agent}/connect", **_STREAMING)
     async def post_agent_connect(
@@ -83,17 +74,26 @@ def ag_ui_router(service: Service) -> APIRouter:
         """The conversation of a page that was loaded again, and what is unfinished of it, live."""
         # The app may serve us below a prefix of its own.
         blobs = f"{request.url.path.rpartition('/v1/ag-ui/')[0]}/v1/blobs"
-        return await connect(service, principal_of(request), input, blobs=blobs)
+        return await connect(service_of(request), principal_of(request), input, blobs=blobs)
 
     @router.post("/agent/{agent}/stop/{thread:path}", responses=_REFUSALS)
     async def post_agent_stop(request: Request, agent: str, thread: str) -> dict[str, bool]:
         """Stop what runs in a thread."""
-        return {"stopped": await stop(service, principal_of(request), thread)}
+        return {"stopped": await stop(service_of(request), principal_of(request), thread)}
 
     # Behind the others: a thread's name may have anything in it.
     @router.post("/{thread:path}/stop", responses=_REFUSALS)
     async def post_stop(request: Request, thread: str) -> dict[str, bool]:
         """Stop what runs in a thread. `abortRun` of an `HttpAgent` only hangs up."""
-        return {"stopped": await stop(service, principal_of(request), thread)}
+        return {"stopped": await stop(service_of(request), principal_of(request), thread)}
 
-    return router
+
+ag_ui_routes = per_service(
+    _make,
+    prefix="/v1/ag-ui",
+    tag="ag_ui",
+    # Their clients show the body of a failed request: text, for people.
+    refusal=text_refusal,
+    error=TEXT,
+)
+"""All endpoints of the wire."""

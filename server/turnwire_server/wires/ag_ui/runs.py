@@ -13,6 +13,7 @@ from turnwire_protocol import (
     ToolOutput,
     parse_body,
 )
+from turnwire_server.transports.service import Service
 from turnwire_server.wires.ag_ui.content import content_of
 from turnwire_server.wires.ag_ui.messages import answer_messages, result_id, user_message
 from turnwire_server.wires.ag_ui.run import Run
@@ -26,7 +27,6 @@ from turnwire_server.wires.ag_ui.run_input import (
 from turnwire_server.wires.ag_ui.translator import Translator
 from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
 from turnwire_server.wires.exchange import Exchange, answer, ask, from_the_start, turns_of
-from turnwire_server.wires.service import Service
 from turnwire_server.wires.turn_reader import TurnReader
 
 __all__ = ["connect", "run", "stop"]

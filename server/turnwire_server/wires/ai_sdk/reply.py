@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from turnwire_protocol import Cancel
 from turnwire_server.core.turn_index import Record
+from turnwire_server.transports.service import Service
 from turnwire_server.wires.ai_sdk.chunks import Chunks
 from turnwire_server.wires.ai_sdk.files import content_of
 from turnwire_server.wires.ai_sdk.request import ChatRequest, Message, answers_of, past_of
 from turnwire_server.wires.ai_sdk.values import Json, Version
 from turnwire_server.wires.exchange import Exchange, answer, ask, listen, turns_of
-from turnwire_server.wires.service import Service
 from turnwire_server.wires.turn_reader import TurnReader
 
 __all__ = ["Reply", "replying", "resuming", "stopping"]

@@ -1,14 +1,17 @@
 """The endpoints of the AI SDK's UI message stream, v5, v6 and v7."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from pydantic import BaseModel, ConfigDict
+from starlette.routing import BaseRoute
 
 from turnwire_protocol import Code, parse_body, parse_object
-from turnwire_server.transports.body import body_of, described
-from turnwire_server.transports.http import Responses, endpoints, principal_of, refusals
+from turnwire_server.transports.endpoints import body_of, described, per_service
+from turnwire_server.transports.http import Responses, principal_of, refusals
+from turnwire_server.transports.service import Service, service_of
 from turnwire_server.wires.ai_sdk.messages import Messages
 from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
 from turnwire_server.wires.ai_sdk.request import ChatRequest
@@ -17,9 +20,8 @@ from turnwire_server.wires.ai_sdk.values import Json, Version
 from turnwire_server.wires.chunk_stream import ChunkStream
 from turnwire_server.wires.exchange import from_the_start
 from turnwire_server.wires.refusal import TEXT, text_refusal
-from turnwire_server.wires.service import Service
 
-__all__ = ["ai_sdk_router"]
+__all__ = ["ai_sdk_routes"]
 
 _HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 _LAST = b"data: [DONE]\n\n"
@@ -55,20 +57,10 @@ class _Stop(BaseModel):
         return named if isinstance(named, str) and named.startswith("t_") else None
 
 
-def ai_sdk_router(service: Service) -> APIRouter:
-    """All endpoints of the wire."""
-    router = endpoints(
-        service.access,
-        prefix=_PREFIX,
-        tag="ai_sdk",
-        # The client shows the body of a failed request: text, for people.
-        refusal=text_refusal,
-        error=TEXT,
-    )
-
-    def streamed(reply: Reply, place: ExitStack) -> Response:
+def _make(router: APIRouter) -> None:
+    def streamed(request: Request, reply: Reply, place: ExitStack) -> Response:
         place.callback(reply.exchange.follower.close)
-        chunks = reply.chunks(idle_seconds=service.keepalive_seconds)
+        chunks = reply.chunks(idle_seconds=service_of(request).keepalive_seconds)
         return ChunkStream(chunks, place.pop_all(), headers=_HEADERS, last=_LAST)
 
     @router.post(
@@ -81,14 +73,14 @@ def ai_sdk_router(service: Service) -> APIRouter:
     async def chat(
         request: Request,
         version: Version,
-        body: Annotated[ChatRequest, body_of(ChatRequest, service.bodies)],
+        body: Annotated[ChatRequest, body_of(ChatRequest, is_command=False)],
     ) -> Response:
         """Answer the last message of the user, or go on with what its tools were waiting for."""
         # A place first: what is refused leaves no trace.
         with ExitStack() as place:
-            place.enter_context(service.streams.taken(principal_of(request)))
-            reply = await replying(service, principal_of(request), body, version)
-            return streamed(reply, place)
+            place.enter_context(service_of(request).streams.taken(principal_of(request)))
+            reply = await replying(service_of(request), principal_of(request), body, version)
+            return streamed(request, reply, place)
 
     @router.get(
         "/{version}/chat/{name:path}/stream",
@@ -99,13 +91,14 @@ def ai_sdk_router(service: Service) -> APIRouter:
     async def resume(request: Request, version: Version, name: str) -> Response:
         """The unfinished answer from its beginning, then live; 204: there is none."""
         with ExitStack() as place:
-            place.enter_context(service.streams.taken(principal_of(request)))
-            reply = await resuming(service, principal_of(request), name, version)
-            return Response(status_code=204) if reply is None else streamed(reply, place)
+            place.enter_context(service_of(request).streams.taken(principal_of(request)))
+            reply = await resuming(service_of(request), principal_of(request), name, version)
+            return Response(status_code=204) if reply is None else streamed(request, reply, place)
 
     @router.post("/{version}/chat/{name:path}/stop", responses=_OF_STOP)
     async def stop(request: Request, version: Version, name: str) -> Json:
         """Stop the answer that runs, or the one that the body names."""
+        service = service_of(request)
         data = await service.bodies.read(request)
         body = parse_body(_Stop, parse_object(data)) if data else _Stop()
         return {"outcome": await stopping(service, principal_of(request), name, body.turn)}
@@ -116,7 +109,7 @@ def ai_sdk_router(service: Service) -> APIRouter:
         principal = principal_of(request)
         before, _, _ = request.url.path.rpartition(f"{_PREFIX}/{version}/")
         loaded = Messages(version, blobs=f"{before}/v1/blobs")
-        begun = await from_the_start(service.hub, principal, name)
+        begun = await from_the_start(service_of(request).hub, principal, name)
         if begun is not None:
             follower, head = begun
             try:
@@ -124,6 +117,21 @@ def ai_sdk_router(service: Service) -> APIRouter:
             finally:
                 follower.close()
         return {"messages": loaded.to_list(), "activeStreamId": loaded.unfinished}
+
+
+_routes = per_service(
+    _make,
+    prefix=_PREFIX,
+    tag="ai_sdk",
+    # The client shows the body of a failed request: text, for people.
+    refusal=text_refusal,
+    error=TEXT,
+)
+
+
+def ai_sdk_routes(service: Service) -> Sequence[BaseRoute]:
+    """All endpoints of the wire."""
+    router = APIRouter(prefix=_PREFIX)
 
     @router.websocket("/ws")
     async def websocket(socket: WebSocket) -> None:
@@ -134,4 +142,4 @@ def ai_sdk_router(service: Service) -> APIRouter:
         finally:
             service.peers.discard(connection)
 
-    return router
+    return [*_routes(service), *router.routes]

@@ -23,11 +23,11 @@ from turnwire_server.core.limits import Bucket
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.frames import Closing, receive_text
 from turnwire_server.transports.handshake import accept, admit, deny, placed
+from turnwire_server.transports.service import Service
 from turnwire_server.transports.socket import Socket, until_one_ends
 from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
 from turnwire_server.wires.ai_sdk.request import ChatRequest
 from turnwire_server.wires.ai_sdk.values import Json, Version
-from turnwire_server.wires.service import Service
 
 __all__ = ["ChatSocket"]
 

@@ -1,22 +1,19 @@
 """The endpoints of OpenAI's chat completions and models."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.routing import BaseRoute
 
 from turnwire_protocol import Code, Decide, ToolApproval
 from turnwire_server.errors import Rejected
-from turnwire_server.transports.body import body_of, described
-from turnwire_server.transports.http import (
-    endpoints,
-    preflight,
-    principal_of,
-    unless_gone,
-)
+from turnwire_server.transports.endpoints import body_of, described, per_service, preflights
+from turnwire_server.transports.http import principal_of, unless_gone
+from turnwire_server.transports.service import Service, service_of
 from turnwire_server.wires.chunk_stream import Chunk, ChunkStream
 from turnwire_server.wires.exchange import Exchange
 from turnwire_server.wires.openai.asking import Asker, Recent, suffix_of
@@ -24,10 +21,9 @@ from turnwire_server.wires.openai.chunks import Chunks, whole
 from turnwire_server.wires.openai.errors import ERROR, refusal, refused
 from turnwire_server.wires.openai.request import ChatRequest, models_of, send_of
 from turnwire_server.wires.openai.talk import read_talk
-from turnwire_server.wires.service import Service
 from turnwire_server.wires.turn_reader import TurnReader
 
-__all__ = ["openai_router"]
+__all__ = ["openai_routes"]
 
 _PREFIX = "/openai/v1"
 _NEVER = 3600.0
@@ -35,13 +31,12 @@ _NEVER = 3600.0
 _DENIED = "Nobody can be asked for approval here."
 _HEADERS = ("x-conversation-id", "x-openwebui-chat-id")
 _NAME_CHARS = 512
+_RECENT = Recent()
+"""Of all services of the process: a name says nothing, and who brings it to another one begins a
+conversation there."""
 
 
-def openai_router(service: Service) -> APIRouter:
-    """All endpoints of the wire."""
-    router = endpoints(service.access, prefix=_PREFIX, tag="openai", refusal=refusal, error=ERROR)
-    recent = Recent()
-
+def _make(router: APIRouter) -> None:
     @router.post(
         "/chat/completions",
         responses=refused(Code.BAD_COMMAND, Code.NOT_FOUND, Code.TOO_LARGE, Code.TIMEOUT),
@@ -51,11 +46,11 @@ def openai_router(service: Service) -> APIRouter:
     )
     async def complete(
         request: Request,
-        body: Annotated[ChatRequest, body_of(ChatRequest, service.bodies)],
+        body: Annotated[ChatRequest, body_of(ChatRequest, is_command=False)],
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=512)] = None,
     ) -> Response:
         """Answer the last message of the list."""
-        principal = principal_of(request)
+        service, principal = service_of(request), principal_of(request)
         with ExitStack() as place:
             place.enter_context(service.streams.taken(principal))
             # What is wrong with it is said before its images are stored.
@@ -63,7 +58,7 @@ def openai_router(service: Service) -> APIRouter:
             talk = await read_talk(body.messages, partial(service.blobs.keep, principal))
             asker = Asker(
                 service.hub,
-                recent,
+                _RECENT,
                 principal,
                 _name_of(request.headers, body),
                 idempotency_key,
@@ -97,25 +92,24 @@ def openai_router(service: Service) -> APIRouter:
             return ChunkStream(told, place.pop_all(), headers=headers, last=b"data: [DONE]\n\n")
 
     @router.get("/models", responses=refused(), response_model=None)
-    async def list_models() -> dict[str, Any]:
+    async def list_models(request: Request) -> dict[str, Any]:
         """The models that a request may name."""
-        return {"object": "list", "data": list(map(_model, models_of(service.policy)))}
+        return {"object": "list", "data": list(map(_model, models_of(service_of(request).policy)))}
 
     @router.get("/models/{model}", responses=refused(Code.NOT_FOUND), response_model=None)
-    async def retrieve_model(model: str) -> dict[str, Any]:
+    async def retrieve_model(request: Request, model: str) -> dict[str, Any]:
         """One of them."""
-        if model not in models_of(service.policy):
+        if model not in models_of(service_of(request).policy):
             raise Rejected(Code.NOT_FOUND, f"The model {model!r:.80} does not exist here")
         return _model(model)
 
-    options = APIRouter(prefix=_PREFIX, include_in_schema=False)
 
-    @options.options("/{path:path}")
-    async def cors(request: Request, path: str) -> Response:
-        return preflight(service.access, request)
+_routes = per_service(_make, prefix=_PREFIX, tag="openai", refusal=refusal, error=ERROR)
 
-    router.routes.extend(options.routes)
-    return router
+
+def openai_routes(service: Service) -> Sequence[BaseRoute]:
+    """All endpoints of the wire."""
+    return [*_routes(service), *preflights(service.access, prefix=_PREFIX).routes]
 
 
 def _model(name: str) -> dict[str, Any]:
