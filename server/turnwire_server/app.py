@@ -388,7 +388,7 @@ class Turnwire:
         routes = [
             *conversations_routes(service),
             *rest_routes(service),
-            *preflights(access).routes,
+            preflights(access),
             *(route for wire in self.settings.wires for route in WIRES[wire](service)),
             *blobs_routes(service),
             *health_router(access, unready=self._unready).routes,

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from turnwire_protocol import BadCommand, Code, ProtocolError, parse_body, parse_object
@@ -140,15 +140,13 @@ def per_service(
     return routes
 
 
-def preflights(access: Access, *, prefix: str = "/v1") -> APIRouter:
+def preflights(access: Access, *, prefix: str = "/v1") -> BaseRoute:
     """The answers to what browsers ask before they send anything below `prefix`."""
-    router = APIRouter(prefix=prefix, include_in_schema=False)
 
-    @router.options("/{path:path}")
-    async def cors(request: Request, path: str) -> Response:
+    async def cors(request: Request) -> Response:
         return preflight(access, request)
 
-    return router
+    return Route(f"{prefix}/{{path:path}}", cors, methods=["OPTIONS"], include_in_schema=False)
 
 
 def _bound(route: BaseRoute, service: Service) -> BaseRoute:

@@ -109,7 +109,7 @@ _routes = per_service(_make, prefix=_PREFIX, tag="openai", refusal=refusal, erro
 
 def openai_routes(service: Service) -> Sequence[BaseRoute]:
     """All endpoints of the wire."""
-    return [*_routes(service), *preflights(service.access, prefix=_PREFIX).routes]
+    return [*_routes(service), preflights(service.access, prefix=_PREFIX)]
 
 
 def _model(name: str) -> dict[str, Any]:
