@@ -36,9 +36,11 @@ class SharedStore(MemoryStore):
         name = self._holders.get(conversation)
         return None if name in self._dead else name
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         """See `Store.claim`."""
-        claim = await super().claim(conversation, owner, epoch)
+        claim = await super().claim(conversation, owner, epoch, is_new=is_new)
         holder = self.holder(conversation)
         if holder not in (None, self.name):
             return Claim(None, holder=holder, head=claim.head, is_open=claim.is_open)

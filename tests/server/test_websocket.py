@@ -240,10 +240,12 @@ class HeldClaims(MemoryStore):
         self.asked = asyncio.Event()
         self.released = asyncio.Event()
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         self.asked.set()
         await self.released.wait()
-        return await super().claim(conversation, owner, epoch)
+        return await super().claim(conversation, owner, epoch, is_new=is_new)
 
 
 async def test_commands_that_wait_for_others_are_bounded_and_pings_pass_them_all(

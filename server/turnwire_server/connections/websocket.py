@@ -7,9 +7,11 @@ a frame, before anybody looks at it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame
@@ -54,7 +56,7 @@ class BoundedFrames(ServerProtocol):
 class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
     """One WebSocket. Until the app admits it (after `hello`) it may send next to nothing.
 
-    The app finds `admit` in the scope's extension `turnwire`.
+    The app finds `admit` in the scope's extension `turnwire`, and `send_texts`.
     """
 
     conn: BoundedFrames
@@ -107,14 +109,32 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         self._place.work()
 
     async def run_asgi(self) -> None:
-        """Run the app; it is told how to admit."""
-        self.scope["extensions"]["turnwire"] = {"admit": self.admit}
+        """Run the app; it is told how to admit, and how to send at once what comes at once."""
+        ours: dict[object, object] = {"admit": self.admit, "send_texts": self.send_texts}
+        self.scope["extensions"]["turnwire"] = ours
         try:
             await super().run_asgi()
         finally:
             # A circle, which only the collector would find: many connections that come and go are
             # to leave nothing to it.
             del self.scope["extensions"]["turnwire"]
+
+    async def send_texts(self, texts: deque[str]) -> None:
+        """Take these out and send each as a frame, all with one write. The path of every token.
+
+        Raises:
+            ClientDisconnected: nobody is there any more.
+        """
+        if not self.writable.is_set():
+            await self.writable.wait()
+        if self.disconnected or self.close_sent:
+            raise ClientDisconnected
+        try:
+            while texts:
+                self.conn.send_text(texts.popleft().encode())
+        except InvalidState:
+            raise ClientDisconnected from None
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     def shutdown(self) -> None:
         """The server ends. A peer that is closing by itself at this moment is told nothing more:

@@ -65,7 +65,13 @@ class Claims:
         id = conversation.conversation
         for _ in range(_ATTEMPTS):
             try:
-                claim = await self._store.claim(id, conversation.owner, secrets.token_hex(6))
+                # The store had none when it was opened, and it is opened but once.
+                claim = await self._store.claim(
+                    id,
+                    conversation.owner,
+                    secrets.token_hex(6),
+                    is_new=conversation.is_empty,
+                )
             except StoreError as error:
                 if self._store.is_shared:
                     # There a claim is written, and nothing comes to be committed without one.

@@ -26,7 +26,7 @@ from turnwire_server.core.orphans import Orphans
 from turnwire_server.core.past import PastTurn
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted, Receipt
-from turnwire_server.core.sends import Sends
+from turnwire_server.core.sends import Destination, Sends
 from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.titles import Titles
 from turnwire_server.core.turn.turn import Services
@@ -205,14 +205,15 @@ class Hub:
             Rejected: it took no effect.
         """
 
-        async def id() -> str:
+        async def destination() -> Destination:
             if hidden is not None:
-                return self.hidden_of(principal, hidden)
+                return Destination(self.hidden_of(principal, hidden))
             if name is not None:
-                return await self.named(principal, name)
-            return self.id_of(principal, send)
+                return Destination(await self.named(principal, name))
+            is_new = send.conversation is None and send.key is None
+            return Destination(self.id_of(principal, send), is_new)
 
-        return await self._sends.send(principal, send, id, past)
+        return await self._sends.send(principal, send, destination, past)
 
     async def begin(self, principal: str, past: Sequence[PastTurn]) -> str:
         """A new conversation of what was said elsewhere; returns its id once it is stored.

@@ -65,7 +65,7 @@ class OpenConversations:
         self._max_open_bytes = max_open_bytes
         self._idle_seconds = idle_seconds
         self._look_seconds = min(look_seconds, idle_seconds)
-        self._open: dict[str, asyncio.Task[Conversation]] = {}
+        self._open: dict[str, asyncio.Future[Conversation]] = {}
         """The longest unused first."""
         self._idle_since: dict[str, float] = {}
         """Since when nobody has used it (monotonic seconds), as seen when it was last looked at."""
@@ -169,10 +169,13 @@ class OpenConversations:
             return conversation
         raise _unknown()
 
-    async def hold(self, principal: str, id: str, *, begins: bool) -> Conversation:
+    async def hold(
+        self, principal: str, id: str, *, begins: bool, is_new: bool = False
+    ) -> Conversation:
         """The conversation, with the right to append to it; who asked must append at once.
 
-        `begins`: it is begun if there is none.
+        `begins`: it is begun if there is none. `is_new`: the id was made up for it just now, so the
+        store cannot have it, and is not asked.
 
         Raises:
             Rejected: unknown conversation, or the store cannot be used.
@@ -180,7 +183,7 @@ class OpenConversations:
         """
         while True:
             if begins:
-                conversation = await self._create(principal, id)
+                conversation = await self._create(principal, id, is_new=is_new)
             else:
                 conversation = await self._find(principal, id, refreshes=False)
             if conversation.is_held:
@@ -197,7 +200,7 @@ class OpenConversations:
             if conversation.is_held and self._has(conversation):
                 return conversation
 
-    async def _create(self, principal: str, id: str) -> Conversation:
+    async def _create(self, principal: str, id: str, *, is_new: bool) -> Conversation:
         """The conversation, begun if there is none.
 
         Raises:
@@ -207,7 +210,7 @@ class OpenConversations:
             # What is about to go must not be opened; once it is gone, its key begins another one.
             while (deleting := self._deleting.get(id)) is not None:
                 await deleting.wait()
-            conversation = await self._enter(id, principal)
+            conversation = await self._enter(id, principal, is_new=is_new)
             if conversation is None:
                 continue
             # Ids derive from what principals are called, which is the app's to choose.
@@ -264,12 +267,18 @@ class OpenConversations:
     # Opening
 
     async def _enter(
-        self, id: str, principal: str, head: Head | None = None, *, refreshes: bool = False
+        self,
+        id: str,
+        principal: str,
+        head: Head | None = None,
+        *,
+        refreshes: bool = False,
+        is_new: bool = False,
     ) -> Conversation | None:
         """The conversation, opened if need be; None if it has been deleted or lost meanwhile."""
         # What is being opened may have been read before who asks now knew what they know.
         refreshes = refreshes and self._opened(id) is not None
-        task = self._opening(id, principal, head)
+        task = self._opening(id, principal, head, is_new=is_new)
         with self._used(id):
             conversation = await self._inquiries.done(asyncio.shield(task))
             if refreshes:
@@ -293,18 +302,24 @@ class OpenConversations:
             if not self._entering[id]:
                 del self._entering[id]
 
-    def _opening(self, id: str, principal: str, head: Head | None) -> asyncio.Task[Conversation]:
+    def _opening(
+        self, id: str, principal: str, head: Head | None, *, is_new: bool = False
+    ) -> asyncio.Future[Conversation]:
         """Single-flight: whoever comes while it opens waits for the same."""
         task = self._opened(id)
         if task is None:
             self._evict()
+            if is_new:
+                task = self._open[id] = asyncio.get_running_loop().create_future()
+                task.set_result(self._ready(self._made(id, principal)))
+                return task
             task = asyncio.create_task(self._load(id, principal, head), name=f"open {id}")
             self._open[id] = task
             # One that fails is let go of at once: its id may have been made up for it.
             task.add_done_callback(lambda task: self._opened(id))
         return task
 
-    def _opened(self, id: str) -> asyncio.Task[Conversation] | None:
+    def _opened(self, id: str) -> asyncio.Future[Conversation] | None:
         """The conversation, open or opening; one that failed to open or is over is let go."""
         task = self._open.get(id)
         if task is not None and task.done():
@@ -317,16 +332,7 @@ class OpenConversations:
     async def _load(self, id: str, principal: str, head: Head | None) -> Conversation:
         if head is None:
             head = await self._store.head(id)
-        conversation = Conversation(
-            id,
-            principal if head is None else head.owner,
-            store=self._store,
-            committer=self._committer,
-            services=self._services,
-            on_done=self._on_done,
-            on_readers=self.attendance.look if self._store.is_shared else _nobody_else_reads,
-            on_lost=self._claims.lost,
-        )
+        conversation = self._made(id, principal if head is None else head.owner)
         try:
             if head is not None:
                 conversation.holder = head.holder
@@ -335,6 +341,22 @@ class OpenConversations:
         except Unreadable as error:
             self.name_unreadable(id, error)
             raise
+        return self._ready(conversation)
+
+    def _made(self, id: str, owner: str) -> Conversation:
+        return Conversation(
+            id,
+            owner,
+            store=self._store,
+            committer=self._committer,
+            services=self._services,
+            on_done=self._on_done,
+            on_readers=self.attendance.look if self._store.is_shared else _nobody_else_reads,
+            on_lost=self._claims.lost,
+        )
+
+    def _ready(self, conversation: Conversation) -> Conversation:
+        """The same, as open from now on."""
         if self._is_draining:
             conversation.drain()
         if self._has_hung_up:

@@ -20,6 +20,8 @@ from turnwire_server.store.port import HIDDEN, Spent, Store
 __all__ = ["Quotas", "Standing"]
 
 _MINUTE = 60.0
+_MAX_COUNTED = 10_000
+"""Principals whose conversations are counted here; beyond, the store is asked again."""
 
 
 def _utc_now() -> datetime:
@@ -62,6 +64,9 @@ class Quotas:
         self._busy: dict[str, WeakSet[Conversation]] = {}
         """Conversations of each principal that may have an unfinished turn. May hold stale ones
         after a message was withdrawn; `check` removes them."""
+        self._counted: dict[str, int] = {}
+        """How many conversations each principal has at most: what the store said once, and all that
+        were begun since. Deleting some only makes them fewer. Not where other nodes begin any."""
         most = limits.max_turns_per_minute
         self._turns = Buckets(most / _MINUTE, size=most) if most is not None else None
 
@@ -76,13 +81,27 @@ class Quotas:
         if limits.max_tokens_per_day is not None or limits.max_cost_usd_per_day is not None:
             spent = await self._inquiries.read(self._store.spent(principal, spent.day))
         if begins and limits.max_conversations_per_principal is not None:
-            conversations = await self._inquiries.read(self._store.count(principal))
+            conversations = await self._count(principal, limits.max_conversations_per_principal)
         elsewhere = 0
         if self._store.is_shared:
             running = await self._inquiries.read(self._store.count_open(principal))
             here = sum(other.has_begun for other in self._busy.get(principal, ()))
             elsewhere = max(running - here, 0)
         return Standing(at, spent, conversations, elsewhere)
+
+    async def _count(self, principal: str, most: int) -> int:
+        """How many conversations the principal has: at most so many where the bound is far away."""
+        counted = self._counted.get(principal)
+        # Those that begin just now are counted once more where the bound is checked.
+        if counted is not None and counted + self._limits.max_running_turns < most:
+            return counted
+        beginning = len(self._busy.get(principal, ()))
+        count = await self._inquiries.read(self._store.count(principal))
+        if not self._store.is_shared:
+            if len(self._counted) >= _MAX_COUNTED:
+                self._counted.clear()
+            self._counted[principal] = count + beginning
+        return count
 
     def check(self, principal: str, conversation: Conversation, standing: Standing) -> None:
         """Whether the principal may begin a turn in this conversation now.
@@ -122,6 +141,8 @@ class Quotas:
             beginning = sum(other.is_beginning and _counts(other) for other in busy)
             if standing.conversations + beginning >= most:
                 raise Rejected(Code.TOO_MANY, f"at most {most} conversations: delete some")
+            if principal in self._counted:
+                self._counted[principal] += 1
 
     def _check_day(self, busy: set[Conversation], standing: Standing) -> None:
         most_tokens = self._limits.max_tokens_per_day

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from turnwire_protocol import Code, SendBody
 from turnwire_server.core.conversation import Conversation
@@ -18,7 +19,15 @@ from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Held, Rejected
 from turnwire_server.store.port import HIDDEN
 
-__all__ = ["Sends"]
+__all__ = ["Destination", "Sends"]
+
+
+class Destination(NamedTuple):
+    """The conversation that a message goes to."""
+
+    id: str
+    is_new: bool = False
+    """Whether the id was made up for the message, so that nobody can have used it before."""
 
 
 class Sends:
@@ -55,19 +64,19 @@ class Sends:
         self,
         principal: str,
         send: SendBody,
-        id: Callable[[], Awaitable[str]],
+        destination: Callable[[], Awaitable[Destination]],
         past: Sequence[PastTurn],
     ) -> Accepted:
-        """See `Hub.send`; `id` finds the conversation's.
+        """See `Hub.send`; `destination` finds the conversation.
 
         Raises:
             Rejected: it took no effect.
         """
         try:
             with self._deciding():
-                found = await id()
+                found = await destination()
                 if self._services.hooks.admits:
-                    await self._admit(principal, send, found)
+                    await self._admit(principal, send, found.id)
                 return await self._sent(principal, send, found, past)
         except Rejected as rejected:
             if rejected.code is Code.STORAGE_UNAVAILABLE:
@@ -106,7 +115,7 @@ class Sends:
             for said in past:
                 await self._services.blobs.check(principal, said.content)
             standing = await self._quotas.standing(principal, begins=True)
-            conversation = await self._open.hold(principal, id, begins=True)
+            conversation = await self._open.hold(principal, id, begins=True, is_new=True)
             try:
                 self._quotas.check_conversations(principal, conversation, standing)
                 durable = conversation.begin(past)
@@ -126,7 +135,7 @@ class Sends:
             accepted = await self._send(
                 errand.principal,
                 send,
-                errand.conversation,
+                Destination(errand.conversation),
                 begins=errand.begins,
                 past=errand.past,
             )
@@ -150,14 +159,14 @@ class Sends:
             self._on_decided()
 
     async def _sent(
-        self, principal: str, send: SendBody, id: str, past: Sequence[PastTurn]
+        self, principal: str, send: SendBody, destination: Destination, past: Sequence[PastTurn]
     ) -> Accepted:
         begins = send.conversation is None
         done = await self._errands.run(
-            lambda: self._sent_here(principal, send, id, begins=begins, past=past),
+            lambda: self._sent_here(principal, send, destination, begins=begins, past=past),
             lambda: Errand(
                 principal=principal,
-                conversation=id,
+                conversation=destination.id,
                 send=_body(send),
                 begins=begins,
                 past=list(past),
@@ -187,7 +196,7 @@ class Sends:
         )
 
     async def _send(
-        self, principal: str, send: SendBody, id: str, *, begins: bool, past: Sequence[PastTurn]
+        self, principal: str, send: SendBody, destination: Destination, *, begins: bool, past: Sequence[PastTurn]
     ) -> Accepted:
         """The message, into the conversation, which is held here from now on.
 
@@ -195,10 +204,13 @@ class Sends:
             Rejected: it took no effect.
             Held: another node has it.
         """
+        id = destination.id
         await self._check_blobs(principal, send, id)
         # Before the conversation is found: from there on nothing may be waited for.
         standing = await self._quotas.standing(principal, begins=begins)
-        conversation = await self._open.hold(principal, id, begins=begins)
+        conversation = await self._open.hold(
+            principal, id, begins=begins, is_new=destination.is_new
+        )
         try:
             if send.key is not None and conversation.has_key(send.key):
                 known = conversation.send(principal, send)
@@ -236,7 +248,7 @@ class Sends:
         return conversation if conversation.has_key(send.key) else None
 
     async def _sent_here(
-        self, principal: str, send: SendBody, id: str, *, begins: bool, past: Sequence[PastTurn]
+        self, principal: str, send: SendBody, destination: Destination, *, begins: bool, past: Sequence[PastTurn]
     ) -> Accepted:
         """See `_send`. The repetition of a message that is in the log asks nobody.
 
@@ -245,9 +257,9 @@ class Sends:
             Held: another node has it.
         """
         try:
-            return await self._send(principal, send, id, begins=begins, past=past)
+            return await self._send(principal, send, destination, begins=begins, past=past)
         except Held:
-            conversation = await self._that_accepted(principal, send, id)
+            conversation = await self._that_accepted(principal, send, destination.id)
             if conversation is None:
                 raise
             return conversation.send(principal, send)

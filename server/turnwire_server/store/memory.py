@@ -52,7 +52,9 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing to do."""
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         """See `Store.claim`."""
         log = self._logs.get(conversation)
         if log is None:

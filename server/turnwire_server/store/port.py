@@ -247,11 +247,16 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of everything."""
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         """Ask for the right to append; a node that has it is given it again.
 
         `owner` and `epoch` count only where the log does not exist yet. An existing log keeps its
         own, which the fence carries. A conversation comes to exist with its first batch.
+
+        `is_new`: there was none, and none can have come in this process since: a store that has no
+        other need not look.
         """
 
     async def release(self, fence: Fence) -> None:

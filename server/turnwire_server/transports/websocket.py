@@ -79,6 +79,10 @@ class _Subscription:
             if accepted.done_seq is None or accepted.done_seq > after:
                 self._turns.add(accepted.ack.turn or "")
 
+    def may_end_with(self, frame: Frame) -> bool:
+        """Whether this event may be its last: that is known once it is written."""
+        return self._turns is not None and frame.type == "done"
+
     def ends_with(self, frame: Frame) -> bool:
         """Whether this event, which has been written, is its last."""
         return frame.type == "done" and self.ends_without(frame.turn)
@@ -339,8 +343,7 @@ class Connection:
             await self._ready.wait()
             self._ready.clear()
             while self._replies or self._woken:
-                while self._replies:
-                    await self._out.put(self._replies.popleft())
+                await self._out.put(self._replies)
                 if not self._woken:
                     break
                 conversation = next(iter(self._woken))
@@ -351,8 +354,13 @@ class Connection:
 
     async def _write_events(self, subscription: _Subscription, follower: Follower) -> None:
         conversation = follower.conversation
-        for frame in await follower.read():
-            await self._out.put(frame.text)
+        frames, texts = deque(await follower.read()), deque[str]()
+        while frames:
+            frame = frames.popleft()
+            texts.append(frame.text)
+            if frames and not subscription.may_end_with(frame):
+                continue
+            await self._out.put(texts)
             if subscription.ends_with(frame):
                 if self._subscriptions.get(conversation) is subscription:
                     self._drop(conversation)

@@ -61,12 +61,14 @@ class WatchedStore(MemoryStore):
                 await hold.released.wait()
                 return
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         self.claims[conversation] += 1
         await self._pass("claim")
         if self.fails:
             raise StoreError("the disk is gone")
-        return await super().claim(conversation, owner, epoch)
+        return await super().claim(conversation, owner, epoch, is_new=is_new)
 
     async def head(self, conversation: str) -> Head | None:
         head = await super().head(conversation)

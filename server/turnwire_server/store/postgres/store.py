@@ -88,7 +88,9 @@ class PostgresStore:
             pool.terminate()
         await self.node.close()
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         """See `Store.claim`."""
         storable(conversation + owner)
 

@@ -15,21 +15,21 @@ __all__ = [
     "count",
     "count_open",
     "delete",
-    "is_open",
     "list_heads",
     "list_hidden",
     "list_open",
     "place",
     "probe",
     "read",
-    "read_head",
+    "read_end",
     "read_spent",
     "read_tail",
     "rename",
     "row_of",
 ]
 
-_HEADS = "SELECT id, owner, epoch, seq, title, created_at, updated_at FROM conversations"
+_HEAD = "id, owner, epoch, seq, title, created_at, updated_at"
+_HEADS = f"SELECT {_HEAD} FROM conversations"
 _IS_HIDDEN = "id >= 'h_' AND id < 'h`'"
 """A range of the primary key; see `store.port.HIDDEN`."""
 _NEWEST_FIRST = "ORDER BY updated_at DESC, id DESC LIMIT ?"
@@ -233,10 +233,11 @@ def read(
     return found
 
 
-def read_head(connection: sqlite3.Connection, conversation: str) -> Head | None:
-    """See `Store.head`."""
-    heads = _heads(connection, f"{_HEADS} WHERE id = ?", conversation)
-    return heads[0] if heads else None
+def read_end(connection: sqlite3.Connection, conversation: str) -> tuple[Head, bool] | None:
+    """The conversation (see `Store.head`), and whether its last batch left a turn unfinished."""
+    query = f"SELECT is_open, {_HEAD} FROM conversations WHERE id = ?"
+    found = connection.execute(query, (conversation,)).fetchone()
+    return None if found is None else (_head(*found[1:]), bool(found[0]))
 
 
 def list_heads(
@@ -283,13 +284,6 @@ def count_open(connection: sqlite3.Connection, owner: str) -> int:
     """See `Store.count_open`."""
     query = "SELECT count(*) FROM conversations WHERE owner = ? AND is_open"
     return int(connection.execute(query, (owner,)).fetchone()[0])
-
-
-def is_open(connection: sqlite3.Connection, conversation: str) -> bool:
-    """Whether the conversation's last batch left a turn unfinished."""
-    query = "SELECT is_open FROM conversations WHERE id = ?"
-    found = connection.execute(query, (conversation,)).fetchone()
-    return found is not None and bool(found[0])
 
 
 def _heads(connection: sqlite3.Connection, query: str, *parameters: str | int) -> list[Head]:

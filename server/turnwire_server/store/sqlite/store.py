@@ -4,8 +4,8 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -77,12 +77,13 @@ class SqliteStore:
         await self._writing.run(self._close)
         self._writing.close()
 
-    async def claim(self, conversation: str, owner: str, epoch: str) -> Claim:
+    async def claim(
+        self, conversation: str, owner: str, epoch: str, *, is_new: bool = False
+    ) -> Claim:
         """See `Store.claim`."""
-        head = await self.head(conversation)
+        head, is_open = (None, False) if is_new else await self._end(conversation)
         if head is None:
             return Claim(Fence(conversation, owner, epoch))
-        is_open = await self._read(statements.is_open, conversation)
         fence = Fence(conversation, head.owner, head.epoch)
         return Claim(fence, head=head.seq, is_open=is_open)
 
@@ -113,12 +114,17 @@ class SqliteStore:
 
     async def head(self, conversation: str) -> Head | None:
         """See `Store.head`."""
+        head, _ = await self._end(conversation)
+        return head
+
+    async def _end(self, conversation: str) -> tuple[Head | None, bool]:
+        """The head, and whether the last batch left a turn unfinished."""
         if not self._is_tail_known:
             await self._write(_nothing)
         unsettled = self._tail.get(conversation)
         seqs = {} if unsettled is None else {(conversation, unsettled.epoch): unsettled.seq}
-        head = await self._read(statements.read_head, conversation)
-        return None if head is None else _with_seq_of_tail(head, seqs)
+        found = await self._read(statements.read_end, conversation)
+        return (None, False) if found is None else (_with_seq_of_tail(found[0], seqs), found[1])
 
     async def list_heads(
         self, owner: str, *, limit: int, before: str | None, query: str | None = None
@@ -227,9 +233,10 @@ class SqliteStore:
     def _compact(
         self, conversation: str, join: Callable[[list[bytes]], list[Row]], after: int
     ) -> None:
-        self._commit(
-            lambda writer: statements.compact(writer, conversation, join, after, self._tail)
-        )
+        with self._unsynced():
+            self._commit(
+                lambda writer: statements.compact(writer, conversation, join, after, self._tail)
+            )
         self._tail.settle(conversation)
 
     def _delete(self, conversation: str) -> None:
@@ -264,6 +271,24 @@ class SqliteStore:
                 raise StoreError(f"{self._path} cannot be written now: {error}") from error
             raise
         return result
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """For a write that says nothing new. Should the power go before the next synced commit, which
+        syncs all that was written before it, the rows lie where they lay."""
+        writer = self._writer
+        try:
+            if writer is not None:
+                writer.execute("PRAGMA synchronous = NORMAL")
+            yield
+            if writer is not None:
+                writer.execute("PRAGMA synchronous = FULL")
+        except BaseException as error:
+            # A new connection syncs.
+            self._drop_writer()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"{self._path} cannot be written now: {error}") from error
+            raise
 
     def _look_again(self) -> None:
         """Read the tail after a commit in doubt, on the reader's connection, which did not fail."""

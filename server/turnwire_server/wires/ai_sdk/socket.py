@@ -7,6 +7,7 @@ client gives up at any frame that it does not know, so nothing else is ever said
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ class ChatSocket:
         """Write a frame. One is written after another, whichever request it is of."""
         text = to_json({"type": type, "requestId": id, **fields}).decode()
         async with self._writing:
-            await self._out.put(text)
+            await self._out.put(deque((text,)))
 
 
 def _of_send(data: Json) -> Iterator[tuple[str, Any]]:
