@@ -15,6 +15,7 @@ migration guides of https://platform.claude.com/docs/about-claude/models, its pa
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,6 +49,9 @@ class ModelOptions(BaseModel):
     compaction: CompactionKind | Literal["none"] | None = None
     """How older messages are summarised before the window is full: `on_demand` by a request of its
     own (`compaction`), `threshold` by an edit (`compact_20260112`), `none` not at all."""
+
+
+_NOTHING_SAID = ModelOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,15 @@ _OLD_ORDER = re.compile(r"^claude-(\d(?:-\d)?)-(?:opus|sonnet|haiku)")
 _CLAUDE = re.compile(r"claude-[a-z0-9-]+")
 
 
+@lru_cache
+def _family_of(model: str) -> _Family | None:
+    return _longest(_FAMILIES, _plain(model))
+
+
 def compaction_of(model: str, options: Mapping[str, ModelOptions]) -> CompactionKind | None:
     """How this model summarises, by what the operator says of it and by its family."""
-    family = _longest(_FAMILIES, _plain(model))
-    own = (_longest(options, model) or ModelOptions()).compaction
+    family = _family_of(model)
+    own = (_longest(options, model) or _NOTHING_SAID).compaction
     if own is not None:
         return None if own == "none" else own
     return family.compaction if family else None
@@ -150,18 +159,19 @@ def context_of(model: str, options: Mapping[str, ModelOptions], *, is_own: bool)
 
     Elsewhere, at gateways and on other platforms, it summarises only where the operator says so.
     """
-    family = _longest(_FAMILIES, _plain(model))
-    own = _longest(options, model) or ModelOptions()
+    family = _family_of(model)
+    own = _longest(options, model) or _NOTHING_SAID
     window = own.window or (family.window if family else None)
     kind = compaction_of(model, options) if is_own or own.compaction else None
     least = {None: None, "on_demand": 0, "threshold": LEAST_TRIGGER}[kind]
     return Context(window, compacts_from=least)
 
 
+@lru_cache
 def lacks(model: str) -> frozenset[str]:
     """Which of the options `temperature`, `top_p`, `top_k`, `output_format` and `tool_choice` (one
     that forces a call) a model refuses. Of a model that is not known, none."""
-    family = _longest(_FAMILIES, _plain(model))
+    family = _family_of(model)
     if family is None:
         return frozenset()
     sampling = () if family.samples else ("temperature", "top_p", "top_k")
@@ -174,8 +184,8 @@ def fitted(
 ) -> ModelRequest:
     """The request in the form its model knows. `options`: by name of a model, or its beginning;
     `effort`: of models for which neither the request nor these say anything."""
-    family = _longest(_FAMILIES, _plain(request.model))
-    own = _longest(options, request.model) or ModelOptions()
+    family = _family_of(request.model)
+    own = _longest(options, request.model) or _NOTHING_SAID
     ceiling = own.max_tokens or (family.max_tokens if family else request.max_tokens)
     max_tokens = min(request.max_tokens, ceiling)
     forms = family.forms if family else None
@@ -191,23 +201,22 @@ def fitted(
         if family and family.forms == _ALWAYS and form["type"] == "adaptive":
             forms = _ALWAYS
     thinking = None if wish is None else _thinking(wish, forms, max_tokens)
-    fit = replace(
-        request,
-        max_tokens=max_tokens,
-        thinking=thinking,
-        effort=_effort(request.effort or own.effort or effort, family, thinking),
-    )
+    changed: dict[str, Any] = {
+        "max_tokens": max_tokens,
+        "thinking": thinking,
+        "effort": _effort(request.effort or own.effort or effort, family, thinking),
+    }
     missing = lacks(request.model)
     thinks = thinking is not None and thinking["type"] not in _OFF
     if thinks or "temperature" in missing:
         # Who thinks takes no sampling, and is not to be forced.
-        fit = replace(fit, temperature=None, top_p=None, top_k=None)
+        changed |= {"temperature": None, "top_p": None, "top_k": None}
     choice = request.tool_choice
     if choice is not None and choice.is_forced and (thinks or "tool_choice" in missing):
-        fit = replace(fit, tool_choice=None)
+        changed["tool_choice"] = None
     if "output_format" in missing:
-        fit = replace(fit, output_schema=None)
-    return fit
+        changed["output_schema"] = None
+    return replace(request, **changed)
 
 
 def _effort(

@@ -177,8 +177,6 @@ class Turn:
     def start(self) -> None:
         """Begin to run; the message is durable."""
         self.state = TurnState.RUNNING
-        if not self._services.hooks.prepares:
-            self._write_start([])
         self._clock.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
         self._task.add_done_callback(lambda task: self._let_go())
@@ -322,6 +320,9 @@ class Turn:
         try:
             if self._services.hooks.prepares:
                 await self._prepare()
+            else:
+                # Here and not in `start`, so that its first step comes with it: one commit for both.
+                self._write_start([])
             self.end(await self._loop())
         except ModelError as error:
             self.end(StopReason.FAILED, error)
