@@ -35,8 +35,9 @@ class Standing:
     at: datetime
     spent: Spent
     """Today; nothing where that is not bounded."""
-    conversations: int
-    """0 where their number is not asked for."""
+    conversations: int | None
+    """None where the store need not be asked: they are counted here, and far from their bound. 0
+    where there is no bound."""
     elsewhere: int = 0
     """Conversations in which a turn runs on other nodes."""
 
@@ -77,7 +78,8 @@ class Quotas:
             Rejected: the store cannot be read.
         """
         at, limits = self._clock(), self._limits
-        spent, conversations = Spent(at.date().isoformat()), 0
+        spent = Spent(at.date().isoformat())
+        conversations: int | None = 0
         if limits.max_tokens_per_day is not None or limits.max_cost_usd_per_day is not None:
             spent = await self._inquiries.read(self._store.spent(principal, spent.day))
         if begins and limits.max_conversations_per_principal is not None:
@@ -89,12 +91,11 @@ class Quotas:
             elsewhere = max(running - here, 0)
         return Standing(at, spent, conversations, elsewhere)
 
-    async def _count(self, principal: str, most: int) -> int:
-        """How many conversations the principal has: at most so many where the bound is far away."""
+    async def _count(self, principal: str, most: int) -> int | None:
+        """How many conversations the principal has; see `Standing`."""
         counted = self._counted.get(principal)
-        # Those that begin just now are counted once more where the bound is checked.
-        if counted is not None and counted + self._limits.max_running_turns < most:
-            return counted
+        if counted is not None and counted < most // 2:
+            return None
         beginning = len(self._busy.get(principal, ()))
         count = await self._inquiries.read(self._store.count(principal))
         if not self._store.is_shared:
@@ -139,7 +140,8 @@ class Quotas:
             # Those whose first message is not stored yet, the store has not counted.
             busy = self._busy.get(principal, ())
             beginning = sum(other.is_beginning and _counts(other) for other in busy)
-            if standing.conversations + beginning >= most:
+            known = standing.conversations
+            if (self._counted.get(principal, 0) if known is None else known + beginning) >= most:
                 raise Rejected(Code.TOO_MANY, f"at most {most} conversations: delete some")
             if principal in self._counted:
                 self._counted[principal] += 1

@@ -15,6 +15,7 @@ from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import Ack, Cancel, Code, Done, Event, Message, SendBody, StopReason
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.hub import Hub
+from turnwire_server.core.log.codec import load
 from turnwire_server.core.log.follower import MAX_READ_BYTES, Follower
 from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.memory import MemoryStore
@@ -41,6 +42,8 @@ class WatchedStore(MemoryStore):
         super().__init__()
         self.claims = Counter[str]()
         self.loads = Counter[str]()
+        self.heads = Counter[str]()
+        self.batches: list[Batch] = []
         self.fails = False
         self._holds: list[Hold] = []
 
@@ -71,6 +74,7 @@ class WatchedStore(MemoryStore):
         return await super().claim(conversation, owner, epoch, is_new=is_new)
 
     async def head(self, conversation: str) -> Head | None:
+        self.heads[conversation] += 1
         head = await super().head(conversation)
         await self._pass("head")
         return head
@@ -82,6 +86,7 @@ class WatchedStore(MemoryStore):
 
     async def append(self, batches: list[Batch]) -> None:
         await self._pass("append")
+        self.batches += batches
         await super().append(batches)
 
     async def delete(self, conversation: str) -> None:
@@ -164,6 +169,26 @@ def noticed(conversation: Conversation) -> asyncio.Event:
     return gone
 
 
+# Beginning
+
+
+async def test_of_a_conversation_that_nobody_can_have_begun_the_store_is_asked_nothing() -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        new, derived = await answered(core), await answered(core, key="k-1")
+        assert (store.heads[new], store.heads[derived]) == (0, 1), "a key may come again"
+        await answered(core, "again", conversation=new)
+        assert store.heads[new] == 0
+
+
+async def test_a_turns_start_and_its_first_step_are_stored_as_one() -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        await answered(core)
+    stored = [[item.event.type for item in load(batch.body)] for batch in store.batches]
+    assert ["start", "step"] in [types[:2] for types in stored]
+
+
 # Eviction
 
 
@@ -195,15 +220,19 @@ async def test_what_is_let_go_leaves_memory_at_once() -> None:
     """And not when the collector comes, which may be hours later."""
     gc.collect()
     gc.disable()
+    model = HeldModel()
+    model.released.set()
     try:
-        async with running(WatchedStore(), max_open=1) as core:
+        async with running(WatchedStore(), model, max_open=1) as core:
             conversation = await answered(core)
             await answered(core, "again", conversation=conversation)
+            model.released.clear()
             first = await sent(core, "is stopped", conversation=conversation)
             waits = await sent(core, "is too", conversation=conversation, if_busy="queue")
             for ack in (waits, first):
                 await core.submit(ANNA, Cancel(id="1", conversation=conversation, turn=ack.turn))
             await ended(core, first)
+            model.released.set()
             (one,) = core._open.all()
             parts: list[Callable[[], object]]
             parts = [weakref.ref(each) for each in (one, one._log, one._folded)]

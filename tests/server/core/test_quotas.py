@@ -28,10 +28,10 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 class Desk:
     """Quotas over a store, at a time that the test sets."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, store: MemoryStore | None = None, /, **limits: Any) -> None:
         self.now = 0.0
         self.at = NOON
-        self.store = MemoryStore()
+        self.store = MemoryStore() if store is None else store
         self.quotas = Quotas(
             self.store,
             Inquiries(),
@@ -148,6 +148,28 @@ async def test_a_conversation_more_than_there_may_be_is_refused_and_a_turn_in_an
         await desk.spend(0, 0)
         assert await desk.ask(new, begins=True) is not None
         assert await desk.ask(old) is None
+
+
+async def test_conversations_are_counted_here_until_half_their_bound_and_then_by_the_store() -> None:
+    class Counting(MemoryStore):
+        asked = 0
+
+        async def count(self, owner: str) -> int:
+            self.asked += 1
+            return await super().count(owner)
+
+    store = Counting()
+    desk, asked = Desk(store, max_conversations_per_principal=4), list[int]()
+    for number in range(4):
+        async with beginning() as new:
+            assert await desk.ask(new, begins=True) is None
+        await desk.spend(number, 0)
+        asked.append(store.asked)
+    assert asked == [1, 1, 2, 3]
+    async with beginning() as new:
+        assert await desk.ask(new, begins=True) is not None
+        await store.delete(f"c_{ANNA}_0_{NOON}")
+        assert await desk.ask(new, begins=True) is None, "what is deleted makes room at once"
 
 
 def test_all_tokens_count_cached_or_not_on_the_day_on_which_the_turn_ended() -> None:

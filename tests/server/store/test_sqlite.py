@@ -19,7 +19,7 @@ from tests.server.store.store_rows import (
     put,
     row_body,
 )
-from turnwire_server.errors import Fenced, SettingsError, StoreError
+from turnwire_server.errors import Fenced, SettingsError, StoreError, Unreadable
 from turnwire_server.store.port import Batch, Fence, Row
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.store.sqlite.schema import VERSION
@@ -348,3 +348,28 @@ async def test_the_same_file_over_a_link_is_in_use(path: Path, tmp_path: Path) -
         assert str(path) in message
         assert "--db" in message
         await store.append([Batch(Fence("c_1", "ann", "epoch"), 1, 1, b"still works", False)])
+
+
+async def test_what_only_moves_rows_is_not_synced_and_whatever_follows_is(path: Path) -> None:
+    def level() -> int:
+        assert store._writer is not None
+        return int(store._writer.execute("PRAGMA synchronous").fetchone()[0])
+
+    def fail(bodies: list[bytes]) -> list[Row]:
+        raise Unreadable("no log")
+
+    levels = []
+
+    def join(bodies: list[bytes]) -> list[Row]:
+        levels.append(level())
+        return join_all(bodies)
+
+    async with opened(path) as store:
+        fence = await fill(store, "c_1", 3)
+        await store.compact("c_1", join)
+        assert (levels, level()) == ([1], 2)
+        await store.append([batch_of(fence, 4), batch_of(fence, 5)])
+        with pytest.raises(Unreadable):
+            await store.compact("c_1", fail)
+        await store.append([batch_of(fence, 6)])
+        assert level() == 2
