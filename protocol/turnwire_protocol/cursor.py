@@ -45,7 +45,7 @@ class Cursor:
 
 def span_of(event: Event) -> int:
     """How many entries of the log the event covers."""
-    # Not by `getattr`: pydantic searches long for what is not there, and this is asked of every event.
+    # Not by `getattr`: pydantic searches long for what most events lack.
     span: int = event.__dict__.get("span", 1)
     return span
 

@@ -196,7 +196,13 @@ class Sends:
         )
 
     async def _send(
-        self, principal: str, send: SendBody, destination: Destination, *, begins: bool, past: Sequence[PastTurn]
+        self,
+        principal: str,
+        send: SendBody,
+        destination: Destination,
+        *,
+        begins: bool,
+        past: Sequence[PastTurn],
     ) -> Accepted:
         """The message, into the conversation, which is held here from now on.
 
@@ -248,7 +254,13 @@ class Sends:
         return conversation if conversation.has_key(send.key) else None
 
     async def _sent_here(
-        self, principal: str, send: SendBody, destination: Destination, *, begins: bool, past: Sequence[PastTurn]
+        self,
+        principal: str,
+        send: SendBody,
+        destination: Destination,
+        *,
+        begins: bool,
+        past: Sequence[PastTurn],
     ) -> Accepted:
         """See `_send`. The repetition of a message that is in the log asks nobody.
 

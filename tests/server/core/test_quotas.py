@@ -150,7 +150,9 @@ async def test_a_conversation_more_than_there_may_be_is_refused_and_a_turn_in_an
         assert await desk.ask(old) is None
 
 
-async def test_conversations_are_counted_here_until_half_their_bound_and_then_by_the_store() -> None:
+async def test_conversations_are_counted_here_until_half_their_bound_and_then_by_the_store() -> (
+    None
+):
     class Counting(MemoryStore):
         asked = 0
 

@@ -228,7 +228,7 @@ async def test_who_was_refused_keeps_nobody_else_from_it() -> None:
 
 
 async def test_a_message_behind_the_end_that_is_being_stored_claims_the_log_again() -> None:
-    async with nodes() as (a, _):
+    async with nodes(is_held=True) as (a, _):
         first = await sent(a.core)
         conversation = first.conversation or ""
         reader = Reader()
@@ -241,6 +241,7 @@ async def test_a_message_behind_the_end_that_is_being_stored_claims_the_log_agai
             await stepped(10)
 
         a.store.before_append = another
+        a.model.released.set()
         await reader.until(lambda seen: any(isinstance(event, Done) for event in seen))
         second = await asking[0]
         assert (await ended(a.core, second)).stop_reason == StopReason.END_TURN

@@ -321,7 +321,7 @@ class Turn:
             if self._services.hooks.prepares:
                 await self._prepare()
             else:
-                # Here and not in `start`, so that its first step comes with it: one commit for both.
+                # Here and not in `start`: its first step comes with it, and both are one commit.
                 self._write_start([])
             self.end(await self._loop())
         except ModelError as error:

@@ -274,8 +274,8 @@ class SqliteStore:
 
     @contextmanager
     def _unsynced(self) -> Iterator[None]:
-        """For a write that says nothing new. Should the power go before the next synced commit, which
-        syncs all that was written before it, the rows lie where they lay."""
+        """For a write that says nothing new. Should the power go before the next synced commit,
+        which syncs what was written before it too, the rows lie where they lay."""
         writer = self._writer
         try:
             if writer is not None:
