@@ -23,7 +23,40 @@ await mkdir(join(built, "page"));
 const page = await readFile(join(sources, "index.html"), "utf8");
 const entries = page.match(SCRIPT) ?? [];
 
+// What the class of markdown-it names, so that no bundler can leave it out, and static/markdown/grammar.js never calls: HTML,
+// in and out, typography, and its own reading of addresses. It is a tenth of the page's script.
+const UNUSED = {
+  parts: new Map([
+    // Plugins give it rules.
+    ["renderer", "class { rules = {}; }"],
+    ["rules_core/replacements", "() => {}"],
+    ["rules_core/smartquotes", "() => {}"],
+    ["rules_block/html_block", "() => false"],
+    ["rules_inline/html_inline", "() => false"],
+  ]),
+  packages: new Map([
+    ["mdurl", "export const parse = null, format = null, encode = null, decode = null;"],
+    ["punycode.js", "export default null;"],
+  ]),
+};
+const withoutUnused = {
+  name: "without-unused",
+  /** @param {string} id */
+  resolveId: (id) => (UNUSED.packages.has(id) ? `\0${id}` : undefined),
+  /** @param {string} id */
+  load: (id) => UNUSED.packages.get(id.replace("\0", "")),
+  /** @param {string} code @param {string} id */
+  transform(code, id) {
+    // Symbols (2,700 characters of ranges), which browsers know.
+    if (/[\\/]uc\.micro[\\/]/.test(id)) return { code: code.replace(/^const S = .*;$/m, "const S = /\\p{S}/u;"), map: null };
+    if (basename(id) !== "markdown-it.mjs") return;
+    // Whole packages as objects, for plugins.
+    return { code: [...UNUSED.parts].reduce(withoutPart, code).replace(/^var lib = {.*?};$/ms, "var lib = {};"), map: null };
+  },
+};
+
 const bundle = await rolldown({
+  plugins: [withoutUnused],
   input: Object.fromEntries(entries.map((entry) => [basename(entry, ".js"), join(sources, entry)])),
   cwd: dirname(sources),
   platform: "browser",
@@ -82,6 +115,18 @@ await Promise.all((await filesBelow(built)).map(compress));
 function importsOf(fileName) {
   const { imports } = output.find((chunk) => chunk.fileName === fileName);
   return imports.flatMap((part) => [part, ...importsOf(part)]);
+}
+
+/**
+ * @param {string} code as markdown-it's own build joins its modules
+ * @param {[string, string]} part a module's path, and what is to stand for each function in it
+ * @returns {string}
+ */
+function withoutPart(code, [part, nothing]) {
+  const [whole = ""] = code.match(new RegExp(`//#region src/${part}\\.ts\\n.*?//#endregion`, "s")) ?? [];
+  const names = [...whole.matchAll(/^(?:var|const|let|function|class) ([\w$]+)/gm)].map(([, name]) => name);
+  if (!names.length) throw new Error(`markdown-it has no ${part} any more: look again at what is unused of it`);
+  return code.replace(whole, () => names.map((name) => `var ${name} = ${nothing};`).join("\n"));
 }
 
 /** @param {string} css of which no string has a comment's signs in it */

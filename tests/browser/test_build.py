@@ -125,7 +125,8 @@ def test_what_is_loaded_lazily_is_a_file_of_its_own_and_names_its_licence(
     script = files[named(files, "page.js")]
     assert b"spoken by others" not in script
     assert rare.removeprefix("page/").encode() in script
-    assert scripts(files) - before == {"page/rare"}
+    # A little of the bundler's own is a file of its own where lazy parts alone need it.
+    assert scripts(files) - before - {"page/rolldown"} == {"page/rare"}
     assert rare not in files["index.html"].decode()
     licenses = files[named(files, "licenses.txt")].decode()
     assert "of-others 1.2.3 (ISC)\n\nThey may be bundled.\n" in licenses

@@ -1,7 +1,9 @@
 """The chat page in the reader's language, in Chromium over the real service."""
 
+import asyncio
+
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.e2e.conftest import Tab
 from tests.kit.patience import PATIENCE_SECONDS
@@ -42,4 +44,28 @@ async def test_the_page_speaks_the_language_of_the_browser(
     await expect(tab.marks).to_have_text(stopped)
     await expect(tab.page.get_by_role("button", name=again)).to_be_visible()
     assert tab.problems == []
+    await context.close()
+
+
+async def test_the_words_are_on_their_way_before_the_page_has_its_script(
+    browser: Browser, address: str
+) -> None:
+    context = await browser.new_context(locale="de-AT")
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    page = await context.new_page()
+    asked = asyncio.Event()
+
+    async def words(route: Route) -> None:
+        asked.set()
+        await route.continue_()
+
+    async def script(route: Route) -> None:
+        # It does not come before somebody has asked for the words.
+        await asked.wait()
+        await route.continue_()
+
+    await page.route("**/page/de-*.js", words)
+    await page.route("**/page/page-*.js", script)
+    await page.goto(address, wait_until="commit")
+    await expect(page.locator("html")).to_have_attribute("lang", "de")
     await context.close()

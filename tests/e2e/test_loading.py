@@ -1,11 +1,12 @@
 """What the chat page has of the network until its last answer is shown, with an empty profile."""
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from tests.e2e.conftest import OpenTab, Tab
 from tests.e2e.traffic import Traffic
-from turnwire_simulator import Answer, Simulator, Text
+from tests.kit.patience import PATIENCE_SECONDS
+from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,3 +47,31 @@ async def test_a_short_conversation_takes_few_requests_and_few_bytes_and_a_reloa
     # What has a hash in its name is not asked for again.
     assert not [request for request in traffic.requests if "/page/" in request]
     assert traffic.received <= MAX_BYTES / 10
+
+
+async def test_what_comes_later_and_did_not_come_is_asked_for_again_and_the_calls_are_shown_then(
+    browser: Browser, address: str, simulator: Simulator
+) -> None:
+    context = await browser.new_context()
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    tab = Tab(await context.new_page())
+    await tab.page.route("**/page/further-*.js", lambda route: route.abort())
+    async with tab.page.expect_event("requestfailed"):
+        await tab.page.goto(address)
+    simulator.program(
+        Answer(Text("I look."), ToolUse("browser_info", {}), stop_reason="tool_use"),
+        Answer(Text("You are here.")),
+    )
+    await tab.ask("Where am I?")
+    await expect(tab.answers.last).to_have_text("You are here.")
+    await expect(tab.tools).to_have_count(0)
+
+    await tab.page.unroute_all()
+    await tab.page.locator("#open-settings").click()
+    await expect(tab.page.get_by_role("dialog")).to_be_visible()
+    await expect(tab.tools).to_have_count(1)
+    order = await tab.page.locator(".blocks > *").evaluate_all(
+        "(blocks) => blocks.map(({ className }) => className)"
+    )
+    assert order == ["prose", "tool", "prose"]
+    await context.close()

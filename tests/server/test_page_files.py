@@ -55,6 +55,17 @@ async def test_the_page_is_at_the_root_and_loads_nothing_foreign(http: httpx2.As
     assert "http://" not in response.text.replace("http://www.w3.org/", "")
 
 
+async def test_a_browser_is_told_what_the_page_needs_before_it_has_the_page(
+    http: httpx2.AsyncClient,
+) -> None:
+    style, *scripts = re.findall(r'"(page/[^"]+\.(?:css|js))"', INDEX)
+    wanted = [f"<{style}>; rel=preload; as=style"]
+    wanted += [f"<{script}>; rel=modulepreload" for script in scripts]
+    for name in ("/", "/index.html"):
+        assert (await http.get(name)).headers["link"] == ", ".join(wanted)
+    assert "link" not in (await http.get("/turnwire.js")).headers
+
+
 async def test_the_page_names_its_two_scripts_one_style_and_what_is_there() -> None:
     asked = re.findall(r'(?:href|src)="(page/[^"]+\.(?:css|js))"', INDEX)
     # In this order: the connection is begun before the rest of the page has come.

@@ -6,6 +6,7 @@ page for as long as it runs, and not half of the next one while that is built or
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
@@ -46,6 +47,7 @@ _ENCODINGS = {"br": ".br", "gzip": ".gz"}
 _FOREVER = "public, max-age=31536000, immutable"
 _MANIFEST = "manifest.webmanifest"
 _BRAND = PageOptions().brand
+_PARTS = re.compile(r'"(page/[\w-]+\.(js|css))"')
 _HASHED = "page"
 """The folder of the files whose name is that of their content."""
 
@@ -65,6 +67,12 @@ class PageFile:
         self._headers = {**_HEADERS, "Cache-Control": _FOREVER if keeps else "no-cache"}
         if len(self._contents) > 1:
             self._headers["Vary"] = "Accept-Encoding"
+        if suffix == ".html" and (parts := _PARTS.findall(contents[""].decode())):
+            # A browser asks for these as soon as it has read the head of the answer.
+            self._headers["Link"] = ", ".join(
+                f"<{part}>; rel={'modulepreload' if kind == 'js' else 'preload; as=style'}"
+                for part, kind in parts
+            )
         if suffix == ".js":
             # Any page may import the module: it holds no secret.
             self._headers["Access-Control-Allow-Origin"] = "*"

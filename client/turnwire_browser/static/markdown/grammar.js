@@ -39,6 +39,24 @@ const WWW = {
   },
 };
 
+/** @param {string} address as it is written @returns {string} without what none may contain; the names of hosts are the browser's */
+function encoded(address) {
+  const escaped = encodeURI(address.replace(/\p{Surrogate}/gu, "\ufffd")).replace(/%25(?=[0-9a-f]{2})/gi, "%");
+  // A host that is a number (IPv6).
+  return escaped.replace(/^((?:[a-z][\w+.-]*:)?\/\/(?:[^/?#]*@)?)%5B([\da-f:.]*)%5D/i, "$1[$2]");
+}
+
+/** @param {string} address encoded @returns {string} as it is shown: what has a meaning in an address stays as it is */
+function decoded(address) {
+  return address.replace(/(?:%[0-9a-f]{2})+/gi, (run) => {
+    try {
+      return decodeURI(run.replaceAll("%25", "%2525"));
+    } catch {
+      return run; // It is no UTF-8.
+    }
+  });
+}
+
 /**
  * Three tildes and more strike nothing, as in GFM; markdown-it would take two of them.
  * @param {import("markdown-it").StateInline} state @param {boolean} silent @returns {boolean}
@@ -56,6 +74,8 @@ const markdown = new MarkdownIt({ html: false, linkify: true, maxNesting: MAX_NE
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: true });
 markdown.linkify.add("www.", WWW).add("ftp:", null).add("//", null);
 markdown.validateLink = isAllowed;
+markdown.normalizeLink = encoded;
+markdown.normalizeLinkText = decoded;
 markdown.use(cjkFriendly).use(footnote).use(mathematics).use(sources).use(tags);
 // Notes are gathered by who shows them; a definition's token says what the text defines.
 markdown.core.ruler.disable(["footnote_tail", "strip_references"]);

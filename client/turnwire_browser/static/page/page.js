@@ -16,28 +16,23 @@ import { Files } from "./files.js";
 import { oncePerFrame } from "./frame.js";
 import { Health, readiness } from "./health.js";
 import { sendWith } from "./keys.js";
-import { languageFor, speak, words } from "./language.js";
+import { speak, words } from "./language.js";
+import { later, load } from "./later.js";
 import { Library } from "./library.js";
-import { SettingsPanel } from "./panel.js";
-import { Settings } from "./settings.js";
 import { Shortcuts } from "./shortcuts.js";
 import { Sidebar } from "./sidebar.js";
 import { remember } from "./storage.js";
 import { TotalsView } from "./totals.js";
-import { token, wire } from "./wire.js";
+import { language, settings, token, wire } from "./wire.js";
 import { firstWords } from "./words.js";
 
 // Not awaited at the top of the module: modules that are loaded lazily share parts with this one.
-void start(new Settings());
+void start();
 
-/**
- * Show the page, in the reader's language.
- *
- * @param {Settings} settings
- */
-async function start(settings) {
+/** Show the page, in the reader's language. */
+async function start() {
   paint();
-  await speak(settings.get("language") || languageFor(navigator.languages));
+  await speak(language);
 
   const newChat = byId("new-chat", HTMLAnchorElement);
   const title = byId("title", HTMLElement);
@@ -84,10 +79,16 @@ async function start(settings) {
       location.reload();
     },
   });
-  const panel = new SettingsPanel(settings, () => may(wire.getSnapshot().welcome, "system"));
+  /** @type {import("./panel.js").SettingsPanel | undefined} */
+  let panel;
+  const showSettings = () =>
+    later(({ SettingsPanel }) => {
+      panel ??= new SettingsPanel(settings, () => may(wire.getSnapshot().welcome, "system"));
+      panel.open();
+    });
   const openSettings = byId("open-settings", HTMLButtonElement);
   openSettings.prepend(icon("settings"));
-  openSettings.addEventListener("click", () => panel.open());
+  openSettings.addEventListener("click", showSettings);
   const choices = new ChoicesView(byId("options", HTMLElement), settings);
   settings.watch(() => {
     showAs(settings);
@@ -132,21 +133,27 @@ async function start(settings) {
     beginAnew();
   });
 
-  const shortcuts = new Shortcuts(
-    {
-      newChat: beginAnew,
-      search: () => {
-        if (!drawer.isColumn) drawer.open();
-        sidebar.search.focus();
-        sidebar.search.select();
-      },
-      settings: () => panel.open(),
+  /** @type {import("./help.js").HelpCard | undefined} */
+  let card;
+  const showHelp = () =>
+    later(({ HelpCard }) => {
+      card?.element.remove();
+      card = new HelpCard(settings.get("send_key"));
+      card.open();
+    });
+  new Shortcuts({
+    newChat: beginAnew,
+    search: () => {
+      if (!drawer.isColumn) drawer.open();
+      sidebar.search.focus();
+      sidebar.search.select();
     },
-    () => settings.get("send_key"),
-  );
+    settings: showSettings,
+    help: showHelp,
+  });
   const openShortcuts = byId("open-shortcuts", HTMLButtonElement);
   openShortcuts.prepend(icon("keyboard"));
-  openShortcuts.addEventListener("click", () => shortcuts.help());
+  openShortcuts.addEventListener("click", showHelp);
 
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") refresh();
@@ -163,8 +170,11 @@ async function start(settings) {
   function changed() {
     drawBanner();
     const isOpen = wire.getSnapshot().state === "open";
-    // Much may have happened elsewhere while there was no connection.
-    if (isOpen && !wasOpen) sidebar.refresh();
+    if (isOpen && !wasOpen) {
+      // Much may have happened elsewhere while there was no connection.
+      sidebar.refresh();
+      void load();
+    }
     wasOpen = isOpen;
   }
 

@@ -2,7 +2,8 @@
 
 import { Dialog } from "./dialog.js";
 import { element } from "./element.js";
-import { LANGUAGES, words } from "./language.js";
+import { words } from "./language.js";
+import { LANGUAGES } from "./languages.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
 /** @typedef {import("./settings.js").Values} Values */

@@ -2,6 +2,7 @@
 
 import { SummaryView, ThinkingView, TextView } from "./blocks.js";
 import { cutOff } from "./asking.js";
+import { CallView } from "./call.js";
 import { element, setText } from "./element.js";
 import { footOf } from "./foot.js";
 import { Countdown } from "./frame.js";
@@ -10,7 +11,6 @@ import { shownBlocks } from "./output.js";
 import { QuestionView } from "./question.js";
 import { Passages } from "./passages.js";
 import { SourcesView } from "./sources.js";
-import { ToolView } from "./tool.js";
 import { retryCause } from "./words.js";
 
 /** @typedef {import("../turnwire/fold.js").FoldedTurn} FoldedTurn */
@@ -158,7 +158,7 @@ export class TurnView {
    * @returns {View}
    */
   #viewOf(block, live) {
-    if (block.type === "tool") return new ToolView(this.actions);
+    if (block.type === "tool") return new CallView(this.actions);
     if (block.type === "compaction") return new SummaryView();
     if (block.type === "thinking") return new ThinkingView(live && !block.complete);
     return new TextView(this.sources);
@@ -167,7 +167,7 @@ export class TurnView {
   /** @param {number} index */
   #dropFrom(index) {
     for (const { view } of this.#shown.splice(index)) {
-      if (view instanceof ToolView) view.remove();
+      if (view instanceof CallView) view.remove();
       else view.element.remove();
     }
   }

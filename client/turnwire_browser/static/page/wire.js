@@ -1,9 +1,11 @@
 /**
- * The page's connection, in a script of its own that comes first: what the page shows is on its way, and perhaps there,
- * while the rest of the page still comes. On a bad line that is half a second.
+ * The page's connection, and its language, in a script of its own that comes first: what the page shows, and the words for it,
+ * are on their way, and perhaps there, while the rest of the page still comes. On a bad line that is half a second.
  */
 
 import { conversationInAddress, takeToken } from "./address.js";
+import { LANGUAGES, languageFor } from "./languages.js";
+import { Settings } from "./settings.js";
 import { recall, remember } from "./storage.js";
 import { offerTools } from "./tools.js";
 import { connect } from "../turnwire/turnwire.js";
@@ -12,6 +14,10 @@ import { connect } from "../turnwire/turnwire.js";
 const LAST_TURNS = 20;
 
 export const token = takeToken();
+export const settings = new Settings();
+export const language = settings.get("language") || languageFor(navigator.languages);
+// `speak` will ask for them again; whoever asks first has them sent.
+LANGUAGES[language]?.load?.().catch(() => {});
 
 export const wire = connect(new URL("v1/ws", document.baseURI), { token, runner: recall("runner"), lastTurns: LAST_TURNS });
 offerTools(wire);
