@@ -1,12 +1,14 @@
 """The side bar of the chat page, in Chromium over the real service."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.e2e.conftest import OpenTab, Tab
 from tests.kit.service import serving, turnwire_over
@@ -14,6 +16,8 @@ from tests.kit.sse import asking
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HOUR = timedelta(hours=1)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -33,7 +37,7 @@ async def say(tab: Tab, simulator: Simulator, text: str) -> None:
 
 async def option(tab: Tab, title: str, name: str) -> None:
     """Choose from the menu of a conversation, by keyboard."""
-    await tab.page.get_by_role("button", name=f"Options of {title}").press("Enter")
+    await tab.page.get_by_role("button", name=f"Options of {title}", exact=True).press("Enter")
     await tab.page.get_by_role("button", name=name).press("Enter")
 
 
@@ -190,3 +194,93 @@ async def test_on_a_phone_the_side_bar_is_a_drawer(tab: Tab, simulator: Simulato
     await expect(link).to_be_hidden()
     await expect(tab.answers).to_have_text("about Apples")
     assert await tab.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def many(count: int) -> Callable[[Route], Awaitable[None]]:
+    """Answers for a service that has so many conversations: each is an hour older than the last."""
+    now = datetime.now(UTC)
+    heads = [
+        {
+            "conversation": f"c_{at}",
+            "title": f"Chat {at}",
+            "updated_at": f"{now - at * HOUR:%FT%TZ}",
+        }
+        for at in range(count)
+    ]
+
+    async def answer(route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        begin, limit = int(asked.get("before", ["0"])[0]), int(asked["limit"][0])
+        end = begin + limit
+        page = {"conversations": heads[begin:end]}
+        await route.fulfill(json=page if end >= count else {**page, "next": str(end)})
+
+    return answer
+
+
+async def test_of_thousands_only_those_in_sight_are_built(address: str, open_tab: OpenTab) -> None:
+    count, most = 3000, 350
+    tab = await open_tab("about:blank")
+    await tab.page.route("**/v1/conversations?*", many(count))
+    await tab.page.goto(address)
+    await expect(tab.entries.first).to_have_text("Chat 0")
+    # Down, as far as there is something, however often more comes.
+    await tab.page.wait_for_function(
+        """(last) => {
+          const list = document.querySelector("#conversations");
+          list.scrollTop = list.scrollHeight;
+          return [...list.querySelectorAll(".entry-link")].at(-1)?.textContent === last;
+        }""",
+        arg=f"Chat {count - 1}",
+    )
+    await expect(tab.entries.last).to_be_in_viewport()
+    assert await tab.entries.count() <= most
+
+    # What is there stays, when the list is read again and when the page gets another shape.
+    built = await tab.page.evaluate_handle(
+        """() => {
+          const built = { count: 0 };
+          new MutationObserver((changes) => {
+            for (const { addedNodes } of changes) built.count += addedNodes.length;
+          }).observe(document.querySelector(".entries"), { childList: true, subtree: true });
+          return built;
+        }"""
+    )
+    async with tab.page.expect_response("**/v1/conversations?*"):
+        await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await tab.page.set_viewport_size({"width": 390, "height": 800})
+    await tab.page.set_viewport_size({"width": 1280, "height": 800})
+    await expect(tab.entries.last).to_be_in_viewport()
+    assert await built.evaluate("({ count }) => count") == 0
+
+    # In the middle there are others, at the place where they belong.
+    await tab.page.evaluate(
+        """() => {
+          const list = document.querySelector("#conversations");
+          list.scrollTop = list.scrollHeight / 2;
+        }"""
+    )
+    await expect(
+        tab.entries.filter(has_text=re.compile(r"^Chat 1[45]\d\d$")).first
+    ).to_be_attached()
+    assert await tab.entries.count() <= most
+
+
+async def test_an_entry_with_the_focus_stays_however_far_the_list_is_scrolled(
+    address: str, open_tab: OpenTab
+) -> None:
+    tab = await open_tab("about:blank")
+    await tab.page.route("**/v1/conversations?*", many(1000))
+    await tab.page.goto(address)
+    options = tab.page.get_by_role("button", name="Options of Chat 3", exact=True)
+    await options.press("Enter")
+    await tab.page.wait_for_function(
+        """() => {
+          const list = document.querySelector("#conversations");
+          list.scrollTop = list.scrollHeight;
+          return [...list.querySelectorAll(".entry-link")].at(-1)?.textContent === "Chat 999";
+        }"""
+    )
+    await expect(options).to_be_focused()
+    await expect(tab.page.get_by_role("button", name="Rename")).to_be_attached()
+    assert await tab.entries.count() <= 300

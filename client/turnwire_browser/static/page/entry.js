@@ -43,7 +43,7 @@ export class EntryView {
     const leave = (event) => {
       if (!this.panel.hidden && takesEscape(event)) this.close(true);
     };
-    this.element = element("li", { class: "entry", onkeydown: leave }, this.row, this.panel);
+    this.element = element("div", { class: "entry", role: "listitem", onkeydown: leave }, this.row, this.panel);
     this.update(head, false);
   }
 

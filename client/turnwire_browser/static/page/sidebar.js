@@ -1,9 +1,8 @@
 /** The side bar: the user's conversations by age, newest first, more of them as one scrolls; and a search in their titles. */
 
 import { TurnwireError } from "../turnwire/turnwire.js";
-import { ageOf } from "./ages.js";
 import { element, icon } from "./element.js";
-import { EntryView } from "./entry.js";
+import { EntryList } from "./entries.js";
 import { takesEscape } from "./keys.js";
 import { words } from "./language.js";
 
@@ -25,14 +24,11 @@ export class Sidebar {
   #next;
   /** What the titles have to contain; "": all are listed. */
   #query = "";
-  /** @type {Map<string, EntryView>} */
-  #views = new Map();
-  /** The headings of the groups, by their words. @type {Map<string, HTMLElement>} */
-  #groups = new Map();
   /** Titles outlive a search that does not list them. @type {Map<string, string>} */
   #titles = new Map();
   /** @type {string | undefined} */
   #current;
+  #list;
   #isLoading = false;
   /** Something has changed since the list that is on its way was asked for. */
   #isStale = false;
@@ -63,10 +59,24 @@ export class Sidebar {
         if (this.search.value && takesEscape(event)) this.#clear();
       },
     });
-    this.list = element("ol", { class: "entries" });
+    this.#list = new EntryList(container, {
+      rename: async ({ conversation }, title) => {
+        await library.rename(conversation, title);
+        this.refresh();
+      },
+      remove: async ({ conversation }) => {
+        await library.remove(conversation);
+        this.#heads = this.#heads.filter((other) => other.conversation !== conversation);
+        this.#titles.delete(conversation);
+        this.#removed(conversation);
+        this.#draw();
+        this.refresh();
+      },
+      save: (whole, format) => library.save(whole, format),
+    });
     this.state = element("p", { class: "side-state", role: "status" });
     container.before(element("div", { class: "side-find" }, icon("search"), this.search));
-    container.replaceChildren(this.list, this.state);
+    container.replaceChildren(this.#list.element, this.state);
     this.#seen = new IntersectionObserver(
       (entries) => {
         // The last of them: it may have gone out of sight and come back since.
@@ -171,72 +181,6 @@ export class Sidebar {
   }
 
   #draw() {
-    const views = [...this.#views.values()];
-    // A field that moves would lose the focus, and with it what is being written.
-    if (views.some(({ isRenaming }) => isRenaming)) return;
-    const focused = document.activeElement;
-    const now = new Date();
-    const aged = this.#heads.map((head) => ({ head, age: ageOf(head.updated_at, now) }));
-    const kept = new Set(this.#heads.map(({ conversation }) => conversation));
-    const ages = new Set(aged.map(({ age }) => age));
-    // First what goes: all behind it would be moved otherwise. Of thousands, all at once.
-    if (!aged.some(({ head }) => this.#views.has(head.conversation))) {
-      this.list.replaceChildren();
-      this.#views.clear();
-    }
-    for (const [id, view] of this.#views) {
-      if (kept.has(id)) continue;
-      view.element.remove();
-      this.#views.delete(id);
-    }
-    for (const [age, row] of this.#groups) if (!ages.has(age)) row.remove();
-    /** @type {ChildNode | null} */
-    let place = this.list.firstChild;
-    const put = (/** @type {HTMLElement} */ row) => {
-      if (place === row) place = row.nextSibling;
-      else this.list.insertBefore(row, place);
-    };
-    for (const { head, age } of aged) {
-      if (ages.delete(age)) put(this.#group(age));
-      const view = this.#viewOf(head);
-      view.update(head, head.conversation === this.#current);
-      put(view.element);
-    }
-    if (focused !== document.activeElement && focused instanceof HTMLElement) focused.focus();
-  }
-
-  /** @param {string} age */
-  #group(age) {
-    const known = this.#groups.get(age);
-    if (known) return known;
-    const made = element("li", { class: "entry-group" }, age);
-    this.#groups.set(age, made);
-    return made;
-  }
-
-  /** @param {Head} head */
-  #viewOf(head) {
-    const known = this.#views.get(head.conversation);
-    if (known) return known;
-    const view = new EntryView(head, {
-      opens: (opening) => {
-        for (const other of this.#views.values()) if (other !== opening) other.close();
-      },
-      rename: async ({ conversation }, title) => {
-        await this.#library.rename(conversation, title);
-        this.refresh();
-      },
-      remove: async ({ conversation }) => {
-        await this.#library.remove(conversation);
-        this.#heads = this.#heads.filter((other) => other.conversation !== conversation);
-        this.#titles.delete(conversation);
-        this.#removed(conversation);
-        this.#draw();
-        this.refresh();
-      },
-      save: (whole, format) => this.#library.save(whole, format),
-    });
-    this.#views.set(head.conversation, view);
-    return view;
+    this.#list.draw(this.#heads, this.#current);
   }
 }
