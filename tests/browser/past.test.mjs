@@ -23,9 +23,9 @@ const old = (n) => ({ turn: `t_${n}`, state: "done", blocks: [], content: `${n}`
 const events = (n) => answer({ turn: `t_${n}`, first: 7 * n - 6 });
 const retract = (seq, from_turn, turn) => ({ type: "retract", conversation: "c_1", seq, turn, at: "T", from_turn });
 
-function tell(page, seq, next) {
+function tell(page, seq, next, replaced) {
   const { resolve } = asked.shift();
-  resolve(Response.json({ conversation: "c_1", title: "", epoch: "e", seq, turns: page.map(old), ...(next && { next }) }));
+  resolve(Response.json({ conversation: "c_1", title: "", epoch: "e", seq, turns: page.map(old), ...(next && { next }), ...(replaced && { replaced }) }));
   return idle();
 }
 
@@ -80,7 +80,7 @@ test("older turns come page by page before those that are there, which keep thei
   assert.equal(chat.loadOlder(), loading);
   await idle();
   const [{ url, headers }] = asked;
-  assert.equal(url, "http://host/v1/conversations/c_1?last=2&before=t_4");
+  assert.equal(url, "http://host/v1/conversations/c_1?last=2&before=t_4&replaced=true");
   assert.equal(headers.Authorization, "Bearer secret");
   await tell([2, 3], 35, "t_2");
   await loading;
@@ -88,12 +88,22 @@ test("older turns come page by page before those that are there, which keep thei
   assert.equal(chat.getSnapshot().turns[2], held);
   const rest = chat.loadOlder(9);
   await idle();
-  assert.match(asked[0].url, /last=9&before=t_2$/);
+  assert.match(asked[0].url, /last=9&before=t_2&/);
   await tell([1], 35);
   await rest;
   assert.deepEqual([turns(chat).length, chat.getSnapshot().hasOlder], [5, undefined]);
   await chat.loadOlder();
   assert.deepEqual(asked, []);
+});
+
+test("with older turns come those in whose place they were sent", async () => {
+  const { chat } = opened();
+  const loading = chat.loadOlder();
+  await idle();
+  await tell([3], 35, undefined, { t_3: [old(1), old(2)] });
+  await loading;
+  assert.deepEqual([chat.replacedBy("t_3"), chat.replacedBy("t_2")], [[old(1), old(2)], [old(1)]]);
+  assert.deepEqual(chat.replacedBy("t_4"), []);
 });
 
 test("a page that cannot be had is an error, what is there stays, and it can be tried again", async () => {
@@ -133,7 +143,7 @@ test("a page from before a retract that came here meanwhile is asked for again",
   server.say(retract(36, "t_2", "t_6"), { ...events(6)[0], seq: 37 });
   await tell([2, 3], 35, "t_2");
   assert.deepEqual(turns(chat), ["t_6"]);
-  assert.match(asked[0].url, /before=t_6$/);
+  assert.match(asked[0].url, /before=t_6&/);
   await tell([1], 37);
   await loading;
   assert.deepEqual([turns(chat), chat.getSnapshot().hasOlder], [["t_1", "t_6"], undefined]);

@@ -15,6 +15,7 @@ from tests.kit.service import serving, turnwire_over
 from turnwire_protocol import SendBody
 from turnwire_server import Turnwire
 from turnwire_server.core.past import PastTurn
+from turnwire_server.core.receipts import Accepted
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -36,6 +37,17 @@ FRAMES = "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame((
 NONE: dict[str, list[str]] = {"conversations": []}
 
 
+async def over(accepted: Accepted) -> None:
+    """Wait for the end of its turn."""
+    await accepted.durable
+    async with patience():
+        follower = accepted.follow(lambda: None)
+        async for frames in follower.stream(idle_seconds=60):
+            if any(f.type == "done" and f.turn == accepted.ack.turn for f in frames):
+                break
+        follower.close()
+
+
 class Place(NamedTuple):
     """A service in this process."""
 
@@ -48,13 +60,7 @@ class Place(NamedTuple):
         accepted = await self.turnwire.hub.send(
             "local", SendBody(content=f"Question {TURNS}?"), past=past
         )
-        await accepted.durable
-        async with patience():
-            follower = accepted.follow(lambda: None)
-            async for frames in follower.stream(idle_seconds=60):
-                if any(f.type == "done" and f.turn == accepted.ack.turn for f in frames):
-                    break
-            follower.close()
+        await over(accepted)
         return f"{self.address}#{accepted.ack.conversation}"
 
 
@@ -227,3 +233,30 @@ async def test_earlier_messages_that_cannot_be_had_are_offered_again(
     await again.click()
     await expect(tab.bubbles).not_to_have_count(OPENED)
     tab.problems.clear()  # The request that failed.
+
+
+async def test_an_earlier_turn_has_the_answers_that_were_regenerated(
+    place: Place, simulator: Simulator, open_tab: OpenTab
+) -> None:
+    simulator.program(*(Answer(Text(text)) for text in ("first", "second", "third")))
+    tab = await open_tab(place.address)
+    await tab.ask("Which?")
+    for text in ("first", "second"):
+        await expect(tab.answers).to_have_text(text)
+        await tab.page.get_by_role("button", name="Regenerate").click()
+    await expect(tab.answers).to_have_text("third")
+    conversation = tab.page.url.partition("#")[2]
+    simulator.program(*[Answer(Text(ANSWER))] * OPENED)
+    for number in range(OPENED):
+        question = SendBody(content=f"Question {number + 1}?", conversation=conversation)
+        accepted = await place.turnwire.hub.send("local", question)
+        await over(accepted)
+
+    await tab.page.reload()
+    await expect(tab.bubbles).to_have_count(OPENED)
+    await tab.page.evaluate("scroller.scrollTop = 0")
+    await expect(tab.bubbles).to_have_count(OPENED + 1)
+    await expect(tab.page.locator(".variants")).to_have_text("3 / 3")
+    for text in ("second", "first"):
+        await tab.page.get_by_role("button", name="Earlier answer").click()
+        await expect(tab.answers.first).to_have_text(text)

@@ -98,6 +98,16 @@ async def test_older_turns_are_read_page_by_page(
     assert "next" not in older
     none = (await http.get(path, params={"last": 2, "before": turns[0]})).json()
     assert (none["turns"], {page["seq"], older["seq"], none["seq"]}) == ([], {whole["seq"]})
+    assert "replaced" not in page
+    with_old = {"replaced": "true"}
+    page = (await http.get(path, params={"last": 1, **with_old})).json()
+    assert [turn["content"] for turn in page["turns"]] == ["4b"]
+    ((by, (old,)),) = page["replaced"].items()
+    assert (by, old["turn"], old["content"]) == (page["turns"][0]["turn"], turns[3], "4")
+    assert old["blocks"]
+    assert old["state"] == "done"
+    page = (await http.get(path, params={"last": 2, "before": turns[2], **with_old})).json()
+    assert (page["turns"], page["replaced"]) == (whole["turns"][:2], {})
     refused = await http.get(path, params={"before": "t_none"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_turn")
     wrong = await http.get(path, params={"last": 0})

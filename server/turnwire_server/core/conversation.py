@@ -400,9 +400,9 @@ class Conversation:
             after = self._index.begin_of_last(last, upto=self.head)
         return self._log.follow(after, epoch, wake)
 
-    def page(self, last: int | None, *, before: str | None) -> Page:
+    def page(self, last: int | None, *, before: str | None, with_replaced: bool) -> Page:
         """See `TurnIndex.page`: of what is durable now."""
-        return self._index.page(last, before=before, upto=self.head)
+        return self._index.page(last, before=before, upto=self.head, with_replaced=with_replaced)
 
     @property
     def head(self) -> int:

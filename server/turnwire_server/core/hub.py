@@ -347,15 +347,23 @@ class Hub:
         return found.follow(after, epoch, wake, last=last), found.head
 
     async def page(
-        self, principal: str, conversation: str, *, last: int | None, before: str | None
+        self,
+        principal: str,
+        conversation: str,
+        *,
+        last: int | None,
+        before: str | None,
+        with_replaced: bool,
     ) -> tuple[Page, Follower]:
         """The last so many turns, or all, of those before that one, and a cursor before them.
+
+        `with_replaced`: and before those in whose place they were sent.
 
         Raises:
             Rejected: unknown conversation, or turn.
         """
         found = await self._open.find(principal, conversation)
-        page = found.page(last, before=before)
+        page = found.page(last, before=before, with_replaced=with_replaced)
         return page, found.follow(page.after, None, _nobody)
 
     async def open_file(self, principal: str, conversation: str, file: str) -> ProviderFile:

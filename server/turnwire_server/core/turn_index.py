@@ -72,6 +72,8 @@ class Page(NamedTuple):
     """Their last event of then has this seq at most."""
     next: str | None
     """The turn before which older ones end; None where there are none."""
+    replaced: dict[str, list[str]]
+    """Of the turns that were sent in place of others: those, see `TurnIndex.replaced_by`."""
 
 
 class TurnIndex:
@@ -183,12 +185,25 @@ class TurnIndex:
         turns = list(self._turns)
         return [id for id in turns[turns.index(turn) :] if not self._turns[id].is_void]
 
+    def replaced_by(self, turn: str) -> list[str]:
+        """The turn in whose place this one was sent, the one before that, …; the earliest first.
+
+        All are void; what else their retracts voided is not among them.
+        """
+        found: list[str] = []
+        while voids := self._turns[turn].voids:
+            turn = voids[0]
+            found.insert(0, turn)
+        return found
+
     def begin_of_last(self, number: int, *, upto: int) -> int:
         """After which seq the last `number` turns begin of those that a reader up to there has.
 
         It may be more turns: nothing behind that place is of a turn which began before it, and so
-        all that is read from there on is told from its beginning.
+        all that is read from there on is told from its beginning. What the first one was sent in
+        place of is told too.
         """
+        begins: dict[str, int] = {}
         records = [record for record in self._turns.values() if record.seq <= upto]
         left = sum(record.is_told(upto) for record in records)
         begin = ended = 0
@@ -198,13 +213,19 @@ class TurnIndex:
             # The send of one that brought a past begins before that.
             first = record.seq - 1 if record.past else record.after
             if ended <= first:
-                begin = first
+                begins[record.turn] = first
+                root = next(iter(self.replaced_by(record.turn)), record.turn)
+                begin = begins.get(root, first)
             ended = max(ended, MAX_SEQ if record.done_seq is None else record.done_seq)
             left -= record.is_told(upto)
         return begin
 
-    def page(self, number: int | None, *, before: str | None, upto: int) -> Page:
+    def page(
+        self, number: int | None, *, before: str | None, upto: int, with_replaced: bool = False
+    ) -> Page:
         """The last `number` turns that a reader up to there has, or all; `before` that turn.
+
+        `with_replaced`: and those in whose place they were sent.
 
         Raises:
             Rejected: there is no such turn.
@@ -217,13 +238,19 @@ class TurnIndex:
             records = [record for record in records if record.seq < end]
         page = records if number is None else records[-number:]
         if not page:
-            return Page([], upto, upto, upto, None)
+            return Page([], upto, upto, upto, None, {})
+        replaced: dict[str, list[str]] = {}
+        if with_replaced:
+            found = ((record.turn, self.replaced_by(record.turn)) for record in page)
+            replaced = {turn: others for turn, others in found if others}
+        told = page + [self._turns[turn] for others in replaced.values() for turn in others]
         return Page(
             [record.turn for record in page],
-            after=page[0].seq - 1,
+            after=min(record.seq for record in told) - 1,
             head=upto,
-            upto=max(upto if r.done_seq is None else min(r.done_seq, upto) for r in page),
+            upto=max(upto if r.done_seq is None else min(r.done_seq, upto) for r in told),
             next=page[0].turn if len(page) < len(records) else None,
+            replaced=replaced,
         )
 
 

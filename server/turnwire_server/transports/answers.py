@@ -155,10 +155,12 @@ class FoldedForm(Exported):
     """A conversation as it is now; `epoch` and `seq` are the cursor behind it.
 
     `next` is there where only some turns were asked for: the `before` of those before them.
+    `replaced`, by a turn's id, where it was asked for: the turns in whose place it was sent.
     """
 
     epoch: str
     next: NotRequired[str]
+    replaced: NotRequired[dict[str, list[FoldedTurnForm]]]
 
 
 class Health(TypedDict):

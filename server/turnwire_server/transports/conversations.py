@@ -112,29 +112,45 @@ def _make(router: APIRouter) -> None:
         conversation: str,
         last: Annotated[_Count | SkipJsonSchema[None], Query()] = None,
         before: Annotated[_Name | SkipJsonSchema[None], Query()] = None,
+        replaced: Annotated[bool, Query()] = False,
     ) -> dict[str, Any]:
         """The folded conversation, as it is now; with `last` only the last so many of its turns,
-        and with `before` those before that turn. `next` is the `before` of the older ones."""
+        and with `before` those before that turn. `next` is the `before` of the older ones. With
+        `replaced`, also the void turns in whose place turns were sent."""
         principal = principal_of(request)
         head = await service_of(request).hub.head(principal, conversation)
         page, follower = await service_of(request).hub.page(
-            principal, conversation, last=last, before=before
+            principal, conversation, last=last, before=before, with_replaced=replaced
         )
         turns, now = set(page.turns), FoldedConversation()
+        voids, void = {turn for old in page.replaced.values() for turn in old}, FoldedConversation()
 
         def apply(event: Event) -> None:
             # Behind the head a turn may be void that is not here.
             is_of_then = event.seq - span_of(event) < page.head
-            if is_of_then and event.turn in turns and not isinstance(event, Retract):
+            if not is_of_then or isinstance(event, Retract):
+                return
+            if event.turn in turns:
                 now.apply(event)
+            elif event.turn in voids:
+                void.apply(event)
 
         try:
             await follower.tell(apply, head=page.upto)
         finally:
             follower.close()
-        named = {"conversation": conversation, "title": head.title, "epoch": follower.epoch}
+        named: dict[str, Any] = {
+            "conversation": conversation,
+            "title": head.title,
+            "epoch": follower.epoch,
+        }
         if page.next is not None:
             named["next"] = page.next
+        if replaced:
+            named["replaced"] = {
+                turn: [void.turns[each].to_dict() for each in old]
+                for turn, old in page.replaced.items()
+            }
         return {**named, **now.to_dict(), "seq": max(page.head, now.seq)}
 
     @router.get(

@@ -150,12 +150,22 @@ def test_the_end_of_a_log_and_the_pages_before_it_are_the_whole(
     assert len(turns) >= min(number, len(whole))
     assert index.page(None, before=None, upto=upto).turns == [turn["turn"] for turn in whole]
     assert begin == 0 or turns[0]["content"]
+    # What the turns there were sent in place of is told from its beginning, too.
+    of_end = [each for turn in turns for each in index.replaced_by(turn["turn"])]
+    assert all(index.of(each).seq > begin for each in of_end)
     before: str | None = turns[0]["turn"] if turns else None
     while before is not None and len(turns) < len(whole):
         page = index.page(number, before=before, upto=upto)
         read = (item.event for item in author.log.read(page.after, page.upto))
         told = (event for event in read if event.turn in page.turns)
         turns = turns_of(fold(event for event in told if not isinstance(event, Retract))) + turns
+        wider = index.page(number, before=before, upto=upto, with_replaced=True)
+        assert wider.turns == page.turns
+        for each in (old for olds in wider.replaced.values() for old in olds):
+            record = index.of(each)
+            assert record.is_void
+            assert wider.after < record.seq <= (record.done_seq or upto)
+            assert wider.upto >= min(upto, record.done_seq or upto)
         before = page.next
     assert turns == whole
     check_end(
@@ -167,6 +177,23 @@ def test_the_end_of_a_log_and_the_pages_before_it_are_the_whole(
 def test_a_page_before_a_void_turn_has_what_stands_before_it() -> None:
     page = indexed(edited).page(5, before="t_3", upto=11)
     assert (page.turns, page.next) == (["t_1"], None)
+
+
+def test_a_turn_knows_those_in_whose_place_it_was_sent_the_earliest_first() -> None:
+    def thrice(author: Author) -> None:
+        edited(author)
+        author.done()
+        author.turn = "t_5"
+        author.retract("t_4")
+        author.write(Message, content="edit again", key="k-5")
+
+    index = indexed(thrice)
+    assert index.replaced_by("t_5") == ["t_2", "t_4"]
+    assert index.replaced_by("t_1") == []
+    # A reader of the last turn has them too; one of the last two has all there is.
+    assert index.begin_of_last(1, upto=15) == 3
+    page = index.page(1, before=None, upto=15, with_replaced=True)
+    assert (page.turns, page.replaced, page.after) == (["t_5"], {"t_5": ["t_2", "t_4"]}, 3)
 
 
 def test_a_page_before_a_turn_that_is_not_there_is_refused() -> None:

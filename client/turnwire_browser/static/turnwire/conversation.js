@@ -102,8 +102,9 @@ export class Conversation {
         if (this.#cursor.seq >= seq) return true;
         return this.#subscription.isWanted ? undefined : false;
       }),
-      put: (turns) => {
+      put: ({ turns, replaced = {} }) => {
         this.#fold.prepend(turns);
+        this.#replaced.add(replaced);
         this.#fold.isEnd = this.#past.hasMore;
         this.#notify();
       },
@@ -199,7 +200,7 @@ export class Conversation {
 
   /**
    * The turns in whose place this one was sent, by `regenerate`, `edit` or `retract`; the earliest first. They are void: the
-   * model is not shown them. Known are those whose events were read here.
+   * model is not shown them. Those of turns that are not here yet come with `loadOlder`.
    * @param {string} turn its id
    * @returns {Readonly<FoldedTurn>[]}
    */

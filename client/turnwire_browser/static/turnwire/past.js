@@ -12,6 +12,7 @@ import { TurnwireError } from "./errors.js";
  * @property {number} seq
  * @property {ReadonlyArray<Readonly<FoldedTurn>>} turns
  * @property {string} [next]
+ * @property {import("./replaced.js").Earlier} [replaced] a server from before it was told has none
  */
 
 /**
@@ -19,7 +20,7 @@ import { TurnwireError } from "./errors.js";
  * @property {() => {id: string | undefined, epoch: string | undefined, first: string | undefined}} place the conversation, its
  *   log, and the first turn that is held
  * @property {(seq: number) => Promise<boolean>} reached once all up to there is applied; false: that will not be
- * @property {(turns: Page["turns"]) => void} put before those that are held
+ * @property {(page: Page) => void} put its turns before those that are held
  */
 
 export class Past {
@@ -79,14 +80,14 @@ export class Past {
       if (!isSame || !this.hasMore) return;
       if (this.#retracted > page.seq) continue;
       this.hasMore = page.next !== undefined;
-      return this.#holder.put(page.turns);
+      return this.#holder.put(page);
     }
   }
 
   /** @param {number} count @returns {Promise<Page>} */
   async #read(count) {
     const { id = "", first } = this.#holder.place();
-    const query = new URLSearchParams({ last: String(count), ...(first !== undefined && { before: first }) });
+    const query = new URLSearchParams({ last: String(count), ...(first !== undefined && { before: first }), replaced: "true" });
     const response = await this.#http.fetch(`/conversations/${encodeURIComponent(id)}?${query}`);
     return response.json().catch(() => {
       throw new TurnwireError("network_error", "The answer was cut off.", { retryable: true });

@@ -3,6 +3,11 @@
 /** @import { RetractEvent } from "./messages.js" */
 /** @import { FoldedTurn } from "./fold.js" */
 
+/**
+ * By a turn's id: the turns in whose place it was sent, the earliest first (PROTOCOL.md "The end of a conversation").
+ * @typedef {Record<string, ReadonlyArray<Readonly<FoldedTurn>>>} Earlier
+ */
+
 export class Replaced {
   /** By the turn that took its place. @type {Map<string, Readonly<FoldedTurn>>} */
   #turns = new Map();
@@ -15,6 +20,17 @@ export class Replaced {
   note({ turn, from_turn }, turns) {
     const old = turns.find((other) => other.turn === from_turn);
     if (old) this.#turns.set(turn, old);
+  }
+
+  /** Turns were read that stand before those that are held. @param {Earlier} earlier */
+  add(earlier) {
+    for (const [turn, olds] of Object.entries(earlier)) {
+      let by = turn;
+      for (const old of [...olds].reverse()) {
+        this.#turns.set(by, old);
+        by = old.turn;
+      }
+    }
   }
 
   /**
