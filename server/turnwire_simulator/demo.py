@@ -1,9 +1,9 @@
 """Answers when nothing is programmed: shows Markdown, thinking, tools and refusals; pure.
 
 The user's words decide: the name of an offered tool, words of its description, or "tool" call it;
-"long" makes the answer long; "refuse" is refused; "search the web" does, where that is offered;
-"summarise" has what was said summarised. Where the request has a format, the answer is JSON that
-fits it. It ends where a stop sequence of the request begins.
+"long" makes the answer long, and calls none that is not named; "refuse" is refused; "search the
+web" does, where that is offered; "summarise" has what was said summarised. Where the request has a
+format, the answer is JSON that fits it. It ends where a stop sequence of the request begins.
 """
 
 import json
@@ -31,8 +31,8 @@ LONG_SECTIONS = 12
 
 # Words of a tool's name or description that say nothing about when it is wanted.
 _COMMON = re.compile(
-    r".{1,3}|about|after|also|another|before|being|between|call|called|could|does|each|every|fetch"
-    r"|find|from|given|gives|have|into|like|list|lookup|make|must|name|only|other|over|read|return"
+    r".{1,3}|about|after|also|another|answers?|before|being|between|call|called|could|does|each|every|fetch"
+    r"|find|from|give|given|gives|have|into|like|list|lookup|make|must|name|only|other|over|read|return"
     r"|returns|search|should|some|such|text|than|that|their|them|then|there|these|they|this|tool"
     r"|tools|used|user|uses|using|value|what|when|where|which|will|with|would|your"
 )
@@ -141,7 +141,8 @@ def _calls(body: ApiObject, question: str) -> list[ToolUse]:
     described = [tool for tool, count in zip(tools, hits, strict=True) if count == max(hits) > 0]
     if choice == "tool":
         named = [tool for tool in tools if tool["name"] == body["tool_choice"]["name"]]
-    wanted = named[:2] or described[:1]
+    # Who wants a long answer is not understood to want anything else but what is named.
+    wanted = named[:2] or ([] if "long" in said else described[:1])
     if not wanted and (choice == "any" or said & {"tool", "tools"}):
         wanted = tools[:1]
     return [ToolUse(tool["name"], _example(tool["input_schema"], question)) for tool in wanted]

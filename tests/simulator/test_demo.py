@@ -134,6 +134,27 @@ async def test_long_is_long_and_stays_within_max_tokens(claude: AsyncAnthropic) 
     assert (cut.stop_reason, cut.usage.output_tokens) == ("max_tokens", 20)
 
 
+async def test_a_long_answer_is_no_call_of_a_tool_that_is_described_by_such_words(
+    claude: AsyncAnthropic,
+) -> None:
+    # As the chat page describes its own.
+    asking = {
+        "name": "ask_user",
+        "description": "Ask the user a question and wait for the answer, however long",
+        "input_schema": {"type": "object", "properties": {}},
+    }
+
+    async def answered(words: str, *more: Json) -> tuple[str | None, int]:
+        message = await ask(claude, messages=[user(words)], tools=[asking, *more])
+        return message.stop_reason, message.usage.output_tokens
+
+    end, length = await answered("Give me a long answer")
+    assert (end, length > 300) == ("end_turn", True)
+    assert (await answered("Give me an answer"))[0] == "end_turn"
+    assert (await answered("A long answer about the weather in Berlin", WEATHER))[0] == "tool_use"
+    assert (await answered("Ask me a question"))[0] == "tool_use"
+
+
 async def test_a_search_of_the_web_has_sources_and_goes_back(claude: AsyncAnthropic) -> None:
     tools = [{"type": "web_search_20260318", "name": "web_search"}]
     words = user("Please search the web for the planet Mars?")
