@@ -1,11 +1,13 @@
 """What the chat page has of the network until its last answer is shown, with an empty profile."""
 
+import re
+
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.e2e.conftest import OpenTab, Tab
 from tests.e2e.traffic import Traffic
-from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -74,4 +76,39 @@ async def test_what_comes_later_and_did_not_come_is_asked_for_again_and_the_call
         "(blocks) => blocks.map(({ className }) => className)"
     )
     assert order == ["prose", "tool", "prose"]
+    await context.close()
+
+
+@pytest.mark.parametrize("kind", ["wire", "page", "further"])
+async def test_a_page_of_another_version_loads_that_of_now_and_keeps_what_is_written(
+    browser: Browser, address: str, kind: str
+) -> None:
+    context = await browser.new_context()
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    tab = Tab(await context.new_page())
+    await tab.page.goto(address)
+    await tab.message.fill("Half a sent")
+    asked: list[str] = []
+
+    async def other(route: Route) -> None:
+        # Twice there is a server of before, whose scripts have other names than those of this one.
+        asked.append(route.request.url)
+        if len(asked) > 2:
+            await route.continue_()
+            return
+        old = re.sub(r"-[0-9a-f]{8}", "-00000000", route.request.url)
+        await route.fulfill(response=await route.fetch(url=old))
+
+    session = await context.new_cdp_session(tab.page)
+    await session.send("Network.clearBrowserCache")
+    await tab.page.route(f"**/page/{kind}-*.js", other)
+    await tab.page.reload()
+    await expect(tab.page.locator("#send svg")).to_be_visible()
+    async with patience():
+        while len(asked) < 3:
+            await tab.page.wait_for_timeout(50)
+    await tab.page.locator("#open-settings").click()
+    await expect(tab.page.get_by_role("dialog")).to_be_visible()
+    await expect(tab.page.locator("#message")).to_have_value("Half a sent")
+    assert await tab.page.evaluate("sessionStorage.getItem('turnwire.outdated')") is None
     await context.close()

@@ -145,7 +145,8 @@ async def test_other_pages_may_import_the_module(http: httpx2.AsyncClient) -> No
         "/nothing",
         "/../pyproject.toml",
         "/%2e%2e/pyproject.toml",
-        "/page/page-00000000.js",
+        "/page/colours-00000000.js",
+        "/page/page-0000.js",
         "/page/page.js",
         "/index.html.br",
         "/SOURCES",
@@ -153,3 +154,22 @@ async def test_other_pages_may_import_the_module(http: httpx2.AsyncClient) -> No
 )
 async def test_nothing_else_is_served(http: httpx2.AsyncClient, path: str) -> None:
     assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("stem", ["wire", "page", "further"])
+async def test_a_script_of_another_version_of_the_page_is_one_that_loads_the_page_of_now(
+    http: httpx2.AsyncClient, stem: str
+) -> None:
+    response = await http.get(f"/page/{stem}-00000000.js")
+    assert response.status_code == 200
+    assert response.content == (BUILT / "outdated.js").read_bytes()
+    assert response.headers["content-type"] == TYPES["js"]
+    # Elsewhere the name stands for what it says.
+    assert response.headers["cache-control"] == "no-cache"
+
+
+async def test_the_style_of_another_version_is_that_of_now(http: httpx2.AsyncClient) -> None:
+    response = await http.get("/page/page-00000000.css")
+    (style,) = (name for name in NAMED if name.endswith(".css"))
+    assert response.content == (BUILT / style).read_bytes()
+    assert response.headers["cache-control"] == "no-cache"

@@ -19,7 +19,7 @@ from turnwire_server.transports.http import (
     error_response,
     refusals,
 )
-from turnwire_server.transports.page_files import dressed, page_files
+from turnwire_server.transports.page_files import OUTDATED, dressed, outdated, page_files
 
 __all__ = ["health_router", "page_router"]
 
@@ -39,9 +39,9 @@ _FILES = page_files(BUILT)
 
 
 class _Name(Convertor[str]):
-    """What stands below the prefix for one of the files."""
+    """What stands below the prefix for one of the files, or once stood there."""
 
-    regex = "|".join(map(re.escape, _FILES))
+    regex = "|".join([*map(re.escape, _FILES), OUTDATED])
 
     def convert(self, value: str) -> str:
         """As it is."""
@@ -70,7 +70,8 @@ def page_router(access: Access, options: PageOptions) -> APIRouter:
             access.check_host(request)
         except Rejected as refused:
             return error_response(refused.code, refused.message, retryable=refused.retryable)
-        return files[request.path_params["name"]].response(request)
+        name = request.path_params["name"]
+        return (files.get(name) or outdated(files, name)).response(request)
 
     return router
 

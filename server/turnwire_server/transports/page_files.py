@@ -18,7 +18,7 @@ from starlette.staticfiles import NotModifiedResponse
 
 from turnwire_server.page_options import PageOptions
 
-__all__ = ["PageFile", "dressed", "page_files"]
+__all__ = ["OUTDATED", "PageFile", "dressed", "outdated", "page_files"]
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -51,6 +51,9 @@ _PARTS = re.compile(r'"(page/[\w-]+\.(js|css))"')
 _HASHED = "page"
 """The folder of the files whose name is that of their content."""
 
+OUTDATED = r"page/(?:wire|page|further)-[0-9a-f]{8}\.js|page/page-[0-9a-f]{8}\.css"
+"""Names that a page of another version has for what it cannot do without."""
+
 
 class PageFile:
     """One file. Each encoding of it has a tag of its own, which is that of its bytes."""
@@ -59,6 +62,7 @@ class PageFile:
         """`contents` by their encodings, "" for none; `keeps`: its name never stands for anything
         else."""
         self._contents = contents
+        self._suffix = suffix
         self._tags = {
             encoding: f'"{sha256(content).hexdigest()[:32]}"'
             for encoding, content in self._contents.items()
@@ -86,6 +90,10 @@ class PageFile:
             if compressed.exists():
                 contents[encoding] = compressed.read_bytes()
         return cls(contents, path.suffix, keeps=keeps)
+
+    def passing(self) -> Self:
+        """The same under a name that stands for something else elsewhere."""
+        return type(self)(self._contents, self._suffix, keeps=False)
 
     @property
     def content(self) -> bytes:
@@ -153,6 +161,21 @@ def dressed(files: Mapping[str, PageFile], options: PageOptions) -> Mapping[str,
         "index.html": page,
         _MANIFEST: _compressed(json.dumps(manifest).encode(), ".webmanifest"),
     }
+
+
+def outdated(files: Mapping[str, PageFile], name: str) -> PageFile:
+    """For a name that `OUTDATED` matches: a script that loads the page of now, or its style.
+
+    While servers are updated one by one, one of before may have sent the page.
+    """
+    if name.endswith(".js"):
+        return files["outdated.js"]
+    (style,) = (
+        file
+        for known, file in files.items()
+        if re.fullmatch(OUTDATED, known) and known.endswith(".css")
+    )
+    return style.passing()
 
 
 def _meta(said: Mapping[str, str]) -> str:

@@ -3,6 +3,8 @@
  * bad line the sooner there for it.
  */
 
+import { remember } from "./storage.js";
+
 /** @typedef {typeof import("./further.js")} Further */
 
 /** @type {Further | undefined} */
@@ -18,6 +20,8 @@ export async function load() {
   further = await import("./further.js").catch(() => undefined);
   isLoading = false;
   if (!further) return;
+  // All of this page is of one version: outdated.js need not count any more how often it had it loaded.
+  remember("outdated", "");
   for (const use of waiting) use(further);
   waiting.clear();
 }
