@@ -11,3 +11,5 @@ if (tries > TRIES) throw new Error("This page is of another version than the ser
 setTimeout(() => location.reload(), 100 * 2 ** tries);
 // Whoever has imported this goes on with the next page.
 await new Promise(() => {});
+
+export {};
