@@ -236,7 +236,7 @@ async def test_of_thousands_only_those_in_sight_are_built(address: str, open_tab
     await expect(tab.entries.last).to_be_in_viewport()
     assert await tab.entries.count() <= most
 
-    # What is there stays, when the list is read again and when the page gets another shape.
+    # What is there stays when the list is read again.
     built = await tab.page.evaluate_handle(
         """() => {
           const built = { count: 0 };
@@ -248,10 +248,12 @@ async def test_of_thousands_only_those_in_sight_are_built(address: str, open_tab
     )
     async with tab.page.expect_response("**/v1/conversations?*"):
         await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await tab.page.evaluate("new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+    assert await built.evaluate("({ count }) => count") == 0
+    # Rows are higher on a phone: others may be in sight then, and no more of them.
     await tab.page.set_viewport_size({"width": 390, "height": 800})
     await tab.page.set_viewport_size({"width": 1280, "height": 800})
-    await expect(tab.entries.last).to_be_in_viewport()
-    assert await built.evaluate("({ count }) => count") == 0
+    assert await tab.entries.count() <= most
 
     # In the middle there are others, at the place where they belong.
     await tab.page.evaluate(

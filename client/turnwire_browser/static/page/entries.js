@@ -18,7 +18,6 @@ import { EntryView } from "./entry.js";
 const SLICE = 50;
 /** What is that far out of sight is built: about as much as the list shows. */
 const NEAR = "800px";
-const ROW_REM = 2.3;
 
 export class EntryList {
   element = element("div", { class: "entries", role: "list" });
@@ -71,7 +70,7 @@ export class EntryList {
       const slice = (this.#slices[index] ??= this.#append(index));
       const had = slice.rows.length;
       slice.rows = rows.slice(index * SLICE, (index + 1) * SLICE);
-      if (slice.rows.length !== had) this.#reserve(slice, slice.rows.length * ROW_REM, "rem");
+      if (slice.rows.length !== had) this.#reserve(slice, `calc(${slice.rows.length} * var(--row))`);
     }
     this.#fill();
   }
@@ -94,7 +93,7 @@ export class EntryList {
       const slice = this.#slices.find(({ element }) => element === target);
       if (!slice) continue;
       slice.isNear = isIntersecting;
-      if (!isIntersecting && target.childElementCount) this.#reserve(slice, boundingClientRect.height, "px");
+      if (!isIntersecting && target.childElementCount) this.#reserve(slice, `${boundingClientRect.height}px`);
     }
     this.#fill();
   }
@@ -103,11 +102,10 @@ export class EntryList {
    * Keep the room of its rows.
    *
    * @param {Slice} slice
-   * @param {number} height
-   * @param {"px" | "rem"} unit
+   * @param {string} height in CSS
    */
-  #reserve({ element }, height, unit) {
-    element.style.setProperty("--height", `${height}${unit}`);
+  #reserve({ element }, height) {
+    element.style.setProperty("--height", height);
   }
 
   /** Have the rows of the slices there that are near; and of none else, but where somebody is at it. */
