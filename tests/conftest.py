@@ -29,6 +29,9 @@ os.environ["SSL_CERT_DIR"] = str(HERE / "kit")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# What is imported and collected stays: to look through it for garbage is a fifth of the collection.
+gc.disable()
+
 # Properties take as long as they take: no test measures time.
 settings.register_profile(
     "turnwire", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
@@ -80,6 +83,7 @@ TOGETHER = (
     "test_packages.py",
     "server/model/test_raw.py",
     "server/test_page_files.py",
+    "server/tools/test_mcp.py",
     "wires/ag_ui/test_clients.py",
     "wires/ag_ui/test_copilotkit.py",
     "wires/ai_sdk",
@@ -123,6 +127,7 @@ def pytest_collection_finish() -> None:
     """What is imported by now stays: the garbage collector need not look through it again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -68,9 +68,9 @@ class Tab:
             self.problems.append(getattr(message, "text", ""))
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium, one for each file; every test has a profile of its own in it."""
+    """Chromium, one for all tests of a worker; every test has a profile of its own in it."""
     path = require_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,7 +10,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.kit.forked import Forked, fork
 from tests.kit.patience import patience
+from tests.kit.port import listened, reserved_port
 from tests.kit.sse import SseReader
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
@@ -25,6 +25,16 @@ from turnwire_server import Turnwire
 app = FastAPI()
 app.include_router(Turnwire(drain_grace={grace}).router, prefix="/ai")
 """
+
+AS_MODULE = """
+import os, runpy, sys
+
+os.setsid()
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""`python -m`, in a session of its own; what it writes to its standard output is of no interest."""
 
 AT = "127.0.0.1:{port}"
 SERVERS = {
@@ -40,7 +50,7 @@ SERVERS = {
 class Served:
     """The process, and where it serves."""
 
-    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+    def __init__(self, process: Forked, address: str) -> None:
         self.process = process
         self.address = address
 
@@ -61,45 +71,37 @@ async def served(
 ) -> AsyncIterator[Served]:
     """The app under this server, killed with all its workers if it does not end."""
     (folder / "app.py").write_text(APP.format(grace=grace))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     names = ("PATH", "PYTHONPATH", "VIRTUAL_ENV")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *(word.format(port=port) for word in command)),
-        cwd=folder,
-        env={
-            **{name: os.environ[name] for name in names if name in os.environ},
-            "HOME": str(folder),
-            "ANTHROPIC_API_KEY": "test-key",
-            "ANTHROPIC_BASE_URL": simulator.url,
-        },
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        address = f"127.0.0.1:{port}"
-        await listens(process, port)
-        yield Served(process, address)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.communicate()
-
-
-async def listens(process: asyncio.subprocess.Process, port: int) -> None:
-    """Returns once somebody listens there."""
-    while True:
-        if process.returncode is not None:
-            raise AssertionError((await process.communicate())[1].decode())
+    with reserved_port() as port:
+        process = await fork(
+            AS_MODULE,
+            *(word.format(port=port) for word in command),
+            folder=folder,
+            environment={
+                **{name: os.environ[name] for name in names if name in os.environ},
+                "HOME": str(folder),
+                "ANTHROPIC_API_KEY": "test-key",
+                "ANTHROPIC_BASE_URL": simulator.url,
+            },
+        )
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-            continue
-        writer.close()
-        return
+            await listens(process, port)
+            yield Served(process, f"127.0.0.1:{port}")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
+
+
+async def listens(process: Forked, port: int) -> None:
+    """Returns once somebody listens there."""
+    listening = asyncio.create_task(listened(port))
+    ending = asyncio.create_task(process.wait())
+    await asyncio.wait([listening, ending], return_when=asyncio.FIRST_COMPLETED)
+    if ending.done():
+        listening.cancel()
+        raise AssertionError((await process.communicate())[1].decode())
+    ending.cancel()
 
 
 def client_of(served: Served) -> httpx2.AsyncClient:

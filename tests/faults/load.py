@@ -55,6 +55,7 @@ class Load:
     def __init__(self, url: str, simulator: Simulator) -> None:
         self._url = url
         self._asked = Counter[str]()
+        self._is_asked = asyncio.Event()
         simulator.answer_with(self._answer)
         self.is_over = False
         self.connected = asyncio.Barrier(CLIENTS + 1)
@@ -68,7 +69,14 @@ class Load:
 
     def _answer(self, body: dict[str, Any]) -> Answer:
         self._asked[_last_text(body)] += 1
+        self._is_asked.set()
         return _answer(body)
+
+    async def next_answer(self) -> None:
+        """Wait until the model is asked for one: a turn runs then, for a tenth of a second."""
+        self._is_asked.clear()
+        async with patience():
+            await self._is_asked.wait()
 
     async def client(self, name: str) -> None:
         """Chat in one conversation, and watch it from the start on another connection."""

@@ -5,6 +5,7 @@ import atexit
 import functools
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,10 +17,12 @@ from typing import IO
 
 from tests.kit.patience import PATIENCE_SECONDS
 
-__all__ = ["SERVE", "Forked", "fork"]
+__all__ = ["SERVE", "Forked", "fork", "forking_command"]
 
 SERVE = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 """The program that `turnwire serve` is."""
+
+_CLIENT = Path(__file__).with_name("fork_client.py")
 
 _ASKING = threading.Lock()
 """One at a time: answers come in the order of the questions."""
@@ -76,10 +79,12 @@ async def fork(
     environment: Mapping[str, str],
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
+    imports: tuple[str, ...] = (),
 ) -> Forked:
     """Starts the source text `program`, as `python -c` would; with pipes where no file is given.
 
-    What it imports may have been imported already, by a process with another environment.
+    What it imports may have been imported already, by a process with another environment; the
+    modules `imports` have been.
     """
     ends: list[int] = []
     readers: list[asyncio.StreamReader | None] = []
@@ -97,6 +102,7 @@ async def fork(
         "arguments": arguments,
         "folder": str(folder),
         "environment": dict(environment),
+        "imports": imports,
     }
     # In a thread: the first answer takes as long as all the imports.
     pid = await asyncio.to_thread(_asked, json.dumps(request), ends)
@@ -110,23 +116,38 @@ async def fork(
 def _asked(request: str, descriptors: list[int]) -> int:
     """The process that was started for it."""
     with _ASKING:
-        server = _server()
+        server, _ = _server()
         socket.send_fds(server, [request.encode()], descriptors)
         return int(server.recv(64))
 
 
+def forking_command(program: str, *arguments: str, imports: tuple[str, ...] = ()) -> list[str]:
+    """A command for somebody who starts processes himself: what it starts has the descriptors,
+    folder and environment that the command is given, and the command ends as that does."""
+    _, name = _server()
+    request = {"program": program, "arguments": arguments, "imports": imports}
+    return [sys.executable, "-I", "-S", str(_CLIENT), name, json.dumps(request)]
+
+
 @functools.cache
-def _server() -> socket.socket:
-    """The process that forks, one for the tests of a worker; it ends with the worker."""
+def _server() -> tuple[socket.socket, str]:
+    """The process that forks, one for the tests of a worker, and the name under which others find
+    it; it ends with the worker."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    name = f"turnwire-tests-{secrets.token_hex(8)}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(f"\0{name}")  # Not a file, which somebody would have to remove.
+    listener.listen(100)
+    given = [theirs.fileno(), listener.fileno()]
     # It has no business with what the tests have opened, not even with their output.
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.kit.fork_server", str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
+        [sys.executable, "-m", "tests.kit.fork_server", *map(str, given)],
+        pass_fds=given,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
     theirs.close()
+    listener.close()
     ours.settimeout(PATIENCE_SECONDS)
 
     def end() -> None:
@@ -134,7 +155,7 @@ def _server() -> socket.socket:
         process.wait()
 
     atexit.register(end)
-    return ours
+    return ours, name
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:

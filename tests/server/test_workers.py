@@ -161,8 +161,9 @@ async def test_turns_run_on_each_and_one_that_is_killed_is_replaced_at_once(
 async def test_one_that_stands_still_is_replaced_and_its_turn_ends(
     tmp_path: Path, simulator: Simulator
 ) -> None:
+    gate = Gate()
     async with two_workers(tmp_path, simulator, "--lease", "5") as workers:
-        turns = await workers.turns(simulator, Gate())
+        turns = await workers.turns(simulator, gate)
         victim = min(workers.pids())
         os.kill(victim, signal.SIGSTOP)
         await until(lambda: are_gone({victim}))
@@ -177,6 +178,8 @@ async def test_one_that_stands_still_is_replaced_and_its_turn_ends(
             ack = await wire.ask("subscribe", conversation=closing[broken].conversation)
             assert ack["type"] == "ack"
             assert (await wire.until("done"))["stop_reason"] == "interrupted"
+        # The end of the service would wait for the other one's turn.
+        gate.open()
     assert workers.running.process.returncode == 0
     assert "stands still" in workers.running.logged
 

@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.kit.chat import ended, of_type, talking
+from tests.kit.forked import Forked, fork, forking_command
 from tests.kit.patience import SILENCE_SECONDS, patience
 from tests.kit.service import turnwire_over
 from tests.kit.wire import Wire
@@ -23,7 +23,11 @@ from turnwire_protocol import ImageBlock, ToolApproval, ToolProgress, ToolResult
 from turnwire_server import SettingsError, tool
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
-SERVER = str(Path(__file__).with_name("mcp_server.py"))
+SERVER = f"""
+import runpy
+runpy.run_path({str(Path(__file__).with_name("mcp_server.py"))!r}, run_name="__main__")
+"""
+IMPORTS = ("mcp.server.mcpserver", "mcp.server.stdio")
 TOKEN = "open sesame"
 
 
@@ -62,10 +66,13 @@ def lines() -> Iterator[Lines]:
 
 
 @asynccontextmanager
-async def http_server(*options: str, port: int = 0) -> AsyncIterator[tuple[Process, str]]:
+async def http_server(*options: str, port: int = 0) -> AsyncIterator[tuple[Forked, str]]:
     """The test server over HTTP, and its address; ended on leaving."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, SERVER, "http", str(port), *options), stdout=PIPE
+    process = await fork(
+        *(SERVER, "http", str(port), *options),
+        folder=Path.cwd(),
+        environment=os.environ,
+        imports=IMPORTS,
     )
     try:
         assert process.stdout is not None
@@ -73,7 +80,7 @@ async def http_server(*options: str, port: int = 0) -> AsyncIterator[tuple[Proce
             port = int(await process.stdout.readline())
         yield process, f"http://127.0.0.1:{port}/mcp"
     finally:
-        if process.returncode is None:
+        with suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
 
@@ -85,7 +92,8 @@ def port_of(url: str) -> int:
 
 def over_stdio(*options: str) -> dict[str, Any]:
     """The test server as an entry of the file."""
-    return {"command": sys.executable, "args": [SERVER, "stdio", *options]}
+    command, *arguments = forking_command(SERVER, "stdio", *options, imports=IMPORTS)
+    return {"command": command, "args": arguments}
 
 
 def over_http(url: str) -> dict[str, Any]:
