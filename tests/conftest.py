@@ -43,6 +43,7 @@ providers._get_local_constants = lambda: providers._local_constants
 
 SLOW = (
     "faults",
+    "e2e/react",
     "e2e",
     "client/test_cli.py",
     "client/terminal/test_questions.py",
@@ -89,6 +90,9 @@ TOGETHER = (
     "wires/ai_sdk",
 )
 """Where the tests of a file share what is dear to make, so that one worker runs them all."""
+
+FOLDERS = ("e2e/react",)
+"""Where the files share it, too."""
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -164,6 +168,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if (at := _place(HERE.parent / file, FOLDERS)) < len(FOLDERS):
+                return FOLDERS[at]
             return file if _place(HERE.parent / file, TOGETHER) < len(TOGETHER) else nodeid
 
     return Scheduling(config, log)
