@@ -5,6 +5,7 @@ service some hundred times. Run by tests/kit/forked.py, which sends on a socket 
 does tests/kit/fork_client.py, on one that it finds by its name.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -106,7 +107,8 @@ def _reap(children: dict[int, int]) -> None:
         if pid == 0:
             return
         told = children.pop(pid)
-        os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
+        with contextlib.suppress(BrokenPipeError):  # Who wanted to know may have been killed.
+            os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
         os.close(told)
 
 
