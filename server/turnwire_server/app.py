@@ -43,7 +43,7 @@ from turnwire_server.transports.blobs import blobs_routes
 from turnwire_server.transports.body import Bodies
 from turnwire_server.transports.conversations import conversations_routes
 from turnwire_server.transports.endpoints import preflights
-from turnwire_server.transports.handshake import RECONNECT_SECONDS, Lobby, Peer
+from turnwire_server.transports.handshake import RECONNECT_SECONDS, Lobby, Peer, apart
 from turnwire_server.transports.metrics import metrics_router
 from turnwire_server.transports.page import health_router, page_router
 from turnwire_server.transports.rest import rest_routes
@@ -354,6 +354,9 @@ class Turnwire:
 
         @router.websocket("/v1/ws")
         async def websocket(socket: WebSocket) -> None:
+            await apart(socket, serve)
+
+        async def serve(socket: WebSocket) -> None:
             connection = Connection(
                 socket,
                 access=access,

@@ -8,7 +8,7 @@ a frame, before anybody looks at it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -21,6 +21,7 @@ from turnwire_protocol import CloseCode
 from turnwire_server.connections.reading import Line, Reads, Window
 from turnwire_server.connections.room import Place
 from turnwire_server.core.limits import HELLO_BYTES, Bucket, ServiceLimits
+from turnwire_server.waiting import Flag, Mailbox
 
 __all__ = ["HardenedProtocol"]
 
@@ -56,10 +57,13 @@ class BoundedFrames(ServerProtocol):
 class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
     """One WebSocket. Until the app admits it (after `hello`) it may send next to nothing.
 
-    The app finds `admit` in the scope's extension `turnwire`, and `send_texts`.
+    The app finds `admit` in the scope's extension `turnwire`, `send_texts`, and `afterwards`: what
+    it gives there is done once it has returned, with `receive` and `send` from there.
     """
 
     conn: BoundedFrames
+    _rest: Coroutine[Any, Any, None] | None = None
+    """What is left to do for the socket once the app has returned."""
 
     def __init__(
         self, *, place: Place, window: Window, line: Line, limits: ServiceLimits, **uvicorn: Any
@@ -67,6 +71,9 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         super().__init__(**uvicorn)
         self.window = window
         self.line = line
+        self.queue = Mailbox()  # type: ignore[assignment]
+        self.writable = Flag()  # type: ignore[assignment]
+        self.writable.set()
         self._place = place
         self._limits = limits
         handful = limits.max_frames_before_hello
@@ -97,6 +104,8 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         """The place is free."""
         self._place.leave()
         super().connection_lost(exc)
+        # The parser is a generator that knows the connection, which knows it: a circle, too.
+        self.conn.parser.close()
         self.let_go()
 
     def admit(self, max_frame_bytes: int | None = None) -> None:
@@ -108,16 +117,45 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         self.conn.bucket = Bucket(self._limits.frames_per_second, self.loop.time())
         self._place.work()
 
+    def start_keepalive(self) -> None:
+        """The handshake is over: what was asked and answered is of no use any more."""
+        super().start_keepalive()
+        del self.request, self.response
+        self.scope = {"type": "websocket", "extensions": self.scope["extensions"]}  # type: ignore[typeddict-item]
+
     async def run_asgi(self) -> None:
         """Run the app; it is told how to admit, and how to send at once what comes at once."""
-        ours: dict[object, object] = {"admit": self.admit, "send_texts": self.send_texts}
-        self.scope["extensions"]["turnwire"] = ours
+        extensions = self.scope["extensions"]
+        extensions["turnwire"] = {
+            "admit": self.admit,
+            "afterwards": self._afterwards,
+            "receive": self.receive,
+            "send": self.send,
+            "send_texts": self.send_texts,
+        }
+        self.app = self._run
         try:
             await super().run_asgi()
         finally:
-            # A circle, which only the collector would find: many connections that come and go are
+            # Circles, which only the collector would find: many connections that come and go are
             # to leave nothing to it.
-            del self.scope["extensions"]["turnwire"]
+            del extensions["turnwire"], self.app
+
+    def _afterwards(self, rest: Coroutine[Any, Any, None]) -> None:
+        self._rest = rest
+
+    async def _run(self, *asgi: Any) -> None:
+        """The app, and then what it has left to do: a framework's calls around an endpoint hold
+        13 KiB, as long as they wait for it."""
+        try:
+            await self.config.loaded_app(*asgi)
+            del asgi
+            if self._rest is not None:
+                await self._rest
+        finally:
+            if self._rest is not None:
+                self._rest.close()
+                self._rest = None
 
     async def send_texts(self, texts: deque[str]) -> None:
         """Take these out and send each as a frame, all with one write. The path of every token.

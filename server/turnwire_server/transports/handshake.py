@@ -1,9 +1,9 @@
 """The WebSocket handshake: refuse or accept, find the principal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -28,7 +28,9 @@ __all__ = [
     "Peer",
     "accept",
     "admit",
+    "apart",
     "deny",
+    "forget_request",
     "placed",
     "shake_hands",
 ]
@@ -153,6 +155,23 @@ def placed(places: Places, principal: str) -> Iterator[None]:
         except Rejected as refused:
             raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
         yield
+
+
+async def apart(
+    socket: WebSocket, serve: Callable[[WebSocket], Coroutine[Any, Any, None]]
+) -> None:
+    """Serve a socket, in its endpoint. Where the server is ours, all calls that led to the endpoint
+    return first: they would wait with the socket, and hold more than it does."""
+    ours = socket.scope.get("extensions", {}).get("turnwire")
+    if ours is None:
+        await serve(socket)
+    else:
+        ours["afterwards"](serve(WebSocket(socket.scope, ours["receive"], ours["send"])))
+
+
+def forget_request(socket: WebSocket) -> None:
+    """Nobody asks any more what the request for the socket said."""
+    socket.scope = {"type": "websocket"}
 
 
 def admit(socket: WebSocket, *, max_frame_bytes: int | None = None) -> None:

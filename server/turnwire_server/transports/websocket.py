@@ -43,10 +43,12 @@ from turnwire_server.transports.handshake import (
     RECONNECT_SECONDS,
     Lobby,
     admit,
+    forget_request,
     placed,
     shake_hands,
 )
 from turnwire_server.transports.socket import Socket, until_one_ends
+from turnwire_server.waiting import Flag, Mailbox
 
 __all__ = ["Connection"]
 
@@ -121,13 +123,14 @@ class Connection:
         self._client_options = sorted(client_options)
         self._is_demo = is_demo
         self._principal = ""
-        self._commands: asyncio.Queue[Command] = asyncio.Queue(max_waiting)
+        self._commands: Mailbox[Command] = Mailbox()
+        self._max_waiting = max_waiting
         self._bucket = Bucket(limits.max_commands_per_second, time.monotonic())
         self._replies: deque[str] = deque()
         self._subscriptions: dict[str, _Subscription] = {}
         self._woken: dict[str, None] = {}
         """Conversations with something to read, in the order they were woken."""
-        self._ready = asyncio.Event()
+        self._ready = Flag()
         self._acks: set[asyncio.Task[None]] = set()
         self._out = Socket(socket, self._replies)
 
@@ -139,6 +142,8 @@ class Connection:
             for subscription in self._subscriptions.values():
                 if subscription.follower is not None:
                     subscription.follower.close()
+            # Each knows how to wake this, which knows each: only the collector would find them.
+            self._subscriptions.clear()
 
     async def _serve(self) -> None:
         """Shake hands; then receive, handle and write until one of them ends. Raises why it did."""
@@ -153,6 +158,7 @@ class Connection:
             return
         with placed(self._places, principal):
             admit(self._socket)
+            forget_request(self._socket)
             self._principal = principal
             self._reply(self._welcome())
             if self._hub.is_draining:
@@ -209,7 +215,9 @@ class Connection:
         if isinstance(command, Ping):
             # However much waits: it asks whether anyone is there.
             self._reply(Pong(id=command.id))
-        elif self._bucket.take(time.monotonic()) and not self._commands.full():
+        elif (
+            self._bucket.take(time.monotonic()) and self._commands.qsize() < self._max_waiting
+        ):
             self._commands.put_nowait(command)
         else:
             refused = Rejected(Code.TOO_MANY, "too many commands at once", retry_after_seconds=1.0)

@@ -297,9 +297,10 @@ class Turn:
         )
 
     def _let_go(self) -> None:
-        """Nothing of it runs any more. A turn and its parts refer to each other, so they wait for
-        the collector; the log, with all its history, must not wait with them."""
+        """Nothing of it runs any more. Its parts refer to it: what it holds of them, and of the
+        log, with all its history, must not wait for the collector."""
         del self._on_done, self._on_rest, self._log
+        del self.calls, self._answer, self._summarizer, self._clock
 
     @property
     def is_resting(self) -> bool:

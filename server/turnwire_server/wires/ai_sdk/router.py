@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from turnwire_protocol import Code, parse_body, parse_object
 from turnwire_server.transports.endpoints import body_of, described, per_service
+from turnwire_server.transports.handshake import apart
 from turnwire_server.transports.http import Responses, principal_of, refusals
 from turnwire_server.transports.service import Service, service_of
 from turnwire_server.wires.ai_sdk.messages import Messages
@@ -135,6 +136,9 @@ def ai_sdk_routes(service: Service) -> Sequence[BaseRoute]:
 
     @router.websocket("/ws")
     async def websocket(socket: WebSocket) -> None:
+        await apart(socket, serve)
+
+    async def serve(socket: WebSocket) -> None:
         connection = ChatSocket(socket, service)
         service.peers.add(connection)
         try:

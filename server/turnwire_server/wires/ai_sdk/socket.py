@@ -23,7 +23,13 @@ from turnwire_protocol import BadCommand, BadFrame, CloseCode, parse_body, parse
 from turnwire_server.core.limits import Bucket
 from turnwire_server.errors import Rejected
 from turnwire_server.transports.frames import Closing, receive_text
-from turnwire_server.transports.handshake import accept, admit, deny, placed
+from turnwire_server.transports.handshake import (
+    accept,
+    admit,
+    deny,
+    forget_request,
+    placed,
+)
 from turnwire_server.transports.service import Service
 from turnwire_server.transports.socket import Socket, until_one_ends
 from turnwire_server.wires.ai_sdk.reply import Reply, replying, resuming, stopping
@@ -110,6 +116,7 @@ class ChatSocket:
         # Browsers take no connection whose server picks none of the protocols that were asked for.
         chosen = next((name for name in asked if name not in tokens), next(iter(tokens), None))
         await accept(socket, chosen)
+        forget_request(socket)
         if principal is None:
             raise Closing(CloseCode.UNAUTHORIZED, "a valid token is required")
         return principal

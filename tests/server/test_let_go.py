@@ -1,0 +1,94 @@
+"""What connections and turns held is let go of when they end, and not when the collector comes."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakSet
+
+import pytest
+
+from tests.kit.chat import MODEL, ended
+from tests.kit.patience import patience
+from tests.kit.service import serving, turnwire_over, upstream_left
+from tests.kit.sse import listening
+from tests.kit.wire import wired
+from turnwire_server.connections import HardenedHttpProtocol, HardenedProtocol
+from turnwire_server.core.log.follower import Follower
+from turnwire_server.core.turn.tool_calls import ToolCalls
+from turnwire_server.core.turn.turn import Turn
+from turnwire_server.transports.sse import EventStream
+from turnwire_server.transports.websocket import Connection
+from turnwire_simulator import Answer, Fault, Gate, Simulator, Text
+
+KINDS = (
+    *(Connection, EventStream, Follower, HardenedHttpProtocol, HardenedProtocol),
+    *(ToolCalls, Turn),
+)
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def there(others: "WeakSet[Any]") -> list[object]:
+    """All that are held now, and what each connection has of its own."""
+    found = [one for one in gc.get_objects() if type(one) in KINDS and one not in others]
+    for one in list(found):
+        if isinstance(one, HardenedProtocol | HardenedHttpProtocol):
+            found += [one.transport, one.conn]
+    return [one for one in found if one not in others]
+
+
+async def all_gone(held: "WeakSet[Any]") -> None:
+    """Returns once none of them is left; the server may see the end of a socket later than we."""
+    async with patience():
+        while held:  # noqa: ASYNC110 (nothing says so)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("without_collector")
+async def test_turns_and_their_readers_leave_nothing_to_the_collector(simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(
+        Answer(Text(["Hello", " Anna"])), Fault(status=400), Answer(Text(["x", gate, "y"]))
+    )
+    # Services of other tests may run in this process.
+    others = WeakSet[Any](there(WeakSet()))
+    async with serving(turnwire_over(simulator, model=MODEL)) as address:
+        async with wired(address) as wire:
+            done = await ended(wire)
+            assert done["stop_reason"] == "end_turn"
+            conversation = done["conversation"]
+            assert (await ended(wire, conversation=conversation))["stop_reason"] == "failed"
+            ack = await wire.ask("send", content="Go on", conversation=conversation)
+            await wire.until("token", turn=ack["turn"])
+            held = WeakSet[Any](there(others))
+            kinds = {type(one) for one in held}
+            assert {Connection, Follower, HardenedProtocol, ToolCalls, Turn} <= kinds
+            await wire.ask("cancel", conversation=conversation, turn=ack["turn"])
+            await wire.until("done", turn=ack["turn"])
+            await upstream_left(simulator)
+        await all_gone(held)
+
+
+@pytest.mark.usefixtures("without_collector")
+async def test_event_streams_leave_nothing_to_the_collector(simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["x", gate, "y"])))
+    others = WeakSet[Any](there(WeakSet()))
+    async with serving(turnwire_over(simulator, model=MODEL)) as address:
+        chat = listening(address, "/v1/chat", method="POST", json={"message": "Hello"})
+        async with chat as reader:
+            await reader.until("token")
+            held = WeakSet[Any](there(others))
+            assert {EventStream, Follower, HardenedHttpProtocol} <= {type(one) for one in held}
+            gate.open()
+            await reader.until("done")
+        await all_gone(held)
