@@ -28,6 +28,7 @@ __all__ = [
     "StoreError",
     "TurnwireError",
     "Unreadable",
+    "forget_frames",
 ]
 
 
@@ -152,3 +153,10 @@ class Unreadable(StoreError):
 
 class SettingsError(TurnwireError):
     """The service cannot start like this."""
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of what the frames hold through which this error, and those it came of, have come."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

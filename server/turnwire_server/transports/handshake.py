@@ -157,9 +157,7 @@ def placed(places: Places, principal: str) -> Iterator[None]:
         yield
 
 
-async def apart(
-    socket: WebSocket, serve: Callable[[WebSocket], Coroutine[Any, Any, None]]
-) -> None:
+async def apart(socket: WebSocket, serve: Callable[[WebSocket], Coroutine[Any, Any, None]]) -> None:
     """Serve a socket, in its endpoint. Where the server is ours, all calls that led to the endpoint
     return first: they would wait with the socket, and hold more than it does."""
     ours = socket.scope.get("extensions", {}).get("turnwire")

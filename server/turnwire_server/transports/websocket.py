@@ -215,9 +215,7 @@ class Connection:
         if isinstance(command, Ping):
             # However much waits: it asks whether anyone is there.
             self._reply(Pong(id=command.id))
-        elif (
-            self._bucket.take(time.monotonic()) and self._commands.qsize() < self._max_waiting
-        ):
+        elif self._bucket.take(time.monotonic()) and self._commands.qsize() < self._max_waiting:
             self._commands.put_nowait(command)
         else:
             refused = Rejected(Code.TOO_MANY, "too many commands at once", retry_after_seconds=1.0)

@@ -46,7 +46,7 @@ from turnwire_server.core.turn.prices import list_price
 from turnwire_server.core.turn.summarizer import Summarizer
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import Price, UsageMeter
-from turnwire_server.errors import ModelError, ProviderWords
+from turnwire_server.errors import ModelError, ProviderWords, forget_frames
 from turnwire_server.log_fields import Fields
 from turnwire_server.model.port import (
     ApiBlock,
@@ -327,9 +327,11 @@ class Turn:
             self.end(await self._loop())
         except ModelError as error:
             self.end(StopReason.FAILED, error)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             # `end` cancels the task only after `done`. Otherwise the process is going down.
             self.end(StopReason.INTERRUPTED)
+            # The task keeps it, and the frames it came through know the task.
+            forget_frames(cancelled)
             raise
         except Exception:
             # Boundary: the task's root. A turn that dies of our own mistake still ends.
