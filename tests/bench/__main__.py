@@ -19,6 +19,7 @@ from tests.bench.inbound import inbound
 from tests.bench.memory import memory
 from tests.bench.providers import providers
 from tests.bench.reading import reading
+from tests.bench.slow_disk import slow_disk
 from tests.bench.streaming import durability, streaming
 from tests.bench.telemetry import telemetry
 from tests.bench.uploads import uploads
@@ -59,6 +60,7 @@ async def main(only: list[str]) -> None:
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "streaming": lambda: streaming(upstream),
         "durability": lambda: durability(upstream),
+        "slow_disk": lambda: slow_disk(upstream),
         "cancel": lambda: cancel(upstream),
         "reading": lambda: reading(upstream),
         "growth": lambda: growth(upstream),

@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Served", "serving"]
+__all__ = ["LIMITS", "Served", "serving"]
 
 _CORE = "0"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_LIMITS = {
+LIMITS = {
     "max_running_turns": 100_000,
     "max_sockets": 100_000,
     "max_commands_per_second": 100_000,
@@ -80,7 +80,7 @@ async def serving(
     *,
     durable: bool = True,
     db: str | None = None,
-    limits: Mapping[str, float] = _LIMITS,
+    limits: Mapping[str, float] = LIMITS,
     flags: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     files: int | None = None,
