@@ -1,4 +1,7 @@
-"""`python -m tests.bench [part …]`: tables. The server has one core, load and model the other."""
+"""`python -m tests.bench [part …]`: tables. The server has one core, load and model the other.
+
+`python -m tests.bench streaming --peers`: with the AI SDK on Node.js in the same table.
+"""
 
 import asyncio
 import gc
@@ -56,9 +59,11 @@ def machine() -> str:
 
 async def main(only: list[str]) -> None:
     """All of it, or the parts named."""
+    with_peers = "--peers" in only
+    only = [name for name in only if name != "--peers"]
     upstream = Upstream()
     parts: dict[str, Callable[[], Awaitable[None]]] = {
-        "streaming": lambda: streaming(upstream),
+        "streaming": lambda: streaming(upstream, with_peers=with_peers),
         "durability": lambda: durability(upstream),
         "slow_disk": lambda: slow_disk(upstream),
         "cancel": lambda: cancel(upstream),

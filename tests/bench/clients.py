@@ -14,7 +14,12 @@ __all__ = ["Reader", "WsReader", "open_reader", "post", "read_body", "read_sse",
 _TIME = re.compile(rb"@(\d+);")
 _TURN = re.compile(rb'"conversation":"(c_[^"]+)".*?"turn":"(t_[^"]+)"')
 _TAIL = 32
-_END = {"turnwire": b'"type":"done"', "tutorial": b"[DONE]", "relay": b'"message_stop"'}
+_END = {
+    "turnwire": b'"type":"done"',
+    "tutorial": b"[DONE]",
+    "relay": b'"message_stop"',
+    "ai-sdk": b"[DONE]",
+}
 _CONTINUED_LENGTH = {126: (2, "!H"), 127: (8, "!Q")}
 _PING = 0x89
 

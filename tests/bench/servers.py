@@ -7,13 +7,16 @@ import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.kit.npm import install
 
 __all__ = ["LIMITS", "Served", "serving"]
 
 _CORE = "0"
+_AI_SDK = Path(__file__).with_name("ai_sdk")
 _TICKS = os.sysconf("SC_CLK_TCK")
 LIMITS = {
     "max_running_turns": 100_000,
@@ -85,18 +88,23 @@ async def serving(
     environment: Mapping[str, str] | None = None,
     files: int | None = None,
 ) -> AsyncIterator[Served]:
-    """`turnwire`, `tutorial` or `relay`, on a free port, pinned to one core.
+    """`turnwire`, `tutorial`, `relay` or `ai-sdk`, on a free port, pinned to one core.
 
     `db`: the database, where it is no new file. `files` is how many files the process may open.
     """
     variables = {**os.environ, "ANTHROPIC_API_KEY": "bench", **(environment or {})}
     variables["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{upstream_port}"
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as folders:
+        folder = folders.enter_context(tempfile.TemporaryDirectory())
         if kind == "turnwire":
             program = str(Path(sys.executable).with_name("turnwire"))
             database = db or (str(Path(folder) / "bench.db") if durable else ":memory:")
             command = [program, "serve", "--port", "0", "--db", database]
             command += ["--limits", json.dumps(limits), *flags]
+        elif kind == "ai-sdk":
+            packages = install(_AI_SDK)
+            work = folders.enter_context(packages.work_folder(_AI_SDK / "server.mjs"))
+            command = [packages.node, str(work / "server.mjs")]
         else:
             command = [sys.executable, "-m", f"tests.bench.{kind}"]
         if files is not None:

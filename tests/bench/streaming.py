@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 WAYS = ("turnwire ws", "turnwire sse", "tutorial sse", "relay sse")
+PEERS = ("ai-sdk sse",)
 PACED = (1, 50, 200, 400)
 PACE = 50
 OPENING_SECONDS = 1.5
@@ -107,8 +108,8 @@ async def turns(served: Served, way: str) -> tuple[float, list[float]]:
     return (served.cpu_seconds() - used) / TURNS * 1e3, firsts
 
 
-async def streaming(upstream: Upstream) -> None:
-    """Every way in turn."""
+async def streaming(upstream: Upstream, *, with_peers: bool = False) -> None:
+    """Every way in turn; `with_peers`: those of others too, which npm installs."""
     head(
         "way",
         "flat out: CPU µs/token",
@@ -119,7 +120,7 @@ async def streaming(upstream: Upstream) -> None:
         "a turn of 1 token: CPU ms",
         "to its token, p50 ms",
     )
-    for way in WAYS:
+    for way in (*WAYS, *PEERS) if with_peers else WAYS:
         async with serving(way.split()[0], upstream.port) as served:
             cells = [f"{await flat_out(served, upstream, way):.1f}"]
             cost, firsts = await turns(served, way)
