@@ -1,4 +1,4 @@
-"""A slow disk is no slow chat: while it syncs, the answer goes on, and gathers into what is next."""
+"""A slow disk is no slow chat: while it syncs the answer goes on, for the next commit."""
 
 import asyncio
 
