@@ -12,12 +12,14 @@ __all__ = ["memory"]
 
 TURNS = 400
 AT_ONCE = 50
+LOOKED_SECONDS = 65.0
+"""The service looks once a minute whether it can give memory back."""
 
 
 async def memory(upstream: Upstream) -> None:
     """Idle sockets of ours, then running turns of every way."""
     head("memory", "KiB each")
-    for count in (1_000, 10_000):
+    for count in (2_000, 10_000):
         async with serving("turnwire", upstream.port) as served:
             base = served.memory_bytes()
             readers: list[Reader] = []
@@ -29,6 +31,9 @@ async def memory(upstream: Upstream) -> None:
             row(f"turnwire ws, idle connection, {count:,}", f"{each:.1f}")
             for reader in readers:
                 reader.leave()
+            await asyncio.sleep(LOOKED_SECONDS)
+            left = (served.memory_bytes() - base) / count / 1024
+            row(f"the same, {LOOKED_SECONDS:.0f} s after all have gone", f"{left:.1f}")
     for way in WAYS:
         async with serving(way.split()[0], upstream.port) as served:
             warm = await open_reader(way, served.port, "tokens=10 pace=0")
