@@ -2,11 +2,18 @@
 them. How long that takes is measured elsewhere; what is imported decides it.
 """
 
+import asyncio
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+
+from tests.kit.patience import patience
+from tests.kit.wire import wired
+from turnwire_simulator import Simulator
 
 HEAVY = {
     "aiohttp",
@@ -51,3 +58,54 @@ def test_help_imports_nothing(command: str) -> None:
 
 def test_the_help_of_serve_imports_the_settings_alone() -> None:
     assert imported(RUN, "serve", "--help") == {"pydantic"}
+
+
+HELD = """
+import socket, sys, threading
+port = int(sys.argv.pop())
+class Held:
+    def find_spec(self, name, path=None, target=None):
+        if name == "anthropic" and threading.current_thread() is not threading.main_thread():
+            sys.meta_path.remove(self)
+            with socket.create_connection(("127.0.0.1", port)) as gate:
+                gate.sendall(" ".join(sys.modules).encode() + bytes([10]))
+                gate.recv(1)
+sys.meta_path.insert(0, Held())
+"""
+"""A thread that wants the SDK tells what has been imported, and waits until it may go on."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_key", [True, False], ids=["key", "demo"])
+async def test_serve_takes_a_message_before_it_imports_the_sdk(
+    tmp_path: Path, has_key: bool
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    async with Simulator() as simulator:
+        if has_key:
+            environment |= {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": simulator.url}
+        wanted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+        gate = await asyncio.start_server(lambda *ends: wanted.put_nowait(ends), "127.0.0.1", 0)
+        port = str(gate.sockets[0].getsockname()[1])
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", HELD + RUN, "serve", "--port", "0", port),
+            cwd=tmp_path,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            async with gate, patience():
+                reader, writer = await wanted.get()
+                modules = set((await reader.readline()).decode().split())
+                assert not modules & {"anthropic", "docstring_parser", "mcp"}
+                first = (await process.stdout.readline()).decode()
+                async with wired(first.partition("http://")[2].split()[0]) as wire:
+                    ack = await wire.ask("send", content="Hello")
+                    await wire.until("step", turn=ack["turn"])
+                    writer.close()
+                    done = await wire.until("done", turn=ack["turn"])
+                    assert done["stop_reason"] == "end_turn"
+        finally:
+            process.kill()
+            await process.wait()

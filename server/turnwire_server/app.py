@@ -22,8 +22,7 @@ from turnwire_server.core.turn.hooks import Hooks
 from turnwire_server.core.turn.turn import Services
 from turnwire_server.errors import Rejected, SettingsError
 from turnwire_server.inprocess.conversation import LocalConversation, check_title
-from turnwire_server.model.claude import Claude
-from turnwire_server.model.clients import Client, client_of
+from turnwire_server.model.late import LateClaude, LateClient, late_client
 from turnwire_server.model.request import RequestForm
 from turnwire_server.model.server_tools import runs_code
 from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
@@ -53,6 +52,8 @@ from turnwire_server.transports.wrong_tokens import WrongTokens
 from turnwire_server.wires.wires import WIRES
 
 if TYPE_CHECKING:
+    from turnwire_server.model.claude import Claude
+    from turnwire_server.model.clients import Client
     from turnwire_server.tools.mcp import McpServers
 
 __all__ = ["Turnwire", "create_app", "store_of"]
@@ -111,7 +112,7 @@ class Turnwire:
     def __init__(
         self,
         *,
-        client: Client | None = None,
+        client: "Client | LateClient | None" = None,
         tools: Iterable[object] | None = None,
         authenticate: Authenticate | None = None,
         store: Store | None = None,
@@ -136,24 +137,8 @@ class Turnwire:
                 self.settings.limits.max_wrong_tokens_per_minute, proxies=self.settings.proxies
             ),
         )
-        exposes = self.settings.expose_provider_errors
-        self._model = Claude(
-            client_of(self.settings.provider) if client is None else client,
-            stall_timeout_seconds=self.settings.stall_timeout,
-            form=RequestForm(
-                cache_ttl=self.settings.cache_ttl,
-                model_options=self.settings.model_options,
-                context_edits=self.settings.context_edits,
-                skills=self.settings.skills,
-                effort=self.settings.effort,
-                service_tier=self.settings.service_tier,
-                betas=self.settings.betas,
-                more=self.settings.request,
-            ),
-            # Without an authenticator only this machine is served: they are one's own errors.
-            expose_errors=authenticate is None if exposes is None else exposes,
-            headers=trace_headers if self.settings.trace_propagate else dict,
-        )
+        # Without an authenticator only this machine is served: they are one's own errors.
+        self._model = _model_of(client, self.settings, is_own_machine=authenticate is None)
         store = store or store_of(self.settings.db, lease_seconds=self.settings.lease)
         self.blobs = Blobs(store.blobs, self.settings.limits)
         toolset = Toolset(
@@ -202,13 +187,15 @@ class Turnwire:
         self._streams = Places("streams", self.settings.limits.max_streams)
         self._state = _State.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._is_told = False
         self.router = self._router()
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
 
-    async def start(self) -> None:
+    async def start(self, *, load: bool = True) -> None:
         """Open the store, connect to MCP servers. The router's lifespan does it; where it has been
-        done before, to `drain` and `close` is for who did it, too.
+        done before, to `drain` and `close` is for who did it, too. Without `load`, `load` is to be
+        called, soon.
 
         Raises:
             SettingsError, StoreError: the store cannot be opened, or not read.
@@ -223,6 +210,17 @@ class Turnwire:
         self._telemetry.start(self._readings)
         self._state = _State.RUNNING
         self._loop = asyncio.get_running_loop()
+        if load:
+            self._loading = asyncio.create_task(self.load(), name="load")
+
+    async def load(self) -> None:
+        """Import the SDK, where it has not been needed before; returns when that is done.
+
+        Turns are taken meanwhile, and wait for it. `start` begins it, if it is not told otherwise
+        by a server that wants to accept first.
+        """
+        if isinstance(self._model, LateClaude):
+            await self._model.load()
 
     # For code of the same process
 
@@ -317,6 +315,8 @@ class Turnwire:
         if (since := self.hub.trouble_since) is not None:
             # What failed is for the log: it may name files of this machine.
             return {"code": Code.STORAGE_UNAVAILABLE, "since": since}
+        if isinstance(self._model, LateClaude) and self._model.has_failed:
+            return {"code": Code.INTERNAL}
         return None
 
     def _unserved(self) -> Rejected | None:
@@ -431,6 +431,44 @@ def store_of(db: str | None, *, node: str | None = None, lease_seconds: float = 
             f"db: needs the package asyncpg: {how_to_install('postgres')}"
         ) from error
     return PostgresStore(db, node=node, lease_seconds=lease_seconds)
+
+
+def _model_of(
+    client: "Client | LateClient | None", settings: Settings, *, is_own_machine: bool
+) -> "Claude | LateClaude":
+    """See `Turnwire`."""
+    form = RequestForm(
+        cache_ttl=settings.cache_ttl,
+        model_options=settings.model_options,
+        context_edits=settings.context_edits,
+        skills=settings.skills,
+        effort=settings.effort,
+        service_tier=settings.service_tier,
+        betas=settings.betas,
+        more=settings.request,
+    )
+    exposes = settings.expose_provider_errors
+
+    def make(client: "Client") -> "Claude":
+        from turnwire_server.model.claude import Claude
+
+        return Claude(
+            client,
+            stall_timeout_seconds=settings.stall_timeout,
+            form=form,
+            expose_errors=is_own_machine if exposes is None else exposes,
+            headers=trace_headers if settings.trace_propagate else dict,
+        )
+
+    if client is None and settings.provider == "anthropic":
+        client = late_client()
+    if isinstance(client, LateClient):
+        return LateClaude(client, make, form=form)
+    if client is None:
+        from turnwire_server.model.clients import client_of
+
+        client = client_of(settings.provider)
+    return make(client)
 
 
 def _mcp_servers(settings: Settings, toolset: Toolset) -> "McpServers | None":

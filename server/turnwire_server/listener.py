@@ -102,6 +102,7 @@ class DrainingServer(uvicorn.Server):
         self._acceptors: list[Acceptor] = []
         self._draining: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.is_accepting = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; signals are handled on this loop from now on."""
@@ -109,6 +110,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup([])
         for listener in sockets or ():
             self._acceptors.append(Acceptor(listener, self.room, self._protocol_for))
+        self.is_accepting.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing more, then let those who are in end."""

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -19,14 +19,15 @@ from turnwire_server.connections import raise_descriptors
 from turnwire_server.errors import SettingsError
 from turnwire_server.heap import keep_small, spare_the_collector
 from turnwire_server.listener import DrainingServer, bind, listen, server_for
-from turnwire_server.model.clients import Client, connect, has_credentials
+from turnwire_server.model.late import LateClient, is_bare, late_client
 from turnwire_server.model.providers import Provider
 from turnwire_server.settings import Settings, default_db, exported_signals, load_settings
 from turnwire_server.telemetry.json_log import JsonFormatter
 from turnwire_server.telemetry.otel_sdk import set_up
-from turnwire_server.tools.demo import tools as demo_tools
 from turnwire_server.transports.access import is_loopback
-from turnwire_simulator import Simulator
+
+if TYPE_CHECKING:
+    from turnwire_server.model.clients import Client
 
 __all__ = [
     "End",
@@ -154,12 +155,13 @@ async def serve_on(
         SettingsError, StoreError: it cannot start; nothing has been served.
     """
     with listener:
-        async with _client(settings.provider) as client:
+        async with _client(settings.provider) as (client, is_demo):
             raise_descriptors()
             end_export = set_up(signals) if (signals := exported_signals()) else None
-            is_demo = client is not None
             tools: list[object] = [*settings.tools]
             if is_demo and not tools:
+                from turnwire_server.tools.demo import tools as demo_tools
+
                 tools += [tool for tool in demo_tools if tool.name not in settings.server_tools]
             turnwire = Turnwire(
                 client=client,
@@ -179,11 +181,11 @@ async def serve_on(
                 grace_seconds=_GRACE_SECONDS,
                 drain=drain,
             )
-            await turnwire.start()  # Before it is said that it runs.
+            await turnwire.start(load=False)  # Before it is said that it runs.
             listen(listener)
             started(Serving(turnwire=turnwire, server=server, listener=listener, is_demo=is_demo))
             spare_the_collector()
-            small = asyncio.create_task(keep_small(), name="heap")
+            small = asyncio.create_task(_settle(turnwire, server), name="heap")
             try:
                 await server.serve(sockets=[listener])
             finally:
@@ -192,6 +194,14 @@ async def serve_on(
                 if end_export is not None:
                     await _end_export(end_export)
             end.within(_GRACE_SECONDS)
+
+
+async def _settle(turnwire: Turnwire, server: DrainingServer) -> None:
+    """What can wait until connections are accepted; then the heap is looked after."""
+    await server.is_accepting.wait()
+    await turnwire.load()
+    spare_the_collector()  # Of what has been imported now, too.
+    await keep_small()
 
 
 async def _end_export(end: Callable[[], None]) -> None:
@@ -234,11 +244,33 @@ class End:
 
 
 @contextlib.asynccontextmanager
-async def _client(provider: Provider) -> AsyncIterator[Client | None]:
-    """None for the SDK's own configuration; without any, a client of the simulator."""
-    if provider != "anthropic" or has_credentials():
-        yield None
+async def _client(provider: Provider) -> AsyncIterator[tuple[LateClient | None, bool]]:
+    """None for what the SDK has to be asked; without any configuration a client of the simulator,
+    and that it is one."""
+    late = late_client() if provider == "anthropic" else None
+    if late is not None or provider != "anthropic" or _has_credentials():
+        yield late, False
         return
+    # Only a demo needs it, and its HTTP server.
+    from turnwire_simulator import Simulator
+
     async with Simulator(tokens_per_second=_DEMO_TOKENS_PER_SECOND) as simulator:
+        yield _demo_client(simulator.url), True
+
+
+def _has_credentials() -> bool:
+    if is_bare():
+        return False
+    from turnwire_server.model.clients import has_credentials
+
+    return has_credentials()
+
+
+def _demo_client(url: str) -> LateClient:
+    def make() -> "Client":
+        from turnwire_server.model.clients import connect
+
         # Whatever proxies there are, none of them leads back to this process.
-        yield connect(simulator.url, "demo", trust_env=False)
+        return connect(url, "demo", trust_env=False)
+
+    return LateClient(base_url=url, make=make)

@@ -27,6 +27,7 @@ MAX_REQUEST_BYTES = 1 << 18
 _IMPORTED = (
     "turnwire_server.flags",
     "turnwire_server.serve",
+    "turnwire_server.model.claude",
     "turnwire_server.workers",
     "turnwire_server.store.postgres",
     "httpcore2",

@@ -39,6 +39,7 @@ from turnwire_server.model.errors import (
     unreachable,
 )
 from turnwire_server.model.files import open_file
+from turnwire_server.model.late import API_HOST
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import Context, ModelRequest, Part, ProviderFile
 from turnwire_server.model.reader import EventSplitter, Reader
@@ -55,8 +56,6 @@ _END_SECONDS = 2.0
 
 _SECRETS = ("api_key", "auth_token", "access_token", "aws_secret_key", "aws_session_token")
 """The attributes of the SDK's clients that hold what nobody may read."""
-
-_API_HOST = "api.anthropic.com"
 
 _FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError, ModelError)
 
@@ -116,7 +115,7 @@ class Claude:
 
     @property
     def _is_own(self) -> bool:
-        return self._client.base_url.host == _API_HOST
+        return self._client.base_url.host == API_HOST
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -14,7 +14,6 @@ from typing import Any, Protocol, overload, runtime_checkable
 from pydantic import ValidationError
 
 from turnwire_server.errors import SettingsError
-from turnwire_server.model.claude import derive_tool
 from turnwire_server.model.server_tools import SERVER_TOOLS, is_run_here
 from turnwire_server.tools.port import CONTEXT, Approval, Tool, ToolContext
 
@@ -94,6 +93,9 @@ def tool(
     """
 
     def make(function: Callable[..., Any]) -> Tool:
+        # The SDK is half of a start, and a service without functions for tools need not wait.
+        from turnwire_server.model.claude import derive_tool
+
         _refuse_injected(function)
         sdk_tool = derive_tool(_prepared(function), name=name, description=description)
         made = _from_sdk(sdk_tool)
