@@ -94,6 +94,7 @@ class Conversation:
         if_busy: Literal["reject", "queue", "interrupt"] | None = None,
         retract: str | None = None,
         on_detach: Literal["continue", "cancel"] | None = None,
+        trace: str | None = None,
         key: str | None = None,
     ) -> Turn[OutputT]:
         """Send a message; returns once the server has stored it (PROTOCOL.md `send`).
@@ -104,6 +105,8 @@ class Conversation:
         Besides the wire's own tools the model may call `client_tools`, `{name, description,
         input_schema}` each: such a call (`tool_executing` with our `runner`) waits for
         `tool_output`.
+
+        `trace`, a `traceparent`, makes the turn's spans part of that trace.
 
         With `output_format`, a pydantic model or another type of which there is a JSON schema, the
         reply's `output` is one; with `{"type": "json_schema", "schema": …}` it is as JSON has it.
@@ -133,6 +136,7 @@ class Conversation:
             "if_busy": if_busy,
             "retract": retract,
             "on_detach": on_detach,
+            "trace": trace,
             "runner": self._runner.id,
         }
         more = [tool if isinstance(tool, ClientTool) else dict(tool) for tool in client_tools]

@@ -53,6 +53,8 @@ Count = Annotated[int, Field(strict=True, le=MAX_SEQ)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 StopSequence = Annotated[str, Field(min_length=1, max_length=256, pattern=r"\S")]
 """The Messages API refuses one that is only white space."""
+Trace = Annotated[str, Field(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+"""A `traceparent` (https://www.w3.org/TR/trace-context/)."""
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 _MAX_STOP_SEQUENCES = 16
@@ -176,6 +178,9 @@ class SendBody(_Strict):
     )
     on_detach: Literal["continue", "cancel"] | None = Field(
         default=None, description="what becomes of the turn when nobody follows any more"
+    )
+    trace: Trace | None = Field(
+        default=None, description="the `traceparent` of the trace in which the turn is to be"
     )
 
     @field_validator("content")

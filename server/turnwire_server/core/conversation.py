@@ -16,6 +16,7 @@ from turnwire_protocol import (
     CancelBody,
     Code,
     DecideBody,
+    Done,
     Message,
     ProgressBody,
     Retract,
@@ -32,7 +33,7 @@ from turnwire_server.core.log.items import DeltaRun, Private
 from turnwire_server.core.past import PastTurn, write_past
 from turnwire_server.core.presence import Presence
 from turnwire_server.core.receipts import Accepted, OnceAwaited
-from turnwire_server.core.telemetry import Readings
+from turnwire_server.core.telemetry import Readings, TurnNames
 from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.turn import Services, Turn, TurnState
 from turnwire_server.core.turn_index import Page, Record, fingerprint_of, title_of
@@ -87,7 +88,7 @@ class Conversation:
         """Another node that has the right to append, as far as the store said when last asked."""
         self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
-        self._log = DurableLog(conversation, store, committer, self)
+        self._log = DurableLog(conversation, store, committer, self, tally=services.tally)
         self._folded = FoldedLog(self._log)
         self._index = self._folded.index
         self._elsewhere = Elsewhere(services.price_of)
@@ -147,9 +148,21 @@ class Conversation:
         try:
             for event in self._elsewhere.end(self._folded.place):
                 self._folded.write(event)
+                if isinstance(event, Done):
+                    self._watch_recovered(event)
         except Exception as error:
             self.close(Code.STORAGE_UNAVAILABLE)
             raise _senseless(error) from error
+
+    def _watch_recovered(self, done: Done) -> None:
+        names = TurnNames(
+            conversation=self.conversation,
+            turn=done.turn,
+            principal=self.owner,
+            model=None,
+            is_recovered=True,
+        )
+        self._services.telemetry.turn(names).see(done, None)
 
     @property
     def is_held(self) -> bool:
@@ -210,6 +223,7 @@ class Conversation:
             on_done=self._turn_done,
             on_rest=self.on_followers,
             cancel_on_detach=send.on_detach == "cancel",
+            trace=send.trace,
         )
         if self.is_empty:
             self._log.title = title_of(past[0].content if past else send.content)
@@ -218,7 +232,7 @@ class Conversation:
         private: Private = {
             "fingerprint": fingerprint,
             "options": send.model_dump(
-                exclude={"id", "type", "content", "key", "follow"},
+                exclude={"id", "type", "content", "key", "follow", "trace"},
                 exclude_none=True,
                 exclude_defaults=True,
             ),

@@ -149,6 +149,9 @@ class Hub:
             commit_seconds=committer.commit_seconds,
             commit_batches=committer.commit_batches,
             store_failures=committer.failures,
+            output_chars=self._services.tally.output_chars,
+            merged_events=self._services.tally.merged_events,
+            blob_bytes=self._services.blobs.taken_bytes,
         )
         for conversation in self._open.all():
             conversation.add_to(readings)

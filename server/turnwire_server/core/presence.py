@@ -20,6 +20,8 @@ class Presence:
     def __init__(self, *, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
         self._turn: Turn | None = None
+        self._is_followed = False
+        """Whether anybody read when it was last looked."""
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self, turn: Turn | None, log: DurableLog) -> None:
@@ -27,9 +29,12 @@ class Presence:
 
         Call after every change of the followers, the running turn, or its rest.
         """
-        self._turn = turn
+        is_followed = log.has_followers
+        if turn is not None and turn is self._turn and self._is_followed and not is_followed:
+            turn.detach()
+        self._turn, self._is_followed = turn, is_followed
         needs_readers = turn is not None and turn.cancel_on_detach and not turn.is_resting
-        is_absent = needs_readers and not log.has_followers
+        is_absent = needs_readers and not is_followed
         if is_absent and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._grace_seconds, self._give_up)

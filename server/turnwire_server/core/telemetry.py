@@ -13,7 +13,7 @@ from turnwire_protocol import Event
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import ApiMessage, ModelRequest, ResponseNames
 
-__all__ = ["NO_TELEMETRY", "Readings", "Telemetry", "TurnNames", "TurnWatch"]
+__all__ = ["NO_TELEMETRY", "Readings", "Tally", "Telemetry", "TurnNames", "TurnWatch"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -23,8 +23,12 @@ class TurnNames:
     conversation: str
     turn: str
     principal: str
-    model: str
-    """The one that its message asks for."""
+    model: str | None
+    """The one that its message asks for; None: of that nothing is known here."""
+    trace: str | None = None
+    """The `traceparent` of who sent the message, if it is to go on in the turn."""
+    is_recovered: bool = False
+    """It ran in a process that is gone, which may have watched it, and is ended here."""
 
 
 class TurnWatch(Protocol):
@@ -49,6 +53,9 @@ class TurnWatch(Protocol):
     def fail(self, error: ModelError) -> None:
         """The attempt has failed, and the log says nothing of it: the turn goes on without."""
 
+    def detach(self) -> None:
+        """Nobody follows the conversation any more, while the turn runs."""
+
     def run(self, tool_id: str) -> AbstractContextManager[None]:
         """The tool runs; entered in the task in which it does."""
 
@@ -62,6 +69,16 @@ class Telemetry(Protocol):
     def turn(self, names: TurnNames) -> TurnWatch:
         """A message was accepted; called where it came in. The turn may yet be withdrawn: then its
         watch sees nothing."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted where it happens, since the start; nothing but additions."""
+
+    output_chars: int = 0
+    """That models have written: answers, thoughts, inputs of tools."""
+    merged_events: int = 0
+    """Events that readers got as part of another, because they were behind."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +101,10 @@ class Readings:
     commit_batches: int = 0
     """How many logs' batches they took."""
     store_failures: int = 0
+    output_chars: int = 0
+    merged_events: int = 0
+    blob_bytes: int = 0
+    """Of attachments that were taken in."""
 
 
 class _NoWatch:
@@ -103,6 +124,9 @@ class _NoWatch:
         pass
 
     def fail(self, error: ModelError) -> None:
+        pass
+
+    def detach(self) -> None:
         pass
 
     def run(self, tool_id: str) -> AbstractContextManager[None]:

@@ -257,7 +257,7 @@ class TurnIndex:
 def fingerprint_of(send: SendBody) -> str:
     """Tells whether a repeated key comes with the same message."""
     # These may differ in a repetition: PROTOCOL.md "Keys".
-    compared = set(SendBody.model_fields) - {"conversation", "on_detach", "runner"}
+    compared = set(SendBody.model_fields) - {"conversation", "on_detach", "runner", "trace"}
     body = send.model_dump_json(include=compared, exclude_none=True)
     return hashlib.sha256(body.encode()).hexdigest()[:32]
 

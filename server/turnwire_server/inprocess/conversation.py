@@ -65,6 +65,7 @@ class SendOptions(TypedDict, total=False):
     if_busy: Literal["reject", "queue", "interrupt"]
     retract: str | None
     on_detach: Literal["continue", "cancel"] | None
+    trace: str | None
 
 
 class LocalConversation:

@@ -34,6 +34,9 @@ _TOTALS = {
     "commit_seconds": ("commit.time", "Time that commits took", "s"),
     "commit_batches": ("commit.batches", "Batches of logs in commits", ""),
     "store_failures": ("store.failures", "Times that the store began to fail or to hang", ""),
+    "output_chars": ("output.chars", "Characters that models have written", ""),
+    "merged_events": ("events.merged", "Events that slow readers got as part of others", ""),
+    "blob_bytes": ("blob.bytes", "Bytes of attachments that were taken in", ""),
 }
 
 
@@ -137,13 +140,13 @@ class Metrics:
         """The labels of a call."""
         return "chat", self._provider, self.known(model)
 
-    def known(self, model: str) -> str:
+    def known(self, model: str | None) -> str:
         """The model's label."""
-        return model if model in self._models else _OTHER
+        return model if model is not None and model in self._models else _OTHER
 
 
 class _TurnMetrics(TurnObserver):
-    def __init__(self, metrics: Metrics, model: str) -> None:
+    def __init__(self, metrics: Metrics, model: str | None) -> None:
         self._metrics = metrics
         self._model = model
 

@@ -81,6 +81,9 @@ class TurnObserver:
     def rewind(self) -> None:
         """What a failed attempt had said is void."""
 
+    def detach(self) -> None:
+        """The last of those who followed the conversation has gone."""
+
     def ask_for_tool(self, tool: ToolRun) -> None:
         """Somebody is asked whether a tool may run."""
 

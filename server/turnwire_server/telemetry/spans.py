@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from turnwire_protocol import Done
 from turnwire_server.core.telemetry import TurnNames
@@ -30,6 +32,8 @@ Value = str | int | float | bool | Sequence[str]
 
 _AGENT = "turnwire"
 _HASH_DIGITS = 16
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+"""Whatever propagators the operator has chosen: `trace` is of this form."""
 
 
 class Spans:
@@ -79,8 +83,8 @@ def _user(principal: str, users: UserNames) -> str | None:
 
 
 class _TurnSpans(TurnObserver):
-    """The spans of one turn. A root each, with a link to where its message came in: a socket's span
-    lasts for days, and all turns below it would be one trace."""
+    """The spans of one turn. A root each unless its message names a trace, with a link to where it
+    came in: a socket's span lasts for days, and all turns below it would be one trace."""
 
     def __init__(
         self,
@@ -112,16 +116,17 @@ class _TurnSpans(TurnObserver):
                 "gen_ai.operation.name": "invoke_agent",
                 "gen_ai.agent.name": _AGENT,
                 "gen_ai.provider.name": self._upstream.provider,
-                "gen_ai.request.model": names.model,
                 "gen_ai.conversation.id": names.conversation,
                 "session.id": names.conversation,
                 "turnwire.turn.id": names.turn,
             }
+            if names.model is not None:
+                attributes["gen_ai.request.model"] = names.model
             if self._user is not None:
                 attributes["user.id"] = self._user
             self._span = self._tracer.start_span(
                 f"invoke_agent {_AGENT}",
-                trace.set_span_in_context(trace.INVALID_SPAN),
+                _parent(names.trace),
                 SpanKind.INTERNAL,
                 attributes,
                 [Link(self._request)] if self._request.is_valid else (),
@@ -235,6 +240,10 @@ class _TurnSpans(TurnObserver):
         """See `TurnObserver`."""
         self._turn.add_event("rewind")
 
+    def detach(self) -> None:
+        """See `TurnObserver`."""
+        self._turn.add_event("client_detached")
+
     def decide(self, tool: ToolRun, waited_seconds: float) -> None:
         """See `TurnObserver`."""
         self._turn.add_event(
@@ -273,6 +282,13 @@ class _TurnSpans(TurnObserver):
     def end(self, done: Done, code: str | None, seconds: float) -> None:
         """See `TurnObserver`."""
         sums, usage = self._sums, done.usage
+        if self._names.is_recovered:
+            # As if it had run until now: when the process died that had it, nobody knows.
+            self._created_ns -= done.duration_ms * 1_000_000
+            sums["cache_read"] = usage.cache_read_input_tokens
+            sums["cache_creation"] = usage.cache_creation_input_tokens
+            sums["input"] = usage.input_tokens + sums["cache_read"] + sums["cache_creation"]
+            self._turn.set_attribute("turnwire.recovered", True)
         told: dict[str, Value] = {
             "gen_ai.usage.input_tokens": sums["input"],
             "gen_ai.usage.output_tokens": usage.output_tokens,
@@ -301,6 +317,14 @@ class _TurnSpans(TurnObserver):
             "trace_id": trace.format_trace_id(context.trace_id),
             "span_id": trace.format_span_id(context.span_id),
         }
+
+
+def _parent(traceparent: str | None) -> Context:
+    """None: it begins a trace of its own, whatever goes on here."""
+    nothing = trace.set_span_in_context(trace.INVALID_SPAN)
+    if traceparent is None:
+        return nothing
+    return _TRACE_CONTEXT.extract({"traceparent": traceparent}, nothing)
 
 
 @contextmanager

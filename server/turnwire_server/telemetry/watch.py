@@ -62,7 +62,6 @@ class _Watch:
 
     def __init__(self, observers: list[TurnObserver]) -> None:
         self._observers = observers
-        self._created = time.monotonic()
         self._attempt: Attempt | None = None
         """The one that is under way."""
         self._tools: dict[str, ToolRun] = {}
@@ -159,7 +158,7 @@ class _Watch:
             if more > attempt.output_tokens and not self._is_rough:
                 attempt.output_tokens, attempt.is_estimate = more, True
             self._end_attempt(attempt)
-        seconds = time.monotonic() - self._created
+        seconds = done.duration_ms / 1000  # Of one that is recovered, too.
         self._tell(lambda observer: observer.end(done, code, seconds))
 
     def ask(self, request: ModelRequest) -> AbstractContextManager[None]:
@@ -192,6 +191,10 @@ class _Watch:
             attempt.code, attempt.words = error.code, _words(error.private)
             self._is_rough |= attempt.usage is not None
             self._end_attempt(attempt)
+
+    def detach(self) -> None:
+        """See `TurnWatch.detach`."""
+        self._tell(lambda observer: observer.detach())
 
     def run(self, tool_id: str) -> AbstractContextManager[None]:
         """See `TurnWatch.run`."""

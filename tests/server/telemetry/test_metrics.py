@@ -95,6 +95,7 @@ async def test_turns_attempts_and_tools_are_counted(simulator: Simulator) -> Non
         name = f'gen_ai_client_token_usage_sum{{{call},gen_ai_token_type="{kind}"}}'
         assert found[name] == done["usage"][f"{kind}_tokens"]
     assert found[f'turnwire_cost_usd_total{{model="{MODEL}"}}'] == pytest.approx(done["cost_usd"])
+    assert found["turnwire_output_chars_total"] >= len("All done.")
     assert found["turnwire_sockets"] == 1
     assert found["turnwire_open_conversations"] == 1
     assert found["turnwire_subscriptions"] == 1

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 from tests.kit.chat import ended
 from tests.kit.otlp import Receiver, Seen, receiving
 from tests.kit.patience import patience
+from tests.kit.service import upstream_left
 from tests.kit.sse import asking
 from tests.kit.wire import wired
 from tests.server.serve import Running, served
@@ -322,6 +323,49 @@ async def test_a_turn_is_linked_to_the_request_that_brought_its_message(
         parent = above[parent]
     assert parent.hex() == span_id
     assert not [seen for seen in receiver.spans if "health" in seen.name]
+
+
+async def test_a_turn_goes_on_in_the_trace_that_its_message_names(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    simulator.program(Answer(Text("Well.")), Answer(Text("Well.")))
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    named = f"00-{trace_id}-{span_id}-01"
+    async with traced(tmp_path, simulator) as (running, receiver), wired(running.address) as wire:
+        done = await ended(wire, trace=named, key="k")
+        # It is no part of what is said: the same message in another trace is the same.
+        again = await wire.ask(
+            "send",
+            content="Hello",
+            key="k",
+            conversation=done["conversation"],
+            trace=named.replace("b7", "c7"),
+        )
+        assert (again["type"], again["turn"]) == ("ack", done["turn"])
+        await ended(wire, trace=f"00-{trace_id}-{'0' * 16}-01")
+    first, second = receiver.named("invoke_agent")
+    assert first.span.trace_id.hex() == trace_id
+    assert first.span.parent_span_id.hex() == span_id
+    assert [seen.name for seen in receiver.below(first)] == [f"chat {MODEL}"]
+    assert second.span.trace_id.hex() != trace_id
+    assert second.span.parent_span_id == b""
+
+
+async def test_that_the_last_reader_has_gone_is_an_event(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["Well", gate, "never"])))
+    flags = ("--detach-grace", "0")
+    async with traced(tmp_path, simulator, *flags) as (running, receiver):
+        async with wired(running.address) as wire:
+            await wire.ask("send", content="Hello", on_detach="cancel")
+            await wire.until("token")
+        await upstream_left(simulator)
+        gate.open()
+    [turn] = receiver.below(None)
+    assert turn.events == [("client_detached", {})]
+    assert turn.attributes["turnwire.stop_reason"] == "cancelled"
 
 
 @pytest.mark.parametrize("propagates", [True, False])

@@ -99,6 +99,28 @@ async def test_an_observer_that_fails_harms_neither_the_turn_nor_the_others(
     assert len(caplog.records) == 1
 
 
+async def test_a_turn_whose_process_has_died_is_told_of_where_it_is_ended() -> None:
+    store, model = MemoryStore(), HeldModel()
+    dead = Hub(store, services_over(store, model), ServiceLimits())
+    watching, noting = Watching(), Noting()
+    watching.add(noting)
+    services = replace(services_over(store, model), telemetry=watching)
+    hub = Hub(store, services, ServiceLimits())
+    await dead.start()
+    try:
+        async with patience():
+            accepted = await dead.send(ANNA, SendBody(content="Hi"))
+            await accepted.durable
+            await model.asked.wait()
+            await hub.start()
+            # It is ended as soon as somebody wants to append.
+            await hub.send(ANNA, SendBody(content="And?", conversation=accepted.ack.conversation))
+            assert noting.told[:2] == [f"turn of {ANNA}", "interrupted None"]
+    finally:
+        await hub.close()
+        await dead.close()
+
+
 def test_without_an_observer_nobody_watches() -> None:
     assert Watching().turn(NAMES) is NO_TELEMETRY.turn(NAMES)
 

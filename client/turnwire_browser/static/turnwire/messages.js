@@ -130,6 +130,7 @@
  * @property {"reject" | "queue" | "interrupt"} [if_busy] what to do while a turn runs or waits
  * @property {string} [retract] a turn: it and all after it become void first
  * @property {"continue" | "cancel"} [on_detach] what becomes of the turn when nobody follows any more
+ * @property {string} [trace] the `traceparent` of the trace in which the turn is to be
  * @property {string} id
  * @property {"send"} type
  * @property {"conversation" | "turn"} [follow] how long the subscription lasts that it begins

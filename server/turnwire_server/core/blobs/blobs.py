@@ -52,6 +52,8 @@ class Blobs:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock`: seconds of Unix; `keep_bytes` of what is encoded for the model."""
+        self.taken_bytes = 0
+        """Of all that was put here since the start."""
         self._store = store
         self._limits = limits
         self._clock = clock
@@ -164,6 +166,7 @@ class Blobs:
         if await self._store.find(blob.id) is None:
             await self._check_quota(blob)
         await spool.put(blob, at=int(self._clock()))
+        self.taken_bytes += blob.bytes
 
     async def _check_quota(self, blob: Blob) -> None:
         usage = await self._store.usage(blob.owner)

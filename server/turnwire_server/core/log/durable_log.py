@@ -27,6 +27,7 @@ from turnwire_server.core.log.items import (
 )
 from turnwire_server.core.log.memory_log import MemoryLog
 from turnwire_server.core.log.readers import KEEP_FRAMES, Readers, encoded
+from turnwire_server.core.telemetry import Tally
 from turnwire_server.errors import Rejected, Unreadable
 from turnwire_server.store.port import Batch, Fence, Store
 from turnwire_server.timestamp import timestamp
@@ -70,6 +71,7 @@ class DurableLog:
         *,
         keep_bytes: int = _KEEP_BYTES,
         keep_frames: int = KEEP_FRAMES,
+        tally: Tally | None = None,
     ) -> None:
         self.conversation = conversation
         self.memory = MemoryLog(conversation)
@@ -79,6 +81,7 @@ class DurableLog:
             store,
             on_change=weakref.WeakMethod(self._on_readers),
             keep_frames=keep_frames,
+            tally=tally or Tally(),
         )
         self.epoch = ""
         """Empty until it is known: nothing is stored, and nobody has claimed it."""

@@ -9,6 +9,7 @@ from turnwire_server.core.log.codec import load
 from turnwire_server.core.log.follower import Follower, Frame
 from turnwire_server.core.log.items import TYPE_NAMES, DeltaRun, Item, coalesce, continuing, weight
 from turnwire_server.core.log.memory_log import MemoryLog
+from turnwire_server.core.telemetry import Tally
 from turnwire_server.errors import Unreadable
 from turnwire_server.store.port import Store
 
@@ -30,11 +31,13 @@ class Readers:
         *,
         on_change: weakref.WeakMethod[Callable[[], None]],
         keep_frames: int,
+        tally: Tally,
     ) -> None:
         self._memory = memory
         self._store = store
         self._on_change = on_change
         self._keep_frames = keep_frames
+        self._tally = tally
         self._followers: set[Follower] = set()
         self._frames: dict[tuple[int, int], list[Frame]] = {}
         """By (after, upto): most readers stand where the last commit began, and share them."""
@@ -147,6 +150,8 @@ class Readers:
                 # The run at the end still grows, and who asks for its event may do so later.
                 items[-1] = items[-1].cut(after, memory.durable)
             frames = self._frames[key] = encoded(items)
+            if frames:
+                self._tally.merged_events += frames[-1].seq - after - len(frames)
         return frames
 
     async def _stored(self, after: int, max_bytes: int) -> list[Item]:

@@ -4,7 +4,7 @@ import time
 
 from turnwire_protocol import BlockStop, Compaction, Rewind, Thinking, Token, ToolInput, Usage
 from turnwire_server.core.log.items import DeltaType, Private
-from turnwire_server.core.telemetry import TurnWatch
+from turnwire_server.core.telemetry import Tally, TurnWatch
 from turnwire_server.core.turn.tool_calls import ToolCalls
 from turnwire_server.core.turn.usage import UsageMeter
 from turnwire_server.core.turn.writer import TurnWriter
@@ -29,7 +29,12 @@ class AnswerWriter:
     """Numbers the blocks of a turn, and rewinds those of an attempt that failed."""
 
     def __init__(
-        self, writer: TurnWriter, calls: ToolCalls, meter: UsageMeter, watch: TurnWatch
+        self,
+        writer: TurnWriter,
+        calls: ToolCalls,
+        meter: UsageMeter,
+        watch: TurnWatch,
+        tally: Tally,
     ) -> None:
         self.first_delta: float | None = None
         """When the first text came (monotonic seconds)."""
@@ -37,6 +42,7 @@ class AnswerWriter:
         self._calls = calls
         self._meter = meter
         self._watch = watch
+        self._tally = tally
         self._is_silent = True
         """Whether the attempt has brought no delta yet."""
         self._step = 0
@@ -122,7 +128,9 @@ class AnswerWriter:
             self._watch.speak()
             if self.first_delta is None:
                 self.first_delta = time.monotonic()
-        self._meter.stream(len(text))
+        length = len(text)
+        self._meter.stream(length)
+        self._tally.output_chars += length
         self._writer.write_delta(type, block, text, tool_id=tool_id)
 
     def _count(self, counts: UsagePart) -> None:

@@ -34,7 +34,7 @@ from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.history.history import Rendered
 from turnwire_server.core.log.items import DeltaType, Place, Private, spent_of
 from turnwire_server.core.rest import Rest
-from turnwire_server.core.telemetry import NO_TELEMETRY, Telemetry, TurnNames
+from turnwire_server.core.telemetry import NO_TELEMETRY, Tally, Telemetry, TurnNames
 from turnwire_server.core.turn.answer_writer import AnswerWriter
 from turnwire_server.core.turn.backoff import delay_seconds
 from turnwire_server.core.turn.clock import Clock
@@ -99,6 +99,7 @@ class Services:
     has_list_prices: bool = False
     """Whether the model is billed by the list of the Claude API."""
     telemetry: Telemetry = NO_TELEMETRY
+    tally: Tally = field(default_factory=Tally)
 
     def price_of(self, model: str) -> Price | None:
         """What a model costs, as far as that is known: the operator's word comes first."""
@@ -121,8 +122,9 @@ class Turn:
         on_done: Callable[["Turn"], None],
         on_rest: Callable[[], None],
         cancel_on_detach: bool,
+        trace: str | None = None,
     ) -> None:
-        """`on_done`: it has ended. `on_rest`: `is_resting` has changed."""
+        """`on_done`: it has ended. `on_rest`: `is_resting` has changed. `trace`: see `Send`."""
         self.id = id
         self.principal = principal
         self._content = content
@@ -140,7 +142,11 @@ class Turn:
         self._clock = Clock(services.policy.turn_timeout, self._time_out)
         self._meter = UsageMeter()
         names = TurnNames(
-            conversation=log.conversation, turn=id, principal=principal, model=options.model
+            conversation=log.conversation,
+            turn=id,
+            principal=principal,
+            model=options.model,
+            trace=trace,
         )
         self._watch = services.telemetry.turn(names)
         self.calls = ToolCalls(
@@ -155,7 +161,7 @@ class Turn:
             watch=self._watch,
         )
         """Its tool calls: decisions and outputs from outside go there."""
-        self._answer = AnswerWriter(self, self.calls, self._meter, self._watch)
+        self._answer = AnswerWriter(self, self.calls, self._meter, self._watch, services.tally)
         self._summarizer = Summarizer(
             services.model, self._answer, at=services.policy.compact_at, watch=self._watch
         )
@@ -274,6 +280,10 @@ class Turn:
         self._on_done(self)
         if self._task is None:
             self._let_go()
+
+    def detach(self) -> None:
+        """The last of those who followed it has gone."""
+        self._watch.detach()
 
     def _output(self) -> Any:
         """What the answer says as data, where a format was asked for: its last text, if that is
