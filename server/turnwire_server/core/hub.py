@@ -83,7 +83,9 @@ class Hub:
         self._errands = Errands(store.nodes, self._perform)
         self._quotas = Quotas(store, self._inquiries, limits)
         name = services.policy.title_model
-        self._titles = None if name is None else Titles(store, services.model, name)
+        self._titles = (
+            None if name is None else Titles(store, services.model, name, services.telemetry)
+        )
         self._sends = Sends(
             self._open,
             self._errands,

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from turnwire_protocol import Event
 from turnwire_server.errors import ModelError
-from turnwire_server.model.port import ApiMessage, ModelRequest, ResponseNames
+from turnwire_server.model.port import ApiMessage, ModelRequest, ResponseNames, UsagePart
 
-__all__ = ["NO_TELEMETRY", "Readings", "Tally", "Telemetry", "TurnNames", "TurnWatch"]
+__all__ = ["NO_TELEMETRY", "Aside", "Readings", "Tally", "Telemetry", "TurnNames", "TurnWatch"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -63,8 +63,25 @@ class TurnWatch(Protocol):
         """By what the turn is found elsewhere: for its lines in the log."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Aside:
+    """A call of the model that is part of no turn, for a title; it is over."""
+
+    conversation: str
+    model: str
+    began: float
+    """Monotonic seconds."""
+    usage: UsagePart | None = None
+    stop_reason: str | None = None
+    code: str | None = None
+    """Why it failed, if it did."""
+
+
 class Telemetry(Protocol):
     """Watches the service."""
+
+    def aside(self, aside: Aside) -> None:
+        """The model was asked beside the turns. Called on the loop; raises nothing."""
 
     def turn(self, names: TurnNames) -> TurnWatch:
         """A message was accepted; called where it came in. The turn may yet be withdrawn: then its
@@ -138,6 +155,9 @@ class _NoWatch:
 
 class _NoTelemetry:
     _watch = _NoWatch()
+
+    def aside(self, aside: Aside) -> None:
+        pass
 
     def turn(self, names: TurnNames) -> TurnWatch:
         return self._watch

@@ -7,9 +7,11 @@ call uses is no part of the turn's usage; a line in the program's log tells it.
 import asyncio
 import logging
 import re
+import time
 from dataclasses import dataclass
 
 from turnwire_protocol import Code, Content, text_of
+from turnwire_server.core.telemetry import Aside, Telemetry
 from turnwire_server.core.turn_index import title_of
 from turnwire_server.errors import ModelError, StoreError
 from turnwire_server.log_fields import Fields
@@ -48,10 +50,11 @@ class _Said:
 class Titles:
     """Asks `name`, a model, for the titles of new conversations."""
 
-    def __init__(self, store: Store, model: Model, name: str) -> None:
+    def __init__(self, store: Store, model: Model, name: str, telemetry: Telemetry) -> None:
         self._store = store
         self._model = model
         self._name = name
+        self._telemetry = telemetry
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, conversation: str, content: Content, stored: asyncio.Future[None]) -> None:
@@ -76,17 +79,29 @@ class Titles:
             return
         code: str | None = None
         said = _Said()
+        began = time.monotonic()
         try:
             async with asyncio.timeout(_SECONDS):
                 await self._ask(content, said)
-            if said.reason == "end_turn" and (title := _cleaned(said.text)):
-                await self._rename(conversation, title, given=title_of(content))
         except ModelError as error:
             code = error.code.value
         except TimeoutError:
             code = Code.TIMEOUT.value
-        except StoreError:
-            code = Code.STORAGE_UNAVAILABLE.value
+        self._telemetry.aside(
+            Aside(
+                conversation=conversation,
+                model=self._name,
+                began=began,
+                usage=said.usage,
+                stop_reason=said.reason or None,
+                code=code,
+            )
+        )
+        if said.reason == "end_turn" and (title := _cleaned(said.text)):
+            try:
+                await self._rename(conversation, title, given=title_of(content))
+            except StoreError:
+                code = Code.STORAGE_UNAVAILABLE.value
         usage = said.usage
         logger.info(
             "title %s",

@@ -136,6 +136,10 @@ class Metrics:
         """See `Observer.turn`."""
         return _TurnMetrics(self, names.model)
 
+    def aside(self, conversation: str, attempt: Attempt) -> None:
+        """See `Observer.aside`."""
+        _TurnMetrics(self, attempt.model).end_attempt(attempt)
+
     def of_model(self, model: str) -> tuple[str, str, str]:
         """The labels of a call."""
         return "chat", self._provider, self.known(model)

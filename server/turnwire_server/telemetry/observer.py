@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from turnwire_protocol import Content, Done, RunsOn, Usage
 from turnwire_server.core.telemetry import TurnNames
-from turnwire_server.model.port import ApiMessage, ModelRequest, ResponseNames
+from turnwire_server.model.port import ApiMessage, ModelRequest, ResponseNames, UsagePart
 
 __all__ = ["Attempt", "Observer", "ToolRun", "TurnObserver", "Words"]
 
@@ -26,7 +26,7 @@ class Attempt:
     request: ModelRequest | None = None
     response: ResponseNames | None = None
     first_delta: float | None = None
-    usage: Usage | None = None
+    usage: Usage | UsagePart | None = None
     """The last counts; None: none have come."""
     output_tokens: int = 0
     is_estimate: bool = False
@@ -117,3 +117,6 @@ class Observer(Protocol):
 
     def turn(self, names: TurnNames) -> TurnObserver | None:
         """The next turn; called where its message came in. None: it is not observed."""
+
+    def aside(self, conversation: str, attempt: Attempt) -> None:
+        """An attempt that is over, and part of no turn."""

@@ -59,6 +59,15 @@ class Spans:
             user=_user(names.principal, self._users),
         )
 
+    def aside(self, conversation: str, attempt: Attempt) -> None:
+        """See `Observer.aside`: a trace of its own."""
+        if not has_provider():
+            return
+        names = TurnNames(conversation=conversation, turn="", principal="", model=attempt.model)
+        spans = _TurnSpans(self._tracer, names, self._upstream, has_content=False, user=None)
+        ended_ns = time.time_ns()
+        spans.aside(attempt, began_ns=ended_ns - round((attempt.ended - attempt.began) * 1e9))
+
 
 def trace_headers() -> dict[str, str]:
     """What tells the receiver of a request which span it was sent in."""
@@ -147,20 +156,32 @@ class _TurnSpans(TurnObserver):
     def begin_attempt(self, attempt: Attempt) -> None:
         """See `TurnObserver`."""
         self._attempt = self._child(
-            f"chat {attempt.model}",
-            SpanKind.CLIENT,
-            {
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": self._upstream.provider,
-                "gen_ai.request.model": attempt.model,
-                "gen_ai.request.stream": True,
-                "gen_ai.conversation.id": self._names.conversation,
-                "server.address": self._upstream.host,
-                "server.port": self._upstream.port,
-                "turnwire.step": attempt.step,
-                "turnwire.attempt": attempt.attempt,
-            },
+            f"chat {attempt.model}", SpanKind.CLIENT, self._call_of(attempt)
         )
+
+    def aside(self, attempt: Attempt, *, began_ns: int) -> None:
+        """One that is over, and below no turn."""
+        self._attempt = self._tracer.start_span(
+            f"chat {attempt.model}",
+            _parent(None),
+            SpanKind.CLIENT,
+            self._call_of(attempt),
+            start_time=began_ns,
+        )
+        self.end_attempt(attempt)
+
+    def _call_of(self, attempt: Attempt) -> dict[str, Value]:
+        return {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": self._upstream.provider,
+            "gen_ai.request.model": attempt.model,
+            "gen_ai.request.stream": True,
+            "gen_ai.conversation.id": self._names.conversation,
+            "server.address": self._upstream.host,
+            "server.port": self._upstream.port,
+            "turnwire.step": attempt.step,
+            "turnwire.attempt": attempt.attempt,
+        }
 
     def end_attempt(self, attempt: Attempt) -> None:
         """See `TurnObserver`."""

@@ -22,7 +22,7 @@ from turnwire_protocol import (
     ToolStart,
     Usage,
 )
-from turnwire_server.core.telemetry import NO_TELEMETRY, TurnNames, TurnWatch
+from turnwire_server.core.telemetry import NO_TELEMETRY, Aside, TurnNames, TurnWatch
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import ApiMessage, ModelRequest, ResponseNames
 from turnwire_server.telemetry.observer import Attempt, Observer, ToolRun, TurnObserver, Words
@@ -55,6 +55,26 @@ class Watching:
             if of_turn is not None:
                 observers.append(of_turn)
         return _Watch(observers) if observers else NO_TELEMETRY.turn(names)
+
+    def aside(self, aside: Aside) -> None:
+        """See `Telemetry.aside`."""
+        attempt = Attempt(
+            step=1,
+            attempt=1,
+            model=aside.model,
+            began=aside.began,
+            usage=aside.usage,
+            output_tokens=0 if aside.usage is None else aside.usage.output_tokens,
+            stop_reason=aside.stop_reason,
+            code=aside.code,
+            ended=time.monotonic(),
+        )
+        for observer in self._observers:
+            try:
+                observer.aside(aside.conversation, attempt)
+            except Exception:
+                # Boundary: see above.
+                logger.exception("an observer fails")
 
 
 class _Watch:

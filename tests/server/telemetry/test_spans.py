@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -366,6 +367,30 @@ async def test_that_the_last_reader_has_gone_is_an_event(
     [turn] = receiver.below(None)
     assert turn.events == [("client_detached", {})]
     assert turn.attributes["turnwire.stop_reason"] == "cancelled"
+
+
+async def test_the_call_for_a_title_is_a_trace_of_its_own(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    titler = "claude-simulated-haiku"
+
+    def answer(body: dict[str, Any]) -> Answer:
+        return Answer(Text("A title" if body["model"] == titler else "Well."))
+
+    simulator.program(answer, answer)
+    flags = ("--title-model", titler)
+    async with traced(tmp_path, simulator, *flags) as (running, receiver):
+        async with wired(running.address) as wire:
+            await ended(wire)
+        async with asking(running.address) as http, patience():
+            while "A title" not in (await http.get("/v1/conversations")).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    roots = [seen for seen in receiver.below(None) if seen.scope == "turnwire"]
+    assert sorted(seen.name for seen in roots) == [f"chat {titler}", "invoke_agent turnwire"]
+    [title] = [seen for seen in roots if seen.name == f"chat {titler}"]
+    assert attributes(title, *ATTEMPT) == [1, 1, None, ["end_turn"]]
+    assert int(str(title.attributes["gen_ai.usage.output_tokens"])) > 0
+    assert title.span.start_time_unix_nano < title.span.end_time_unix_nano
 
 
 @pytest.mark.parametrize("propagates", [True, False])

@@ -31,6 +31,10 @@ class Noting(TurnObserver):
         self.told.append(f"turn of {names.principal}")
         return self
 
+    def aside(self, conversation: str, attempt: Attempt) -> None:
+        """Noted."""
+        self.told.append(f"aside of {attempt.model}")
+
     def begin_attempt(self, attempt: Attempt) -> None:
         """Noted."""
         self.told.append(f"attempt {attempt.attempt} of {attempt.model}")
