@@ -135,6 +135,25 @@ async def test_what_runs_and_waits_is_shown_and_gone_when_it_is_over(simulator: 
     assert over['turnwire_approval_wait_seconds_count{decision="none"}'] == 1
 
 
+async def test_what_is_taken_in_and_what_is_merged_for_late_readers_is_counted(
+    simulator: Simulator,
+) -> None:
+    simulator.program(Answer(Text(["one ", "two ", "three"])))
+    png = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/png"}
+    async with measured(simulator) as address, wired(address, hello=TOKEN) as wire:
+        async with asking(address, headers=headers) as http:
+            assert (await http.post("/v1/blobs", content=png)).status_code == 201
+        done = await ended(wire)
+        async with wired(address, hello=TOKEN) as late:
+            await late.ask("subscribe", conversation=done["conversation"])
+            await late.until("done")
+        found = await shown(address)
+    assert found["turnwire_blob_bytes_total"] == len(png)
+    # Of its three tokens somebody got one event.
+    assert found["turnwire_events_merged_total"] >= 2
+
+
 async def test_names_that_clients_and_models_choose_are_no_labels(simulator: Simulator) -> None:
     simulator.program(
         Answer(ToolUse("a_clients_own", {}, id="toolu_1"), stop_reason="tool_use"),
