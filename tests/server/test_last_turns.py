@@ -57,6 +57,8 @@ async def test_a_subscription_to_the_last_turns_begins_at_the_first_event_of_one
             from_start = await wire.ask("subscribe", conversation=conversation, **other)
             assert from_start["after"] == 0
             await wire.until("reset")
+            wire.events.clear()
+            assert await read(wire, ack["head"]) == ["1", "2", "3", "4"]
             page = (await http.get(f"/v1/conversations/{conversation}?last=1")).json()
             assert [turn["turn"] for turn in page["turns"]] == turns[3:]
 

@@ -143,6 +143,7 @@ class Reads(asyncio.BufferedProtocol, ABC):
             self.held.cancel()
         # asyncio's transport keeps some of its own methods: a circle, which only the collector
         # would find. Small, but there is one in each MiB of what the others leave behind.
-        for name, kept in list(vars(self.transport).items()):
+        # Other loops' transports are not made of Python.
+        for name, kept in list(getattr(self.transport, "__dict__", {}).items()):
             if getattr(kept, "__self__", None) is self.transport:
                 delattr(self.transport, name)

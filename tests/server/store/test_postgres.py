@@ -375,7 +375,7 @@ async def test_a_connection_that_hears_nothing_as_through_some_poolers_is_refuse
         stack.push_async_callback(elsewhere.close)
         await check_server(here, here)
         with pytest.raises(SettingsError) as refused:
-            await check_server(here, elsewhere)
+            await check_server(here, elsewhere, listen_seconds=0.1)
         assert "LISTEN" in str(refused.value)
 
 

@@ -34,7 +34,7 @@ export class Library {
    */
   async list(limit, { before, query } = {}) {
     const asked = { limit: String(limit), ...(before && { before }), ...(query && { q: query }) };
-    return (await this.#request("GET", `?${new URLSearchParams(asked)}`)).json();
+    return this.#request("GET", `?${new URLSearchParams(asked)}`, { take: (response) => response.json() });
   }
 
   /**
@@ -43,8 +43,8 @@ export class Library {
    * @throws {TurnwireError}
    */
   async title(id) {
-    const response = await this.#request("GET", `/${encodeURIComponent(id)}?last=1`);
-    return (await response.json()).title;
+    const path = `/${encodeURIComponent(id)}?last=1`;
+    return (await this.#request("GET", path, { take: (response) => response.json() })).title;
   }
 
   /**
@@ -53,7 +53,7 @@ export class Library {
    * @throws {TurnwireError}
    */
   async rename(id, title) {
-    await this.#request("PATCH", `/${encodeURIComponent(id)}`, { title });
+    await this.#request("PATCH", `/${encodeURIComponent(id)}`, { body: { title } });
   }
 
   /**
@@ -76,23 +76,24 @@ export class Library {
    */
   async save({ conversation, title }, format) {
     const path = `/${encodeURIComponent(conversation)}/export?format=${format}`;
-    const response = await this.#request("GET", path);
-    saveAs(await response.blob(), `${fileName(title) || conversation}.${SUFFIXES[format]}`);
+    const file = await this.#request("GET", path, { take: (response) => response.blob() });
+    saveAs(file, `${fileName(title) || conversation}.${SUFFIXES[format]}`);
   }
 
   /**
    * @param {string} method
    * @param {string} path below v1/conversations
-   * @param {object} [body]
+   * @param {{ body?: object, take?: (response: Response) => Promise<any> }} [how] `take`: reads the answer
    */
-  async #request(method, path, body) {
+  async #request(method, path, { body, take } = {}) {
     const headers = new Headers();
     if (this.#token !== undefined) headers.set("Authorization", `Bearer ${this.#token}`);
     if (body) headers.set("Content-Type", "application/json");
     const url = new URL(`v1/conversations${path}`, document.baseURI);
     try {
       const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
-      if (response.ok) return response;
+      // Here, too, it may be cut off.
+      if (response.ok) return await take?.(response);
       const { error } = await response.json();
       throw new TurnwireError(error.code, error.message, { retryable: error.retryable });
     } catch (error) {

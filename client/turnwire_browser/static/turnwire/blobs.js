@@ -32,8 +32,8 @@ export class Blobs {
       throw new TurnwireError("too_large", `It is larger than ${maxBytes} bytes.`);
     }
     const headers = { "Content-Type": blob.type };
-    const response = await this.#http.fetch("/blobs", { method: "POST", headers, body: blob, ...(signal && { signal }) });
-    const { blob: id, media_type, bytes } = await response.json();
+    const request = { method: "POST", headers, body: blob, ...(signal && { signal }) };
+    const { blob: id, media_type, bytes } = await this.#http.read("/blobs", (response) => response.json(), request);
     const type = media_type.startsWith("image/") ? "image" : "document";
     return { type, blob: id, media_type, bytes, ...(name && { name: name.slice(0, MAX_NAME_CHARACTERS) }) };
   }
@@ -44,8 +44,8 @@ export class Blobs {
    * @returns {Promise<Blob>}
    */
   async download({ blob }, { signal }) {
-    const response = await this.#http.fetch(`/blobs/${encodeURIComponent(blob)}`, signal ? { signal } : {});
-    return response.blob();
+    const path = `/blobs/${encodeURIComponent(blob)}`;
+    return this.#http.read(path, (response) => response.blob(), signal ? { signal } : {});
   }
 
   /**
@@ -56,9 +56,12 @@ export class Blobs {
    */
   async downloadFile(conversation, file, { signal }) {
     const path = `/conversations/${encodeURIComponent(conversation)}/files/${encodeURIComponent(file)}`;
-    const response = await this.#http.fetch(path, signal ? { signal } : {});
-    const [, name = ""] = /filename\*=UTF-8''([^;]*)/.exec(response.headers.get("content-disposition") ?? "") ?? [];
-    const blob = await response.blob();
-    return new File([blob], decodeURIComponent(name) || file, { type: blob.type });
+    /** @param {Response} response */
+    const take = async (response) => {
+      const [, name = ""] = /filename\*=UTF-8''([^;]*)/.exec(response.headers.get("content-disposition") ?? "") ?? [];
+      const blob = await response.blob();
+      return new File([blob], decodeURIComponent(name) || file, { type: blob.type });
+    };
+    return this.#http.read(path, take, signal ? { signal } : {});
   }
 }

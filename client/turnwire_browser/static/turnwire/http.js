@@ -39,4 +39,23 @@ export class Http {
     const retryable = response.status >= 500;
     throw errorOf(told.error ?? { code: "internal", message: `HTTP ${response.status}`, retryable });
   }
+  /**
+   * The body of an answer.
+   *
+   * @template T
+   * @param {string} path below `/v1`
+   * @param {(response: Response) => Promise<T>} take reads it
+   * @param {RequestInit & {headers?: Record<string, string>}} [request]
+   * @returns {Promise<T>}
+   * @throws {TurnwireError | DOMException} refused, or cut off; or aborted by the request's signal
+   */
+  async read(path, take, request = {}) {
+    const response = await this.fetch(path, request);
+    try {
+      return await take(response);
+    } catch (error) {
+      if (request.signal?.aborted) throw error;
+      throw new TurnwireError("network_error", "The answer was cut off.", { retryable: true });
+    }
+  }
 }

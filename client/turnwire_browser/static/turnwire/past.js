@@ -1,7 +1,5 @@
 // What a conversation has before the turns that are held here: where these begin, and the older ones, page by page; knows no socket.
 
-import { TurnwireError } from "./errors.js";
-
 /** @import { FoldedTurn } from "./fold.js" */
 /** @import { Http } from "./http.js" */
 
@@ -88,9 +86,6 @@ export class Past {
   async #read(count) {
     const { id = "", first } = this.#holder.place();
     const query = new URLSearchParams({ last: String(count), ...(first !== undefined && { before: first }), replaced: "true" });
-    const response = await this.#http.fetch(`/conversations/${encodeURIComponent(id)}?${query}`);
-    return response.json().catch(() => {
-      throw new TurnwireError("network_error", "The answer was cut off.", { retryable: true });
-    });
+    return this.#http.read(`/conversations/${encodeURIComponent(id)}?${query}`, (response) => response.json());
   }
 }

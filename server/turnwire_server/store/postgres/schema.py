@@ -135,7 +135,9 @@ VERSION = len(_STEPS)
 """The version this program writes; it stands in `meta`."""
 
 
-async def check_server(connection: Connection, other: Connection) -> None:
+async def check_server(
+    connection: Connection, other: Connection, *, listen_seconds: float = _LISTEN_SECONDS
+) -> None:
     """Refuse a server that could not keep what the store promises; `other` is a connection, too.
 
     Raises:
@@ -149,10 +151,10 @@ async def check_server(connection: Connection, other: Connection) -> None:
             "db: synchronous_commit is off for this role: acknowledged messages could be lost;"
             " set it on (ALTER ROLE … SET synchronous_commit = on)"
         )
-    await _check_listen(connection, other)
+    await _check_listen(connection, other, listen_seconds)
 
 
-async def _check_listen(connection: Connection, other: Connection) -> None:
+async def _check_listen(connection: Connection, other: Connection, seconds: float) -> None:
     """Notify oneself. Behind a pooler that shares connections nothing comes, unless it is the same
     connection on which one listens and notifies."""
     channel, heard = f"tw_{secrets.token_hex(8)}", asyncio.Event()
@@ -163,7 +165,7 @@ async def _check_listen(connection: Connection, other: Connection) -> None:
     try:
         await connection.add_listener(channel, hear)
         await other.execute(f"NOTIFY {channel}")
-        async with asyncio.timeout(_LISTEN_SECONDS):
+        async with asyncio.timeout(seconds):
             await heard.wait()
         await connection.remove_listener(channel, hear)
     except TimeoutError as error:
