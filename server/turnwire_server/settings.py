@@ -330,7 +330,8 @@ class SettingOptions(TypedDict, total=False):
 def _has_settings(source: PydanticBaseSettingsSource) -> bool:
     if not isinstance(source, EnvSettingsSource):
         return True
-    return any(name.startswith(_PREFIX.lower()) for name in source.env_vars)
+    prefix = _PREFIX.lower()
+    return any(prefix + field in source.env_vars for field in Settings.model_fields)
 
 
 def _in_dot_env() -> dict[str, str]:
