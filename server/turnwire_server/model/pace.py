@@ -4,6 +4,9 @@ What a read costs (waking up, a commit, a frame to each reader) it costs for one
 So the fuller the process is, the longer all streams wait for the next common tick: first a little,
 so that many streams share a commit; then so long that each read brings several tokens of a stream.
 That in turn makes room. The wait is bounded far below what a person notices.
+
+Those who wait long do so in groups, a tick after another: were all read at once, the last would
+wait for all the others, too.
 """
 
 import asyncio
@@ -21,7 +24,11 @@ _SHORT_SECONDS = 0.01
 """Gathered from `_BUSY` to `_CROWDED`: less than passes between two tokens of a stream, so that
 streams share a tick, each with what it has."""
 _LONG_SECONDS = 0.05
-"""Gathered at most: a stream brings several tokens at once."""
+"""Gathered from `_FULL` on: a stream brings several tokens at once."""
+_LAST_SHARE, _LAST_SECONDS = 0.9, 0.08
+"""Gathered at most, where even that is hardly enough."""
+_GROUP_SECONDS = 0.025
+"""Between the ticks of those who gather for long."""
 _SECONDS_PER_STREAM = 0.001
 """Gathered at most, for each stream: a few that come as fast as they can are not throttled."""
 
@@ -44,6 +51,9 @@ class Pace:
         self._streams = 0
         self._last = float("-inf")
         self._waiting: list[asyncio.Future[None]] = []
+        """Those who gather for a short while."""
+        self._groups: dict[int, list[asyncio.Future[None]]] = {}
+        """Those who gather for long, by the tick that they wait for."""
         self._share = 0.0
         self._looked_at = clock()
         self._cpu_then = cpu()
@@ -67,6 +77,8 @@ class Pace:
         else:
             more = min((share - _CROWDED) / (_FULL - _CROWDED), 1.0)
             wanted = _SHORT_SECONDS + (_LONG_SECONDS - _SHORT_SECONDS) * more
+            more = min(max((share - _FULL) / (_LAST_SHARE - _FULL), 0.0), 1.0)
+            wanted += (_LAST_SECONDS - _LONG_SECONDS) * more
         return min(wanted, self._streams * _SECONDS_PER_STREAM)
 
     async def hold(self) -> None:
@@ -78,8 +90,23 @@ class Pace:
 
     async def rest(self) -> None:
         """Before more is read: what comes meanwhile gathers in the socket, and is read at once."""
-        if self.seconds > _SHORT_SECONDS:
-            await self._tick()
+        seconds = self.seconds
+        if seconds <= _SHORT_SECONDS:
+            return
+        now = self._clock()
+        # Rounded down: who is read at a tick is read again so long after that tick.
+        tick = int((now + seconds) / _GROUP_SECONDS)
+        due = tick * _GROUP_SECONDS
+        if due <= now:
+            return
+        loop = asyncio.get_running_loop()
+        group = self._groups.get(tick)
+        if group is None:
+            group = self._groups[tick] = []
+            loop.call_later(due - now, self._release_group, tick)
+        waiting = loop.create_future()
+        group.append(waiting)
+        await waiting
 
     async def _tick(self) -> None:
         """Wait for the next tick; at once if the last one is long enough ago."""
@@ -110,6 +137,13 @@ class Pace:
     def _release(self) -> None:
         self._last = self._clock()
         waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        _let_go(waiting)
+
+    def _release_group(self, tick: int) -> None:
+        _let_go(self._groups.pop(tick))
+
+
+def _let_go(waiting: list[asyncio.Future[None]]) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(None)

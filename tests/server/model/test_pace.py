@@ -69,7 +69,7 @@ async def test_more_is_gathered_the_fuller_the_process_is(machine: Machine) -> N
     assert gathered[:2] == [0, 0]
     assert gathered == sorted(gathered)
     assert gathered[3:5] == [pytest.approx(0.01), pytest.approx(0.01)]
-    assert gathered[6:] == [pytest.approx(0.05), pytest.approx(0.05)]
+    assert gathered[6:] == [pytest.approx(0.05), pytest.approx(0.08)]
 
 
 async def test_for_a_short_while_what_was_read_is_held_and_for_a_long_one_nothing_is_read(
@@ -107,6 +107,28 @@ async def test_many_streams_are_released_together(machine: Machine) -> None:
         async with patience():
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         assert all(task.done() for task in tasks)
+
+
+async def test_those_who_gather_for_long_are_read_in_groups(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[Callable[[], None]] = []
+
+    def call_later(seconds: float, callback: Callable[[int], None], tick: int) -> None:
+        assert 0 < seconds <= 0.08
+        timers.append(lambda: callback(tick))
+
+    with many(machine.pace):
+        await machine.work(1.0)
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", call_later)
+        tasks = [await waiting(machine.pace.rest) for _ in range(2)]
+        machine.now += 0.025
+        tasks.append(await waiting(machine.pace.rest))
+        first, second = timers
+        for release, released in ((first, [True, True, False]), (second, [True] * 3)):
+            release()
+            await asyncio.sleep(0)
+            assert [task.done() for task in tasks] == released
 
 
 async def test_a_stream_that_is_stopped_takes_no_other_with_it(machine: Machine) -> None:
