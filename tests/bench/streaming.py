@@ -42,10 +42,10 @@ async def open_paced(
 ) -> list[Reader]:
     """Streams that run for some seconds from now, and do not all tick at once."""
     tokens = round((seconds + OPENING_SECONDS) * PACE)
-    opening = []
+    opening: list[asyncio.Future[Reader]] = []
     for _ in range(streams):
         # Not one after another: the first would have ended before the last one has begun.
-        opening.append(asyncio.create_task(open(way, port, f"tokens={tokens} pace={PACE}")))
+        opening.append(asyncio.ensure_future(open(way, port, f"tokens={tokens} pace={PACE}")))
         await asyncio.sleep(OPENING_SECONDS / streams)
     readers = await asyncio.gather(*opening)
     await asyncio.sleep(SETTLING_SECONDS)
