@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -31,6 +32,10 @@ sys.dont_write_bytecode = False
 
 # What is imported and collected stays: to look through it for garbage is a fifth of the collection.
 gc.disable()
+
+# What is begun in the background of a shell ignores Ctrl-C, and with it all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Properties take as long as they take: no test measures time.
 settings.register_profile(
