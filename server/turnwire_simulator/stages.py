@@ -14,7 +14,7 @@ class SilentStage:
 
     def __init__(self, request: web.Request) -> None:
         if request.transport is None:
-            raise ConnectionResetError("the client left before its answer began")
+            raise asyncio.CancelledError("the client left before its answer began")
         self.transport: asyncio.Transport = request.transport
 
     async def open(self) -> None:
@@ -46,7 +46,12 @@ class HttpStage(SilentStage):
         """Sends the response's head."""
         # With no allowance, a drain waits until the transport's own buffer is empty.
         self.transport.set_write_buffer_limits(high=0)
-        await self._response.prepare(self._request)
+        try:
+            await self._response.prepare(self._request)
+        except ConnectionError as gone:
+            # Whoever hangs up later has the handler cancelled. Before the head is sent aiohttp
+            # takes it for a fault of the handler, and logs it.
+            raise asyncio.CancelledError from gone
 
     async def write(self, data: bytes) -> None:
         """Sends the bytes; blocks while the client does not read."""
