@@ -36,7 +36,7 @@ async def test_a_turn_goes_on_when_postgresql_was_gone_for_a_while(
         refused = await wire.ask("send", content="meanwhile")
         assert (refused["code"], refused["retryable"]) == ("storage_unavailable", True)
         # The refusal may rest on what could not be read: the commit is still to fail.
-        while await ready(address) != 503:
+        while await ready(address) != 503:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.01)
         await asyncio.to_thread(postgres.start)
         said.open()
