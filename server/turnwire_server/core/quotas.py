@@ -21,7 +21,7 @@ __all__ = ["Quotas", "Standing"]
 
 _MINUTE = 60.0
 _MAX_COUNTED = 10_000
-"""Principals whose conversations are counted here; beyond, the store is asked again."""
+"""Principals whose conversations are counted here; for more, the store is always asked."""
 
 
 def _utc_now() -> datetime:
@@ -66,8 +66,9 @@ class Quotas:
         """Conversations of each principal that may have an unfinished turn. May hold stale ones
         after a message was withdrawn; `check` removes them."""
         self._counted: dict[str, int] = {}
-        """How many conversations each principal has at most: what the store said once, and all that
-        were begun since. Deleting some only makes them fewer. Not where other nodes begin any."""
+        """How many conversations each principal has at most: what the store said first, or more, and
+        all that were begun since. Deleting some only makes them fewer. Not where other nodes begin
+        any."""
         most = limits.max_turns_per_minute
         self._turns = Buckets(most / _MINUTE, size=most) if most is not None else None
 
@@ -96,12 +97,11 @@ class Quotas:
         counted = self._counted.get(principal)
         if counted is not None and counted < most // 2:
             return None
-        beginning = len(self._busy.get(principal, ()))
         count = await self._inquiries.read(self._store.count(principal))
-        if not self._store.is_shared:
-            if len(self._counted) >= _MAX_COUNTED:
-                self._counted.clear()
-            self._counted[principal] = count + beginning
+        counted = self._counted.get(principal)
+        if counted is not None or (not self._store.is_shared and len(self._counted) < _MAX_COUNTED):
+            # Never fewer: others may have begun since the store looked.
+            self._counted[principal] = max(count, counted or 0)
         return count
 
     def check(self, principal: str, conversation: Conversation, standing: Standing) -> None:
