@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Unpack
 
 from fastapi import APIRouter, FastAPI, WebSocket
+from starlette.types import Scope
 
 from turnwire_protocol import Code
-from turnwire_protocol.extras import how_to_install
 from turnwire_server.alike import alike
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.hub import Hub
@@ -20,23 +20,15 @@ from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.turn.hook_runner import HookRunner
 from turnwire_server.core.turn.hooks import Hooks
 from turnwire_server.core.turn.turn import Services
-from turnwire_server.errors import Rejected, SettingsError
+from turnwire_server.errors import Rejected
 from turnwire_server.inprocess.conversation import LocalConversation, check_title
-from turnwire_server.model.late import LateClaude, LateClient, late_client
-from turnwire_server.model.request import RequestForm
-from turnwire_server.model.server_tools import runs_code
-from turnwire_server.settings import SettingOptions, Settings, is_postgres, load_settings
+from turnwire_server.model.late import LateClient
+from turnwire_server.parts import mcp_servers_of, model_of, store_of, toolset_of
+from turnwire_server.settings import SettingOptions, load_settings
 from turnwire_server.stopping import STOPPING, waits_for
-from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Head, Store
-from turnwire_server.store.sqlite import SqliteStore
 from turnwire_server.telemetry.metrics import Connections
 from turnwire_server.telemetry.service import ServiceTelemetry
-from turnwire_server.telemetry.spans import trace_headers
-from turnwire_server.tools.define import as_tool, server_tool
-from turnwire_server.tools.load import load_tools
-from turnwire_server.tools.mcp_config import read_mcp_config
-from turnwire_server.tools.toolset import Toolset
 from turnwire_server.transports.access import Access, Authenticate, shared_token
 from turnwire_server.transports.blobs import blobs_routes
 from turnwire_server.transports.body import Bodies
@@ -52,11 +44,9 @@ from turnwire_server.transports.wrong_tokens import WrongTokens
 from turnwire_server.wires.wires import WIRES
 
 if TYPE_CHECKING:
-    from turnwire_server.model.claude import Claude
     from turnwire_server.model.clients import Client
-    from turnwire_server.tools.mcp import McpServers
 
-__all__ = ["Turnwire", "create_app", "store_of"]
+__all__ = ["Turnwire", "create_app"]
 
 logger = logging.getLogger(__name__)
 
@@ -138,20 +128,11 @@ class Turnwire:
             ),
         )
         # Without an authenticator only this machine is served: they are one's own errors.
-        self._model = _model_of(client, self.settings, is_own_machine=authenticate is None)
+        self._model = model_of(client, self.settings, is_own_machine=authenticate is None)
         store = store or store_of(self.settings.db, lease_seconds=self.settings.lease)
         self.blobs = Blobs(store.blobs, self.settings.limits)
-        toolset = Toolset(
-            [
-                *map(as_tool, _loaded(self.settings.tools if tools is None else tools)),
-                *map(server_tool, self.settings.server_tools),
-            ],
-            timeout_seconds=self.settings.tool_timeout,
-            shelf=self.blobs,
-        )
-        if self.settings.skills and not any(map(runs_code, toolset.specifications())):
-            raise SettingsError("skills: they are for the tool code_execution, which is not there")
-        self._mcp = _mcp_servers(self.settings, toolset)
+        toolset = toolset_of(tools, self.settings, self.blobs)
+        self._mcp = mcp_servers_of(self.settings, toolset)
         self._hooks = HookRunner(hooks, state=state)
         self._telemetry = ServiceTelemetry(
             self._model.upstream,
@@ -187,7 +168,6 @@ class Turnwire:
         self._streams = Places("streams", self.settings.limits.max_streams)
         self._state = _State.NEW
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._loading: asyncio.Task[None] | None = None
         self._is_told = False
         self.router = self._router()
         """HTTP, WebSocket, the chat page and the lifespan; include it under any prefix."""
@@ -211,16 +191,12 @@ class Turnwire:
         self._state = _State.RUNNING
         self._loop = asyncio.get_running_loop()
         if load:
-            self._loading = asyncio.create_task(self.load(), name="load")
+            self._model.begin_to_load()
 
     async def load(self) -> None:
-        """Import the SDK, where it has not been needed before; returns when that is done.
-
-        Turns are taken meanwhile, and wait for it. `start` begins it, if it is not told otherwise
-        by a server that wants to accept first.
-        """
-        if isinstance(self._model, LateClaude):
-            await self._model.load()
+        """Import the SDK, where it has not been needed before; returns when that is done. Turns are
+        taken meanwhile, and wait for it."""
+        await self._model.load()
 
     # For code of the same process
 
@@ -315,7 +291,7 @@ class Turnwire:
         if (since := self.hub.trouble_since) is not None:
             # What failed is for the log: it may name files of this machine.
             return {"code": Code.STORAGE_UNAVAILABLE, "since": since}
-        if isinstance(self._model, LateClaude) and self._model.has_failed:
+        if self._model.has_failed:
             return {"code": Code.INTERNAL}
         return None
 
@@ -399,109 +375,24 @@ class Turnwire:
         ]
         if self._telemetry.shown is not None:
             needs_token = self.settings.token is not None and not self._has_authenticator
-            shown = metrics_router(access, self._telemetry.shown, needs_token=needs_token)
-            routes += shown.routes
-        # Not `include_router`, which builds every route of the part anew.
+            shown = self._telemetry.shown
+            routes += metrics_router(access, shown, needs_token=needs_token).routes
         router.routes.extend(routes)
         return router
 
 
-def _is_look(scope: Mapping[str, object]) -> bool:
-    return str(scope["path"]).endswith(("/health", "/metrics", "/ready"))
-
-
-def store_of(db: str | None, *, node: str | None = None, lease_seconds: float = 15.0) -> Store:
-    """The store that the setting `db` names; `node` is of the place of this process, if it has one
-    that no other process can have at the same time.
-
-    Raises:
-        SettingsError: it needs a package that is not installed.
-    """
-    if db is None or db == ":memory:":
-        return MemoryStore()
-    if not is_postgres(db):
-        return SqliteStore(db)
-    try:
-        # Most services do without the package.
-        from turnwire_server.store.postgres import PostgresStore
-    except ModuleNotFoundError as error:
-        if error.name != "asyncpg":
-            raise
-        raise SettingsError(
-            f"db: needs the package asyncpg: {how_to_install('postgres')}"
-        ) from error
-    return PostgresStore(db, node=node, lease_seconds=lease_seconds)
-
-
-def _model_of(
-    client: "Client | LateClient | None", settings: Settings, *, is_own_machine: bool
-) -> "Claude | LateClaude":
-    """See `Turnwire`."""
-    form = RequestForm(
-        cache_ttl=settings.cache_ttl,
-        model_options=settings.model_options,
-        context_edits=settings.context_edits,
-        skills=settings.skills,
-        effort=settings.effort,
-        service_tier=settings.service_tier,
-        betas=settings.betas,
-        more=settings.request,
-    )
-    exposes = settings.expose_provider_errors
-
-    def make(client: "Client") -> "Claude":
-        from turnwire_server.model.claude import Claude
-
-        return Claude(
-            client,
-            stall_timeout_seconds=settings.stall_timeout,
-            form=form,
-            expose_errors=is_own_machine if exposes is None else exposes,
-            headers=trace_headers if settings.trace_propagate else dict,
-        )
-
-    if client is None and settings.provider == "anthropic":
-        client = late_client()
-    if isinstance(client, LateClient):
-        return LateClaude(client, make, form=form)
-    if client is None:
-        from turnwire_server.model.clients import client_of
-
-        client = client_of(settings.provider)
-    return make(client)
-
-
-def _mcp_servers(settings: Settings, toolset: Toolset) -> "McpServers | None":
-    if settings.mcp is None:
-        return None
-    servers = read_mcp_config(settings.mcp)
-    # The package takes a second to import, and most services do without.
-    from turnwire_server.tools.mcp import McpServers
-
-    return McpServers(
-        servers,
-        toolset,
-        base_delay_seconds=settings.base_delay,
-        max_delay_seconds=settings.max_delay,
-    )
-
-
-def _loaded(tools: Iterable[object]) -> Iterator[object]:
-    for candidate in tools:
-        if isinstance(candidate, str):
-            yield from load_tools(candidate)
-        else:
-            yield candidate
-
-
 def create_app(turnwire: Turnwire) -> FastAPI:
     """The service as an app of its own."""
+
+    def is_look(scope: Scope) -> bool:
+        return str(scope["path"]).endswith(("/health", "/metrics", "/ready"))
+
     app = FastAPI(
         title="Turnwire",
         version="1",
         summary="Realtime chat for Claude",
         # A socket lasts for days, and who asks how the service is asks every second.
-        telemetry={"exclude": lambda scope: scope["type"] == "websocket" or _is_look(scope)},
+        telemetry={"exclude": lambda scope: scope["type"] == "websocket" or is_look(scope)},
         lifespan=turnwire.router.lifespan_context,
     )
     # Not `include_router`, which builds every route anew.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from turnwire_server.app import store_of
 from turnwire_server.errors import SettingsError, StoreError
+from turnwire_server.parts import store_of
 from turnwire_server.settings import default_db, is_postgres, load_settings
 from turnwire_server.store.archive import Archivable, Moved, move_all
 

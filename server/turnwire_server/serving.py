@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from turnwire_server.app import Turnwire, create_app, store_of
+from turnwire_server.app import Turnwire, create_app
 from turnwire_server.connections import raise_descriptors
 from turnwire_server.errors import SettingsError
 from turnwire_server.heap import keep_small, spare_the_collector
 from turnwire_server.listener import DrainingServer, bind, listen, server_for
 from turnwire_server.model.late import LateClient, is_bare, late_client
 from turnwire_server.model.providers import Provider
+from turnwire_server.parts import store_of
 from turnwire_server.settings import Settings, default_db, exported_signals, load_settings
 from turnwire_server.telemetry.json_log import JsonFormatter
 from turnwire_server.telemetry.otel_sdk import set_up

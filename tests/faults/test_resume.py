@@ -16,8 +16,8 @@ from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import SseReader, asking, listening
 from tests.kit.wire import wired
 from turnwire_protocol import Event, Token, fold, format_sse_id, parse_event, span_of
-from turnwire_server.app import store_of
 from turnwire_server.core.log.codec import dump, join, load
+from turnwire_server.parts import store_of
 from turnwire_server.store.port import Batch
 from turnwire_server.store.sqlite import SqliteStore
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking

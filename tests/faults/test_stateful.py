@@ -31,11 +31,11 @@ from turnwire_protocol import (
     merge,
     span_of,
 )
-from turnwire_server.app import store_of
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import connect
+from turnwire_server.parts import store_of
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 T = TypeVar("T")

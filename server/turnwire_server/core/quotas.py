@@ -66,9 +66,8 @@ class Quotas:
         """Conversations of each principal that may have an unfinished turn. May hold stale ones
         after a message was withdrawn; `check` removes them."""
         self._counted: dict[str, int] = {}
-        """How many conversations each principal has at most: what the store said first, or more, and
-        all that were begun since. Deleting some only makes them fewer. Not where other nodes begin
-        any."""
+        """How many conversations each principal has at most: what the store said, and all that were
+        begun since. Deleting some only makes them fewer. Not where other nodes begin any."""
         most = limits.max_turns_per_minute
         self._turns = Buckets(most / _MINUTE, size=most) if most is not None else None
 

@@ -101,6 +101,9 @@ class Claude:
         self._expose_errors = expose_errors
         self._headers = headers
 
+    has_failed = False
+    """See `LateClaude`."""
+
     @property
     def upstream(self) -> Upstream:
         """Where it is, for those who watch."""
@@ -111,11 +114,13 @@ class Claude:
     @property
     def has_list_prices(self) -> bool:
         """Whether it is the Claude API itself that is asked, which bills by its list."""
-        return self._is_own
-
-    @property
-    def _is_own(self) -> bool:
         return self._client.base_url.host == API_HOST
+
+    def begin_to_load(self) -> None:
+        """It is all there; see `LateClaude`."""
+
+    async def load(self) -> None:
+        """The same."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -123,7 +128,7 @@ class Claude:
 
     def context(self, model: str) -> Context:
         """See `Model.context`."""
-        return self._form.context_of(model, is_own=self._is_own)
+        return self._form.context_of(model, is_own=self.has_list_prices)
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:

@@ -137,12 +137,16 @@ class LateClaude:
         self.has_list_prices = url.hostname == API_HOST
         """Whether it is the Claude API itself that is asked, which bills by its list."""
 
-    async def load(self) -> "Claude | None":
-        """Returns once it was made, by this call or an earlier one; None: it cannot be."""
+    def begin_to_load(self) -> "asyncio.Task[Claude | None]":
+        """Begin to make it, unless that was done before."""
         if self._loading is None:
             self._loading = asyncio.create_task(self._load(), name="model")
+        return self._loading
+
+    async def load(self) -> "Claude | None":
+        """Returns once it was made, by this call or an earlier one; None: it cannot be."""
         # Who waits may be stopped; the others go on waiting.
-        return await asyncio.shield(self._loading)
+        return await asyncio.shield(self.begin_to_load())
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -176,28 +176,29 @@ async def test_conversations_are_counted_here_until_half_their_bound_and_then_by
 
 async def test_conversations_that_begin_while_others_are_counted_are_not_forgotten() -> None:
     class Slow(MemoryStore):
-        counting: list[asyncio.Future[None]] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.counting = asyncio.Queue[asyncio.Future[None]]()
 
         async def count(self, owner: str) -> int:
             counted = await super().count(owner)
-            self.counting.append(asyncio.get_running_loop().create_future())
-            await self.counting[-1]
+            told = asyncio.get_running_loop().create_future()
+            self.counting.put_nowait(told)
+            await told
             return counted
 
     store = Slow()
     desk = Desk(store, max_conversations_per_principal=4)
-    async with beginning() as new, asyncio.TaskGroup() as asking:
-        asked = [asking.create_task(desk.ask(new, begins=True)) for _ in range(4)]
-        while len(store.counting) < 4:
-            await asyncio.sleep(0)
+    async with beginning() as new, patience():
+        asked = [asyncio.create_task(desk.ask(new, begins=True)) for _ in range(4)]
+        told = [await store.counting.get() for _ in asked]
         for number, task in enumerate(asked):
-            store.counting[number].set_result(None)
+            told[number].set_result(None)
             assert await task is None
             await desk.spend(number, 0)
-        fifth = asking.create_task(desk.ask(new, begins=True))
-        await asyncio.sleep(0)
-        if len(store.counting) > 4:
-            store.counting[4].set_result(None)
+        fifth = asyncio.create_task(desk.ask(new, begins=True))
+        # The store is asked: more than half of them are there.
+        (await store.counting.get()).set_result(None)
         assert await fifth is not None
 
 

@@ -25,8 +25,8 @@ from tests.server.store.store_rows import (
 )
 from turnwire_protocol import SendBody
 from turnwire_protocol.extras import how_to_install
-from turnwire_server.app import store_of
 from turnwire_server.errors import Fenced, Rejected, SettingsError, StoreError
+from turnwire_server.parts import store_of
 from turnwire_server.store.port import Head, Row
 from turnwire_server.store.postgres import PostgresStore
 from turnwire_server.store.postgres.address import Address
