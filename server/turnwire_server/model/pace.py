@@ -50,10 +50,9 @@ class Pace:
         self._cpu = cpu
         self._streams = 0
         self._last = float("-inf")
-        self._waiting: list[asyncio.Future[None]] = []
-        """Those who gather for a short while."""
-        self._groups: dict[int, list[asyncio.Future[None]]] = {}
-        """Those who gather for long, by the tick that they wait for."""
+        """When somebody who waited, or had to wait no more, was let go on last."""
+        self._groups: dict[float, list[asyncio.Future[None]]] = {}
+        """Those who wait, by the tick that they wait for: there is none while there is time."""
         self._share = 0.0
         self._looked_at = clock()
         self._cpu_then = cpu()
@@ -85,43 +84,30 @@ class Pace:
         """Before what was read is passed on: streams that gather for a short while wait for each
         other here, because what comes between two reads of a stream is one token at most."""
         self._look()
-        if self.seconds <= _SHORT_SECONDS:
-            await self._tick()
+        if (seconds := self.seconds) <= _SHORT_SECONDS:
+            # At once, if the last tick is long enough ago.
+            await self._wait(self._last + seconds)
 
     async def rest(self) -> None:
         """Before more is read: what comes meanwhile gathers in the socket, and is read at once."""
-        seconds = self.seconds
-        if seconds <= _SHORT_SECONDS:
-            return
+        if (seconds := self.seconds) > _SHORT_SECONDS:
+            # Rounded down: who is read at a tick is read again so long after that tick.
+            await self._wait((self._clock() + seconds) // _GROUP_SECONDS * _GROUP_SECONDS)
+
+    async def _wait(self, tick: float) -> None:
         now = self._clock()
-        # Rounded down: who is read at a tick is read again so long after that tick.
-        tick = int((now + seconds) / _GROUP_SECONDS)
-        due = tick * _GROUP_SECONDS
-        if due <= now:
+        if tick <= now:
+            self._last = now
             return
         loop = asyncio.get_running_loop()
         group = self._groups.get(tick)
         if group is None:
             group = self._groups[tick] = []
-            loop.call_later(due - now, self._release_group, tick)
-        waiting = loop.create_future()
-        group.append(waiting)
-        await waiting
-
-    async def _tick(self) -> None:
-        """Wait for the next tick; at once if the last one is long enough ago."""
-        now = self._clock()
-        loop = asyncio.get_running_loop()
-        due = self._last + self.seconds
-        if not self._waiting:
-            if due <= now:
-                self._last = now
-                return
-            # One timer for all who wait, and none while there is time.
-            loop.call_later(due - now, self._release)
+            # One timer for all of them.
+            loop.call_later(tick - now, self._release, tick)
         # A future each: a stream that is cancelled must not take the others with it.
         waiting = loop.create_future()
-        self._waiting.append(waiting)
+        group.append(waiting)
         await waiting
 
     def _look(self) -> None:
@@ -134,16 +120,8 @@ class Pace:
         self._share = share if passed > 10 * _LOOK_SECONDS else (self._share + share) / 2
         self._looked_at, self._cpu_then = now, cpu
 
-    def _release(self) -> None:
+    def _release(self, tick: float) -> None:
         self._last = self._clock()
-        waiting, self._waiting = self._waiting, []
-        _let_go(waiting)
-
-    def _release_group(self, tick: int) -> None:
-        _let_go(self._groups.pop(tick))
-
-
-def _let_go(waiting: list[asyncio.Future[None]]) -> None:
-    for future in waiting:
-        if not future.done():
-            future.set_result(None)
+        for future in self._groups.pop(tick):
+            if not future.done():
+                future.set_result(None)

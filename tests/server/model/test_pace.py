@@ -114,7 +114,7 @@ async def test_those_who_gather_for_long_are_read_in_groups(
 ) -> None:
     timers: list[Callable[[], None]] = []
 
-    def call_later(seconds: float, callback: Callable[[int], None], tick: int) -> None:
+    def call_later(seconds: float, callback: Callable[[float], None], tick: float) -> None:
         assert 0 < seconds <= 0.08
         timers.append(lambda: callback(tick))
 
