@@ -35,11 +35,12 @@ test("a first send makes the conversation, and its answer arrives everywhere", a
   const { wire, server } = scripted();
   const chat = wire.conversation();
   assert.deepEqual(chat.getSnapshot(), { id: undefined, seq: 0, turns: [], state: "new" });
-  const sent = chat.send("hi", { model: "m" });
+  const trace = `00-${"1".repeat(32)}-${"2".repeat(16)}-01`;
+  const sent = chat.send("hi", { model: "m", trace });
   assert.deepEqual(server.received, []);
   server.welcome();
   const { key, ...command } = server.received[0];
-  assert.deepEqual(command, { type: "send", id: "1", content: "hi", model: "m", runner: wire.runner });
+  assert.deepEqual(command, { type: "send", id: "1", content: "hi", model: "m", trace, runner: wire.runner });
   assert.match(key, /^[0-9a-f]{32}$/);
   server.ackSend();
   server.say(...answer());

@@ -27,12 +27,14 @@ from turnwire import (
 )
 from turnwire_protocol import Event, TotalUsage, parse_event
 
+TRACE = f"00-{'1' * 32}-{'2' * 16}-01"
+
 
 async def test_a_message_is_sent_with_a_key_and_its_options_only(server: ScriptedServer) -> None:
     async with connect(server.url) as wire:
         chat = wire.conversation()
         sending = asyncio.create_task(
-            chat.send("Hi", model="m", thinking={"type": "adaptive"}, tools=[])
+            chat.send("Hi", model="m", thinking={"type": "adaptive"}, tools=[], trace=TRACE)
         )
         peer = await server.peer()
         command = await peer.receive("send")
@@ -48,6 +50,7 @@ async def test_a_message_is_sent_with_a_key_and_its_options_only(server: Scripte
         "thinking": {"type": "adaptive"},
         "tools": [],
         "if_busy": "reject",
+        "trace": TRACE,
         "runner": chat.runner,
     }
 

@@ -1,6 +1,6 @@
 /** The user's conversations as the service keeps them: list, rename, delete, export; knows no view. */
 
-import { TurnwireError } from "../turnwire/turnwire.js";
+import { Http } from "../turnwire/http.js";
 import { saveAs } from "./saving.js";
 
 /**
@@ -15,12 +15,14 @@ import { saveAs } from "./saving.js";
 /** @type {Record<Format, string>} */
 const SUFFIXES = { markdown: "md", json: "json" };
 
+const PATH = "/conversations";
+
 export class Library {
-  #token;
+  #http;
 
   /** @param {string | undefined} token for a service that wants one */
   constructor(token) {
-    this.#token = token;
+    this.#http = new Http(new URL("v1", document.baseURI).href, token);
   }
 
   /**
@@ -34,7 +36,7 @@ export class Library {
    */
   async list(limit, { before, query } = {}) {
     const asked = { limit: String(limit), ...(before && { before }), ...(query && { q: query }) };
-    return this.#request("GET", `?${new URLSearchParams(asked)}`, { take: (response) => response.json() });
+    return this.#http.read(`${PATH}?${new URLSearchParams(asked)}`, (response) => response.json());
   }
 
   /**
@@ -43,8 +45,7 @@ export class Library {
    * @throws {TurnwireError}
    */
   async title(id) {
-    const path = `/${encodeURIComponent(id)}?last=1`;
-    return (await this.#request("GET", path, { take: (response) => response.json() })).title;
+    return (await this.#http.read(`${pathOf(id)}?last=1`, (response) => response.json())).title;
   }
 
   /**
@@ -53,7 +54,8 @@ export class Library {
    * @throws {TurnwireError}
    */
   async rename(id, title) {
-    await this.#request("PATCH", `/${encodeURIComponent(id)}`, { body: { title } });
+    const headers = { "Content-Type": "application/json" };
+    await this.#http.fetch(pathOf(id), { method: "PATCH", headers, body: JSON.stringify({ title }) });
   }
 
   /**
@@ -63,7 +65,7 @@ export class Library {
    * @throws {TurnwireError}
    */
   async remove(id) {
-    await this.#request("DELETE", `/${encodeURIComponent(id)}`);
+    await this.#http.fetch(pathOf(id), { method: "DELETE" });
   }
 
   /**
@@ -75,32 +77,15 @@ export class Library {
    * @throws {TurnwireError}
    */
   async save({ conversation, title }, format) {
-    const path = `/${encodeURIComponent(conversation)}/export?format=${format}`;
-    const file = await this.#request("GET", path, { take: (response) => response.blob() });
+    const path = `${pathOf(conversation)}/export?format=${format}`;
+    const file = await this.#http.read(path, (response) => response.blob());
     saveAs(file, `${fileName(title) || conversation}.${SUFFIXES[format]}`);
   }
+}
 
-  /**
-   * @param {string} method
-   * @param {string} path below v1/conversations
-   * @param {{ body?: object, take?: (response: Response) => Promise<any> }} [how] `take`: reads the answer
-   */
-  async #request(method, path, { body, take } = {}) {
-    const headers = new Headers();
-    if (this.#token !== undefined) headers.set("Authorization", `Bearer ${this.#token}`);
-    if (body) headers.set("Content-Type", "application/json");
-    const url = new URL(`v1/conversations${path}`, document.baseURI);
-    try {
-      const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
-      // Here, too, it may be cut off.
-      if (response.ok) return await take?.(response);
-      const { error } = await response.json();
-      throw new TurnwireError(error.code, error.message, { retryable: error.retryable });
-    } catch (error) {
-      if (error instanceof TurnwireError) throw error;
-      throw new TurnwireError("network_error", "The service did not answer.", { retryable: true });
-    }
-  }
+/** @param {string} id */
+function pathOf(id) {
+  return `${PATH}/${encodeURIComponent(id)}`;
 }
 
 /**

@@ -39,6 +39,7 @@ export class Http {
     const retryable = response.status >= 500;
     throw errorOf(told.error ?? { code: "internal", message: `HTTP ${response.status}`, retryable });
   }
+
   /**
    * The body of an answer.
    *
