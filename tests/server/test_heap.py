@@ -35,3 +35,39 @@ def test_what_is_free_is_seen_and_goes_back() -> None:
     assert grown > 90_000_000
     assert freed > 90_000_000
     assert gone > 50_000_000
+
+
+LOOKING = """
+import asyncio, gc
+from turnwire_server import heap
+
+heap._LOOK_SECONDS = 0.001
+collected = []
+gc.disable()
+gc.callbacks.append(lambda phase, info: collected.append(phase))
+
+async def looked():
+    # Timers go off in the order in which they are due.
+    await asyncio.sleep(0.01)
+
+async def main():
+    looking = asyncio.create_task(heap.keep_small())
+    await looked()
+    many = [[] for _ in range(300_000)]
+    await looked()
+    before = len(collected)
+    del many
+    await looked()
+    print(before, len(collected) > 0)
+    looking.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that keeps what is freed")
+def test_when_much_has_become_free_the_free_lists_are_emptied_and_not_before() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LOOKING], capture_output=True, timeout=PATIENCE_SECONDS, check=True
+    )
+    assert ended.stdout.split() == [b"0", b"True"]
