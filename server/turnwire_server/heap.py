@@ -8,16 +8,16 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import mmap
 import sys
 
 __all__ = ["free_bytes", "give_back", "keep_small", "spare_the_collector"]
 
 _LOOK_SECONDS = 60.0
 _WORTH_BYTES = 32 * 1024 * 1024
-_WORTH_BLOCKS = 200_000
-"""Of Python's own allocator: some 20 MiB. It gives back what is wholly free, a MiB at a time."""
 _FEW_BLOCKS = 400_000
-"""So much more than at first may be there when the collector runs, which looks at all of it."""
+"""Of Python's own allocator: so many more than at first may be there when the collector runs, which
+looks at all of it."""
 
 
 class _MallocInfo(ctypes.Structure):
@@ -56,23 +56,29 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as told:
+        return int(told.read().split()[1]) * mmap.PAGESIZE
+
+
 async def keep_small() -> None:
     """Give back now and then what has become free; runs until it is cancelled."""
     least = free_bytes()
-    first = most = sys.getallocatedblocks()
-    while least is not None:
+    if least is None:
+        return
+    first, kept = sys.getallocatedblocks(), _resident_bytes()
+    while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        blocks = sys.getallocatedblocks()
-        most = max(most, blocks)
-        if most - blocks >= _WORTH_BLOCKS and blocks - first <= _FEW_BLOCKS:
+        is_quiet = sys.getallocatedblocks() - first <= _FEW_BLOCKS
+        is_large = is_quiet and _resident_bytes() - kept >= _WORTH_BYTES
+        if is_large:
             # For its side effect: the interpreter's lists of free objects are emptied, each of
-            # which holds up the return of a whole MiB.
+            # which holds up the return of a whole MiB of Python's own allocator.
             gc.collect()
-            most = sys.getallocatedblocks()
-            least -= _WORTH_BYTES  # Look below at what became free.
-        free = free_bytes() or 0
-        if free - least >= _WORTH_BYTES:
+        if is_large or (free_bytes() or 0) - least >= _WORTH_BYTES:
             await asyncio.to_thread(give_back)
             # What was given back counts as free all the same: look for what comes to it.
-            least = free = free_bytes() or 0
-        least = min(least, free)
+            least = free_bytes() or 0
+        if is_large:
+            kept = _resident_bytes()
+        least = min(least, free_bytes() or 0)
