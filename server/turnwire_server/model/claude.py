@@ -22,29 +22,19 @@ from anthropic import (
     beta_tool,
 )
 from anthropic.types import RawMessageStreamEvent
-from pydantic import BaseModel
 
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
-from turnwire_server.model.aws_events import AWS_EVENT_STREAM, AwsEventSplitter
 from turnwire_server.model.clients import Client, checked, client_of, gathers, provider_name
 from turnwire_server.model.decoder import Decoder
-from turnwire_server.model.errors import (
-    Malformed,
-    TooLarge,
-    cut_off,
-    judge,
-    malformed,
-    too_large,
-    unreachable,
-)
+from turnwire_server.model.errors import judge, malformed, unreachable
 from turnwire_server.model.files import open_file
 from turnwire_server.model.late import API_HOST
 from turnwire_server.model.pace import Pace
 from turnwire_server.model.port import Context, ModelRequest, Part, ProviderFile
-from turnwire_server.model.reader import EventSplitter, Reader
 from turnwire_server.model.refusal import body_of
 from turnwire_server.model.request import RequestForm
+from turnwire_server.model.response import Response
 from turnwire_server.model.stall import Stall
 from turnwire_server.model.words import request_id_of, words_of
 from turnwire_server.telemetry.upstream import Upstream
@@ -56,8 +46,6 @@ _END_SECONDS = 2.0
 
 _SECRETS = ("api_key", "auth_token", "access_token", "aws_secret_key", "aws_session_token")
 """The attributes of the SDK's clients that hold what nobody may read."""
-
-_FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError, ModelError)
 
 
 class Claude:
@@ -100,6 +88,8 @@ class Claude:
         self._form = form or RequestForm()
         self._expose_errors = expose_errors
         self._headers = headers
+        self._rests: set[asyncio.Task[None]] = set()
+        """Those that read what is left of responses."""
 
     has_failed = False
     """See `LateClaude`."""
@@ -124,6 +114,9 @@ class Claude:
 
     async def close(self) -> None:
         """Let go of connections."""
+        for rest in self._rests:
+            rest.cancel()
+        await asyncio.gather(*self._rests, return_exceptions=True)
         await self._client.close()
 
     def context(self, model: str) -> Context:
@@ -135,16 +128,19 @@ class Claude:
         """See `Model.stream`."""
         try:
             async with Stall(self._stall_timeout_seconds) as stall:
-                stream = await self._create(request)
+                response = self._read(await self._create(request), request)
+                parts = response.parts(stall)
                 try:
                     with nullcontext() if self._pace is None else self._pace.stream():
-                        model = request.model if request.fallbacks else None
-                        headers = stream.response.headers
-                        request_id = request_id_of(headers, secrets=self._secrets())
-                        decoder = Decoder(model=model, request_id=request_id)
-                        yield self._parts(stream, stall, decoder)
+                        yield parts
                 finally:
-                    await stream.close()
+                    await parts.aclose()
+                    if response.is_whole:
+                        rest = asyncio.create_task(response.read_out(), name="rest of a response")
+                        self._rests.add(rest)
+                        rest.add_done_callback(self._rests.discard)
+                    else:
+                        await response.close()
         except TimeoutError as error:
             raise unreachable(timed_out=True) from error
 
@@ -155,6 +151,21 @@ class Claude:
             id,
             max_bytes=max_bytes,
             stall_timeout_seconds=self._stall_timeout_seconds,
+            classify=self._classify,
+        )
+
+    def _read(self, stream: AsyncStream[RawMessageStreamEvent], request: ModelRequest) -> Response:
+        headers = stream.response.headers
+        return Response(
+            stream,
+            decoder=Decoder(
+                model=request.model if request.fallbacks else None,
+                request_id=request_id_of(headers, secrets=self._secrets()),
+            ),
+            is_raw=self._is_raw,
+            pace=self._pace,
+            end_seconds=self._end_seconds,
+            judge=lambda body, code: self._judge(stream.response, body, code),
             classify=self._classify,
         )
 
@@ -181,62 +192,6 @@ class Claude:
         if not response.http_response.is_success:
             raise self._judge(response.http_response, await body_of(response.http_response))
         return response
-
-    async def _parts(
-        self, stream: AsyncStream[RawMessageStreamEvent], stall: Stall, decoder: Decoder
-    ) -> AsyncIterator[list[Part]]:
-        reader = Reader(
-            lambda body, code: self._judge(stream.response, body, code),
-            splitter=_splitter_of(stream.response),
-        )
-        events = self._raw(stream, reader) if self._is_raw else _typed(stream)
-        failure: Exception | None = None
-        while failure is None and not decoder.stopped:
-            parts: list[Part] = []
-            try:
-                if decoder.reason is None:
-                    some = await anext(events)
-                else:
-                    # Nothing can follow but the end, which some servers never send.
-                    async with asyncio.timeout(self._end_seconds):
-                        some = await anext(events)
-                stall.sign()
-                for event in some:
-                    parts += decoder.feed(event)
-            except StopAsyncIteration:
-                break
-            except _FAILURES as error:
-                failure = error
-            # What came before a failure was said all the same.
-            if parts:
-                yield parts
-        # Once the model has said why it stops, the answer is whole, however the response ends.
-        if last := decoder.finish():
-            yield last
-        if decoder.stopped:
-            return
-        if failure is None:
-            raise reader.explanation() or cut_off()
-        if isinstance(failure, Malformed):
-            failed = too_large() if isinstance(failure, TooLarge) else None
-            raise failed or malformed(after_text=decoder.spoken) from failure
-        raise self._classify(failure) from failure
-
-    async def _raw(
-        self, stream: AsyncStream[RawMessageStreamEvent], reader: Reader
-    ) -> AsyncIterator[list[dict[str, Any]]]:
-        """The events of each read, from its bytes: a tenth of what the SDK's types cost."""
-        async for chunk in stream.response.aiter_bytes():
-            if self._pace is not None:
-                await self._pace.hold()
-            yield reader.feed(chunk)
-            if reader.failure is not None:
-                raise reader.failure
-            if self._pace is not None:
-                await self._pace.rest()
-        yield reader.finish()
-        if reader.failure is not None:
-            raise reader.failure
 
     def _classify(self, error: Exception) -> ModelError:
         if isinstance(error, ModelError):
@@ -272,22 +227,6 @@ class Claude:
         """What must not be repeated, whatever it looks like."""
         own = (getattr(self._client, name, None) for name in _SECRETS)
         return [secret for secret in own if isinstance(secret, str) and secret]
-
-
-def _splitter_of(response: httpx2.Response) -> EventSplitter | None:
-    """What finds the events in the response; None: they are server-sent ones, as usual."""
-    kind = response.headers.get("content-type", "")
-    return AwsEventSplitter() if kind.startswith(AWS_EVENT_STREAM) else None
-
-
-async def _typed(
-    stream: AsyncStream[RawMessageStreamEvent],
-) -> AsyncIterator[list[dict[str, Any]]]:
-    """The SDK's own decoding, for clients of which nothing is known."""
-    async for event in stream:
-        # What the stream parses to is not checked by the SDK: an event may be any JSON value.
-        if isinstance(event, BaseModel):
-            yield [event.to_dict(warnings=False)]
 
 
 def derive_tool(function: Callable[..., Any], *, name: str | None, description: str | None) -> Any:

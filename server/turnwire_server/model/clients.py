@@ -49,6 +49,11 @@ _Aws = TypeVar("_Aws", AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle, Async
 
 _GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
+_IDLE_SECONDS = 30.0
+"""How long a connection is kept for the next request: the steps of a turn, and who answers soon.
+Less than what servers and proxies commonly wait (60 s and more), as a request must not meet their
+closing."""
+
 _gathering: WeakSet[Client] = WeakSet()
 
 
@@ -123,7 +128,8 @@ def client_of(provider: Provider = "anthropic") -> Client:
 
 def _quick(*, trust_env: bool = True) -> httpx2.AsyncClient:
     # 0 is aiohttp's "no limit"; with None its own of 100 answers at once would apply.
-    return DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0), trust_env=trust_env)
+    limits = httpx2.Limits(max_connections=0, keepalive_expiry=_IDLE_SECONDS)
+    return DefaultAioHttpClient(limits=limits, trust_env=trust_env)
 
 
 def _socks_client(client: Client) -> httpx2.AsyncClient | None:
