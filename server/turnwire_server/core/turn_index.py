@@ -204,6 +204,7 @@ class TurnIndex:
         place of is told too.
         """
         begins: dict[str, int] = {}
+        """Of each turn, after which seq it is told, and so is all that follows."""
         records = [record for record in self._turns.values() if record.seq <= upto]
         left = sum(record.is_told(upto) for record in records)
         begin = ended = 0
@@ -213,9 +214,10 @@ class TurnIndex:
             # The send of one that brought a past begins before that.
             first = record.seq - 1 if record.past else record.after
             if ended <= first:
-                begins[record.turn] = first
-                root = next(iter(self.replaced_by(record.turn)), record.turn)
-                begin = begins.get(root, first)
+                begin = first
+            if replaced := self.replaced_by(record.turn):
+                begin = min(begin, begins[replaced[0]])
+            begins[record.turn] = begin
             ended = max(ended, MAX_SEQ if record.done_seq is None else record.done_seq)
             left -= record.is_told(upto)
         return begin

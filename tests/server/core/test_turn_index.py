@@ -196,6 +196,37 @@ def test_a_turn_knows_those_in_whose_place_it_was_sent_the_earliest_first() -> N
     assert (page.turns, page.replaced, page.after) == (["t_5"], {"t_5": ["t_2", "t_4"]}, 3)
 
 
+def test_a_reader_of_a_turn_that_waited_has_what_the_one_before_it_was_sent_in_place_of() -> None:
+    def waits(author: Author) -> None:
+        finished(author, "t_1")
+        author.turn = "t_2"
+        author.retract("t_1")
+        author.write(Message, content="edit")
+        author.turn = "t_3"
+        author.write(Message, content="and then?")
+
+    # It begins within the second turn, which is told from its beginning.
+    assert indexed(waits).begin_of_last(1, upto=6) == 0
+
+
+def test_a_reader_of_an_edit_has_a_turn_that_waited_when_it_was_sent() -> None:
+    def waited(author: Author) -> None:
+        finished(author, "t_1")
+        author.turn = "t_2"
+        author.write(Message, content="a long answer, please")
+        author.turn = "t_3"
+        author.write(Message, content="and then?")
+        for turn in ("t_2", "t_3"):
+            author.turn = turn
+            author.done()
+        author.turn = "t_4"
+        author.retract("t_3")
+        author.write(Message, content="and now?")
+
+    # What it was sent in place of began within the second turn.
+    assert indexed(waited).begin_of_last(1, upto=9) == indexed(waited).of("t_2").after
+
+
 def test_a_page_before_a_turn_that_is_not_there_is_refused() -> None:
     with pytest.raises(Rejected) as refused:
         indexed(edited).page(5, before="t_none", upto=11)
