@@ -19,7 +19,7 @@ from turnwire_server.core.past import PastTurn
 from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.turn.hook_runner import HookRunner
 from turnwire_server.core.turn.hooks import Hooks
-from turnwire_server.core.turn.turn import Services
+from turnwire_server.core.turn.services import Services
 from turnwire_server.errors import Rejected
 from turnwire_server.inprocess.conversation import LocalConversation, check_title
 from turnwire_server.model.late import LateClient

@@ -16,7 +16,7 @@ from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.follower import Follower, Frame
 from turnwire_server.core.turn.options import Policy
-from turnwire_server.core.turn.turn import Services
+from turnwire_server.core.turn.services import Services
 from turnwire_server.errors import ModelError
 from turnwire_server.model.port import (
     BlockEnd,

@@ -35,7 +35,8 @@ from turnwire_server.core.presence import Presence
 from turnwire_server.core.receipts import Accepted, OnceAwaited
 from turnwire_server.core.telemetry import Readings, TurnNames
 from turnwire_server.core.turn.options import resolve
-from turnwire_server.core.turn.turn import Services, Turn, TurnState
+from turnwire_server.core.turn.services import Services
+from turnwire_server.core.turn.turn import Turn, TurnState
 from turnwire_server.core.turn_index import Page, Record, fingerprint_of, title_of
 from turnwire_server.core.turn_queue import TurnQueue
 from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable

@@ -29,7 +29,7 @@ from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.core.sends import Destination, Sends
 from turnwire_server.core.telemetry import Readings
 from turnwire_server.core.titles import Titles
-from turnwire_server.core.turn.turn import Services
+from turnwire_server.core.turn.services import Services
 from turnwire_server.core.turn_index import Page, Record
 from turnwire_server.errors import Held, Rejected
 from turnwire_server.model.port import ProviderFile

@@ -21,7 +21,7 @@ from turnwire_server.core.claims import Claims
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.log.committer import Committer
-from turnwire_server.core.turn.turn import Services
+from turnwire_server.core.turn.services import Services
 from turnwire_server.errors import Held, Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Head, Store
 

@@ -15,7 +15,7 @@ from turnwire_server.core.receipts import Accepted
 from turnwire_server.core.titles import Titles
 from turnwire_server.core.turn.hooks import MessageContext
 from turnwire_server.core.turn.options import resolve
-from turnwire_server.core.turn.turn import Services
+from turnwire_server.core.turn.services import Services
 from turnwire_server.errors import Held, Rejected
 from turnwire_server.store.port import HIDDEN
 
