@@ -6,7 +6,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -308,8 +307,6 @@ Command = Annotated[
     Hello | Send | Cancel | Subscribe | Unsubscribe | Decide | ToolOutput | Progress | Ping,
     Field(discriminator="type"),
 ]
-
-COMMAND: TypeAdapter[Any] = TypeAdapter(Command)
 
 _MODELS: dict[str, type[_Command]] = {
     model.model_fields["type"].default: model

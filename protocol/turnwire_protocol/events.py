@@ -1,7 +1,7 @@
 """The events of a conversation's log, as on the wire; knows no transport and no storage."""
 
 from math import isfinite
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -533,7 +533,9 @@ KnownEvent = Annotated[
 Event = KnownEvent | UnknownEvent
 
 KNOWN: TypeAdapter[Any] = TypeAdapter(KnownEvent)
-KNOWN_TYPES = frozenset(KNOWN.json_schema()["discriminator"]["mapping"])
+KNOWN_TYPES: frozenset[str] = frozenset(
+    model.model_fields["type"].default for model in get_args(get_args(KnownEvent)[0])
+)
 
 
 def parse_event(data: dict[str, Any]) -> Event:

@@ -1,6 +1,6 @@
 """What the server says on a connection and writes into no log."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -107,7 +107,9 @@ Reply = Annotated[
     Welcome | Ack | Reject | Pong | Reset | Closed | GoingAway, Field(discriminator="type")
 ]
 REPLY: TypeAdapter[Any] = TypeAdapter(Reply)
-REPLY_TYPES = frozenset(REPLY.json_schema()["discriminator"]["mapping"])
+REPLY_TYPES: frozenset[str] = frozenset(
+    model.model_fields["type"].default for model in get_args(get_args(Reply)[0])
+)
 
 
 def parse_reply(data: dict[str, Any]) -> Reply:

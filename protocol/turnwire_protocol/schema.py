@@ -11,23 +11,22 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from turnwire_protocol.codes import PROTOCOL
-from turnwire_protocol.commands import COMMAND
+from turnwire_protocol.commands import Command
 from turnwire_protocol.events import KNOWN
 from turnwire_protocol.replies import REPLY
 
 __all__ = ["inlined", "on_the_wire", "schemas"]
 
-_TITLES: dict[str, tuple[TypeAdapter[Any], str]] = {
-    "commands.json": (COMMAND, "A command: client to server."),
-    "events.json": (KNOWN, "An event: server to client. Of another type: ignore it."),
-    "replies.json": (REPLY, "A message about the connection. Of another type: ignore it."),
-}
-
 
 def schemas() -> dict[str, str]:
     """The text of each schema file (JSON Schema 2020-12), by file name."""
+    wire: dict[str, tuple[TypeAdapter[Any], str]] = {
+        "commands.json": (TypeAdapter(Command), "A command: client to server."),
+        "events.json": (KNOWN, "An event: server to client. Of another type: ignore it."),
+        "replies.json": (REPLY, "A message about the connection. Of another type: ignore it."),
+    }
     files: dict[str, str] = {}
-    for name, (adapter, description) in _TITLES.items():
+    for name, (adapter, description) in wire.items():
         schema = on_the_wire(adapter.json_schema())
         head = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
