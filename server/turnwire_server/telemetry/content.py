@@ -11,7 +11,14 @@ from pydantic_core import to_json
 
 from turnwire_server.model.port import ApiBlock, ApiMessage
 
-__all__ = ["MAX_BYTES", "input_messages", "instructions", "output_messages", "tool_text"]
+__all__ = [
+    "MAX_BYTES",
+    "asked_message",
+    "input_messages",
+    "instructions",
+    "output_messages",
+    "tool_text",
+]
 
 MAX_BYTES = 64 * 1024
 """Of one attribute."""
@@ -23,12 +30,18 @@ def input_messages(messages: Sequence[ApiMessage]) -> str:
     shown: list[bytes] = []
     left = MAX_BYTES
     for message in reversed(messages):
-        form = to_json({"role": message["role"], "parts": _parts(message["content"])})
+        form = to_json({"role": _role(message), "parts": _parts(message["content"])})
         left -= len(form) + 1
         if left < 0 and shown:
             break
         shown.append(form)
     return _cut("[" + b",".join(reversed(shown)).decode() + "]")
+
+
+def asked_message(messages: Sequence[ApiMessage]) -> str | None:
+    """What the turn was asked, of the messages of a request; None: it goes on after its tools."""
+    last = messages[-1:]
+    return input_messages(last) if last and _role(last[0]) == "user" else None
 
 
 def instructions(system: str) -> str:
@@ -51,6 +64,15 @@ def output_messages(messages: Sequence[ApiMessage], finish_reason: str) -> str:
 def tool_text(value: object) -> str:
     """The input of a tool, or its result."""
     return _cut(value if isinstance(value, str) else to_json(value).decode())
+
+
+def _role(message: ApiMessage) -> str:
+    """The conventions have a role of their own for what tools give, the API has not."""
+    content = message["content"]
+    is_of_tools = not isinstance(content, str) and all(
+        block.get("type") == "tool_result" for block in content
+    )
+    return "tool" if is_of_tools else message["role"]
 
 
 def _parts(content: str | list[ApiBlock]) -> list[dict[str, Any]]:

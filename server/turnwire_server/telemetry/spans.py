@@ -17,6 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from turnwire_protocol import Done
 from turnwire_server.core.telemetry import TurnNames
 from turnwire_server.telemetry.content import (
+    asked_message,
     input_messages,
     instructions,
     output_messages,
@@ -203,6 +204,9 @@ class _TurnSpans(TurnObserver):
             told["gen_ai.request.reasoning.level"] = request.effort
         if self._shows_content:
             told["gen_ai.input.messages"] = input_messages(request.messages)
+            # Receivers show a trace by what its root says: the message, and the last answer.
+            if (message := asked_message(request.messages)) is not None:
+                self._turn.set_attribute("gen_ai.input.messages", message)
             if request.system is not None:
                 told["gen_ai.system_instructions"] = instructions(request.system)
         return told
@@ -214,8 +218,9 @@ class _TurnSpans(TurnObserver):
         if attempt.stop_reason is not None:
             told["gen_ai.response.finish_reasons"] = [attempt.stop_reason]
             if self._shows_content and attempt.said is not None:
-                said = attempt.said()
-                told["gen_ai.output.messages"] = output_messages(said, attempt.stop_reason)
+                said = output_messages(attempt.said(), attempt.stop_reason)
+                told["gen_ai.output.messages"] = said
+                self._turn.set_attribute("gen_ai.output.messages", said)
         words = attempt.words or {}
         request_id = words.get("request_id")
         if (response := attempt.response) is not None:

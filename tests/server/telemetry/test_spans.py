@@ -267,11 +267,15 @@ async def test_content_and_users_are_told_where_the_operator_wants_it(
     assert (called["parts"], called["finish_reason"]) == ([call], "tool_use")
     [answered] = json.loads(str(second.attributes["gen_ai.output.messages"]))
     assert answered["parts"] == [{"type": "text", "content": "It is 3."}]
-    assert "result-3" in str(second.attributes["gen_ai.input.messages"])
+    [_, _, given] = json.loads(str(second.attributes["gen_ai.input.messages"]))
+    result = {"type": "tool_call_response", "id": "toolu_1", "response": "result-3"}
+    assert given == {"role": "tool", "parts": [result]}
     [tool] = receiver.named("execute_tool")
     assert json.loads(str(tool.attributes["gen_ai.tool.call.arguments"])) == {"a": 1, "b": 2}
     assert tool.attributes["gen_ai.tool.call.result"] == "result-3"
     [turn] = receiver.below(None)
+    assert json.loads(str(turn.attributes["gen_ai.input.messages"])) == said
+    assert json.loads(str(turn.attributes["gen_ai.output.messages"])) == [answered]
     assert len(str(turn.attributes["user.id"])) == 16
     assert not any(TOKEN.encode() in body or KEY.encode() in body for body in receiver.bodies)
 
