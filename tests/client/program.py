@@ -75,15 +75,21 @@ class Screen:
 
     @classmethod
     async def open(
-        cls, url: str, *options: str, columns: int = 80, home: Path | None = None
+        cls,
+        url: str,
+        *options: str,
+        columns: int = 80,
+        home: Path | None = None,
+        before: str = "",
     ) -> Self:
+        """`before`: what its interpreter does first."""
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         environment = {**os.environ, "TERM": "xterm"}
         environment.pop("COLUMNS", None)
         environment["XDG_STATE_HOME"] = os.devnull if home is None else str(home)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", ON_TERMINAL, "chat", "--url", url, *options),
+            *(sys.executable, "-c", before + ON_TERMINAL, "chat", "--url", url, *options),
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

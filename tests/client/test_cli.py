@@ -44,7 +44,7 @@ async def test_a_bare_install_says_what_to_install() -> None:
 
 
 async def test_a_command_that_lacks_a_module_says_what_to_install() -> None:
-    code, _, errors = await ended(await start("chat", "--url", "x", without="rich.console"))
+    code, _, errors = await ended(await start("chat", "--url", "x", without="rich"))
     assert code == 2
     assert how_to_install("cli") in errors
 

@@ -6,13 +6,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from rich.console import Console
-
 from turnwire.conversation import Conversation
 from turnwire.errors import TurnwireError
 from turnwire.reply import Reply
 from turnwire.session import State
-from turnwire.terminal.questions import Questions
+from turnwire.terminal.screen import Screen
 from turnwire.turn import Turn
 from turnwire.wire import Wire
 from turnwire_protocol import (
@@ -61,14 +59,14 @@ class Asker:
     """Sends messages, one at a time. Without a `keyboard` nobody can be asked."""
 
     def __init__(
-        self, wire: Wire, console: Console, manner: Manner, *, keyboard: "Keyboard | None"
+        self, wire: Wire, screen: Screen, manner: Manner, *, keyboard: "Keyboard | None"
     ) -> None:
         self.was_interrupted = False
         """Whether Ctrl-C has stopped the last answer, or the wait for it."""
         self._wire = wire
-        self._console = console
+        self._screen = screen
         self._manner = manner
-        self._keyboard = keyboard if console.is_terminal else None
+        self._keyboard = keyboard if screen.is_terminal else None
         self._current: asyncio.Task[Any] | None = None
         self._is_asking = False
         self._turn: Turn | None = None
@@ -110,13 +108,13 @@ class Asker:
         return None if current.cancelled() else current.result()
 
     async def _ask(self, conversation: Conversation, text: str) -> Reply:
-        if self._console.is_terminal:
+        if self._screen.is_terminal:
             # Late: whoever is at the prompt need not wait for it.
             from turnwire.terminal.display import Display
 
             is_json = "output_format" in self._manner.options
             with Display(
-                self._console, self._status, self._wire.address_of, is_json=is_json
+                self._screen.console, self._status, self._wire.address_of, is_json=is_json
             ) as display:
                 turn = await self._send(conversation, text)
                 await self._follow(turn, conversation, display.show, display.hold)
@@ -143,8 +141,12 @@ class Asker:
         show: Callable[[Event], None],
         hold: Callable[[bool], None],
     ) -> None:
+        # Late, like the display.
+        from turnwire.terminal.questions import Questions
+
+        screen = self._screen if self._keyboard else Screen(is_error=True)
         questions = Questions(
-            self._console if self._keyboard else Console(stderr=True),
+            screen.console,
             conversation,
             hold,
             keyboard=self._keyboard,

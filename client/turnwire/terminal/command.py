@@ -1,6 +1,7 @@
 """`turnwire chat`: the command and its options. What they lead to is imported when it is run."""
 
 import gc
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,6 +95,9 @@ def chat(
     """
     if conversation is not None and goes_on:
         raise click.UsageError("--conversation or --continue, not both")
+    if find_spec("rich") is None:
+        # It is loaded with the first answer: said now.
+        raise ModuleNotFoundError("No module named 'rich'", name="rich")
     # What is imported stays: to look through it for garbage is a fifth of a start.
     gc.disable()
     from turnwire.terminal.program import Invocation, run

@@ -4,9 +4,6 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from turnwire.catalogue import ConversationHead
 from turnwire.conversation import Conversation
 from turnwire.errors import Rejected, TurnFailed, TurnwireError
@@ -14,7 +11,7 @@ from turnwire.terminal.asker import Asker, Manner
 from turnwire.terminal.commands import COMMANDS, BadCommand, Command, complete, files, parse
 from turnwire.terminal.keyboard import Keyboard
 from turnwire.terminal.past import Past
-from turnwire.terminal.retelling import list_heads, retell
+from turnwire.terminal.screen import Screen
 from turnwire.terminal.text import printable
 from turnwire.terminal.troubles import explain
 from turnwire.wire import Wire
@@ -33,9 +30,9 @@ class Dialogue:
         self._wire = wire
         self._past = past
         self._manner = manner
-        self._console = Console()
+        self._screen = Screen()
         self._keyboard = Keyboard(self._complete)
-        self._asker = Asker(wire, self._console, manner, keyboard=self._keyboard)
+        self._asker = Asker(wire, self._screen, manner, keyboard=self._keyboard)
         self._conversation: Conversation = wire.conversation(conversation)
         self._listed: Sequence[ConversationHead] = ()
         self.interrupt = self._asker.interrupt
@@ -50,7 +47,7 @@ class Dialogue:
                 try:
                     command = parse(text)
                 except BadCommand as error:
-                    self._warn(str(error))
+                    self._screen.warn(str(error))
                     continue
                 if command is not None and command.name == "/quit":
                     break
@@ -59,31 +56,31 @@ class Dialogue:
                 elif text.strip():
                     await self._answer(text)
         if self._conversation.id is not None:
-            self._note(f"Go on with: turnwire chat --conversation {self._conversation.id}")
+            self._screen.note(f"Go on with: turnwire chat --conversation {self._conversation.id}")
 
     def _greet(self, url: str) -> None:
         model = self._manner.options.get("model") or next(iter(self._wire.models), "")
-        self._note(f"Turnwire at {url}" + (f" · {model}" if model else ""))
+        self._screen.note(f"Turnwire at {url}" + (f" · {model}" if model else ""))
         if self._wire.is_demo:
-            self._note("This is the demo: a simulator answers, not Claude.")
-        self._note("/help says what there is. Ctrl-C stops an answer, Ctrl-D leaves.")
+            self._screen.note("This is the demo: a simulator answers, not Claude.")
+        self._screen.note("/help says what there is. Ctrl-C stops an answer, Ctrl-D leaves.")
 
     async def _answer(self, text: str) -> None:
         try:
             await self._asker.ask(self._conversation, text)
         except (Rejected, TurnFailed) as error:
-            self._warn(f"Error: {explain(error)}")
+            self._screen.warn(f"Error: {explain(error)}")
             if error.code == Code.UNKNOWN_CONVERSATION:
-                self._warn("The next message begins a new one.")
+                self._screen.warn("The next message begins a new one.")
                 self._conversation = self._wire.conversation()
 
     async def _try(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except BadCommand as error:
-            self._warn(f"Error: {error}")
+            self._screen.warn(f"Error: {error}")
         except TurnwireError as error:
-            self._warn(f"Error: {explain(error)}")
+            self._screen.warn(f"Error: {explain(error)}")
 
     async def _obey(self, command: Command) -> None:
         match command:
@@ -91,10 +88,10 @@ class Dialogue:
                 self._help()
             case Command("/new"):
                 self._conversation = self._wire.conversation()
-                self._note("A new conversation.")
+                self._screen.note("A new conversation.")
             case Command("/list", words):
                 self._listed = await self._newest(words)
-                list_heads(self._console, self._listed)
+                self._list()
             case Command("/open", which):
                 await self._open(self._id_of(which))
             case Command("/model", name):
@@ -112,14 +109,21 @@ class Dialogue:
                 break
         return heads
 
+    def _list(self) -> None:
+        # Late, as all that draws.
+        from turnwire.terminal.retelling import list_heads
+
+        list_heads(self._screen.console, self._listed)
+
     def _help(self) -> None:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
         for name, (takes, does) in COMMANDS.items():
             table.add_row(Text(f"{name} {takes}"), Text(does))
         table.add_row(Text("Alt-Enter"), Text("another line; a pasted text is one message"))
-        self._console.print(table)
+        self._screen.console.print(table)
 
     def _id_of(self, which: str) -> str:
         if which.isdecimal():
@@ -133,7 +137,9 @@ class Dialogue:
     async def _open(self, id: str) -> None:
         turns, has_older = await self._past.read(id)
         self._conversation = self._wire.conversation(id)
-        retell(self._console, turns, has_older=has_older)
+        from turnwire.terminal.retelling import retell
+
+        retell(self._screen.console, turns, has_older=has_older)
 
     def _choose(self, name: str) -> None:
         models = self._wire.models
@@ -143,7 +149,7 @@ class Dialogue:
             self._manner.options["model"] = name
         chosen = self._manner.options.get("model") or next(iter(models), "")
         for model in models:
-            self._note(f"{'*' if model == chosen else ' '} {model}")
+            self._screen.note(f"{'*' if model == chosen else ' '} {model}")
 
     async def _attach(self, paths: Sequence[Path]) -> None:
         attachments = self._manner.attachments
@@ -152,7 +158,7 @@ class Dialogue:
                 attachments.append(await self._wire.upload(path))
         finally:
             names = printable(text_of(attachments)).replace("\n\n", " ") or "nothing"
-            self._note(f"With the next message: {names}")
+            self._screen.note(f"With the next message: {names}")
 
     async def _export(self, paths: Sequence[Path]) -> None:
         if len(paths) != 1:
@@ -167,13 +173,7 @@ class Dialogue:
                 file.write(content)
         except OSError as error:
             raise BadCommand(f"{paths[0]}: {error.strerror}") from error
-        self._note(f"{paths[0]}: {len(content)} bytes")
+        self._screen.note(f"{paths[0]}: {len(content)} bytes")
 
     def _complete(self, text: str) -> tuple[str, Sequence[str]]:
         return complete(text, models=self._wire.models)
-
-    def _note(self, text: str) -> None:
-        self._console.print(Text(printable(text), "dim"))
-
-    def _warn(self, text: str) -> None:
-        self._console.print(Text(printable(text), "red"))

@@ -5,12 +5,12 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from turnwire.conversation import Conversation
 from turnwire.errors import ConversationClosed, Rejected, TurnFailed
 from turnwire.reply import Reply
 from turnwire.terminal.asker import Asker, Manner
+from turnwire.terminal.screen import Screen
 from turnwire.terminal.troubles import explain, shortfall
 from turnwire.wire import Wire
 
@@ -33,8 +33,8 @@ class Once:
     ) -> None:
         self._as_json = as_json
         self._wants_data = "output_format" in manner.options
-        self._console = Console(stderr=as_json)
-        self._asker = Asker(wire, self._console, manner, keyboard=keyboard)
+        self._screen = Screen(is_error=as_json)
+        self._asker = Asker(wire, self._screen, manner, keyboard=keyboard)
         self.interrupt = self._asker.interrupt
 
     async def answer(self, conversation: Conversation, text: str) -> int:
@@ -49,7 +49,7 @@ class Once:
             reply = error.reply if isinstance(error, TurnFailed) else None
         if self._as_json:
             click.echo(json.dumps(_form(conversation, reply, failure), ensure_ascii=False))
-        elif reply is not None and not self._console.is_terminal and (reply.text or not failure):
+        elif reply is not None and not self._screen.is_terminal and (reply.text or not failure):
             click.echo(self._text(reply))
         if self._asker.was_interrupted:
             return INTERRUPTED

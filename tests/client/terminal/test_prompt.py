@@ -32,6 +32,21 @@ async def test_it_greets_with_the_service_and_who_answers(server: ScriptedServer
     await leaves(screen)
 
 
+async def test_the_prompt_needs_nothing_that_only_an_answer_needs(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    # How long a start takes is measured elsewhere; what is imported decides it.
+    told = tmp_path / "modules"
+    write = f"open({str(told)!r}, 'w').write(' '.join(sys.modules))"
+    before = f"import atexit, sys; atexit.register(lambda: {write}); "
+    screen = await Screen.open(server.url, before=before)
+    await leaves(screen)
+    modules = {*told.read_text().split()}
+    assert "prompt_toolkit" in modules
+    drawing = {"rich", "turnwire.terminal.display", "turnwire.terminal.questions"}
+    assert modules & (drawing | {"httpx2", "markdown_it", "turnwire_protocol.schema"}) == set()
+
+
 async def test_three_pasted_lines_are_one_message(server: ScriptedServer) -> None:
     screen = await Screen.open(server.url)
     await screen.prompts()
