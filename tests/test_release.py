@@ -1,7 +1,9 @@
 """How a release is made, as far as no registry is needed to see it."""
 
 import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -26,6 +28,47 @@ def test_a_version_that_the_package_does_not_have_is_refused(version: str) -> No
     )
     assert done.returncode == 1
     assert f"npm version {version}" in done.stderr
+
+
+def test_a_registry_that_cannot_be_asked_has_not_said_that_the_version_is_free(
+    tmp_path: Path,
+) -> None:
+    browser = tmp_path / "client" / "turnwire_browser"
+    browser.mkdir(parents=True)
+    shutil.copy(ROOT / "client/turnwire_browser/package.json", browser)
+    for folder in (".ci", ".github"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / ".ci/release", tmp_path / ".ci")
+    (tmp_path / ".github/CHANGELOG.md").write_text(f"## [{VERSION}]\n")
+    nowhere = "http://127.0.0.1:9"
+    done = subprocess.run(
+        ["bash", ".ci/release", "check", VERSION],
+        cwd=tmp_path,
+        env={
+            "PATH": f"{os.path.dirname(require_node())}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_INDEX_URL": f"{nowhere}/simple",
+            "PIP_RETRIES": "1",
+            "npm_config_registry": nowhere,
+            "npm_config_fetch_retries": "0",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no answer" in done.stderr
+    assert "not there yet" not in done.stdout
+
+
+def test_what_is_published_is_made_of_the_commit_and_of_nothing_that_the_gate_has_left() -> None:
+    steps = [step.get("run", "") for step in WORKFLOW["jobs"]["build"]["steps"]]
+    told = [
+        next(at for at, run in enumerate(steps) if part in run)
+        for part in (".ci/release check", "bash .ci/run", "git clean -xdf", ".ci/release build")
+    ]
+    assert told == sorted(told)
 
 
 def test_it_is_started_by_hand_and_published_after_an_approval_with_what_was_built() -> None:
