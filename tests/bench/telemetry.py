@@ -8,6 +8,7 @@ they use of it while they are not asked is in it, too.
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.clients import open_reader
@@ -20,29 +21,63 @@ from tests.kit.otlp import receiving
 __all__ = ["telemetry"]
 
 _WAY = "turnwire ws"
-_TURNS = 60
-_ROUNDS = 6
 _PROCESSES = 5
 _EXPORT_SECONDS = 6.0
 """Within which the SDK sends what it has, by its defaults."""
 
 
-async def _ask(served: Served) -> None:
-    for _ in range(_TURNS):
-        reader = await open_reader(_WAY, served.port, "tokens=1 pace=0")
-        await reader.ended
-        reader.leave()
+@dataclass(frozen=True)
+class _Load:
+    """Turns of a kind, asked of each process in rounds."""
+
+    name: str
+    message: str
+    turns: int
+    rounds: int
+    is_paced: bool
+    """All turns of all processes at once: none has long to do nothing, which costs something too.
+    """
+
+
+_LOADS = (
+    # All that it costs is what is watched.
+    _Load("a turn of 1 token", "tokens=1 pace=0", 60, 6, is_paced=False),
+    _Load("a turn of 200 tokens, 50/s", "tokens=200 pace=50", 3, 10, is_paced=True),
+)
+
+
+async def _ask(served: Served, message: str) -> None:
+    reader = await open_reader(_WAY, served.port, message)
+    await reader.ended
+    reader.leave()
+
+
+async def _round(everybody: list[Served], load: _Load) -> None:
+    if load.is_paced:
+        asked = everybody * load.turns
+        await asyncio.gather(*(_ask(served, load.message) for served in asked))
+        return
+    for served in everybody:
+        for _ in range(load.turns):
+            await _ask(served, load.message)
+
+
+async def _used(everybody: list[Served], load: _Load) -> dict[int, float]:
+    """CPU seconds of a turn, by process."""
+    await _round(everybody, load)  # To warm up.
+    await asyncio.sleep(_EXPORT_SECONDS)
+    began = [served.cpu_seconds() for served in everybody]
+    for _ in range(load.rounds):
+        await _round(everybody, load)
+    await asyncio.sleep(_EXPORT_SECONDS)
+    return {
+        served.pid: (served.cpu_seconds() - before) / load.turns / load.rounds
+        for served, before in zip(everybody, began, strict=True)
+    }
 
 
 async def telemetry(upstream: Upstream) -> None:
     """Without, with spans and metrics over OTLP, with metrics for Prometheus."""
-    head(
-        f"watched by ({_PROCESSES} × {_ROUNDS} × {_TURNS} turns)",
-        "a turn of 1 token: CPU ms",
-        "least to most of a process",
-        "of the one that is not",
-        "flat out: CPU µs/token",
-    )
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving())
         otlp = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
@@ -60,27 +95,21 @@ async def telemetry(upstream: Upstream) -> None:
             ]
         # One of each kind after another.
         everybody = [served for each in zip(*kinds.values(), strict=True) for served in each]
-        for served in everybody:
-            await _ask(served)  # To warm up.
-        await asyncio.sleep(_EXPORT_SECONDS)
-        began = [served.cpu_seconds() for served in everybody]
-        for _ in range(_ROUNDS):
-            for served in everybody:
-                await _ask(served)
-        await asyncio.sleep(_EXPORT_SECONDS)
-        used = {
-            served.pid: (served.cpu_seconds() - before) / _TURNS / _ROUNDS
-            for served, before in zip(everybody, began, strict=True)
-        }
-        unwatched = median(used[served.pid] for served in kinds["nobody"])
+        for load in _LOADS:
+            used = await _used(everybody, load)
+            columns = ("CPU ms", "least to most of a process", "of the one that is not")
+            head(f"{load.name} ({_PROCESSES} processes each); watched by", *columns)
+            unwatched = median(used[served.pid] for served in kinds["nobody"])
+            for name, servers in kinds.items():
+                found = sorted(used[served.pid] for served in servers)
+                row(
+                    name,
+                    f"{median(found) * 1e3:.2f}",
+                    f"{found[0] * 1e3:.2f} to {found[-1] * 1e3:.2f}",
+                    f"{median(found) / unwatched:.1%}",
+                )
+        head("watched by", "flat out: CPU µs/token")
         for name, servers in kinds.items():
-            found = sorted(used[served.pid] for served in servers)
-            row(
-                name,
-                f"{median(found) * 1e3:.2f}",
-                f"{found[0] * 1e3:.2f} to {found[-1] * 1e3:.2f}",
-                f"{median(found) / unwatched:.1%}",
-                f"{await flat_out(servers[0], upstream, _WAY):.1f}",
-            )
+            row(name, f"{await flat_out(servers[0], upstream, _WAY):.1f}")
         chats = len(receiver.named("chat"))
         print(f"The receiver has {len(receiver.spans):,} spans, {chats:,} of them calls")
