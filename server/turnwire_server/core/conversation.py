@@ -467,7 +467,7 @@ class Conversation:
     @property
     def weight(self) -> int:
         """The bytes of memory it takes while nobody uses it, roughly."""
-        return _EMPTY_BYTES + self._log.weight
+        return _EMPTY_BYTES + self._log.weight + self._folded.shown_bytes
 
     @property
     def is_beginning(self) -> bool:

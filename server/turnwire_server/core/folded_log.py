@@ -82,6 +82,11 @@ class FoldedLog:
         """See `TurnIndex.has_call`."""
         return self.index.has_call(tool_id)
 
+    @property
+    def shown_bytes(self) -> int:
+        """Of the JSON that is kept for requests; see `History.shown_bytes`."""
+        return self._history.shown_bytes
+
     def container(self) -> str | None:
         """The provider's container, if the conversation has one."""
         return self._history.container

@@ -15,13 +15,14 @@ import anthropic
 import httpx2
 from anthropic import (
     APIRequest,
+    AsyncAnthropic,
     AsyncAPIResponse,
     AsyncCallNext,
     AsyncStream,
     beta_async_tool,
     beta_tool,
 )
-from anthropic.types import RawMessageStreamEvent
+from anthropic.types import Message, RawMessageStreamEvent
 
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError
@@ -77,6 +78,9 @@ class Claude:
         client = client_of() if client is None else checked(client)
         self._is_raw = isinstance(client, Client) if raw is None else raw
         self._pace = Pace() if gathers(client) else None
+        # Those of Bedrock and Vertex look into the body; one that an app made may have middleware
+        # which does.
+        self._is_own = gathers(client) and isinstance(client, AsyncAnthropic)
         client = client.with_options(
             max_retries=0,
             timeout=timeout,
@@ -170,13 +174,8 @@ class Claude:
         )
 
     async def _create(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
-        parameters = self._form.parameters(request)
-        if headers := self._headers():
-            parameters["extra_headers"] = {**parameters.get("extra_headers", {}), **headers}
         try:
-            stream: AsyncStream[RawMessageStreamEvent] = await self._client.messages.create(
-                stream=True, **parameters
-            )
+            stream = await (self._post(request) if self._is_own else self._call(request))
         except (anthropic.AnthropicError, httpx2.HTTPError, OSError) as error:
             raise self._classify(error) from error
         except TypeError as error:
@@ -184,6 +183,28 @@ class Claude:
             if "authentication" not in str(error):
                 raise
             raise ModelError(Code.AUTH_ERROR, "there is no API key or token") from error
+        return stream
+
+    async def _post(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
+        """The call, of bytes: what messages are is not copied and encoded anew for each."""
+        body, headers = self._form.body(request)
+        return await self._client.post(
+            "/v1/messages",
+            cast_to=Message,
+            content=body,
+            options={"headers": {**headers, **self._headers()}},
+            stream=True,
+            stream_cls=AsyncStream[RawMessageStreamEvent],
+        )
+
+    async def _call(self, request: ModelRequest) -> AsyncStream[RawMessageStreamEvent]:
+        """The call as apps make it, whose fields the client's own code may read and change."""
+        parameters = self._form.parameters(request)
+        if headers := self._headers():
+            parameters["extra_headers"] = {**parameters.get("extra_headers", {}), **headers}
+        stream: AsyncStream[RawMessageStreamEvent] = await self._client.messages.create(
+            stream=True, **parameters
+        )
         return stream
 
     async def _refuse(self, call: APIRequest, call_next: AsyncCallNext) -> AsyncAPIResponse[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict, cast
 
 from turnwire_protocol import Citation, Effort, Iteration, Refusal, ToolChoice
 
@@ -29,6 +29,8 @@ __all__ = [
     "ToolResultPart",
     "ToolSpecification",
     "UsagePart",
+    "encoded_message",
+    "json_of",
 ]
 
 
@@ -43,6 +45,24 @@ class ApiMessage(TypedDict):
 
     role: Literal["user", "assistant"]
     content: str | list[ApiBlock]
+
+
+class _EncodedMessage(dict[str, Any]):
+    __slots__ = ("json",)
+
+    json: bytes
+
+
+def encoded_message(message: ApiMessage, json: bytes) -> ApiMessage:
+    """The message, which knows its JSON from now on, for `json_of`; it must not be changed."""
+    encoded = _EncodedMessage(message)
+    encoded.json = json
+    return cast("ApiMessage", encoded)
+
+
+def json_of(message: ApiMessage) -> bytes | None:
+    """Its JSON; None: nobody has encoded it yet."""
+    return getattr(message, "json", None)
 
 
 class ToolSpecification(TypedDict):

@@ -4,6 +4,7 @@ Fields that the SDK's `messages.create` has as parameters go by name; those of b
 types have let go of, go by `extra_body`, and the names of betas by a header.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from turnwire_server.model.families import (
     fitted,
     of_family,
 )
-from turnwire_server.model.port import ApiBlock, ApiMessage, Context, ModelRequest
+from turnwire_server.model.port import ApiBlock, ApiMessage, Context, ModelRequest, json_of
 from turnwire_server.model.server_tools import betas_of, runs_code, skill, versioned
 
 __all__ = ["RequestForm", "ServiceTier", "own_field"]
@@ -70,6 +71,10 @@ _OWN = {
     "top_p",
 }
 """Fields of a body that are made here, of what a turn needs and of settings."""
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+"""As the SDK encodes."""
 
 
 def own_field(more: Mapping[str, Any]) -> str | None:
@@ -170,11 +175,27 @@ class RequestForm:
             parameters["extra_headers"] = {_BETA_HEADER: ",".join(dict.fromkeys(betas))}
         return parameters
 
+    def body(self, request: ModelRequest) -> tuple[bytes, dict[str, str]]:
+        """The request as `messages.create` would send it, and the headers that it needs besides.
+
+        What its messages are in JSON is not worked out again.
+        """
+        parameters = self.parameters(request)
+        headers, more = parameters.pop("extra_headers", {}), parameters.pop("extra_body", {})
+        messages = b",".join([json_of(m) or _encode(m) for m in parameters.pop("messages")])
+        fields = {**parameters, "stream": True, **more}
+        # There are others: `}` closes them.
+        return b'%b,"messages":[%b]}' % (_encode(fields)[:-1], messages), headers
+
     def _container(self, request: ModelRequest) -> str | dict[str, Any] | None:
         if not self._skills or not any(runs_code(tool) for tool in request.tools):
             return request.container
         id = {} if request.container is None else {"id": request.container}
         return {**id, "skills": self._skills}
+
+
+def _encode(value: object) -> bytes:
+    return _ENCODER.encode(value).encode()
 
 
 def _sampling(request: ModelRequest) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import base64
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from tests.kit.patience import patience
 from tests.server.store.store_rows import blob_of, put
@@ -12,7 +13,7 @@ from turnwire_protocol import Code
 from turnwire_server.core.blobs.blobs import Blobs
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.errors import ModelError, Rejected
-from turnwire_server.model.port import ApiMessage
+from turnwire_server.model.port import ApiMessage, encoded_message, json_of
 from turnwire_server.store.memory import MemoryBlobs, MemoryStore
 from turnwire_server.store.port import BlobStore
 
@@ -47,6 +48,15 @@ def blobs_over(store: BlobStore | None = None, **options: Any) -> Blobs:
 async def test_a_history_without_attachments_is_given_back_as_it_is() -> None:
     messages: list[ApiMessage] = [{"role": "user", "content": "Hi"}]
     assert await blobs_over().resolve(messages) is messages
+
+
+async def test_messages_without_attachments_keep_their_json() -> None:
+    said: ApiMessage = {"role": "user", "content": 'Of "type":"blob".'}
+    plain, image = (encoded_message(each, to_json(each)) for each in (said, message("b_1")))
+    first, second, last = await blobs_over().resolve([plain, image, plain])
+    assert first is last is plain
+    assert (json_of(first), json_of(second)) == (to_json(said), None)
+    assert await blobs_over().resolve([image]) == [second]
 
 
 async def test_a_blob_that_is_lost_is_named_and_the_history_is_not_changed() -> None:

@@ -1,5 +1,6 @@
 """The history: whatever happened, the model is shown messages that the API takes."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
 
 from tests.server.core.log_author import Author
 from turnwire_protocol import Compaction, DocumentBlock, Error, ImageBlock, Step, TextBlock
 from turnwire_server.core.history.history import History
 from turnwire_server.core.log.codec import dump, load
 from turnwire_server.core.log.items import Item
-from turnwire_server.model.port import ApiMessage
+from turnwire_server.model.port import ApiMessage, json_of
 from turnwire_simulator import (
     Answer,
     ProviderTool,
@@ -61,7 +63,10 @@ def history_of(items: Sequence[Item]) -> History:
 def messages_of(items: Sequence[Item], head: object = None) -> list[ApiMessage]:
     """What the step that has begun last is shown."""
     steps = [item.event.step for item in items if isinstance(item.event, Step)]
-    return history_of(items).render(head, step=steps[-1] if steps else 1).messages
+    messages = history_of(items).render(head, step=steps[-1] if steps else 1).messages
+    for message in messages:
+        assert from_json(json_of(message) or to_json(message)) == message
+    return messages
 
 
 def judged(messages: Sequence[ApiMessage], *more: ApiMessage) -> None:
@@ -512,6 +517,39 @@ def test_a_log_fed_in_any_pieces_and_after_a_restart_is_the_same_history(
     messages = messages_of(author.items())
     assert messages_of(pieces) == messages
     assert messages_of(load(dump(author.items()))) == messages
+
+
+# What is shown again is not encoded again
+
+
+def test_ended_turns_are_encoded_once_and_weigh_what_is_kept_of_them() -> None:
+    author = Author.new()
+    for name in ("t_1", "t_2"):
+        turn(ThinkingBlock("Hm."), Text("Grüße."), name=name)(author)
+    author.ask("t_3", "And now?")
+    history = history_of(author.items())
+    assert history.shown_bytes == 0
+    first, again = (history.render(None, step=1).messages for _ in range(2))
+    assert all(one is other for one, other in zip(first[:4], again[:4], strict=True))
+    encoded = [json_of(message) or b"" for message in first]
+    assert [from_json(json) for json in encoded] == first
+    contents = (to_json(message["content"]) for message in first[:4])
+    assert history.shown_bytes == sum(map(len, contents))
+    author.retract("t_2")
+    history.apply(author.items()[-1])
+    history.render(None, step=1)
+    assert 0 < history.shown_bytes < sum(map(len, encoded[:4])) / 2, "less, with the turn"
+
+
+def test_the_prefix_is_what_logs_have_kept_of_it() -> None:
+    """Or all thinking in them would be left out."""
+    author = Author.new()
+    turn(ThinkingBlock("Hm."), Text("Grüße."))(author)
+    told = ""
+    messages = history_of(author.items()).render(ONE, step=1).messages
+    for shown in (ONE, *((message["role"], message["content"]) for message in messages)):
+        told = hashlib.blake2b(to_json((told, shown)), digest_size=12).hexdigest()
+    assert history_of(author.items()).render(ONE, step=1).prefix == told
 
 
 # Thinking is bound to what stands before it

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from aiohttp import web
-from anthropic import AsyncAnthropic
+from anthropic import APIRequest, AsyncAnthropic, AsyncAPIResponse, AsyncCallNext
 
 from tests.kit.patience import PATIENCE_SECONDS, SILENCE_SECONDS, patience
 from turnwire_protocol import Code
@@ -17,9 +17,19 @@ from turnwire_server.errors import ModelError
 from turnwire_server.listener import bind
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import connect
-from turnwire_server.model.port import BlockEnd, ModelRequest, Part, Stop, TextPart, UsagePart
+from turnwire_server.model.port import (
+    ApiMessage,
+    BlockEnd,
+    ModelRequest,
+    Part,
+    Stop,
+    TextPart,
+    UsagePart,
+    encoded_message,
+)
 from turnwire_server.model.reader import MAX_EVENT_BYTES
 from turnwire_server.model.refusal import MAX_BODY_BYTES, body_of
+from turnwire_server.model.request import RequestForm
 from turnwire_simulator import (
     Answer,
     Cut,
@@ -37,7 +47,7 @@ from turnwire_simulator import (
 from turnwire_simulator.controls import Control
 
 MODEL = "claude-simulated-opus"
-HI = {"role": "user", "content": "Hi"}
+HI: ApiMessage = {"role": "user", "content": "Hi"}
 LONG = "Be kind. " * 600
 
 
@@ -79,6 +89,48 @@ async def failure_of(model: Claude) -> ModelError:
     with pytest.raises(ModelError) as caught:
         await parts_of(model, request())
     return caught.value
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "the fields that the SDK has no parameters for": {
+        "temperature": 0.5,
+        "thinking": {"type": "disabled"},
+        "top_k": 7,
+    },
+    "tools": {
+        "system": "Grüße „alle“.",
+        "stop_sequences": ["\u2028Ü"],
+        "tools": [{"name": "t", "description": "", "input_schema": {"type": "object"}}],
+    },
+    "some messages encoded": {
+        "messages": [
+            encoded_message(HI, b'{"role":"user","content":"Hi"}'),
+            {"role": "assistant", "content": [{"type": "text", "text": "Ja, „ja“."}]},
+            *[encoded_message(HI, b'{"role":"user","content":"Hi"}')] * 2,
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+async def test_our_own_clients_ask_as_those_of_an_app(simulator: Simulator, case: str) -> None:
+    """The SDK encodes the body of one, and its middleware may read it; `RequestForm.body` ours."""
+    asked, seen = request(**ASKED[case]), []
+
+    async def see(call: APIRequest, call_next: AsyncCallNext) -> AsyncAPIResponse[Any]:
+        seen.append(call.json)
+        return await call_next(call)
+
+    made = AsyncAnthropic(base_url=simulator.url, api_key="test-key", middleware=[see])
+    for client in (made, connect(simulator.url, "test-key")):
+        simulator.program(Answer(Text("Ok.")))
+        model = Claude(client, form=RequestForm(betas=["one-2026-01-01"], more={"speed": "fast"}))
+        assert await parts_of(model, asked)
+        await model.close()
+    one, other = simulator.requests
+    assert one == other == seen[0]
+    assert simulator.betas[0] == simulator.betas[1]
 
 
 FAULTS = {
@@ -430,7 +482,7 @@ async def test_the_second_request_of_a_conversation_reads_the_first_from_the_cac
         {"name": name, "description": name, "input_schema": {"type": "object"}} for name in "ab"
     ]
     simulator.program(Answer(Text("One.")), Answer(Text("Two.")))
-    messages: list[dict[str, Any]] = [HI]
+    messages: list[ApiMessage] = [HI]
     first = await parts_of(model, request(system=LONG, tools=tools, messages=messages))
     messages = [*messages, {"role": "assistant", "content": [{"type": "text", "text": "One."}]}]
     messages += [{"role": "user", "content": [{"type": "text", "text": "More"}]}]

@@ -9,12 +9,9 @@ Behind a summary (`Summary`) only what it does not stand for is shown. Everythin
 summary that becomes void gives it back.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from pydantic_core import to_json
 
 from turnwire_protocol import (
     BlockStop,
@@ -43,6 +40,7 @@ from turnwire_server.core.history.answer import (
     without_attachments,
     without_thinking,
 )
+from turnwire_server.core.history.shown import Shown, append, digest, digest_behind, show
 from turnwire_server.core.history.summary import Older, Summary
 from turnwire_server.core.log.items import DeltaRun, Entry, Item, Private
 from turnwire_server.model.port import ApiBlock, ApiMessage
@@ -59,15 +57,6 @@ class Rendered(NamedTuple):
     """The digest of all that the request shows, to be kept with its step."""
 
 
-class _Bound(NamedTuple):
-    """What a finished turn shows behind one prefix."""
-
-    turn: str
-    before: str
-    segments: list[Segment]
-    after: str
-
-
 @dataclass(slots=True)
 class _Turn:
     id: str
@@ -81,7 +70,9 @@ class _Turn:
     container: str | None = None
     final: list[Segment] | None = None
     """What it shows once it is done. It changes only where `History` leaves something out."""
-    bound: _Bound | None = None
+    tool_names: dict[str, None] | None = None
+    """The tools that names, in their order; None: it names none."""
+    bound: Shown | None = None
     """The last rendering of `final`: most requests have the same prefix as the one before."""
     is_text_only: bool = False
     """Its attachments are left out."""
@@ -98,6 +89,7 @@ class _Turn:
     def finish(self, *, is_refused: bool) -> None:
         self.is_refused |= is_refused
         self.final = [] if self.is_refused else self._segments(before_step=None)
+        self.tool_names = _tool_names(self.final) or None
         self.answer = Answer()
 
     def leave_out_attachments(self) -> None:
@@ -141,6 +133,8 @@ class History:
         self._started: dict[str, _Turn] = {}
         self._untried: list[_Turn] = []
         """Turns of which the model may not have taken all attachments yet."""
+        self.shown_bytes = 0
+        """Of the JSON that is kept for requests, as far as the last rendering showed it."""
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log, or the next part of a run."""
@@ -266,16 +260,13 @@ class History:
 
     def tool_names(self, *, step: int) -> list[str]:
         """The tools that the messages before that step name, in the order of their first call."""
-        return list(
-            dict.fromkeys(
-                block["name"]
-                for turn in self._shown(self.summary)
-                for segment in turn.segments(before_step=step)
-                if isinstance(segment.content, list)
-                for block in segment.content
-                if block["type"] == "tool_use"
-            )
-        )
+        names: dict[str, None] = {}
+        for turn in self._shown(self.summary):
+            if turn.final is None:
+                names |= _tool_names(turn.segments(before_step=step))
+            elif turn.tool_names:
+                names |= turn.tool_names
+        return list(names)
 
     def render(
         self,
@@ -294,10 +285,10 @@ class History:
         """
         summary = None if ignores_summary else self.summary
         messages, prefix = _begin(summary, head)
-        for bound in self._bound(summary, prefix, step=step, drops_thinking=drops_thinking):
-            for segment in bound.segments:
-                _append(messages, segment, summary)
-            prefix = bound.after
+        first = len(messages)
+        for shown in self._bound(summary, prefix, step=step, drops_thinking=drops_thinking):
+            append(messages, shown.messages, after=first)
+            prefix = shown.after
         return Rendered(messages, prefix)
 
     def older(self, head: object, *, step: int) -> Older | None:
@@ -307,16 +298,17 @@ class History:
         """
         summary = self.summary
         messages, prefix = _begin(summary, head)
-        of_head = _digest("", head)
+        first, of_head = len(messages), digest("", head)
         found: tuple[int, Private] | None = None
-        for bound in self._bound(summary, prefix, step=step):
-            for segment in bound.segments:
+        for shown in self._bound(summary, prefix, step=step):
+            for segment in shown.segments:
                 if segment.role == "assistant" and messages and messages[-1]["role"] == "user":
-                    place = {"turn": bound.turn, "step": segment.step}
+                    place = {"turn": shown.turn, "step": segment.step}
                     digests = {"head": of_head, "prefix": prefix}
                     found = len(messages), {**place, **digests}
-                prefix = _digest(prefix, (segment.role, segment.content))
-                _append(messages, segment, summary)
+                prefix = digest_behind(prefix, segment)
+                message: ApiMessage = {"role": segment.role, "content": segment.content}
+                append(messages, [message], after=first)
         return None if found is None else Older(messages[: found[0]], found[1])
 
     def _shown(self, summary: Summary | None) -> Iterator[_Turn]:
@@ -333,59 +325,43 @@ class History:
 
     def _bound(
         self, summary: Summary | None, prefix: str, *, step: int, drops_thinking: bool = False
-    ) -> Iterator[_Bound]:
+    ) -> Iterator[Shown]:
         """What each turn shows, behind that summary and this prefix."""
+        self.shown_bytes = 0
         for turn in self._shown(summary):
             bound = turn.bound
             if bound is None or bound.before != prefix or drops_thinking:
                 segments = turn.segments(before_step=step)
                 if summary is not None and turn.id == summary.turn:
                     segments = [each for each in segments if each.step >= summary.step]
-                bound = _bind(turn, segments, prefix, drops_thinking=drops_thinking)
+                bound = show(
+                    turn.id, segments, turn.prefixes, prefix, drops_thinking=drops_thinking
+                )
                 if turn.final is not None and not drops_thinking:
                     turn.bound = bound
+            if bound is turn.bound:
+                self.shown_bytes += bound.size
             prefix = bound.after
             yield bound
 
 
 def _begin(summary: Summary | None, head: object) -> tuple[list[ApiMessage], str]:
     """What messages begin with, and the digest of it and of what is before."""
-    prefix = _digest("", head)
+    prefix = digest("", head)
     if summary is None:
         return [], prefix
-    return [summary.message], summary.prefix_behind(prefix) or _digest(prefix, summary.raw)
+    return [summary.message], summary.prefix_behind(prefix) or digest(prefix, summary.raw)
 
 
-def _bind(turn: _Turn, segments: list[Segment], prefix: str, *, drops_thinking: bool) -> _Bound:
-    """The turn's segments behind this prefix, without the thinking that belongs to another."""
-    before, kept = prefix, []
-    for segment in segments:
-        content = segment.content
-        if segment.role == "assistant":
-            thought_behind = turn.prefixes.get(segment.step, prefix)
-            if drops_thinking or thought_behind != prefix:
-                content = without_thinking(content)
-        if content:
-            kept.append(segment._replace(content=content))
-            prefix = _digest(prefix, (segment.role, content))
-    return _Bound(turn.id, before, kept, prefix)
-
-
-def _append(messages: list[ApiMessage], segment: Segment, summary: Summary | None) -> None:
-    content = segment.content
-    is_first = len(messages) == (0 if summary is None else 1)
-    if not is_first and messages[-1]["role"] == segment.role == "assistant":
-        before = messages[-1]["content"]
-        # The step before ended in `pause_turn`: this one goes on with the same message.
-        assert isinstance(before, list)
-        assert isinstance(content, list), "the model's messages are made of blocks"
-        messages[-1] = {"role": "assistant", "content": [*before, *content]}
-    else:
-        messages.append({"role": segment.role, "content": content})
-
-
-def _digest(prefix: str, shown: object) -> str:
-    return hashlib.blake2b(to_json((prefix, shown)), digest_size=12).hexdigest()
+def _tool_names(segments: list[Segment]) -> dict[str, None]:
+    """The tools that are named there, in the order of their first call."""
+    return dict.fromkeys(
+        block["name"]
+        for segment in segments
+        if isinstance(segment.content, list)
+        for block in segment.content
+        if block["type"] == "tool_use"
+    )
 
 
 def _block(turn: _Turn, number: int) -> BlockParts:
