@@ -1,6 +1,8 @@
 """The log: whatever is read between two cursors is what was appended between them."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -166,8 +168,8 @@ def test_a_delta_of_another_tool_in_the_same_turn_does_not_join() -> None:
     assert kept == [("a", ["{"]), ("b", ["{"])]
 
 
-def lines_to_read(log: MemoryLog, after: int) -> int:
-    """How many lines of Python a short read at `after` runs: the items it touches, not the time."""
+def lines_of(work: Callable[[], object]) -> int:
+    """How many lines of Python it runs: the items it touches, not the time."""
     lines = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -178,7 +180,7 @@ def lines_to_read(log: MemoryLog, after: int) -> int:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        log.read(after, after + 2)
+        work()
     finally:
         sys.settrace(before)
     return lines
@@ -189,5 +191,13 @@ def test_the_cost_of_a_read_does_not_depend_on_the_length_of_the_log() -> None:
     for log, length in ((short, 10), (long, 5000)):
         for block in range(length):
             log.append_delta(Token, "t", block, "x")
-    costs = {lines_to_read(log, after) for log, after in ((short, 5), (long, 5), (long, 4990))}
+    places = ((short, 5), (long, 5), (long, 4990))
+    costs = {lines_of(partial(log.read, after, after + 2)) for log, after in places}
     assert len(costs) == 1
+
+
+def test_rows_are_joined_at_a_cost_that_grows_as_their_number() -> None:
+    log = tokens(*"x" * 400)
+    rows = [dump(log.read(seq, seq + 1)) for seq in range(400)]
+    few, many = (lines_of(partial(join, rows[:number])) for number in (100, 400))
+    assert many < 5 * few

@@ -184,21 +184,18 @@ Item = Entry | DeltaRun
 def coalesce(items: Iterable[Item]) -> Iterator[Item]:
     """The same items, with runs that continue each other (they were stored apart) joined."""
     last: DeltaRun | None = None
+    is_copy = False
     for item in items:
         if last is not None and isinstance(item, DeltaRun) and last.joins(item):
-            last = DeltaRun(
-                last.type,
-                conversation=last.conversation,
-                turn=last.turn,
-                block=last.block,
-                tool_id=last.tool_id,
-                first_seq=last.first_seq,
-                texts=last.texts + item.texts,
-            )
+            if not is_copy:
+                last, is_copy = last.cut(last.first_seq - 1, last.last_seq), True
+            # In place: copied at each part, the work would grow with the square of their number.
+            last.texts += item.texts
+            last.size += item.size
             continue
         if last is not None:
             yield last
-        last = item if isinstance(item, DeltaRun) else None
+        last, is_copy = item if isinstance(item, DeltaRun) else None, False
         if last is None:
             yield item
     if last is not None:
