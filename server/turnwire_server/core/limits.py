@@ -1,8 +1,7 @@
 """What is bounded, and the buckets that bound rates. Pure: the time comes in as an argument."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -100,9 +99,8 @@ class Places:
         """How many are taken, by all together."""
         return self._taken.total()
 
-    @contextmanager
-    def taken(self, principal: str) -> Iterator[None]:
-        """One more of the principal, for as long as the context lasts.
+    def taken(self, principal: str) -> AbstractContextManager[None]:
+        """One more of the principal, from now on until the context ends.
 
         Raises:
             Rejected: too_many.
@@ -112,12 +110,21 @@ class Places:
         if self._most_in_all is not None and self._taken.total() >= self._most_in_all:
             raise _too_many(f"too many {self._what} at once, of all together")
         self._taken[principal] += 1
-        try:
-            yield
-        finally:
-            self._taken[principal] -= 1
-            if not self._taken[principal]:
-                del self._taken[principal]
+        return _Taken(self._taken, principal)
+
+
+class _Taken(AbstractContextManager[None]):
+    # No generator: each socket holds one, for as long as it is there.
+    __slots__ = ("_principal", "_taken")
+
+    def __init__(self, taken: Counter[str], principal: str) -> None:
+        self._taken = taken
+        self._principal = principal
+
+    def __exit__(self, *_: object) -> None:
+        self._taken[self._principal] -= 1
+        if not self._taken[self._principal]:
+            del self._taken[self._principal]
 
 
 def _too_many(message: str) -> Rejected:

@@ -1,6 +1,5 @@
 """The queue of a conversation's turns: one runs, the others wait. It begins and ends none."""
 
-from collections import deque
 from collections.abc import Collection
 from typing import Literal
 
@@ -20,7 +19,7 @@ class TurnQueue:
     def __init__(self, *, max_waiting: int) -> None:
         self.running: Turn | None = None
         """The one whose time it is, or comes as soon as its message is durable."""
-        self._waiting: deque[Turn] = deque()
+        self._waiting: list[Turn] = []
         self._max_waiting = max_waiting
 
     def unfinished(self) -> list[Turn]:
@@ -65,5 +64,5 @@ class TurnQueue:
         """The first that waits, if it is its time: it is the one that runs now."""
         if self.running is not None or not self._waiting:
             return None
-        self.running = self._waiting.popleft()
+        self.running = self._waiting.pop(0)
         return self.running

@@ -12,7 +12,7 @@ import re
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,6 +130,8 @@ class LateClaude:
         self._make = make
         self._form = form
         self._loading: asyncio.Task[Claude | None] | None = None
+        self._claude: Claude | None = None
+        """Once it is there, nothing stands between it and a turn."""
         url = urlsplit(client.base_url)
         port = url.port or (80 if url.scheme == "http" else 443)
         self.upstream = Upstream(provider="anthropic", host=url.hostname or "", port=port)
@@ -157,9 +159,15 @@ class LateClaude:
         """See `Model.context`."""
         return self._form.context_of(model, is_own=self.has_list_prices)
 
-    @asynccontextmanager
-    async def stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
+    def stream(
+        self, request: ModelRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[Part]]]:
         """See `Model.stream`."""
+        claude = self._claude
+        return self._late_stream(request) if claude is None else claude.stream(request)
+
+    @asynccontextmanager
+    async def _late_stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[list[Part]]]:
         claude = await self._loaded()
         async with claude.stream(request) as parts:
             yield parts
@@ -176,9 +184,9 @@ class LateClaude:
 
     async def _load(self) -> "Claude | None":
         try:
-            return await asyncio.to_thread(lambda: self._make(self._client.make()))
+            self._claude = await asyncio.to_thread(lambda: self._make(self._client.make()))
         except Exception:
             # Boundary: an import runs foreign code, and nobody may be waiting for this task.
             logger.exception("the Anthropic SDK cannot be loaded: no turn will be answered")
             self.has_failed = True
-            return None
+        return self._claude

@@ -1,8 +1,8 @@
 """The WebSocket handshake: refuse or accept, find the principal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -142,19 +142,16 @@ async def accept(socket: WebSocket, subprotocol: str | None) -> None:
         raise WebSocketDisconnect(1006) from gone
 
 
-@contextmanager
-def placed(places: Places, principal: str) -> Iterator[None]:
-    """A place among the principal's sockets.
+def placed(places: Places, principal: str) -> AbstractContextManager[None]:
+    """A place among the principal's sockets, from now on until the context ends.
 
     Raises:
         Closing: there is none left.
     """
-    with ExitStack() as place:
-        try:
-            place.enter_context(places.taken(principal))
-        except Rejected as refused:
-            raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
-        yield
+    try:
+        return places.taken(principal)
+    except Rejected as refused:
+        raise Closing(CloseCode.TOO_SLOW, refused.message) from refused
 
 
 async def apart(socket: WebSocket, serve: Callable[[WebSocket], Coroutine[Any, Any, None]]) -> None:
