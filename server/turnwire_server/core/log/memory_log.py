@@ -82,6 +82,9 @@ class MemoryLog:
         self.head = self.durable = item.last_seq
 
     def _push(self, item: Item, first_seq: int) -> None:
+        if isinstance(item, Entry):
+            # The names of the fields that were given: nobody asks, and they take as much as these.
+            item.event.model_fields_set.clear()
         self._items.append(item)
         self._firsts.append(first_seq)
 
