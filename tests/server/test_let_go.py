@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakSet
 
 import pytest
+from aiohttp import web
 
 from tests.kit.chat import MODEL, ended
 from tests.kit.patience import patience
@@ -92,3 +93,21 @@ async def test_event_streams_leave_nothing_to_the_collector(simulator: Simulator
             gate.open()
             await reader.until("done")
         await all_gone(held)
+
+
+async def test_while_an_answer_comes_its_request_is_not_held(simulator: Simulator) -> None:
+    """The body is the whole conversation, with all attachments."""
+    gate = Gate()
+    simulator.program(Answer(Text(["Hello", gate, " Anna"])))
+    async with serving(turnwire_over(simulator, model=MODEL)) as address, wired(address) as wire:
+        await wire.ask("send", content="Hello")
+        await wire.until("token")
+        holders = [
+            type(one)
+            for one in gc.get_objects()
+            for part in gc.get_referents(one)
+            if type(part) is bytes and part.startswith(b'{"model":')
+        ]
+        gate.open()
+        await wire.until("done")
+    assert holders == [web.Request], "the simulator's, which has received it"

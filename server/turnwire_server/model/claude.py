@@ -159,17 +159,17 @@ class Claude:
         )
 
     def _read(self, stream: AsyncStream[RawMessageStreamEvent], request: ModelRequest) -> Response:
-        headers = stream.response.headers
+        response = stream.response
         return Response(
             stream,
             decoder=Decoder(
                 model=request.model if request.fallbacks else None,
-                request_id=request_id_of(headers, secrets=self._secrets()),
+                request_id=request_id_of(response.headers, secrets=self._secrets()),
             ),
             is_raw=self._is_raw,
             pace=self._pace,
             end_seconds=self._end_seconds,
-            judge=lambda body, code: self._judge(stream.response, body, code),
+            judge=lambda body, code: self._judge(response, body, code),
             classify=self._classify,
         )
 

@@ -6,7 +6,7 @@ with a new connection: two round trips and a handshake before anything is said.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -32,6 +32,8 @@ _FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, OSError, ValueError, Mo
 _REST_SECONDS = 1.0
 _REST_BYTES = 64 * 1024
 """What comes after the message's end, at most: there is nothing in it for anybody."""
+_FORGOTTEN = httpx2.Request("POST", "https://request.invalid")
+"""Stands for a request once its response has come."""
 
 
 class Response:
@@ -53,13 +55,17 @@ class Response:
         judge: Callable[[object, Code], ModelError],
         classify: Callable[[Exception], ModelError],
     ) -> None:
-        self._stream = stream
+        self._response = stream.response
         self._decoder = decoder
         self._pace = pace
         self._end_seconds = end_seconds
         self._classify = classify
         self._reader = Reader(judge, splitter=_splitter_of(stream.response))
-        self._chunks = stream.response.aiter_bytes() if is_raw else None
+        self._stream = None if is_raw else stream
+        self._chunks = _chunks_of(stream.response) if is_raw else None
+        if is_raw:
+            # With the stream, which is let go of: both hold the body, which is the conversation.
+            stream.response.request = _FORGOTTEN
 
     @property
     def is_whole(self) -> bool:
@@ -108,7 +114,7 @@ class Response:
 
     async def close(self) -> None:
         """Read no more: with what is left unread, the connection is closed."""
-        await self._stream.close()
+        await self._response.aclose()
 
     async def read_out(self) -> None:
         """Read what is left of one that is whole, if it comes soon, and close it."""
@@ -124,11 +130,12 @@ class Response:
 
     async def _events(self) -> AsyncGenerator[list[dict[str, Any]], None]:
         """The events of each read."""
-        if self._chunks is None:
+        if self._stream is not None:
             async for event in self._stream:
                 # The SDK does not check what the stream parses to: it may be any JSON value.
                 if isinstance(event, BaseModel):
                     yield [event.to_dict(warnings=False)]
+        if self._chunks is None:
             return
         reader, pace = self._reader, self._pace
         async for chunk in self._chunks:
@@ -142,6 +149,12 @@ class Response:
         yield reader.finish()
         if reader.failure is not None:
             raise reader.failure
+
+
+def _chunks_of(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """What each read brings. Where nothing is compressed, nothing stands between."""
+    is_encoded = "content-encoding" in response.headers
+    return response.aiter_bytes() if is_encoded else response.aiter_raw()
 
 
 def _splitter_of(response: httpx2.Response) -> EventSplitter | None:
