@@ -29,7 +29,8 @@ _LOOKS_AT_IDLE = 5
 class Attendance:
     """Of the open conversations of this node.
 
-    `opened` gives the one of that id that is open; `refresh` brings it up to date with the store.
+    `opened` gives the one of that id that is open; `refresh` brings it up to date with the store;
+    `on_rows_taken`: it has become longer without that.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Attendance:
         *,
         opened: Callable[[str], Conversation | None],
         refresh: Callable[[Conversation], Awaitable[None]],
+        on_rows_taken: Callable[[Conversation], None],
     ) -> None:
         self._nodes = nodes
         self._opened = opened
         self._refresh = refresh
+        self._on_rows_taken = on_rows_taken
         self._attended: dict[str, Conversation] = {}
         """What other nodes are asked to tell us of."""
         self._far: dict[str, dict[str, Follower]] = {}
@@ -185,6 +188,7 @@ class Attendance:
         if news.bodies:
             try:
                 conversation.extend(news.bodies)
+                self._on_rows_taken(conversation)
             except Unreadable as error:
                 id = conversation.conversation
                 logger.error("conversation=%s cannot be read on: %s", id, error)

@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 from turnwire_protocol import Code
 from turnwire_server.core.attendance import Attendance
 from turnwire_server.core.claims import Claims
 from turnwire_server.core.conversation import Conversation
+from turnwire_server.core.idle_order import IdleOrder
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.turn.services import Services
@@ -66,10 +68,14 @@ class OpenConversations:
         self._idle_seconds = idle_seconds
         self._look_seconds = min(look_seconds, idle_seconds)
         self._open: dict[str, asyncio.Future[Conversation]] = {}
-        """The longest unused first."""
-        self._idle_since: dict[str, float] = {}
-        """Since when nobody has used it (monotonic seconds), as seen when it was last looked at."""
-        self.attendance = Attendance(store.nodes, opened=self.opened, refresh=self._refresh)
+        self._order = IdleOrder(is_wanted=lambda id: id in self._entering)
+        """Of the same: what is to be let go of first, in monotonic seconds."""
+        self.attendance = Attendance(
+            store.nodes,
+            opened=self.opened,
+            refresh=self._refresh,
+            on_rows_taken=lambda one: self._change(one.conversation),
+        )
         self._claims = Claims(store, committer, inquiries, self.attendance)
         self._timer: asyncio.TimerHandle | None = None
         self._entering: Counter[str] = Counter()
@@ -82,7 +88,7 @@ class OpenConversations:
         self._has_hung_up = False
 
     def all(self) -> list[Conversation]:
-        """Those that are open now, the longest unused first."""
+        """Those that are open now."""
         return [
             task.result()
             for task in self._open.values()
@@ -235,7 +241,7 @@ class OpenConversations:
         else:
             nodes = self.attendance.readers_of(found)
             found.close(Code.UNKNOWN_CONVERSATION)
-        self._open.pop(id, None)
+        self._forget(id)
         self._unreadable.discard(id)
         # Whoever asks meanwhile must not open what is about to go.
         over = self._deleting[id] = asyncio.Event()
@@ -283,10 +289,7 @@ class OpenConversations:
             conversation = await self._inquiries.done(asyncio.shield(task))
             if refreshes:
                 await self._inquiries.done(self._refresh(conversation))
-        if self._opened(id) is not task:
-            return None
-        self._open[id] = self._open.pop(id)
-        return conversation
+        return conversation if self._opened(id) is task else None
 
     @contextmanager
     def _used(self, id: str) -> Iterator[None]:
@@ -294,13 +297,14 @@ class OpenConversations:
         others have their turn. It must not be evicted then: who took it would read and write beside
         all others."""
         self._entering[id] += 1
-        self._idle_since.pop(id, None)
+        self._change(id)
         try:
             yield
         finally:
             self._entering[id] -= 1
             if not self._entering[id]:
                 del self._entering[id]
+            self._change(id)
 
     def _opening(
         self, id: str, principal: str, head: Head | None, *, is_new: bool = False
@@ -315,8 +319,9 @@ class OpenConversations:
                 return task
             task = asyncio.create_task(self._load(id, principal, head), name=f"open {id}")
             self._open[id] = task
-            # One that fails is let go of at once: its id may have been made up for it.
-            task.add_done_callback(lambda task: self._opened(id))
+            # One that fails is let go of at once: its id may have been made up for it. And who
+            # wanted it may have gone.
+            task.add_done_callback(lambda task: self._change(id))
         return task
 
     def _opened(self, id: str) -> asyncio.Future[Conversation] | None:
@@ -325,7 +330,7 @@ class OpenConversations:
         if task is not None and task.done():
             failed = task.cancelled() or task.exception() is not None
             if failed or task.result().is_closed:
-                del self._open[id]
+                self._forget(id)
                 return None
         return task
 
@@ -350,8 +355,8 @@ class OpenConversations:
             store=self._store,
             committer=self._committer,
             services=self._services,
-            on_done=self._on_done,
-            on_readers=self.attendance.look if self._store.is_shared else _nobody_else_reads,
+            on_done=self._turn_done,
+            on_readers=self._readers_changed,
             on_lost=self._claims.lost,
         )
 
@@ -381,6 +386,7 @@ class OpenConversations:
             if head is not None:
                 conversation.holder = head.holder
                 await conversation.load(head.epoch, head.seq)
+                self._change(conversation.conversation)
             elif not conversation.is_empty:
                 conversation.close(Code.UNKNOWN_CONVERSATION)
             await self._end_orphan(conversation)
@@ -393,41 +399,60 @@ class OpenConversations:
             await self._claims.ask(conversation)
             self._claims.give_back(conversation)
 
+    # Letting go
+
+    def _change(self, id: str) -> None:
+        if (conversation := self.opened(id)) is not None:
+            self._order.change(conversation)
+
+    def _readers_changed(self, conversation: Conversation) -> None:
+        if self._has(conversation):
+            self._order.change(conversation)
+        if self._store.is_shared:
+            # In a store of one process all readers are here.
+            self.attendance.look(conversation)
+
+    def _turn_done(self, conversation: Conversation, after: int) -> None:
+        if self._has(conversation):
+            self._order.change(conversation)
+        self._on_done(conversation, after)
+
     def _evict(self) -> None:
         """Where there are too many, let go of those idle ones that nobody has used for longest, a
         tenth at once; their logs are in the store."""
         if len(self._open) >= self._max_open:
-            for one in self._idle()[: max(self._max_open // 10, 1)]:
+            self._give_back(self._order.sort(time.monotonic()))
+            for _, one in islice(self._order.idle(), max(self._max_open // 10, 1)):
                 self._let_go(one)
 
+    def _give_back(self, idle: list[Conversation]) -> None:
+        """Other nodes may have them."""
+        for one in idle:
+            self._claims.give_back(one)
+
     def _let_go(self, one: Conversation) -> None:
-        del self._open[one.conversation]
+        self._forget(one.conversation)
         self._claims.give_back(one)
 
-    def _idle(self) -> list[Conversation]:
-        return [one for one in self.all() if one.is_idle and one.conversation not in self._entering]
+    def _forget(self, id: str) -> None:
+        self._open.pop(id, None)
+        self._order.forget(id)
 
     def _look(self) -> None:
         """Let go of what has been idle for long, and of more where all are too many or too large.
 
-        Looked at now and then: to add up what all weigh at each opening would cost more than it.
+        Looked at now and then: to look at what changes each time that it does would cost more.
         """
         now = time.monotonic()
-        size = sum(one.weight for one in self.all())
+        self._give_back(self._order.sort_all(now))
         most = self._max_open_bytes
-        if size > most:
+        if self._order.size > most:
             most -= most // 10
-        idle = self._idle()
-        since = {one.conversation: self._idle_since.get(one.conversation, now) for one in idle}
-        for one in idle:
-            is_over = size > most or len(self._open) > self._max_open
-            if is_over or now - since[one.conversation] >= self._idle_seconds:
-                size -= one.weight
-                self._let_go(one)
-                del since[one.conversation]
-            else:
-                self._claims.give_back(one)
-        self._idle_since = since
+        for since, one in self._order.idle():
+            is_over = self._order.size > most or len(self._open) > self._max_open
+            if not is_over and now - since < self._idle_seconds:
+                break
+            self._let_go(one)
         self._timer = None
         self._look_again()
 
@@ -443,16 +468,12 @@ class OpenConversations:
             return
         self._claims.give_back(conversation)
         if conversation.is_empty and conversation.is_idle and self._has(conversation):
-            del self._open[conversation.conversation]
+            self._forget(conversation.conversation)
 
     def close(self) -> None:
         """Look after idle ones no more."""
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _nobody_else_reads(conversation: Conversation) -> None:
-    """In a store of one process all readers are here."""
 
 
 def _unknown() -> Rejected:
