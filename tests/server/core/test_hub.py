@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kit.core import ANNA, HeldModel, Reader, core_on
+from tests.kit.lines import lines_of
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from turnwire_protocol import Ack, Cancel, Code, Done, Event, Message, SendBody, StopReason
 from turnwire_server.core.conversation import Conversation
@@ -255,6 +256,36 @@ async def test_what_nobody_has_used_for_a_while_is_let_go_and_what_is_read_is_no
         await gone.wait()
         assert [one.conversation for one in core._open.all()] == [conversation]
         follower.close()
+
+
+async def test_what_is_opened_for_one_who_left_meanwhile_is_let_go() -> None:
+    store = WatchedStore()
+    async with running(store, idle_seconds=0.01) as core:
+        opening = store.hold("head")
+        sending = asyncio.create_task(sent(core, key="k-1"))
+        await opening.asked.wait()
+        sending.cancel()
+        await asyncio.wait([sending])
+        opening.released.set()
+        # Its traceback knows what it waited for.
+        del sending
+        while not core._open.all():  # noqa: ASYNC110 (nothing says so)
+            await asyncio.sleep(0)
+        (one,) = core._open.all()
+        gone = noticed(one)
+        del one
+        await gone.wait()
+
+
+async def test_what_a_look_costs_does_not_grow_with_the_conversations_that_are_followed() -> None:
+    async with running(WatchedStore(), max_open=2) as core:
+        few, many = list[int](), list[int]()
+        for costs, number in ((few, 2), (many, 40)):
+            for _ in range(number):
+                await follow(core, await answered(core))
+            core._open._look()
+            costs += [lines_of(core._open._look), lines_of(core._open._evict)]
+    assert [more < 2 * less for less, more in zip(few, many, strict=True)] == [True, True]
 
 
 async def test_a_refused_send_leaves_no_conversation_in_memory() -> None:

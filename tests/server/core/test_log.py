@@ -1,14 +1,12 @@
 """The log: whatever is read between two cursors is what was appended between them."""
 
-import sys
-from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.lines import lines_of
 from turnwire_protocol import MAX_MERGED_BYTES, BlockStop, Event, Thinking, Token, ToolInput, merge
 from turnwire_server.core.log.codec import dump, join, load
 from turnwire_server.core.log.items import DeltaRun, Entry, Item
@@ -166,24 +164,6 @@ def test_a_delta_of_another_tool_in_the_same_turn_does_not_join() -> None:
     log.append_delta(ToolInput, "t", 1, "{", tool_id="b")
     kept = [(run.tool_id, run.texts) for run in log.read(0, 2) if isinstance(run, DeltaRun)]
     assert kept == [("a", ["{"]), ("b", ["{"])]
-
-
-def lines_of(work: Callable[[], object]) -> int:
-    """How many lines of Python it runs: the items it touches, not the time."""
-    lines = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal lines
-        lines += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return lines
 
 
 def test_the_cost_of_a_read_does_not_depend_on_the_length_of_the_log() -> None:
