@@ -111,10 +111,16 @@ def model(request: pytest.FixtureRequest, model_of_module: Simulator) -> Iterato
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def simulator(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterator[Simulator]:
-    """What answers in place of Claude, to all tests: count from where a test begins."""
-    simulator = await stage.simulator()
-    yield simulator
-    _nothing_is_left(request, simulator)
+    """What answers in place of Claude, to all tests: count from where a test begins.
+
+    To one that serves for itself (`serve`) another: a turn that an earlier test left in the service
+    of all may ask once more, and would be given the answer that is meant for this one.
+    """
+    async with AsyncExitStack() as own:
+        is_own = "serve" in request.fixturenames
+        simulator = await (own.enter_async_context(Simulator()) if is_own else stage.simulator())
+        yield simulator
+        _nothing_is_left(request, simulator)
 
 
 def _nothing_is_left(request: pytest.FixtureRequest, simulator: Simulator) -> None:
