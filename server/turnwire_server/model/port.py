@@ -31,6 +31,7 @@ __all__ = [
     "UsagePart",
     "encoded_message",
     "json_of",
+    "may_refer",
 ]
 
 
@@ -48,16 +49,27 @@ class ApiMessage(TypedDict):
 
 
 class _EncodedMessage(dict[str, Any]):
-    __slots__ = ("json",)
+    __slots__ = ("json", "may_refer")
 
     json: bytes
+    may_refer: bool
+
+
+_REFERENCE = b'"type":"blob"'
+"""What the JSON of every reference says, and no text: the quotation marks in one are escaped."""
 
 
 def encoded_message(message: ApiMessage, json: bytes) -> ApiMessage:
     """The message, which knows its JSON from now on, for `json_of`; it must not be changed."""
     encoded = _EncodedMessage(message)
     encoded.json = json
+    encoded.may_refer = _REFERENCE in json
     return cast("ApiMessage", encoded)
+
+
+def may_refer(message: ApiMessage) -> bool:
+    """Whether there may be references to attachments in it, of type `blob`."""
+    return getattr(message, "may_refer", True)
 
 
 def json_of(message: ApiMessage) -> bytes | None:

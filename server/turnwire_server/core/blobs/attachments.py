@@ -12,7 +12,7 @@ from typing import Any
 
 from turnwire_protocol import Code
 from turnwire_server.errors import ModelError, StoreError
-from turnwire_server.model.port import ApiBlock, ApiMessage, json_of
+from turnwire_server.model.port import ApiBlock, ApiMessage, may_refer
 from turnwire_server.store.port import BlobStore
 
 __all__ = ["KEEP_BYTES", "MAX_REQUEST_BYTES", "Attachments"]
@@ -23,8 +23,6 @@ MAX_REQUEST_BYTES = 22 * 1024 * 1024
 """Of all attachments in one request: the API takes 32 MB, in which they are base64."""
 _PART_BYTES = 3 * 128 * 1024
 """Encoded at once, on the loop, while which no token moves. Three bytes are four characters."""
-_REFERENCE = b'"type":"blob"'
-"""What the JSON of every reference says, and no text: the quotation marks in one are escaped."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,7 +48,7 @@ class Attachments:
         Raises:
             ModelError: they are too large for one request, or the store cannot be read.
         """
-        referring = {at for at, message in enumerate(messages) if _may_refer(message)}
+        referring = {at for at, message in enumerate(messages) if may_refer(message)}
         sources = [source for at in referring for source in _sources(messages[at]["content"])]
         if not sources:
             return messages
@@ -106,11 +104,6 @@ class Attachments:
             _, oldest = self._encoded.popitem(last=False)
             self._encoded_bytes -= len(oldest.base64)
         return encoded
-
-
-def _may_refer(message: ApiMessage) -> bool:
-    json = json_of(message)
-    return json is None or _REFERENCE in json
 
 
 def _sources(content: str | list[ApiBlock]) -> Iterator[dict[str, Any]]:
