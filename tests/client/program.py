@@ -7,33 +7,63 @@ import pty
 import struct
 import sys
 import termios
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import pyte
 
+from tests.kit.forked import Forked, fork
+
 __all__ = ["Screen", "end_all", "ended", "start"]
 
 ROWS = 24
 PROGRAM = "from turnwire.cli import main; main()"
-ON_TERMINAL = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {PROGRAM}"
+ON_TERMINAL = f"""
+import fcntl, os, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+{PROGRAM}
+"""
 """Without a controlling terminal Ctrl-C would be no signal."""
-_running: list[Process] = []
+IMPORTS = (
+    "turnwire.program",
+    "turnwire.sync",
+    "turnwire.terminal",
+    "turnwire.terminal.once",
+    "turnwire.terminal.program",
+    "prompt_toolkit.shortcuts",
+    "rich.markdown",
+)
+"""What it imports, some of it late."""
+_running: list[Process | Forked] = []
 
 
-async def start(*arguments: str, without: str = "", text: str = "") -> Process:
+async def start(*arguments: str, without: str = "", text: str = "") -> Process | Forked:
     """The program, with the module `without` not installed and `text` on standard input."""
-    hide = f"import sys; sys.modules['{without}'] = None; " if without else ""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", hide + PROGRAM, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
-    _running.append(process)
-    assert process.stdin is not None
-    process.stdin.write(text.encode())
-    process.stdin.close()
-    return process
+    if without:
+        # Nobody may have imported it before.
+        hide = f"import sys; sys.modules['{without}'] = None; "
+        command = (sys.executable, "-c", hide + PROGRAM, *arguments)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+        )
+        _running.append(process)
+        return process
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stdin, os.fdopen(writing, "wb", buffering=0) as given:
+        given.write(text.encode())  # As much as a pipe holds.
+        given.close()
+        forked = await fork(
+            *(PROGRAM, *arguments),
+            folder=Path.cwd(),
+            environment=os.environ,
+            stdin=stdin,
+            imports=IMPORTS,
+        )
+    _running.append(forked)
+    return forked
 
 
 async def end_all() -> None:
@@ -45,7 +75,7 @@ async def end_all() -> None:
             await process.communicate()
 
 
-async def ended(process: Process) -> tuple[int | None, str, str]:
+async def ended(process: Process | Forked) -> tuple[int | None, str, str]:
     """Exit code, standard output, standard error."""
     output, errors = await process.communicate()
     return process.returncode, output.decode(), errors.decode()
@@ -64,7 +94,7 @@ class _Emulated(pyte.HistoryScreen):
 class Screen:
     """The program on a terminal of its own, `columns` wide, and what it shows there."""
 
-    def __init__(self, process: Process, descriptor: int, *, columns: int) -> None:
+    def __init__(self, process: Process | Forked, descriptor: int, *, columns: int) -> None:
         self.process = process
         self._descriptor = descriptor
         self._output = bytearray()
@@ -82,22 +112,33 @@ class Screen:
         home: Path | None = None,
         before: str = "",
     ) -> Self:
-        """`before`: what its interpreter does first."""
+        """`before`: what it does first, in an interpreter of its own."""
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         environment = {**os.environ, "TERM": "xterm"}
         environment.pop("COLUMNS", None)
         environment["XDG_STATE_HOME"] = os.devnull if home is None else str(home)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", before + ON_TERMINAL, "chat", "--url", url, *options),
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env=environment,
-            start_new_session=True,
-        )
+        process: Process | Forked
+        with os.fdopen(terminal, "r+b", buffering=0) as file:
+            if before:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-c", before + ON_TERMINAL, "chat", "--url", url, *options),
+                    stdin=file,
+                    stdout=file,
+                    stderr=file,
+                    env=environment,
+                )
+            else:
+                process = await fork(
+                    *(ON_TERMINAL, "chat", "--url", url, *options),
+                    folder=Path.cwd(),
+                    environment=environment,
+                    stdin=file,
+                    stdout=file,
+                    stderr=file,
+                    imports=IMPORTS,
+                )
         _running.append(process)
-        os.close(terminal)
         return cls(process, controller, columns=columns)
 
     def _read(self) -> None:

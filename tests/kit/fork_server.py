@@ -16,6 +16,7 @@ import socket
 import sys
 from types import FrameType
 
+from tests.kit.fork_python import end, standard_files
 from turnwire_server import Turnwire
 from turnwire_server.app import create_app
 from turnwire_server.model.clients import connect
@@ -83,6 +84,7 @@ def _serve(control: socket.socket, listener: socket.socket) -> str | None:
             request = json.loads(message)
             for module in request.get("imports", ()):
                 importlib.import_module(module)
+            gc.freeze()  # Nor is that garbage of any child's.
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
@@ -119,14 +121,12 @@ def _become(request: dict[str, object], descriptors: list[int]) -> str:
         if at < _STATUS:
             os.dup2(descriptor, at)
         os.close(descriptor)
-    sys.stdin = os.fdopen(0, closefd=False)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     environment, arguments = request["environment"], request["arguments"]
     assert isinstance(environment, dict)
     assert isinstance(arguments, list)
     os.environ.clear()
     os.environ.update(environment)
+    standard_files()
     os.chdir(str(request["folder"]))
     sys.path[0] = ""
     sys.argv = ["-c", *arguments]
@@ -134,8 +134,15 @@ def _become(request: dict[str, object], descriptors: list[int]) -> str:
 
 
 if __name__ == "__main__":
-    # The program runs down here, so that it ends as every program does: with whatever the
-    # interpreter does at its end, and with nothing of this module around it.
     program = _serve(*(socket.socket(fileno=int(argument)) for argument in sys.argv[1:]))
     if program is not None:
-        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+        # Down here nothing of this module is around it.
+        try:
+            exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+            code = 0
+        except SystemExit as ended:
+            if not isinstance(ended.code, int | None):
+                raise
+            code = ended.code or 0
+        # Whatever else is raised ends it as it ends every program.
+        end(code)

@@ -17,10 +17,13 @@ from typing import IO
 
 from tests.kit.patience import PATIENCE_SECONDS
 
-__all__ = ["SERVE", "Forked", "fork", "forking_command"]
+__all__ = ["SERVE", "SERVE_WORKERS", "Forked", "fork", "forking_command"]
 
 SERVE = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 """The program that `turnwire serve` is."""
+
+SERVE_WORKERS = f"from tests.kit.fork_python import fork_pythons; fork_pythons(); {SERVE}"
+"""The same, with workers that are forks of it."""
 
 _CLIENT = Path(__file__).with_name("fork_client.py")
 
@@ -77,18 +80,20 @@ async def fork(
     *arguments: str,
     folder: Path,
     environment: Mapping[str, str],
+    stdin: IO[bytes] | None = None,
     stdout: IO[bytes] | None = None,
     stderr: IO[bytes] | None = None,
     imports: tuple[str, ...] = (),
 ) -> Forked:
-    """Starts the source text `program`, as `python -c` would; with pipes where no file is given.
+    """Starts the source text `program`, as `python -c` would; with pipes for what it writes where
+    no file is given, and nothing to read.
 
     What it imports may have been imported already, by a process with another environment; the
     modules `imports` have been.
     """
     ends: list[int] = []
     readers: list[asyncio.StreamReader | None] = []
-    ends.append(os.open(os.devnull, os.O_RDONLY))
+    ends.append(os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno()))
     for file in (stdout, stderr, None):
         if file is not None:
             readers.append(None)

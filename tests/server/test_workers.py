@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
+from tests.kit.forked import SERVE, SERVE_WORKERS
 from tests.kit.patience import patience
 from tests.kit.postgres import fresh_url
 from tests.kit.wire import Wire, wired
@@ -93,12 +94,14 @@ def children(pid: int) -> set[int]:
 
 
 @asynccontextmanager
-async def two_workers(folder: Path, simulator: Simulator, *flags: str) -> AsyncIterator[Workers]:
+async def two_workers(
+    folder: Path, simulator: Simulator, *flags: str, start: str = SERVE_WORKERS
+) -> AsyncIterator[Workers]:
     """Two of them on a database of their own."""
     url = fresh_url()
     environment = {**KEY, "ANTHROPIC_BASE_URL": simulator.url}
     flags = ("--workers", "2", "--db", url, *flags)
-    async with served(folder, *flags, **environment) as running:
+    async with served(folder, *flags, start=start, **environment) as running:
         database = await asyncpg.connect(url)
         workers = Workers(running, database)
         try:
@@ -188,7 +191,7 @@ async def test_clients_of_different_workers_share_one_conversation_and_its_stop(
     tmp_path: Path, simulator: Simulator
 ) -> None:
     gate = Gate()
-    async with two_workers(tmp_path, simulator) as workers:
+    async with two_workers(tmp_path, simulator, start=SERVE) as workers:
         turns = await workers.turns(simulator, gate)
         here, there = turns["#1"], turns["#2"].wire
         await there.ask("subscribe", conversation=here.conversation)
