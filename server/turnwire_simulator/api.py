@@ -233,15 +233,15 @@ class Simulator:
         """Sends the fault's body over and over until the client has had enough."""
         headers = fault.headers(request_id)
         response = web.StreamResponse(status=fault.status, headers=headers)
-        transport = SilentStage(request).transport
+        stage = HttpStage(request, response)
         self._counts.begin()
-        self._open_transports.add(transport)
+        self._open_transports.add(stage.transport)
         try:
-            await response.prepare(request)
+            await stage.open()
             while not self._closing:
-                await response.write(fault.content(request_id))
+                await stage.write(fault.content(request_id))
         finally:
-            self._open_transports.discard(transport)
+            self._open_transports.discard(stage.transport)
             self._counts.end(Ending.ABORTED)
         return response
 

@@ -1,8 +1,10 @@
 """Where answers are played: a streaming HTTP response, or nowhere. Knows no answers."""
 
 import asyncio
+import contextlib
 import socket
 import struct
+from collections.abc import Iterator
 
 from aiohttp import web
 
@@ -46,17 +48,26 @@ class HttpStage(SilentStage):
         """Sends the response's head."""
         # With no allowance, a drain waits until the transport's own buffer is empty.
         self.transport.set_write_buffer_limits(high=0)
-        try:
+        with _leaving():
             await self._response.prepare(self._request)
-        except ConnectionError as gone:
-            # Whoever hangs up later has the handler cancelled. Before the head is sent aiohttp
-            # takes it for a fault of the handler, and logs it.
-            raise asyncio.CancelledError from gone
 
     async def write(self, data: bytes) -> None:
         """Sends the bytes; blocks while the client does not read."""
-        await self._response.write(data)
+        with _leaving():
+            await self._response.write(data)
 
     async def flush(self) -> None:
         """Returns when everything written has been taken by the kernel."""
-        await self._request.writer.drain()
+        with _leaving():
+            await self._request.writer.drain()
+
+
+@contextlib.contextmanager
+def _leaving() -> Iterator[None]:
+    """Whoever hangs up has the handler cancelled. What is written before that, in the same moment,
+    fails: aiohttp would take it for a fault of the handler, and log it.
+    """
+    try:
+        yield
+    except ConnectionError as gone:
+        raise asyncio.CancelledError from gone

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import socket
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -124,6 +126,28 @@ async def test_a_client_that_closes_a_stalled_stream_is_counted_as_aborted(
         await simulator.wait(lambda: simulator.aborted_streams == 1)
 
     assert (simulator.open_streams, simulator.finished_streams) == (0, 0)
+
+
+async def test_a_client_that_leaves_as_a_write_is_due_is_no_fault_of_the_simulator(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["one", gate, "two three"]), chunk_bytes=8))
+    loop = asyncio.get_running_loop()
+    at, body = urlsplit(simulator.url), json.dumps(request(stream=True)).encode()
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: x\r\nContent-Length: {len(body)}"
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, (at.hostname, at.port))
+        await loop.sock_sendall(client, head.encode() + b"\r\n\r\n" + body)
+        read = b""
+        while b'"one"}}\n\n' not in b"".join(re.split(rb"\r\n[0-9a-f]+\r\n", read)):
+            read += await loop.sock_recv(client, 65536)
+    # It has gone. The simulator writes a piece before it sees that, and the next one before what
+    # it has seen ends the handler.
+    gate.open()
+    await simulator.wait(lambda: simulator.aborted_streams == 1)
+    assert [entry for entry in caplog.records if entry.levelname == "ERROR"] == []
 
 
 async def test_a_plain_request_given_up_is_counted_as_aborted(
