@@ -28,13 +28,17 @@ app.include_router(Turnwire(drain_grace={grace}).router, prefix="/ai")
 
 AS_MODULE = """
 import os, runpy, sys
+from tests.kit.fork_python import fork_pythons
 
 os.setsid()
+if sys.argv[1] == "uvicorn":
+    fork_pythons()
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""`python -m`, in a session of its own; what it writes to its standard output is of no interest."""
+"""`python -m`, in a session of its own; what it writes to its standard output is of no interest.
+What uvicorn spawns is forked; what hypercorn spawns is not, as it is of another kind."""
 
 AT = "127.0.0.1:{port}"
 SERVERS = {

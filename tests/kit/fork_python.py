@@ -1,7 +1,7 @@
 """In a process that tests/kit/fork_server.py has made: the Pythons that it starts are forks, too.
 
-`python -m MODULE` and `python -c PROGRAM`, started by `subprocess` or asyncio, become a fork of who
-starts them: a real process, his child, which has imported already what he has. It gets the
+`python -m MODULE` and `python -c PROGRAM`, started by `subprocess`, by asyncio or as the processes
+that multiprocessing spawns, become a fork of who starts them: a real process, his child, which has imported already what he has. It gets the
 descriptors, the folder, the environment and the group that it would have been given. It knows
 nothing of what is started.
 """
@@ -12,6 +12,7 @@ import contextlib
 import gc
 import inspect
 import logging
+import multiprocessing.util
 import os
 import runpy
 import signal
@@ -27,6 +28,7 @@ __all__ = ["end", "fork_pythons", "standard_files"]
 
 _EXECUTING = subprocess.Popen
 _GIVEN = inspect.signature(_EXECUTING._execute_child)  # type: ignore[attr-defined]
+_SPAWNING = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
 _KNOWN_FLAGS = {"-P", "-u"}
 
 
@@ -34,6 +36,7 @@ def fork_pythons() -> None:
     """From now on, in this process alone. It must be one in which no thread ever holds a lock that
     what it starts may want."""
     subprocess.Popen = _Popen  # type: ignore[misc]
+    multiprocessing.util.spawnv_passfds = _spawn  # type: ignore[attr-defined]
 
 
 class _Popen(subprocess.Popen[Any]):
@@ -45,19 +48,33 @@ class _Popen(subprocess.Popen[Any]):
         if program is None:
             super()._execute_child(*given)  # type: ignore[misc]
             return
-        self.pid = os.fork()
-        if self.pid == 0:
-            # Never back into what the parent was about.
-            try:
-                _become(start)
-                code = _exit_code(program)
-            except BaseException:
-                traceback.print_exc()
-                code = 1
-            end(code)
+        self.pid = _fork(program, start)
         self._child_created = True
         ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(start[name] for name in ends))  # type: ignore[attr-defined]
+
+
+def _spawn(path: str, arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+    """What `multiprocessing` calls for each process."""
+    program = _program(arguments, None)
+    if program is None:
+        return int(_SPAWNING(path, arguments, descriptors))
+    return _fork(program, {"pass_fds": descriptors})
+
+
+def _fork(program: Callable[[], None], start: dict[str, Any]) -> int:
+    """The process in which it runs; see `_become`."""
+    pid = os.fork()
+    if pid == 0:
+        # Never back into what the parent was about.
+        try:
+            _become(start)
+            code = _exit_code(program)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        end(code)
+    return pid
 
 
 def _program(arguments: Sequence[str], executable: object) -> Callable[[], None] | None:
@@ -88,8 +105,10 @@ def _program(arguments: Sequence[str], executable: object) -> Callable[[], None]
 
 
 def _become(start: dict[str, Any]) -> None:
-    """Makes of this process what is there when a Python begins."""
+    """Makes of this process what is there when a Python begins; `start`: what `subprocess` was
+    given, and has made of it."""
     subprocess.Popen = _EXECUTING  # type: ignore[misc]
+    multiprocessing.util.spawnv_passfds = _SPAWNING  # type: ignore[attr-defined]
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -99,12 +118,12 @@ def _become(start: dict[str, Any]) -> None:
         known.handlers.clear()
         known.setLevel(logging.NOTSET)
     logging.getLogger().setLevel(logging.WARNING)
-    if start["start_new_session"]:
+    if start.get("start_new_session"):
         os.setsid()
-    elif start["process_group"] >= 0:
-        os.setpgid(0, start["process_group"])
-    for at, given in enumerate((start["p2cread"], start["c2pwrite"], start["errwrite"])):
-        if given >= 0:
+    elif (group := start.get("process_group", -1)) >= 0:
+        os.setpgid(0, group)
+    for at, name in enumerate(("p2cread", "c2pwrite", "errwrite")):
+        if (given := start.get(name, -1)) >= 0:
             os.dup2(given, at)
     # Whatever the parent has open: the objects that hold it are never destroyed.
     kept = {0, 1, 2, *start["pass_fds"]}
@@ -112,9 +131,9 @@ def _become(start: dict[str, Any]) -> None:
         if descriptor not in kept:
             with contextlib.suppress(OSError):  # The folder itself, which is closed again.
                 os.close(descriptor)
-    if start["cwd"] is not None:
-        os.chdir(start["cwd"])
-    if (environment := start["env"]) is not None:
+    if (folder := start.get("cwd")) is not None:
+        os.chdir(folder)
+    if (environment := start.get("env")) is not None:
         os.environ.clear()
         os.environ.update(environment)
     standard_files()
