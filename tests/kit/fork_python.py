@@ -1,9 +1,9 @@
 """In a process that tests/kit/fork_server.py has made: the Pythons that it starts are forks, too.
 
 `python -m MODULE` and `python -c PROGRAM`, started by `subprocess`, by asyncio or as the processes
-that multiprocessing spawns, become a fork of who starts them: a real process, his child, which has imported already what he has. It gets the
-descriptors, the folder, the environment and the group that it would have been given. It knows
-nothing of what is started.
+that multiprocessing spawns, become a fork of who starts them: a real process, his child, which has
+imported already what he has. It gets the descriptors, the folder, the environment and the group
+that it would have been given. This module knows nothing of what is started.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ __all__ = ["end", "fork_pythons", "standard_files"]
 
 _EXECUTING = subprocess.Popen
 _GIVEN = inspect.signature(_EXECUTING._execute_child)  # type: ignore[attr-defined]
-_SPAWNING = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
+_SPAWNING = multiprocessing.util.spawnv_passfds
 _KNOWN_FLAGS = {"-P", "-u"}
 
 
@@ -36,7 +36,7 @@ def fork_pythons() -> None:
     """From now on, in this process alone. It must be one in which no thread ever holds a lock that
     what it starts may want."""
     subprocess.Popen = _Popen  # type: ignore[misc]
-    multiprocessing.util.spawnv_passfds = _spawn  # type: ignore[attr-defined]
+    multiprocessing.util.spawnv_passfds = _spawn  # type: ignore[assignment]
 
 
 class _Popen(subprocess.Popen[Any]):
@@ -54,11 +54,11 @@ class _Popen(subprocess.Popen[Any]):
         self._close_pipe_fds(*(start[name] for name in ends))  # type: ignore[attr-defined]
 
 
-def _spawn(path: str, arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+def _spawn(path: Any, arguments: Any, descriptors: Sequence[int]) -> int:
     """What `multiprocessing` calls for each process."""
     program = _program(arguments, None)
     if program is None:
-        return int(_SPAWNING(path, arguments, descriptors))
+        return _SPAWNING(path, arguments, descriptors)
     return _fork(program, {"pass_fds": descriptors})
 
 
@@ -108,7 +108,7 @@ def _become(start: dict[str, Any]) -> None:
     """Makes of this process what is there when a Python begins; `start`: what `subprocess` was
     given, and has made of it."""
     subprocess.Popen = _EXECUTING  # type: ignore[misc]
-    multiprocessing.util.spawnv_passfds = _SPAWNING  # type: ignore[attr-defined]
+    multiprocessing.util.spawnv_passfds = _SPAWNING
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
