@@ -32,7 +32,10 @@ IMPORTS = (
     "turnwire.sync",
     "turnwire.terminal",
     "turnwire.terminal.once",
+    "turnwire.terminal.display",
     "turnwire.terminal.program",
+    "turnwire.terminal.questions",
+    "turnwire.terminal.screen",
     "prompt_toolkit.shortcuts",
     "rich.markdown",
 )
