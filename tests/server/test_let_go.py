@@ -97,16 +97,16 @@ async def test_event_streams_leave_nothing_to_the_collector(simulator: Simulator
 
 async def test_while_an_answer_comes_its_request_is_not_held(simulator: Simulator) -> None:
     """The body is the whole conversation, with all attachments."""
-    gate = Gate()
+    gate, said = Gate(), "To be found in this test's request only."
     simulator.program(Answer(Text(["Hello", gate, " Anna"])))
     async with serving(turnwire_over(simulator, model=MODEL)) as address, wired(address) as wire:
-        await wire.ask("send", content="Hello")
+        await wire.ask("send", content=said)
         await wire.until("token")
         holders = [
             type(one)
             for one in gc.get_objects()
             for part in gc.get_referents(one)
-            if type(part) is bytes and part.startswith(b'{"model":')
+            if type(part) is bytes and part.startswith(b'{"model":') and said.encode() in part
         ]
         gate.open()
         await wire.until("done")
