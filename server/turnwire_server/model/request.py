@@ -184,7 +184,7 @@ class RequestForm:
         headers, more = parameters.pop("extra_headers", {}), parameters.pop("extra_body", {})
         messages = b",".join([json_of(m) or _encode(m) for m in parameters.pop("messages")])
         fields = {**parameters, "stream": True, **more}
-        # There are others: `}` closes them.
+        # Behind the other fields, of which there always are some: their `}` comes last.
         return b'%b,"messages":[%b]}' % (_encode(fields)[:-1], messages), headers
 
     def _container(self, request: ModelRequest) -> str | dict[str, Any] | None:

@@ -541,6 +541,22 @@ def test_ended_turns_are_encoded_once_and_weigh_what_is_kept_of_them() -> None:
     assert 0 < history.shown_bytes < sum(map(len, encoded[:4])) / 2, "less, with the turn"
 
 
+def test_what_a_summary_stands_for_is_not_kept_encoded() -> None:
+    author = Author.new()
+    for name in ("t_1", "t_2", "t_3"):
+        turn(Text("As long as the others."), name=name)(author)
+    author.ask("t_4", "And now?")
+    history = history_of(author.items())
+    history.render(None, step=1)
+    of_all = history.shown_bytes
+    before = author.log.head
+    assert summarise(author)
+    for item in author.log.read(before, author.log.head):
+        history.apply(item)
+    history.render(None, step=2)
+    assert 0 < history.shown_bytes < of_all / 2, "only the last answer is shown again"
+
+
 def test_the_prefix_is_what_logs_have_kept_of_it() -> None:
     """Or all thinking in them would be left out."""
     author = Author.new()

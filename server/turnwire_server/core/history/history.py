@@ -133,8 +133,6 @@ class History:
         self._started: dict[str, _Turn] = {}
         self._untried: list[_Turn] = []
         """Turns of which the model may not have taken all attachments yet."""
-        self.shown_bytes = 0
-        """Of the JSON that is kept for requests, as far as the last rendering showed it."""
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log, or the next part of a run."""
@@ -199,6 +197,9 @@ class History:
     def _summarise(self, turn: _Turn, event: Compaction, private: Private) -> None:
         turn.summaries.append(Summary.of(event.block, private, turn=event.turn, step=turn.step))
         turn.context_tokens = 0
+        for each in self._started.values():
+            # Behind a summary every prefix is another, and most of them are not shown any more.
+            each.bound = None
         if "turn" not in private:
             # The answer itself began with it: what it said before is summarised, too, and what
             # follows was thought behind it.
@@ -225,6 +226,11 @@ class History:
             for name in names[names.index(from_turn) :]:
                 del self._turns[name]
                 self._started.pop(name, None)
+
+    @property
+    def shown_bytes(self) -> int:
+        """Of the JSON that is kept for requests."""
+        return sum(turn.bound.size for turn in self._started.values() if turn.bound is not None)
 
     @property
     def container(self) -> str | None:
@@ -327,7 +333,6 @@ class History:
         self, summary: Summary | None, prefix: str, *, step: int, drops_thinking: bool = False
     ) -> Iterator[Shown]:
         """What each turn shows, behind that summary and this prefix."""
-        self.shown_bytes = 0
         for turn in self._shown(summary):
             bound = turn.bound
             if bound is None or bound.before != prefix or drops_thinking:
@@ -339,8 +344,6 @@ class History:
                 )
                 if turn.final is not None and not drops_thinking:
                     turn.bound = bound
-            if bound is turn.bound:
-                self.shown_bytes += bound.size
             prefix = bound.after
             yield bound
 
