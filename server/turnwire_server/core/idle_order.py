@@ -5,7 +5,8 @@ looked at that somebody has named since the last look, and those at work, which 
 their readers change but not when the last of what they said is stored.
 """
 
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable
 
 from turnwire_server.core.conversation import Conversation
 
@@ -24,7 +25,8 @@ class IdleOrder:
         self._is_wanted = is_wanted
         self._changed: dict[str, Conversation] = {}
         self._working: dict[str, Conversation] = {}
-        self._idle: dict[str, tuple[float, Conversation]] = {}
+        # Emptied from the front, where a dictionary would look at all that was there before.
+        self._idle: OrderedDict[str, tuple[float, Conversation]] = OrderedDict()
         self._weights: dict[str, int] = {}
 
     def change(self, conversation: Conversation) -> None:
@@ -64,10 +66,7 @@ class IdleOrder:
         self._working = {}
         return self.sort(now)
 
-    def idle(self) -> Iterator[tuple[float, Conversation]]:
-        """The idle ones and since when, the longest first; the last found may be forgotten."""
-        while (id := next(iter(self._idle), None)) is not None:
-            since, one = self._idle[id]
-            yield since, one
-            if id in self._idle:
-                return
+    @property
+    def oldest(self) -> tuple[float, Conversation] | None:
+        """Of the idle ones that which has been so for longest, and since when."""
+        return next(iter(self._idle.values()), None)

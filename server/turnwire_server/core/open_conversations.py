@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 
 from turnwire_protocol import Code
 from turnwire_server.core.attendance import Attendance
@@ -74,7 +73,7 @@ class OpenConversations:
             store.nodes,
             opened=self.opened,
             refresh=self._refresh,
-            on_rows_taken=lambda one: self._change(one.conversation),
+            on_rows_taken=self._changed,
         )
         self._claims = Claims(store, committer, inquiries, self.attendance)
         self._timer: asyncio.TimerHandle | None = None
@@ -386,7 +385,7 @@ class OpenConversations:
             if head is not None:
                 conversation.holder = head.holder
                 await conversation.load(head.epoch, head.seq)
-                self._change(conversation.conversation)
+                self._changed(conversation)
             elif not conversation.is_empty:
                 conversation.close(Code.UNKNOWN_CONVERSATION)
             await self._end_orphan(conversation)
@@ -405,16 +404,18 @@ class OpenConversations:
         if (conversation := self.opened(id)) is not None:
             self._order.change(conversation)
 
-    def _readers_changed(self, conversation: Conversation) -> None:
+    def _changed(self, conversation: Conversation) -> None:
         if self._has(conversation):
             self._order.change(conversation)
+
+    def _readers_changed(self, conversation: Conversation) -> None:
+        self._changed(conversation)
         if self._store.is_shared:
             # In a store of one process all readers are here.
             self.attendance.look(conversation)
 
     def _turn_done(self, conversation: Conversation, after: int) -> None:
-        if self._has(conversation):
-            self._order.change(conversation)
+        self._changed(conversation)
         self._on_done(conversation, after)
 
     def _evict(self) -> None:
@@ -422,8 +423,10 @@ class OpenConversations:
         tenth at once; their logs are in the store."""
         if len(self._open) >= self._max_open:
             self._give_back(self._order.sort(time.monotonic()))
-            for _, one in islice(self._order.idle(), max(self._max_open // 10, 1)):
-                self._let_go(one)
+            for _ in range(max(self._max_open // 10, 1)):
+                if (oldest := self._order.oldest) is None:
+                    break
+                self._let_go(oldest[1])
 
     def _give_back(self, idle: list[Conversation]) -> None:
         """Other nodes may have them."""
@@ -448,7 +451,8 @@ class OpenConversations:
         most = self._max_open_bytes
         if self._order.size > most:
             most -= most // 10
-        for since, one in self._order.idle():
+        while (oldest := self._order.oldest) is not None:
+            since, one = oldest
             is_over = self._order.size > most or len(self._open) > self._max_open
             if not is_over and now - since < self._idle_seconds:
                 break
