@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import httpx2
 import pytest
 from aiohttp import web
+from anthropic import AsyncAnthropic
 
 from tests.kit.patience import patience
 from turnwire_server.listener import bind
@@ -112,9 +114,28 @@ async def test_what_follows_a_message_is_not_waited_for_nor_read_for_long(
         await upstream.closed.wait()
 
 
-async def test_a_model_that_is_closed_waits_for_no_rest() -> None:
-    upstream = Upstream(never)
-    async with patience(), serving(upstream) as model:
+class Endless(httpx2.AsyncByteStream):
+    """A body that has no end, whether its client is closed or not."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield ANSWER
+        await asyncio.get_running_loop().create_future()
+
+
+def rests() -> int:
+    """How many tasks read what is left of a response."""
+    return sum(task.get_name() == "rest of a response" for task in asyncio.all_tasks())
+
+
+async def test_a_model_that_is_closed_leaves_no_rest_behind() -> None:
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        headers = {"content-type": "text/event-stream"}
+        return httpx2.Response(200, headers=headers, stream=Endless())
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(respond))
+    model = Claude(AsyncAnthropic(api_key="test-key", http_client=http))
+    async with patience():
         await ask(model)
+        assert rests() == 1
         await model.close()
-        await upstream.closed.wait()
+        assert rests() == 0
