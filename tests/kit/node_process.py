@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kit.npm import Packages
 from tests.kit.patience import PATIENCE_SECONDS, patience
-from tests.kit.port import listened, reserved_port
+from tests.kit.port import answered, reserved_port
 
 __all__ = ["listening", "run_program"]
 
@@ -33,7 +33,7 @@ async def listening(
     reserved: int | None = None,
 ) -> AsyncIterator[str]:
     """Node.js in `folder`, told a port by `PORT` or by `{port}` in an argument; gives its URL once
-    it listens there. `reserved` is a port that the caller has reserved."""
+    it answers there. `reserved` is a port that the caller has reserved."""
     with reserved_port() if reserved is None else nullcontext(reserved) as port:
         process = await _started(
             packages,
@@ -43,7 +43,7 @@ async def listening(
         )
         async with _ended(process):
             async with patience():
-                await listened(port, process)
+                await answered(port, process)
             yield f"http://127.0.0.1:{port}"
 
 

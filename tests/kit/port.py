@@ -5,9 +5,9 @@ import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-__all__ = ["listened", "reserved_port"]
+__all__ = ["answered", "listened", "reserved_port"]
 
 
 @contextmanager
@@ -27,10 +27,9 @@ def reserved_port() -> Iterator[int]:
         yield port
 
 
-async def listened(port: int, process: Process | None = None, host: str = "127.0.0.1") -> None:
-    """Return once somebody listens there; fails if this process ends before. Has no limit."""
+async def listened(port: int, host: str = "127.0.0.1") -> None:
+    """Return once somebody listens there. Has no limit."""
     while True:
-        assert process is None or process.returncode is None, "it ended before it listened"
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError:
@@ -38,3 +37,24 @@ async def listened(port: int, process: Process | None = None, host: str = "127.0
             continue
         writer.close()
         return
+
+
+async def answered(port: int, process: Process) -> None:
+    """Return once this process speaks HTTP there; fails if it ends before. Has no limit.
+
+    That somebody listens is not enough: Vite listens on the port to learn whether it is free, lets
+    go of it, and then listens for good. Whoever came meanwhile finds the connection reset, or is
+    never answered: so it is asked again each second.
+    """
+    while True:
+        assert process.returncode is None, "it ended before it answered"
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with closing(writer):
+                # No request, so that no app has work of it; the parser says 400.
+                writer.write(b"?\r\n\r\n")
+                if await asyncio.wait_for(reader.read(5), 1) == b"HTTP/":
+                    return
+        except OSError:  # A TimeoutError is one.
+            pass
+        await asyncio.sleep(0.005)
