@@ -76,8 +76,12 @@ def _finite(value: Any) -> Any:
 
 def _scalar_values(text: str) -> str:
     # A tool or an exception can make half a surrogate pair, which UTF-8 has not: the log would
-    # refuse it. The model's and the clients' texts were JSON and have none.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    # refuse it. The model's and the clients' texts were JSON and have none: they are not copied.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 MadeText = Annotated[str, AfterValidator(_scalar_values)]

@@ -14,6 +14,7 @@ from turnwire_protocol import (
     Content,
     Done,
     Event,
+    Message,
     Reply,
     TextBlock,
     Token,
@@ -146,6 +147,12 @@ def test_half_a_surrogate_pair_from_a_tool_becomes_the_replacement_character() -
         read = parse_event(json.loads(encode(event)))
         assert read == event
         assert "a\ufffd" in str(event.content)
+
+
+def test_a_text_that_can_be_said_in_utf_8_is_not_copied() -> None:
+    said = "Hällo 👋"
+    event = Message(**PLACE, at=AT, content=said)
+    assert event.content is said
 
 
 def test_types_of_events_and_replies_are_distinct() -> None:

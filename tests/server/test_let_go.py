@@ -4,12 +4,14 @@ import asyncio
 import gc
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 from weakref import WeakSet
 
 import pytest
 from aiohttp import web
 
 from tests.kit.chat import MODEL, ended
+from tests.kit.held import holders
 from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over, upstream_left
 from tests.kit.sse import listening
@@ -93,6 +95,21 @@ async def test_event_streams_leave_nothing_to_the_collector(simulator: Simulator
             gate.open()
             await reader.until("done")
         await all_gone(held)
+
+
+@pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "fragments"])
+async def test_a_socket_that_says_nothing_more_holds_nothing_of_what_it_said(
+    simulator: Simulator, *, in_pieces: bool
+) -> None:
+    """Neither its frames nor the request it began with: in there may be megabytes, and secrets."""
+    said = f"To be found in this test's frames only: {uuid4()}"
+    turnwire = turnwire_over(simulator, model=MODEL)
+    async with serving(turnwire) as address, wired(address, user_agent_header=said) as wire:
+        frame = f'{{"type":"send","id":"1","content":"{said}","conversation":"c_unknown"}}'
+        await wire.socket.send([frame[:9], frame[9:]] if in_pieces else frame)
+        del frame
+        assert (await wire.until("reject"))["code"] == "unknown_conversation"
+        assert holders(said) == []
 
 
 async def test_while_an_answer_comes_its_request_is_not_held(simulator: Simulator) -> None:

@@ -43,10 +43,18 @@ class BoundedFrames(ServerProtocol):
         self.bucket = bucket
         self.pieces = 0
         self._clock = clock
+        self._last: Frame | None = None
+
+    def forget(self) -> None:
+        """What was received has been taken: the parser knows the last frame until the next one."""
+        if self._last is not None:
+            self._last.data = b""
+            self._last = None
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a frame, or fail the connection; `fail` drops what was read and not yet parsed."""
         self.pieces += 1
+        self._last = frame
         if self.bucket.take(self._clock()):
             super().recv_frame(frame)
             return
@@ -108,6 +116,11 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
         self.conn.parser.close()
         self.let_go()
 
+    def data_received(self, data: bytes) -> None:
+        """Take what was read; nothing of it is held once the app has it."""
+        super().data_received(data)
+        self.conn.forget()
+
     def admit(self, max_frame_bytes: int | None = None) -> None:
         """It is known who this is: what the limits say holds from now on.
 
@@ -120,6 +133,8 @@ class HardenedProtocol(WebSocketsSansIOProtocol, Reads):
     def start_keepalive(self) -> None:
         """The handshake is over: what was asked and answered is of no use any more."""
         super().start_keepalive()
+        # The parser knows the request to its end.
+        self.request.headers.clear()
         del self.request, self.response
         self.scope = {"type": "websocket", "extensions": self.scope["extensions"]}  # type: ignore[typeddict-item]
 

@@ -38,6 +38,9 @@ __all__ = [
 RECONNECT_SECONDS = 1.0
 """When clients of a draining server may look for its successor."""
 
+_MADE_OF_THE_REQUEST = ("_base_url", "_cookies", "_headers", "_query_params", "_url")
+"""What Starlette's socket keeps of its request, once it was asked for."""
+
 
 class Peer(Protocol):
     """A connection whose other end is told when the service goes away."""
@@ -167,6 +170,8 @@ async def apart(socket: WebSocket, serve: Callable[[WebSocket], Coroutine[Any, A
 def forget_request(socket: WebSocket) -> None:
     """Nobody asks any more what the request for the socket said."""
     socket.scope = {"type": "websocket"}
+    for name in _MADE_OF_THE_REQUEST:
+        vars(socket).pop(name, None)
 
 
 def admit(socket: WebSocket, *, max_frame_bytes: int | None = None) -> None:

@@ -208,6 +208,8 @@ class Connection:
                 self._send(reject_bad(error))
             except BadFrame as error:
                 raise Closing(CloseCode.VIOLATION, str(error)) from error
+            # It may be large, and the next one may never come.
+            del text
             if len(self._replies) > _MAX_UNREAD:
                 raise Closing(CloseCode.TOO_SLOW, "too many commands, and replies unread")
 
@@ -225,11 +227,14 @@ class Connection:
 
     async def _handle(self) -> None:
         while True:
-            command = await self._commands.get()
-            try:
-                await self._take(command)
-            except Rejected as refused:
-                self._send(reject(command.id, refused))
+            # It has no name here, under which it would be held until the next one comes.
+            await self._answer(await self._commands.get())
+
+    async def _answer(self, command: Command) -> None:
+        try:
+            await self._take(command)
+        except Rejected as refused:
+            self._send(reject(command.id, refused))
 
     async def _take(self, command: Command) -> None:
         match command:

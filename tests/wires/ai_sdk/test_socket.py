@@ -6,12 +6,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from uuid import uuid4
 from weakref import WeakSet
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.kit.held import holders
 from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
 from tests.wires.ai_sdk.conftest import Stage
@@ -262,3 +264,17 @@ async def test_a_socket_that_ends_leaves_nothing_to_the_collector() -> None:
 def is_chat(one: object) -> bool:
     """Whether it is a socket, as the server has it."""
     return type(one) is ChatSocket
+
+
+async def test_a_socket_that_says_nothing_more_holds_nothing_of_what_it_said() -> None:
+    said = f"To be found in this test's frames only: {uuid4()}"
+    async with (
+        Simulator() as simulator,
+        serving(turnwire_over(simulator)) as address,
+        socket_of(address, user_agent_header=said) as socket,
+    ):
+        frame = {"type": "resume", "requestId": "r1", "id": "unknown", "messages": [said]}
+        await socket.send(json.dumps(frame))
+        del frame
+        assert (await until_end(socket))[-1]["type"] in ("error", "no-active")
+        assert holders(said) == []

@@ -157,6 +157,8 @@ class ChatSocket:
             except (Rejected, BadCommand) as refused:
                 said = refused.message if isinstance(refused, Rejected) else str(refused)
                 await self._say("error", frame.requestId, errorText=said)
+            # A whole conversation, and the next one may never come.
+            del text, data
 
     async def _take(self, frame: _Frame, data: Json) -> None:
         id = frame.requestId
