@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from turnwire_protocol import Closed, Code, Event, Reset
 from turnwire_server.core.log.items import Item
 from turnwire_server.errors import Rejected, StoreError, Unreadable
+from turnwire_server.waiting import Flag
 
 __all__ = ["Follower", "Frame", "Readable"]
 
@@ -126,7 +127,7 @@ class Follower:
 
         Gives an empty list now and then, about every `idle_seconds`, while nothing comes.
         """
-        woken = asyncio.Event()
+        woken = Flag()
         self.wake = woken.set
         loop = asyncio.get_running_loop()
         # One timer a period and not one a wait: this is the path of every token.
