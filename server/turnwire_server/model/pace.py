@@ -7,14 +7,18 @@ That in turn makes room. The wait is bounded far below what a person notices.
 
 Those who wait long do so in groups, a tick after another: were all read at once, the last would
 wait for all the others, too.
+
+A process is as full of what it waits to do as of what it does: in a container that may use a
+quarter of a core, or beside neighbours, it is full long before it has worked for a whole second.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-__all__ = ["Pace"]
+__all__ = ["Pace", "core_seconds"]
 
 _LOOK_SECONDS = 0.1
 """How often it is looked at how full the process is, while streams are read."""
@@ -31,35 +35,47 @@ _GROUP_SECONDS = 0.025
 """Between the ticks of those who gather for long."""
 _SECONDS_PER_STREAM = 0.001
 """Gathered at most, for each stream: a few that come as fast as they can are not throttled."""
+_SCHEDULED = Path("/proc/thread-self/schedstat")
+"""Of the thread that reads it: nanoseconds on a core, nanoseconds ready and without one, and how
+often it was given one (Linux, Documentation/scheduler/sched-stats.rst)."""
+
+
+def core_seconds() -> tuple[float, float]:
+    """What all threads have worked, which take turns; and what this one has, or would have."""
+    ready = time.thread_time()
+    with suppress(OSError, ValueError, IndexError):  # Other systems do not say.
+        ready += int(_SCHEDULED.read_bytes().split()[1]) / 1e9
+    return time.process_time(), ready
 
 
 class Pace:
     """Shared by all streams of one event loop.
 
-    `clock` gives seconds that pass, `cpu` those that the process has worked: all of its threads,
-    which take turns.
+    `clock` gives seconds that pass, `used` several counts of those that were used, of which the one
+    that has grown most counts.
     """
 
     def __init__(
         self,
         *,
         clock: Callable[[], float] = time.monotonic,
-        cpu: Callable[[], float] = time.process_time,
+        used: Callable[[], tuple[float, ...]] = core_seconds,
     ) -> None:
         self._clock = clock
-        self._cpu = cpu
+        self._used = used
         self._streams = 0
         self._last = float("-inf")
         """When somebody who waited, or had to wait no more, was let go on last."""
         self._groups: dict[float, list[asyncio.Future[None]]] = {}
         """Those who wait, by the tick that they wait for: there is none while there is time."""
         self._share = 0.0
-        self._looked_at = clock()
-        self._cpu_then = cpu()
+        self._looked_at = float("-inf")
+        self._used_then: tuple[float, ...] = ()
 
     @contextmanager
     def stream(self) -> Iterator[None]:
         """One more stream is open."""
+        self._look()
         self._streams += 1
         try:
             yield
@@ -114,11 +130,12 @@ class Pace:
         now = self._clock()
         if now - self._looked_at < _LOOK_SECONDS:
             return
-        cpu, passed = self._cpu(), now - self._looked_at
-        share = min((cpu - self._cpu_then) / passed, 1.0)
+        used, passed = self._used(), now - self._looked_at
+        grown = (count - then for count, then in zip(used, self._used_then, strict=False))
+        share = min(max(grown, default=0.0) / passed, 1.0)
         # Half of what it was stays: one busy moment is no load, and what is gathered changes it.
         self._share = share if passed > 10 * _LOOK_SECONDS else (self._share + share) / 2
-        self._looked_at, self._cpu_then = now, cpu
+        self._looked_at, self._used_then = now, used
 
     def _release(self, tick: float) -> None:
         self._last = self._clock()

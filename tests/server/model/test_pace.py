@@ -1,8 +1,11 @@
 """The pace of reading: as tokens come while there is time, together when there is not."""
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from tests.kit.patience import patience
 from turnwire_server.model.claude import Claude
 from turnwire_server.model.clients import connect
-from turnwire_server.model.pace import Pace
+from turnwire_server.model.pace import Pace, core_seconds
 from turnwire_server.model.port import ModelRequest, TextPart
 
 MANY = 1_000
@@ -22,12 +25,16 @@ class Machine:
     def __init__(self) -> None:
         self.now = 0.0
         self.worked = 0.0
-        self.pace = Pace(clock=lambda: self.now, cpu=lambda: self.worked)
+        self.wanted = 0.0
+        self.pace = Pace(clock=lambda: self.now, used=lambda: (self.worked, self.wanted))
 
-    async def work(self, share: float, *, seconds: float = 10.0) -> None:
-        """Time passes, of which the process uses this share."""
+    async def work(
+        self, share: float, *, seconds: float = 10.0, wanted: float | None = None
+    ) -> None:
+        """Time passes, of which the process uses this share, and would have used that."""
         self.now += seconds
         self.worked += share * seconds
+        self.wanted += (share if wanted is None else wanted) * seconds
         await self.pace.hold()
 
 
@@ -70,6 +77,23 @@ async def test_more_is_gathered_the_fuller_the_process_is(machine: Machine) -> N
     assert gathered == sorted(gathered)
     assert gathered[3:5] == [pytest.approx(0.01), pytest.approx(0.01)]
     assert gathered[6:] == [pytest.approx(0.05), pytest.approx(0.08)]
+
+
+async def test_who_has_to_wait_for_a_core_gathers_as_who_is_busy(machine: Machine) -> None:
+    with many(machine.pace):
+        await machine.work(0.25, wanted=1.0)
+        assert machine.pace.seconds == pytest.approx(0.08)
+        await machine.work(0.5, wanted=0.0)
+        assert machine.pace.seconds == pytest.approx(0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody says how long a thread has waited")
+def test_a_thread_that_waits_for_a_core_is_known_to_be_ready() -> None:
+    worked, ready = time.process_time(), time.thread_time()
+    told = Path("/proc/thread-self/schedstat").read_text()
+    ready += int(told.split()[1]) / 1e9
+    now = core_seconds()
+    assert (now[0] >= worked, now[1] >= ready) == (True, True)
 
 
 async def test_for_a_short_while_what_was_read_is_held_and_for_a_long_one_nothing_is_read(
