@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab, Tab
+from tests.e2e.recorder import Recorder
 from turnwire_simulator import Answer, Gate, ProviderTool, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -60,8 +61,9 @@ async def test_a_cited_answer_reads_as_one_paragraph_with_numbered_sources(
     await expect(sources.locator("li")).to_have_text(
         ["Claude Shannon a.example", PETOSKEY["url"], "report.pdf"]
     )
+    said = await Recorder.of(tab.page, '[aria-label="Copy answer"]')
     await tab.page.get_by_role("button", name="Copy answer").click()
-    await expect(tab.page.get_by_role("button", name="Copy answer")).to_contain_text("Copied")
+    await said.until("Copied")
     assert await tab.page.evaluate("navigator.clipboard.readText()") == (
         "Claude Shannon was born in 1916[^source-1] in Petoskey[^source-2][^source-3], and so "
         "on.[^source-1]\n\n"
