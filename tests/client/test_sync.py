@@ -29,8 +29,11 @@ from turnwire_simulator import Answer, Fault, Gate, Simulator, Text, ToolUse
 DOCUMENT = Path(__file__).parents[2] / "client" / "CLIENTS.md"
 
 SCRIPT = """
-import sys
+import logging, sys
 from turnwire.sync import connect
+
+# Under -X dev asyncio complains of each step that takes a tenth of a second.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 wire = connect(sys.argv[1], "anna")
 
