@@ -30,6 +30,7 @@ _EXECUTING = subprocess.Popen
 _GIVEN = inspect.signature(_EXECUTING._execute_child)  # type: ignore[attr-defined]
 _SPAWNING = multiprocessing.util.spawnv_passfds
 _KNOWN_FLAGS = {"-P", "-u"}
+_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
 
 
 def fork_pythons() -> None:
@@ -64,16 +65,20 @@ def _spawn(path: Any, arguments: Any, descriptors: Sequence[int]) -> int:
 
 def _fork(program: Callable[[], None], start: dict[str, Any]) -> int:
     """The process in which it runs; see `_become`."""
+    # Until it has become another it would take a signal as its parent does, who only notes it.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     pid = os.fork()
     if pid == 0:
         # Never back into what the parent was about.
         try:
             _become(start)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             code = _exit_code(program)
         except BaseException:
             traceback.print_exc()
             code = 1
         end(code)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return pid
 
 
@@ -110,9 +115,9 @@ def _become(start: dict[str, Any]) -> None:
     subprocess.Popen = _EXECUTING  # type: ignore[misc]
     multiprocessing.util.spawnv_passfds = _SPAWNING
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in _SIGNALS:
+        handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, handler)
     asyncio.set_event_loop(None)
     for known in (logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)):
         known.handlers.clear()
