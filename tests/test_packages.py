@@ -16,12 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.e2e.service import serving
 from tests.kit.checkout import ROOT, Checkout, unreachable
 from tests.kit.patience import patience
+from tests.kit.sse import asking
 
 BROWSER = ROOT / "client" / "turnwire_browser"
 LICENSE = (BROWSER / "LICENSE").read_bytes()
@@ -113,7 +113,7 @@ async def test_a_wheel_of_the_sdist_serves_the_page_without_node_or_registry(
     async with (
         patience(),
         serving(None, tmp_path, imports=True) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        asking(url.removeprefix("http://")) as http,
     ):
         html = (await http.get("/", headers={"Accept-Encoding": "identity"})).text
         assert html.endswith("<!-- installed -->")

@@ -37,7 +37,7 @@ const chat = cut.conversation();
 setTimeout(() => {
   console.error(connections, cut.getSnapshot(), chat.getSnapshot());
   process.exit(1);
-}, 25_000).unref();
+}, Number(process.env.GIVE_UP_MILLISECONDS)).unref();
 
 const turn = await chat.send("Count, please.");
 const before = connections;

@@ -38,7 +38,7 @@ const callOf = (chat) => chat.getSnapshot().turns.at(-1)?.blocks.find(({ type })
 setTimeout(() => {
   console.error(runner.getSnapshot(), other.getSnapshot(), ran);
   process.exit(1);
-}, 25_000).unref();
+}, Number(process.env.GIVE_UP_MILLISECONDS)).unref();
 
 const chat = runner.conversation();
 const titled = await (await chat.send("What page is this?")).done;

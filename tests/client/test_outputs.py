@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx2
 import pytest
 from pydantic import AfterValidator, BaseModel
 
 from tests.client.program import ended, start
 from tests.kit.node import run_node
 from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from turnwire import BadArgument, BadOutput, connect
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
@@ -120,7 +120,7 @@ async def test_rest_answers_with_the_output_beside_the_text(
     address: str, simulator: Simulator
 ) -> None:
     simulator.program(Answer(Text(TEXT)))
-    async with httpx2.AsyncClient(base_url=address) as http:
+    async with asking(address.removeprefix("http://")) as http:
         body = {"message": "Where?", "effort": "max", "output_format": FORMAT}
         answer = await http.post("/v1/chat", json=body, headers={"Accept": "application/json"})
         told = answer.json()

@@ -73,7 +73,9 @@ async def browser() -> AsyncIterator[Browser]:
     """Chromium, one for all tests of a worker; every test has a profile of its own in it."""
     path = require_chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, timeout=PATIENCE_SECONDS * 1000
+        )
         yield browser
         await browser.close()
 

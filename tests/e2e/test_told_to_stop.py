@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.kit.forked import Forked, fork
-from tests.kit.patience import patience
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.port import listened, reserved_port
 from tests.kit.sse import SseReader
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -41,11 +41,19 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 What uvicorn spawns is forked; what hypercorn spawns is not, as it is of another kind."""
 
 AT = "127.0.0.1:{port}"
+LONG = str(round(PATIENCE_SECONDS))
+"""For which a worker may be silent: it is killed and replaced then."""
 SERVERS = {
     "uvicorn": ["uvicorn", "app:app", "--port", "{port}"],
-    "uvicorn with workers": ["uvicorn", "app:app", "--port", "{port}", "--workers", "2"],
+    "uvicorn with workers": [
+        *("uvicorn", "app:app", "--port", "{port}", "--workers", "2"),
+        *("--timeout-worker-healthcheck", LONG),
+    ],
     "uvicorn with reload": ["uvicorn", "app:app", "--port", "{port}", "--reload"],
-    "gunicorn": ["gunicorn", "app:app", "-k", "uvicorn_worker.UvicornWorker", "-b", AT],
+    "gunicorn": [
+        *("gunicorn", "app:app", "-k", "uvicorn_worker.UvicornWorker", "-b", AT),
+        *("--timeout", LONG),
+    ],
     "hypercorn": ["hypercorn", "app:app", "-b", AT, "--workers", "0"],
     "granian": ["granian", "app:app", "--interface", "asgi", "--port", "{port}"],
 }

@@ -19,7 +19,11 @@ __all__ = ["CLIENTS", "TOOLS", "Load", "under_load"]
 
 CLIENTS = 6
 _PACE_TOKENS_PER_SECOND = 400
-_QUICK = Backoff(base_seconds=0.01, cap_seconds=0.05)
+_PATIENT: dict[str, Any] = {
+    "backoff": Backoff(base_seconds=0.01, cap_seconds=0.05),
+    "open_timeout_seconds": PATIENCE_SECONDS,
+}
+"""Clients are in a hurry once they are connected: a first connection is not made again."""
 TOOLS = Path(__file__).with_name("tools.py")
 
 
@@ -81,8 +85,8 @@ class Load:
     async def client(self, name: str) -> None:
         """Chat in one conversation, and watch it from the start on another connection."""
         async with (
-            connect(self._url, backoff=_QUICK) as wire,
-            connect(self._url, backoff=_QUICK) as other,
+            connect(self._url, **_PATIENT) as wire,
+            connect(self._url, **_PATIENT) as other,
         ):
             await self.connected.wait()
             chat = wire.conversation()

@@ -41,11 +41,14 @@ def require_node() -> str:
 def run_node(*arguments: str, stdin: str = "", **variables: str) -> str:
     """Run Node.js on `arguments`, with these variables in its environment too, and return its
     standard output; fail with its output otherwise.
+
+    A program that gives up by itself, to say where it stands, does so before it is given up on:
+    after GIVE_UP_MILLISECONDS.
     """
     finished = subprocess.run(
         [require_node(), *arguments],
         input=stdin,
-        env={**os.environ, **variables},
+        env={**os.environ, "GIVE_UP_MILLISECONDS": str(round(900 * PATIENCE_SECONDS)), **variables},
         capture_output=True,
         encoding="utf-8",
         timeout=PATIENCE_SECONDS,

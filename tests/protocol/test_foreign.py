@@ -4,11 +4,10 @@ import asyncio
 import json
 import re
 
-import httpx2
-
 from tests.kit.node import require_node, run_node
 from tests.kit.patience import patience
 from tests.kit.service import by_name, serving, turnwire_over
+from tests.kit.sse import asking
 from tests.protocol.test_vectors import CASES, FOLDER
 from tests.protocol.transcripts import DOCUMENT
 from turnwire_simulator import Answer, Gate, Simulator, Text, Thinking
@@ -59,9 +58,7 @@ async def test_it_talks_loses_its_connection_and_ends_with_what_the_service_has(
         out, _ = await talking
         assert process.returncode == 0
         chat = json.loads(out)
-        async with httpx2.AsyncClient(
-            base_url=f"http://{address}", headers={"Authorization": "Bearer anna"}
-        ) as http:
+        async with asking(address, headers={"Authorization": "Bearer anna"}) as http:
             there = (await http.get(f"/v1/conversations/{chat['conversation']}")).json()
         assert chat["fold"] == {name: there[name] for name in ("seq", "turns")}
         assert [turn["content"] for turn in there["turns"]] == ["Hello", "More"]

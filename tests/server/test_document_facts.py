@@ -1,8 +1,7 @@
 """What PROTOCOL.md says beside its tables: a client that was written from it had asked for it."""
 
-import httpx2
-
 from tests.kit.service import by_name, serving, turnwire_over
+from tests.kit.sse import asking
 from tests.kit.wire import opened, wired
 from turnwire_simulator import Answer, Simulator, Text, ToolUse
 
@@ -45,7 +44,7 @@ async def test_a_conversation_that_was_deleted_meanwhile_is_unknown_to_who_comes
     async with wired(address) as wire:
         sent = await wire.ask("send", content="Hi", key="k-1")
         await wire.end(sent["turn"])
-    async with httpx2.AsyncClient(base_url=f"http://{address}") as http:
+    async with asking(address) as http:
         await http.delete(f"/v1/conversations/{sent['conversation']}")
     chat = {"conversation": sent["conversation"]}
     async with wired(address) as wire:
@@ -57,7 +56,7 @@ async def test_a_conversation_that_was_deleted_meanwhile_is_unknown_to_who_comes
 
 
 async def test_a_rename_is_told_to_no_reader_and_an_export_has_the_fold(address: str) -> None:
-    async with wired(address) as wire, httpx2.AsyncClient(base_url=f"http://{address}") as http:
+    async with wired(address) as wire, asking(address) as http:
         sent = await wire.ask("send", content="First words of it")
         await wire.end(sent["turn"])
         path = f"/v1/conversations/{sent['conversation']}"

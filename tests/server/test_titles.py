@@ -12,6 +12,7 @@ import pytest
 from tests.kit.chat import MODEL, ended
 from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
 from turnwire_simulator import Answer, Fault, Gate, Simulator, Text
 
@@ -46,7 +47,7 @@ async def service(simulator: Simulator, **settings: Any) -> AsyncIterator[Servic
     async with (
         serving(turnwire_over(simulator, **{**usual, **settings})) as address,
         wired(address) as wire,
-        httpx2.AsyncClient(base_url=f"http://{address}") as http,
+        asking(address) as http,
     ):
         yield Service(wire, http)
 
