@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from pathlib import Path
 import httpx2
 
 from tests.kit.patience import patience
+from tests.kit.port import reserved_port
+from tests.kit.sse import asking
 
 __all__ = ["PROMETHEUS", "Prometheus", "scraping"]
 
@@ -64,31 +65,27 @@ async def scraping(folder: Path, address: str, *, token: str) -> AsyncIterator[P
     assert PROMETHEUS is not None
     config = folder / "prometheus.yml"
     config.write_text(_CONFIG % (json.dumps(token), json.dumps(address)))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        PROMETHEUS,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=warn",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False
-        ) as http:
-            async with patience():
-                while not await _is_ready(http):
-                    assert process.returncode is None, "it has not started"
-                    await asyncio.sleep(0.05)
-            yield Prometheus(http)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    with reserved_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            PROMETHEUS,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=warn",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asking(f"127.0.0.1:{port}") as http:
+                async with patience():
+                    while not await _is_ready(http):
+                        assert process.returncode is None, "it has not started"
+                        await asyncio.sleep(0.05)
+                yield Prometheus(http)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 async def _is_ready(http: httpx2.AsyncClient) -> bool:

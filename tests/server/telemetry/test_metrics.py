@@ -236,7 +236,8 @@ async def test_a_real_prometheus_takes_them(tmp_path: Path, simulator: Simulator
         of_turns = await prometheus.until(
             "turnwire_turns_total", lambda found: sum(found.values()) == 3
         )
-        assert await prometheus.query("up") == {"{}": 1.0}
+        # On a busy machine some of its questions are answered too late for it.
+        await prometheus.until("up", lambda found: found == {"{}": 1.0})
         assert of_turns == {json.dumps({"stop_reason": "end_turn"}): 3.0}
         # Every expression of the dashboard is one, and most have a value here.
         dashboard = Path(__file__).parents[3] / "server/deploy/grafana.json"
