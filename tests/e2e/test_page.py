@@ -65,7 +65,7 @@ async def test_stop_keeps_what_was_shown_closes_the_stream_and_the_next_message_
     await expect(tab.page.locator(".mark")).to_have_text("Stopped")
     await expect(tab.answers).to_have_text("Once upon")
     async with patience():
-        await simulator.wait(lambda: simulator.aborted_streams == aborted + 1)
+        await simulator.wait(lambda: simulator.aborted_streams > aborted)
     await tab.ask("And now?")
     await expect(tab.answers.nth(1)).to_have_text("Second.")
 

@@ -96,7 +96,7 @@ async def test_a_page_that_is_loaded_again_in_mid_stream_goes_on_and_can_stop(
     await expect(page.get_by_text("Once upon a time")).to_be_visible()
     await page.get_by_test_id("copilot-send-button").click()
     async with patience():
-        await model.wait(lambda: model.aborted_streams == aborted + 1)
+        await model.wait(lambda: model.aborted_streams > aborted)
     model.program(Answer(Text("Ok.")))
     await ask(page, "Go on")
     await expect(page.get_by_text("Ok.")).to_be_visible()

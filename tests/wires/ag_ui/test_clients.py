@@ -281,7 +281,7 @@ async def test_stop_closes_the_upstream_and_keeps_the_text(
     assert (await http.post(f"/v1/ag-ui/{thread}/stop")).json() == {"stopped": True}
     state = await page.ends()
     async with patience():
-        await simulator.wait(lambda: simulator.aborted_streams == aborted + 1)
+        await simulator.wait(lambda: simulator.aborted_streams > aborted)
     assert (state.text, state.failures) == ("Once upon", [])
     assert state.end["result"]["stopReason"] == "cancelled"
     assert state.end.get("outcome") == ({"type": "cancelled"} if client == "1.0" else None)
@@ -315,7 +315,7 @@ async def test_hanging_up_ends_the_bill(client: str, opens: Opens, simulator: Si
     await page.shows("Once upon")
     await page.do("leave")
     async with patience():
-        await simulator.wait(lambda: simulator.aborted_streams == aborted + 1)
+        await simulator.wait(lambda: simulator.aborted_streams > aborted)
 
 
 @BOTH

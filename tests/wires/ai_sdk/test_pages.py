@@ -190,7 +190,7 @@ async def test_stop_ends_the_answer_and_what_was_said_stays(stage: Stage, versio
     view = await sending
     assert (view["status"], texts(view["messages"][-1])) == ("ready", ["Once "])
     async with patience():
-        await stage.simulator.wait(lambda: stage.simulator.aborted_streams == aborted + 1)
+        await stage.simulator.wait(lambda: stage.simulator.aborted_streams > aborted)
     assert await stage.post(f"{page.url}/stop", answer) == {"outcome": "already_done"}
     last = (await loaded(stage, page))["messages"][-1]
     assert (texts(last), last["metadata"]["turnwire"]["stopReason"]) == (["Once "], "cancelled")
@@ -205,7 +205,7 @@ async def test_a_page_that_hangs_up_ends_what_it_asked_for(stage: Stage) -> None
     await page.do("stop")
     await sending
     async with patience():
-        await stage.simulator.wait(lambda: stage.simulator.aborted_streams == aborted + 1)
+        await stage.simulator.wait(lambda: stage.simulator.aborted_streams > aborted)
 
 
 @every_version
