@@ -27,9 +27,6 @@ async def test_after_a_kill_in_mid_stream_pages_show_what_they_showed_and_its_en
         server.kill()
         # Their streams are cut. Where the client takes that for an end, the restart tells.
         broken = [await page.ends() for page in opened]
-        # They report it twice: to whoever runs them, and where nobody can catch it.
-        assert all("terminated" in thrown for thrown in pages.fatal)
-        pages.fatal.clear()
         await server.start()
         asked = len(simulator.requests)
         for page, client in zip(opened, clients, strict=True):
@@ -40,6 +37,10 @@ async def test_after_a_kill_in_mid_stream_pages_show_what_they_showed_and_its_en
         for page in opened:
             await page.say("Go on", id="m2")
         gone_on = [await page.run() for page in opened]
+        # They have reported it twice: to whoever runs them, and, sooner or later, where nobody can
+        # catch it.
+        assert all("terminated" in thrown for thrown in pages.fatal)
+        pages.fatal.clear()
     for page_was, page_is, page_then in zip(broken, after, gone_on, strict=True):
         assert page_is.messages == page_was.messages
         assert (page_is.text, page_is.thinking) == ("Once upon", "Hm.")
