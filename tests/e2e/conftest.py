@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.chromium import ARGUMENTS, require_chromium
 from tests.e2e.stage import Stage
-from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import serving, turnwire_over
 from turnwire_simulator import Simulator
 
@@ -123,6 +123,10 @@ async def simulator(request: pytest.FixtureRequest, stage: Stage) -> AsyncIterat
         simulator = await (own.enter_async_context(Simulator()) if is_own else stage.simulator())
         yield simulator
         _nothing_is_left(request, simulator)
+        if not is_own and not request.session.stash.get(HAS_FAILED, False):
+            # Nor does a turn of it run on in the service of all.
+            async with patience():
+                await simulator.wait(lambda: simulator.open_streams == 0)
 
 
 def _nothing_is_left(request: pytest.FixtureRequest, simulator: Simulator) -> None:

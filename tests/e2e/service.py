@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.kit.forked import SERVE, Forked, fork
+from tests.kit.forked import SERVE, UNHURRIED, Forked, fork
 from tests.kit.patience import patience
 
 __all__ = ["serving"]
@@ -35,7 +35,7 @@ async def serving(
         for name, value in os.environ.items()
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
-    environment["HOME"] = str(folder)
+    environment |= {"HOME": str(folder), **UNHURRIED}
     if model_url is not None:
         environment |= {"ANTHROPIC_API_KEY": "e2e", "ANTHROPIC_BASE_URL": model_url}
     program = SERVE if files is None else f"{_LIMIT.format(files)}; {SERVE}"

@@ -79,8 +79,8 @@ async def test_language_colours_keys_and_usage_are_as_set_in_all_tabs(
 async def test_keys_work_from_anywhere_and_a_card_tells_of_them(
     address: str, open_tab: OpenTab, simulator: Simulator
 ) -> None:
-    tab = await open_tab(address)
-    simulator.program(Answer(Text(["one ", Gate()])))
+    tab, gate = await open_tab(address), Gate()
+    simulator.program(Answer(Text(["one ", gate])))
     await tab.ask("Count")
     await expect(tab.answers).to_have_text("one")
     keyboard = tab.page.keyboard
@@ -95,6 +95,7 @@ async def test_keys_work_from_anywhere_and_a_card_tells_of_them(
     await expect(tab.page.get_by_role("dialog", name="Settings")).to_be_hidden()
     # Escape was for the cards: the answer runs on.
     await expect(tab.stop_button).to_have_text("Stop")
+    gate.open()
     await keyboard.press("Control+k")
     search = tab.page.get_by_role("searchbox", name="Search conversations")
     await expect(search).to_be_focused()

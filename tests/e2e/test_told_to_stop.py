@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.kit.forked import Forked, fork
+from tests.kit.forked import UNHURRIED, Forked, fork
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.port import listened, reserved_port
 from tests.kit.sse import SseReader
@@ -94,6 +94,7 @@ async def served(
                 "HOME": str(folder),
                 "ANTHROPIC_API_KEY": "test-key",
                 "ANTHROPIC_BASE_URL": simulator.url,
+                **UNHURRIED,
             },
         )
         try:

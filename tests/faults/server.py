@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.island import Island
-from tests.kit.forked import SERVE, Forked, fork
+from tests.kit.forked import SERVE, UNHURRIED, Forked, fork
 from tests.kit.patience import patience
 from tests.kit.port import listened, reserved_port
 
@@ -104,7 +104,11 @@ async def several(
         for name, value in os.environ.items()
         if not name.startswith(("ANTHROPIC_", "TURNWIRE_"))
     }
-    environment |= {"ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": model_url}
+    environment |= {
+        "ANTHROPIC_API_KEY": "test-key",
+        "ANTHROPIC_BASE_URL": model_url,
+        **UNHURRIED,
+    }
     with ExitStack() as stack:
         errors = stack.enter_context(log.open("wb"))
         ports = [stack.enter_context(reserved_port()) for _ in range(count)]

@@ -50,7 +50,7 @@ async def test_an_event_is_encoded_once_for_a_thousand_readers(
 ) -> None:
     gates = [Gate() for _ in WORDS]
     simulator.program(gated(gates))
-    model = Claude(connect_model(simulator.url, "test-key"), stall_timeout_seconds=60)
+    model = Claude(connect_model(simulator.url, "test-key"), stall_timeout_seconds=10_000)
     core = core_on(SqliteStore(tmp_path / "chat.db"), model)
     await core.start()
     early, readers = Reader(), [Reader() for _ in range(MANY)]

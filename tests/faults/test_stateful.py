@@ -90,7 +90,7 @@ class Conversing(RuleBasedStateMachine):
         self.simulator = Simulator()
         await self.simulator.__aenter__()
         self.simulator.answer_with(self._answer)
-        self.model = Claude(connect(self.simulator.url, "test-key"), stall_timeout_seconds=60)
+        self.model = Claude(connect(self.simulator.url, "test-key"), stall_timeout_seconds=10_000)
         self.core = self._core()
         await self.core.start()
 

@@ -274,7 +274,7 @@ async def test_closing_while_a_commit_is_under_way_stores_how_the_turn_ended(
     gate = Gate()
     simulator.program(Answer(Text(["one ", gate, "two ", Gate(), "never"])))
     db = tmp_path / "chat.db"
-    model = Claude(connect(simulator.url, "test-key"), stall_timeout_seconds=60)
+    model = Claude(connect(simulator.url, "test-key"), stall_timeout_seconds=10_000)
     store = AnnouncingStore(db)
     core = core_on(store, model)
     await core.start()

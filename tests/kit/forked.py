@@ -17,13 +17,17 @@ from typing import IO
 
 from tests.kit.patience import PATIENCE_SECONDS
 
-__all__ = ["SERVE", "SERVE_WORKERS", "Forked", "fork", "forking_command"]
+__all__ = ["SERVE", "SERVE_WORKERS", "UNHURRIED", "Forked", "fork", "forking_command"]
 
 SERVE = "from turnwire_server.cli import serve; serve(prog_name='turnwire serve')"
 """The program that `turnwire serve` is."""
 
 SERVE_WORKERS = f"from tests.kit.fork_python import fork_pythons; fork_pythons(); {SERVE}"
 """The same, with workers that are forks of it."""
+
+UNHURRIED = {"TURNWIRE_STALL_TIMEOUT": "10000"}
+"""For the environment of a service: an answer that a test holds, however long, has not stalled. It
+would be asked for once more, and given what is programmed for somebody else."""
 
 _CLIENT = Path(__file__).with_name("fork_client.py")
 

@@ -27,8 +27,10 @@ FAST: dict[str, Any] = {
     "max_delay": 0.002,
     "detach_grace": 0.0,
     "lease": 10_000.0,
+    "stall_timeout": 10_000.0,
 }
-"""Settings without which tests would wait, or a slow machine would let a lease run out."""
+"""Settings without which tests would wait, or a slow machine would let a lease run out, or take an
+answer that its test holds for one that has stalled, and ask the simulator for another."""
 
 LOOPBACK = ("127.0.0.0/8",)
 

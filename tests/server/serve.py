@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kit.forked import SERVE, Forked, fork
+from tests.kit.forked import SERVE, UNHURRIED, Forked, fork
 from tests.kit.patience import patience
 
 __all__ = ["Running", "refused_start", "served"]
@@ -32,7 +32,7 @@ async def served(
     process = await fork(
         *(start, "--port", "0", *flags),
         folder=folder,
-        environment={**inherited, "HOME": str(folder), **environment},
+        environment={**inherited, "HOME": str(folder), **UNHURRIED, **environment},
     )
     assert process.stdout is not None
     try:
