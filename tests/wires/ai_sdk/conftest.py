@@ -8,8 +8,8 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from tests.kit.patience import PATIENCE_SECONDS
 from tests.kit.service import serving, turnwire_over
+from tests.kit.sse import asking
 from tests.wires.ai_sdk.page import Browser, browsing
 from turnwire_server import tool
 from turnwire_simulator import Simulator
@@ -57,7 +57,7 @@ async def shared_stage() -> AsyncIterator[Stage]:
         Simulator() as simulator,
         serving(turnwire_over(simulator, tools=[look, erase])) as address,
         browsing(address) as browser,
-        httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE_SECONDS) as http,
+        asking(address) as http,
     ):
         yield Stage(simulator, browser, http)
 

@@ -3,11 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from tests.faults.server import killable
-from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.sse import asking
 from tests.wires.ai_sdk.page import browsing
 from tests.wires.ai_sdk.test_pages import OK, chat, texts
 from turnwire_simulator import Answer, Gate, Simulator, Text
@@ -21,7 +20,7 @@ async def test_after_a_kill_what_was_shown_is_there_and_the_chat_goes_on(tmp_pat
         address = server.url.removeprefix("http://")
         async with (
             browsing(address) as browser,
-            httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as http,
+            asking(address) as http,
         ):
             pages = [await browser.open(chat(), transport=over) for over in ("sse", "ws")]
             simulator.answer_with(lambda _: Answer(Text(["Once ", Gate(), "upon."])))
