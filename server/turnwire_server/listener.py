@@ -29,6 +29,10 @@ __all__ = ["DrainingServer", "bind", "listen", "server_for"]
 
 logger = logging.getLogger(__name__)
 
+_IDLE_SECONDS = 620
+"""How long a connection is kept on which nothing is asked: longer than proxies keep theirs (nginx
+60 s, Caddy 120, Google's load balancers 600), or a request of theirs would meet the closing. Where
+places are short those are the first to go."""
 _UNREAD_MILLISECONDS = 30_000
 """How long written bytes may stay unacknowledged by the peer until the kernel gives it up."""
 
@@ -176,6 +180,7 @@ def server_for(
         log_level="warning",
         proxy_headers=False,
         timeout_graceful_shutdown=round(grace_seconds),
+        timeout_keep_alive=_IDLE_SECONDS,
     )
     uvicorn_log = logging.getLogger("uvicorn.error")
     # In this order: what the first makes of a traceback is rationed, too.

@@ -1,6 +1,7 @@
 """The hardened socket: peers that never finish what they began are cut off, others are not."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,7 @@ from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import wired
+from turnwire_server.connections import HardenedHttpProtocol
 from turnwire_simulator import Simulator
 
 BEGUN = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
@@ -60,3 +62,19 @@ async def test_sockets_and_streams_outlive_the_time_for_headers(address: str) ->
         assert await ending(address, BEGUN) == b""
         assert (await wire.ask("ping"))["type"] == "pong"
         assert (await http.get(f"/v1/conversations/{conversation}")).status_code == 200
+
+
+async def test_an_idle_connection_is_kept_longer_than_proxies_keep_theirs(address: str) -> None:
+    """Google's load balancers have the longest: ten minutes."""
+    loop, others = asyncio.get_running_loop(), idle_connections()
+    async with asking(address) as http:
+        assert (await http.get("/health")).status_code == 200
+        (timer,) = (one.timeout_keep_alive_task for one in idle_connections() if one not in others)
+        assert timer is not None
+        assert timer.when() - loop.time() > 600
+
+
+def idle_connections() -> list[HardenedHttpProtocol]:
+    """Those that wait for their next request."""
+    connections = (one for one in gc.get_objects() if type(one) is HardenedHttpProtocol)
+    return [one for one in connections if one.timeout_keep_alive_task is not None]
