@@ -350,6 +350,25 @@ async def test_a_conversation_whose_end_is_not_stored_yet_is_not_let_go() -> Non
         assert store.claims[ack.conversation or ""] == 1
 
 
+async def test_one_that_is_looked_at_before_its_end_is_stored_is_let_go_afterwards() -> None:
+    store, model = WatchedStore(), HeldModel()
+    async with running(store, model, idle_seconds=0.01) as core:
+        await sent(core)
+        await model.asked.wait()
+        end = store.hold("append")
+        model.released.set()
+        await end.asked.wait()
+        (one,) = core._open.all()
+        while one.is_busy:  # noqa: ASYNC110 (nothing says so)
+            await asyncio.sleep(0)
+        core._open._look()
+        assert core._open.all() == [one]
+        gone = noticed(one)
+        del one
+        end.released.set()
+        await gone.wait()
+
+
 @pytest.mark.parametrize("steps", STEPS)
 async def test_whoever_waited_for_one_that_is_let_go_at_once_reads_it_with_all_others(
     steps: int,
@@ -482,8 +501,9 @@ async def test_a_turn_of_a_conversation_opened_during_a_drain_runs_on_unread() -
     store, model = WatchedStore(), HeldModel()
     async with running(store, model) as core:
         await sent(core, "so that there is something to wait for")
-        opening = store.hold("claim")
-        sending = asyncio.create_task(sent(core, on_detach="cancel"))
+        # With a key, the store is asked for it: without one it is open before it is claimed.
+        opening = store.hold("head")
+        sending = asyncio.create_task(sent(core, key="k-1", on_detach="cancel"))
         await opening.asked.wait()
         draining = asyncio.create_task(core.drain(PATIENCE_SECONDS))
         await stepped(1)
@@ -511,6 +531,17 @@ async def test_a_drain_waits_for_the_turn_of_a_message_that_was_still_being_deci
         model.released.set()
         assert (await ended(core, ack)).stop_reason == StopReason.END_TURN
         await draining
+
+
+async def test_who_comes_after_the_drain_reads_what_there_is_to_its_end() -> None:
+    store = WatchedStore()
+    async with running(store) as core:
+        conversation = await answered(core)
+    async with running(store) as core:
+        await core.drain(PATIENCE_SECONDS)
+        follower = await follow(core, conversation)
+        types = [frame.type async for frames in follower.stream(idle_seconds=3600.0) for frame in frames]
+        assert (types[0], types[-1]) == ("message", "done")
 
 
 class SpoiltStore(WatchedStore):
