@@ -147,6 +147,8 @@ async def test_the_library_example_of_the_readme_runs(
         ({"client_options": ["everything"]}, "client_options"),
         ({"tools": ["no/such/file.py"]}, "tools"),
         ({"limits": {"max_cost_usd_per_day": 1.0}, "model": "claude-unpriced"}, "claude-unpriced"),
+        ({"limits": {"max_subscription": 1}}, "max_subscription"),
+        ({"prices": {"claude-x": {"input": 3, "output": 15, "cache": 1}}}, "claude-x.cache"),
     ],
 )
 async def test_a_wrong_setting_is_refused_by_its_name(

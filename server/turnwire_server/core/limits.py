@@ -20,7 +20,7 @@ class ServiceLimits(BaseModel):
     PROTOCOL.md ("Limits") says of each what it bounds and what happens beyond it.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_frame_bytes: int = 1024 * 1024
     max_subscriptions: int = 256

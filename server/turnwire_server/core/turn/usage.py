@@ -16,7 +16,7 @@ _CHARS_PER_TOKEN = 4
 class Price(BaseModel):
     """What a model costs, in US dollars per million tokens; searches per thousand."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: float
     output: float
