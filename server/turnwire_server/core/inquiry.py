@@ -5,7 +5,8 @@ import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from turnwire_server.errors import Rejected, StoreError
+from turnwire_server.core.complaint import Complaint
+from turnwire_server.errors import Rejected, StoreError, Unreadable
 
 __all__ = ["Inquiries"]
 
@@ -24,6 +25,7 @@ class Inquiries:
 
     def __init__(self, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self._answer_seconds = answer_seconds
+        self._complaint = Complaint(logger, "the store fails, and commands are refused")
         self._is_silent = False
         """Whether the store left the last question without an answer: said in the log once."""
 
@@ -48,6 +50,8 @@ class Inquiries:
             async with asyncio.timeout(within_seconds):
                 found = await answer
         except StoreError as error:
+            if not isinstance(error, Unreadable):  # Which says it by itself, of one conversation.
+                self._complaint.make(error)
             raise Rejected.because_of_the_store(error) from error
         except TimeoutError as error:
             if not self._is_silent:

@@ -116,6 +116,36 @@ async def test_a_blob_that_two_read_at_once_takes_its_place_once() -> None:
     assert store.reads == 3, "b_1 twice at once, then b_2: both fit"
 
 
+class HeldBlobs(CountingBlobs):
+    """What is read first is answered once it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def read(self, id: str, start: int, size: int) -> bytes | None:
+        """Reads, and waits."""
+        data = await super().read(id, start, size)
+        self.asked.set()
+        await self.released.wait()
+        return data
+
+
+async def test_a_blob_that_is_deleted_while_it_is_read_is_kept_for_no_other_request() -> None:
+    store = HeldBlobs()
+    blobs = blobs_over(store, keep_bytes=1000)
+    await put(store, blob_of("b_1", bytes(300)), bytes(300))
+    async with patience():
+        resolving = asyncio.create_task(blobs.resolve([message("b_1")]))
+        await store.asked.wait()
+        await blobs.delete("ann", "b_1")
+        store.released.set()
+        await resolving
+        (lost,) = await blobs.resolve([message("b_1")])
+    assert lost["content"] == [{"type": "text", "text": "[image: its bytes are lost]"}]
+
+
 async def test_a_blob_larger_than_what_is_kept_is_read_each_time() -> None:
     store = CountingBlobs()
     blobs = blobs_over(store, keep_bytes=1000)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -96,11 +97,65 @@ async def test_a_store_that_hangs_is_told_in_the_log_once_and_again_when_it_work
                 await log.waited.wait()
             assert committer.trouble is not None
             assert ["hangs" in record.message for record in caplog.records] == [True]
+            assert log.unstored() is not None, "what is being stored is not taken back"
             store.released.set()
             await log.durable.wait()
             await committer.close()
     assert committer.trouble is None
     assert ["works again" in record.message for record in caplog.records] == [False, True]
+
+
+class HungStore(FailingStore):
+    """One that fails, too, once it answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def append(self, batches: list[Batch]) -> None:
+        await self.answers.wait()
+        await super().append(batches)
+
+
+async def test_a_store_that_hangs_and_then_fails_has_its_reason_told_and_since_when_it_hung(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, log = HungStore(), Log()
+    committer = Committer(store, watch_seconds=0.001, retry_seconds=0.001)
+    committer.start()
+    with caplog.at_level(logging.WARNING):
+        async with patience():
+            committer.note(log)
+            await log.waited.wait()
+            hung = committer.trouble
+            assert hung is not None
+            store.answers.set()
+            while committer.trouble is hung:  # noqa: ASYNC110 (nobody is told but the log)
+                await asyncio.sleep(0)
+            assert committer.trouble == replace(hung, reason="the disk is full")
+            assert committer.failures == 1
+            store.is_mended = True
+            await committer.close()
+    told = [record.message for record in caplog.records]
+    assert ["hangs" in told[0], "the disk is full" in told[1]] == [True, True]
+
+
+class KeptLog(Log):
+    """One that has nothing to withdraw: the tail of an answer."""
+
+    def waits(self, *, has_failed: bool) -> None:
+        self.waited.set()
+
+
+async def test_who_closes_waits_for_no_store_that_fails() -> None:
+    store, log = FailingStore(), KeptLog()
+    committer = Committer(store, retry_seconds=0.001)
+    committer.start()
+    async with patience():
+        committer.note(log)
+        await log.waited.wait()
+        await committer.close()
+    assert not log.durable.is_set()
 
 
 class LostLog(Log):

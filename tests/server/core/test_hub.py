@@ -540,7 +540,9 @@ async def test_who_comes_after_the_drain_reads_what_there_is_to_its_end() -> Non
     async with running(store) as core:
         await core.drain(PATIENCE_SECONDS)
         follower = await follow(core, conversation)
-        types = [frame.type async for frames in follower.stream(idle_seconds=3600.0) for frame in frames]
+        types = [
+            frame.type async for frames in follower.stream(idle_seconds=3600.0) for frame in frames
+        ]
         assert (types[0], types[-1]) == ("message", "done")
 
 

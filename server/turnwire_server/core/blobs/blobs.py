@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
@@ -22,12 +23,15 @@ from turnwire_server.core.blobs.media_types import (
     media_type_of,
 )
 from turnwire_server.core.blobs.throttle import Throttle
+from turnwire_server.core.complaint import Complaint
 from turnwire_server.core.limits import Places, ServiceLimits
-from turnwire_server.errors import Rejected, StoreError
+from turnwire_server.errors import ModelError, Rejected, StoreError
 from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.port import Blob, BlobStore, Spool
 
 __all__ = ["Blobs"]
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -62,6 +66,7 @@ class Blobs:
         )
         self._throttle = Throttle(rest=_REST, max_rest_seconds=_MAX_REST_SECONDS)
         self._attachments = Attachments(store, keep_bytes=keep_bytes)
+        self._complaint = Complaint(logger, "blobs cannot be stored or read")
         self._turn = asyncio.Lock()
         """Whose turn it is to change the store's blobs: a change is a look and several writes."""
         self._changes: set[asyncio.Task[Any]] = set()
@@ -137,7 +142,7 @@ class Blobs:
             finally:
                 spool.discard()
         except StoreError as error:
-            raise Rejected.because_of_the_store() from error
+            raise self._refused(error) from error
         return blob
 
     async def _spool(self, spool: Spool, chunks: AsyncIterable[bytes], media_type: str) -> None:
@@ -178,6 +183,11 @@ class Blobs:
             message = f"body: your blobs may have {most} bytes together: delete some"
             raise Rejected(Code.TOO_LARGE, message)
 
+    def _refused(self, error: StoreError) -> Rejected:
+        """What is told of the store's trouble; the log has the reason."""
+        self._complaint.make(error)
+        return Rejected.because_of_the_store()
+
     def _too_large(self) -> Rejected:
         return Rejected(Code.TOO_LARGE, f"body: at most {self._limits.max_blob_bytes} bytes")
 
@@ -195,7 +205,7 @@ class Blobs:
                 raise _unknown()
             first = await self._store.read(id, 0, _PART_BYTES)
         except StoreError as error:
-            raise Rejected.because_of_the_store() from error
+            raise self._refused(error) from error
         if first is None:
             raise _unknown()
         return blob, self._rest(blob, first)
@@ -261,7 +271,7 @@ class Blobs:
         try:
             blob = await self._store.find(id)
         except StoreError as error:
-            raise Rejected.because_of_the_store() from error
+            raise self._refused(error) from error
         if blob is None:
             self._checked.pop(id, None)
         return blob
@@ -272,7 +282,12 @@ class Blobs:
         Raises:
             ModelError: they are too large for one request, or the store cannot be read.
         """
-        return await self._attachments.resolve(messages)
+        try:
+            return await self._attachments.resolve(messages)
+        except ModelError as error:
+            if isinstance(error.__cause__, StoreError):
+                self._complaint.make(error.__cause__)
+            raise
 
     # Away
 
@@ -287,7 +302,7 @@ class Blobs:
             if blob is None or blob.owner != owner or not await self._change(self._delete(id)):
                 raise _unknown()
         except StoreError as error:
-            raise Rejected.because_of_the_store() from error
+            raise self._refused(error) from error
 
     async def collect(self) -> None:
         """Delete what no log names and what was put in more than the limits' time ago.

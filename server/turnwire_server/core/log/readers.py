@@ -10,7 +10,7 @@ from turnwire_server.core.log.follower import Follower, Frame
 from turnwire_server.core.log.items import TYPE_NAMES, DeltaRun, Item, coalesce, continuing, weight
 from turnwire_server.core.log.memory_log import MemoryLog
 from turnwire_server.core.telemetry import Tally
-from turnwire_server.errors import Unreadable
+from turnwire_server.errors import StoreError
 from turnwire_server.store.port import Store
 
 __all__ = ["KEEP_FRAMES", "Readers", "encoded"]
@@ -43,7 +43,7 @@ class Readers:
         """By (after, upto): most readers stand where the last commit began, and share them."""
         self._is_ending = False
         self._is_spoilt = False
-        """Whether the program's log has said that the store gave what is no log."""
+        """Whether the program's log has said that it cannot be read from the store now."""
 
     def __bool__(self) -> bool:
         return bool(self._followers)
@@ -133,13 +133,15 @@ class Readers:
         memory = self._memory
         if after < memory.floor:
             try:
-                return encoded(await self._stored(after, max_bytes))
-            except Unreadable as error:
+                frames = encoded(await self._stored(after, max_bytes))
+            except StoreError as error:
                 # It could be read when it was opened.
                 if not self._is_spoilt:
                     logger.error("conversation=%s cannot be read: %s", memory.conversation, error)
                 self._is_spoilt = True
                 raise
+            self._is_spoilt = False
+            return frames
         key = (after, memory.durable)
         frames = self._frames.get(key)
         if frames is None:
