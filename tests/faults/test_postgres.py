@@ -51,6 +51,25 @@ async def test_a_turn_goes_on_when_postgresql_was_gone_for_a_while(
         assert fold(log).turns[ack["turn"]].text == "one two three"
 
 
+async def test_where_it_is_gone_and_nothing_runs_the_first_refused_send_makes_it_not_ready(
+    simulator: Simulator, postgres: PostgresServer
+) -> None:
+    async with (
+        patience(),
+        serving(turnwire_over(simulator, db=postgres.url())) as address,
+        wired(address) as wire,
+    ):
+        await asyncio.to_thread(postgres.kill)
+        said = {"content": "meanwhile", "key": "k"}
+        refused = await wire.ask("send", **said)
+        assert (refused["code"], refused["retryable"]) == ("storage_unavailable", True)
+        assert await ready(address) == 503
+        await asyncio.to_thread(postgres.start)
+        ack = await healed(wire, **said)
+        await wire.until("done", turn=ack["turn"])
+        assert await ready(address) == 200
+
+
 async def test_killed_at_random_moments_under_load_no_acked_send_is_lost(
     simulator: Simulator, postgres: PostgresServer
 ) -> None:

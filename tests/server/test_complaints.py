@@ -11,7 +11,8 @@ from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from turnwire_protocol import SendBody
 from turnwire_server.core.complaint import Complaint
-from turnwire_server.errors import StoreError
+from turnwire_server.core.inquiry import Inquiries
+from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.memory import MemoryStore
 from turnwire_simulator import Simulator
 
@@ -21,6 +22,10 @@ SENTENCE = "the disk is gone"
 
 async def _fail(*_: object, **__: object) -> None:
     raise StoreError(SENTENCE)
+
+
+async def _give(error: StoreError) -> None:
+    raise error
 
 
 def break_all_but_commits(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +105,15 @@ async def test_a_reader_who_is_sent_away_as_the_store_cannot_be_read_has_a_line_
         monkeypatch.undo()
         assert await one.follow(0, None, lambda: None).read() != []
         await core.close()
+
+
+async def test_a_store_that_is_asked_first_is_in_doubt_once_it_fails_or_is_silent() -> None:
+    doubts: list[StoreError] = []
+    inquiries = Inquiries(answer_seconds=0.001, doubt=doubts.append)
+    for answer in (_fail(), asyncio.Event().wait(), _give(Unreadable("no log"))):
+        with pytest.raises(Rejected):
+            await inquiries.read(answer)
+    assert [str(doubt) for doubt in doubts] == [SENTENCE, "a read has no answer after 0.001 s"]
 
 
 def test_a_complaint_is_a_line_a_minute_that_counts_what_it_leaves_out(

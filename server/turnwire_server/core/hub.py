@@ -65,7 +65,8 @@ class Hub:
         interval_seconds = commit_interval_seconds if store.is_shared else 0.0
         self._committer = Committer(store, interval_seconds=interval_seconds)
         self._housekeeper = Housekeeper(services.blobs)
-        self._inquiries = Inquiries()
+        # Where others share the store, it is asked before anything is begun.
+        self._inquiries = Inquiries(doubt=self._committer.doubt if store.is_shared else None)
         self._open = OpenConversations(
             store,
             self._committer,

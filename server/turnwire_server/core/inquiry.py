@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from turnwire_server.core.complaint import Complaint
@@ -20,11 +20,18 @@ _ANSWER_SECONDS = 10.0
 class Inquiries:
     """The store's answers; its trouble refuses the command, and where that is safe its silence.
 
-    `answer_seconds`: how long a command waits for an answer that changes nothing.
+    `answer_seconds`: how long a command waits for an answer that changes nothing. `doubt`: of a
+    store that is asked before anything is begun, it is told that such a question has failed.
     """
 
-    def __init__(self, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        answer_seconds: float = _ANSWER_SECONDS,
+        doubt: Callable[[StoreError], None] | None = None,
+    ) -> None:
         self._answer_seconds = answer_seconds
+        self._doubt = doubt
         self._complaint = Complaint(logger, "the store fails, and commands are refused")
         self._is_silent = False
         """Whether the store left the last question without an answer: said in the log once."""
@@ -35,7 +42,16 @@ class Inquiries:
         Raises:
             Rejected: the store cannot be read, or does not answer.
         """
-        return await self._answered(answer, within_seconds=self._answer_seconds)
+        try:
+            return await self._answered(answer, within_seconds=self._answer_seconds)
+        except Rejected as rejected:
+            if self._doubt is not None:
+                match rejected.__cause__:
+                    case Unreadable():
+                        pass
+                    case StoreError() as error:
+                        self._doubt(error)
+            raise
 
     async def done(self, answer: Awaitable[T]) -> T:
         """What comes of a change, or of a long read: waited for as long as it takes.
@@ -53,11 +69,11 @@ class Inquiries:
             if not isinstance(error, Unreadable):  # Which says it by itself, of one conversation.
                 self._complaint.make(error)
             raise Rejected.because_of_the_store(error) from error
-        except TimeoutError as error:
+        except TimeoutError:
+            silence = StoreError(f"a read has no answer after {self._answer_seconds:g} s")
             if not self._is_silent:
-                seconds = self._answer_seconds
-                logger.warning("the store hangs: a read has no answer after %g s", seconds)
+                logger.warning("the store hangs: %s", silence)
             self._is_silent = True
-            raise Rejected.because_of_the_store() from error
+            raise Rejected.because_of_the_store() from silence
         self._is_silent = False
         return found
