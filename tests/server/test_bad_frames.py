@@ -1,5 +1,6 @@
 """What a client must not send over the WebSocket, and what becomes of it."""
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
-from tests.kit.wire import narrow, wired
+from tests.kit.wire import narrow, opened, wired
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 DEEP = '{"type": "ping", "id": ' + "[" * 100_000 + "]" * 100_000 + "}"
@@ -152,3 +154,28 @@ async def test_who_floods_and_never_reads_the_replies_is_closed(
             for _ in range(20_000):
                 await wire.send_raw(frame)
         assert await wire.closed() == 4429
+
+
+async def test_replies_that_nobody_reads_are_bounded_however_many_commands_may_come(
+    simulator: Simulator,
+) -> None:
+    turnwire = turnwire_over(simulator, limits={"max_frames_per_second": 1_000_000})
+    async with (
+        serving(turnwire, send_buffer_bytes=4096) as address,
+        narrow(address) as wire,
+        patience(),
+    ):
+        with suppress(ConnectionClosed):
+            for number in range(20_000):
+                await wire.send("ping")
+                if number % 10 == 0:  # The service is to receive, and nobody reads.
+                    await asyncio.sleep(0)
+        # Who begins to read too late is not told why.
+        assert await wire.closed() in (4429, 1006)
+
+
+async def test_another_subprotocol_closes_with_4500_and_none_is_turnwires(address: str) -> None:
+    async with opened(address, subprotocols=["turnwire.v0"]) as wire:
+        assert await wire.closed() == 4500
+    async with wired(address, subprotocols=None) as wire:
+        assert (await wire.ask("ping"))["type"] == "pong"

@@ -260,6 +260,29 @@ async def test_data_frames_are_bounded_by_the_app_too_behind_any_server(
         assert await wire.closed() == 4429
 
 
+@pytest.mark.parametrize("frame", ["x" * (2**20 + 1), "\u00e4" * (2**19 + 1)], ids=["x", "bytes"])
+async def test_the_size_of_frames_is_bounded_by_the_app_too(
+    simulator: Simulator, frame: str
+) -> None:
+    async with (
+        behind_another_server(turnwire_over(simulator)) as address,
+        wired(address) as wire,
+    ):
+        await wire.send_raw(frame)
+        assert await wire.closed() == 1009
+
+
+@pytest.mark.parametrize(("frame", "code"), [(PING.decode(), 4429), ("x" * 4097, 1009)])
+async def test_what_comes_before_hello_is_bounded_by_the_app_too(
+    simulator: Simulator, frame: str, code: int
+) -> None:
+    turnwire = turnwire_over(simulator, authenticate=by_name, limits={"max_frames_before_hello": 4})
+    async with behind_another_server(turnwire) as address, opened(address) as wire:
+        for _ in range(4):
+            await wire.send_raw(frame)
+        assert await wire.closed() == code
+
+
 async def test_a_connection_that_ends_leaves_nothing_to_the_collector(simulator: Simulator) -> None:
     kinds = (HardenedHttpProtocol, HardenedProtocol)
     limits = {"flood_hold_seconds": 0.01}

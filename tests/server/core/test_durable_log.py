@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from tests.kit.fence import fence_of
 from tests.kit.patience import patience
-from turnwire_protocol import BlockStop, Token
+from turnwire_protocol import BlockStop, Code, Token
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
+from turnwire_server.errors import Rejected
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch
 
@@ -152,3 +155,78 @@ async def test_when_the_last_reader_has_gone_nothing_is_kept_any_more() -> None:
     assert log.memory.floor == 0
     another.close()
     assert log.memory.floor == 4
+
+
+class Told(Idle):
+    """An owner who is told that the log is lost."""
+
+    is_lost = False
+
+    def on_lost(self) -> None:
+        self.is_lost = True
+
+
+async def appended(owner: Told, events: int) -> DurableLog:
+    """A log whose events are on their way into a store that may have taken them."""
+    store = MemoryStore()
+    log = DurableLog("c_1", store, Committer(store), owner)
+    log.hold(await fence_of(store, "c_1", "ann", "e_1"))
+    append(log, events)
+    assert log.unstored() is not None
+    return log
+
+
+def append(log: DurableLog, events: int = 1) -> None:
+    for _ in range(events):
+        log.append(BlockStop(**log.place("t_1"), block=0), None)
+
+
+REFUSED = Rejected(Code.STORAGE_UNAVAILABLE, "it cannot be stored now")
+
+
+async def test_what_is_stored_though_it_was_taken_back_never_passes_for_what_came_instead() -> None:
+    owner = Told()
+    log = await appended(owner, 1)
+    log.withdraw(0, REFUSED)
+    append(log)
+    log.reconcile(1)
+    assert (owner.is_lost, log.end) == (True, 0)
+
+
+async def test_of_what_is_taken_back_twice_the_first_counts() -> None:
+    owner = Told()
+    log = await appended(owner, 1)
+    log.withdraw(0, REFUSED)
+    append(log, 2)
+    log.withdraw(1, REFUSED)
+    log.reconcile(1)
+    assert (owner.is_lost, log.end) == (True, 0)
+
+
+async def test_what_somebody_else_has_stored_behind_its_end_is_not_taken_for_its_own() -> None:
+    owner = Told()
+    log = await appended(owner, 1)
+    log.reconcile(2)
+    assert (owner.is_lost, log.end) == (True, 0)
+
+
+async def test_a_commit_that_failed_and_took_effect_is_a_commit() -> None:
+    owner = Told()
+    log = await appended(owner, 2)
+    log.reconcile(2)
+    assert (owner.is_lost, log.end, log.is_stored) == (False, 2, True)
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+async def test_what_was_taken_back_is_in_doubt_until_a_commit_or_a_look_at_the_store(
+    is_committed: bool,
+) -> None:
+    log = await appended(owner := Told(), 1)
+    log.withdraw(0, REFUSED)
+    assert not log.is_stored
+    if is_committed:
+        append(log)
+        log.stored(1)
+    else:
+        log.reconcile(0)
+    assert (owner.is_lost, log.is_stored) == (False, True)
