@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from tests.kit.patience import PATIENCE_SECONDS
 from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.kit.sse import asking
 from tests.kit.wire import narrow, opened, wired
@@ -310,6 +311,56 @@ async def test_a_message_that_could_not_be_stored_leaves_no_subscription_in_the_
             reply = await wire.ask("send", content="hi", key="k-1")
         assert reply["type"] == "ack", reply
         assert (await wire.until("done"))["turn"] == reply["turn"]
+
+
+class FailingStore(MemoryStore):
+    """A store whose commits fail as long as it is told to."""
+
+    fails = False
+
+    async def append(self, batches: list[Batch]) -> None:
+        if self.fails:
+            raise StoreError("the disk is full")
+        await super().append(batches)
+
+
+async def test_a_subscription_waits_for_no_turn_whose_message_could_not_be_stored(
+    simulator: Simulator,
+) -> None:
+    gate, store = Gate(), FailingStore()
+    simulator.program(Answer(Text(["Hel", gate, "lo"])))
+    limits = {"max_subscriptions": 1, "max_commands_per_second": 100_000}
+    turnwire = turnwire_over(simulator, store=store, limits=limits)
+    async with serving(turnwire) as address, wired(address) as wire:
+        first = await wire.ask("send", content="hi", follow="turn")
+        await wire.until("token")
+        store.fails = True
+        more = {"conversation": first["conversation"], "if_busy": "queue", "follow": "turn"}
+        refused = await wire.ask("send", content="more", **more)
+        assert (refused["type"], refused["code"]) == ("reject", "storage_unavailable")
+        store.fails = False
+        gate.open()
+        await wire.until("done", turn=first["turn"])
+        reply = refused
+        while reply.get("code") == "storage_unavailable":
+            reply = await wire.ask("send", content="elsewhere")
+        assert reply["type"] == "ack", reply
+
+
+async def test_who_connects_while_the_service_drains_is_told_so(simulator: Simulator) -> None:
+    gate = Gate()
+    simulator.program(Answer(Text(["Hel", gate, "lo"])))
+    turnwire = turnwire_over(simulator)
+    async with serving(turnwire) as address, wired(address) as wire:
+        await wire.ask("send", content="hi")
+        await wire.until("token")
+        draining = asyncio.create_task(turnwire.drain(PATIENCE_SECONDS))
+        await wire.until("going_away")
+        async with wired(address) as late:
+            await late.until("going_away")
+        gate.open()
+        await wire.until("done")
+        await draining
 
 
 async def test_a_peer_that_closes_as_the_server_ends_keeps_nobody_else_from_its_end(

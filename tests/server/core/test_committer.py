@@ -202,3 +202,24 @@ async def test_what_somebody_else_has_stored_never_passes_for_ours_after_a_commi
             await asyncio.sleep(0)
         await committer.close()
     assert not lost.durable.is_set()
+
+
+class SenselessLog(LostLog):
+    """One that cannot be encoded."""
+
+    def unstored(self) -> Batch | None:
+        raise ValueError("half a surrogate pair")
+
+
+async def test_a_log_that_cannot_be_encoded_is_lost_and_those_beside_it_are_stored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, healthy, senseless = MemoryStore(), Log(), SenselessLog()
+    committer = Committer(store)
+    for log in (senseless, healthy):
+        committer.note(log)
+    committer.start()
+    async with patience():
+        await committer.close()
+    assert (healthy.durable.is_set(), senseless.is_lost) == (True, True)
+    assert "half a surrogate pair" in caplog.text

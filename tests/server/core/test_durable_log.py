@@ -157,6 +157,25 @@ async def test_when_the_last_reader_has_gone_nothing_is_kept_any_more() -> None:
     assert log.memory.floor == 4
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_the_event_of_a_frame_stays_what_its_text_says_while_the_log_goes_on(
+    is_shared: bool,
+) -> None:
+    store = MemoryStore()
+    log = DurableLog("c_1", store, Committer(store), IDLE)
+    log.hold(await fence_of(store, "c_1", "ann", "e_1"))
+    log.append_delta(Token, "t_1", 0, "one ", tool_id=None)
+    log.append_delta(Token, "t_1", 0, "two ", tool_id=None)
+    assert log.unstored() is not None
+    log.stored(2)
+    if not is_shared:
+        log.readers.forget_frames()
+    (frame,) = await log.follow(0, None, lambda: None).read()
+    log.append_delta(Token, "t_1", 0, "three", tool_id=None)
+    assert isinstance(frame.event, Token)
+    assert (frame.event.text, frame.event.seq) == ("one two ", 2)
+
+
 class Told(Idle):
     """An owner who is told that the log is lost."""
 
