@@ -141,6 +141,13 @@ async def test_a_reader_far_behind_reads_on_from_the_store_into_what_is_in_memor
     assert seqs == [*range(1, 9)]
 
 
+async def test_a_reader_right_before_what_is_in_memory_misses_nothing() -> None:
+    log = await log_of(8, keep_bytes=3000)
+    assert log.memory.floor == 5
+    firsts = [(await log.readers.frames(after, max_bytes=9000))[0].seq for after in (4, 5)]
+    assert firsts == [5, 6]
+
+
 async def test_what_nobody_reads_is_not_kept_and_can_be_read_nevertheless() -> None:
     log = await log_of(4, keep_bytes=10_000, is_read=False)
     assert (log.memory.floor, log.weight) == (4, 4000)
@@ -249,3 +256,12 @@ async def test_what_was_taken_back_is_in_doubt_until_a_commit_or_a_look_at_the_s
     else:
         log.reconcile(0)
     assert (owner.is_lost, log.is_stored) == (False, True)
+
+
+async def test_what_nobody_waits_for_any_more_and_is_taken_back_is_no_complaint_of_asyncios(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = await appended(Told(), 1)
+    log.all_durable()
+    log.withdraw(0, REFUSED)
+    assert caplog.records == []
