@@ -133,7 +133,7 @@ class Readers:
         memory = self._memory
         if after < memory.floor:
             try:
-                frames = encoded(await self._stored(after, max_bytes))
+                stored = encoded(await self._stored(after, max_bytes))
             except StoreError as error:
                 # It could be read when it was opened.
                 if not self._is_spoilt:
@@ -141,7 +141,7 @@ class Readers:
                 self._is_spoilt = True
                 raise
             self._is_spoilt = False
-            return frames
+            return stored
         key = (after, memory.durable)
         frames = self._frames.get(key)
         if frames is None:
