@@ -164,6 +164,25 @@ async def test_when_the_last_reader_has_gone_nothing_is_kept_any_more() -> None:
     assert log.memory.floor == 4
 
 
+async def test_what_was_encoded_for_a_commit_is_kept_until_the_next_one() -> None:
+    log = await appended(owner := Told(), 0)
+    follower = log.follow(0, None, owner.on_followers)
+    for seq in range(1, 20):
+        append(log)
+        assert log.unstored() is not None
+        log.stored(seq)
+        assert [frame.seq for frame in await follower.read()] == [seq]
+    assert len(log.readers._frames) == 1
+
+
+async def test_a_log_that_is_closed_has_no_readers_any_more() -> None:
+    log = await appended(owner := Told(), 1)
+    follower = log.follow(0, None, owner.on_followers)
+    log.close(Code.UNKNOWN_CONVERSATION)
+    assert follower.closed is not None
+    assert (follower.closed.code, log.has_followers) == ("unknown_conversation", False)
+
+
 @pytest.mark.parametrize("is_shared", [True, False])
 async def test_the_event_of_a_frame_stays_what_its_text_says_while_the_log_goes_on(
     is_shared: bool,
@@ -198,7 +217,7 @@ async def appended(owner: Told, events: int) -> DurableLog:
     log = DurableLog("c_1", store, Committer(store), owner)
     log.hold(await fence_of(store, "c_1", "ann", "e_1"))
     append(log, events)
-    assert log.unstored() is not None
+    assert (log.unstored() is not None) == (events > 0)
     return log
 
 
