@@ -1,7 +1,21 @@
-"""Recovery: the end of a turn whose process died says what it had used."""
+"""Recovery: what a turn lacks whose process died, and what its end says."""
 
-from tests.server.core.log_author import Author
-from turnwire_protocol import Done, Token, TotalUsage, Usage
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.server.core.log_author import AT, Author
+from turnwire_protocol import (
+    BlockStop,
+    Done,
+    Event,
+    Rewind,
+    Token,
+    ToolResult,
+    ToolStart,
+    TotalUsage,
+    Usage,
+)
 from turnwire_server.core.log.items import Entry, Place
 from turnwire_server.core.recovery import Recovery
 from turnwire_server.core.turn.usage import Price
@@ -51,3 +65,67 @@ def test_the_counts_of_another_model_that_goes_on_are_not_taken_for_the_last() -
         assert isinstance(end, Done)
         ends.append((end.usage.estimated, end.cost_usd))
     assert ends == [(True, None), (True, 5.0), (None, 5.0)]
+
+
+def place(seconds: float = 0.0) -> Place:
+    """Somewhere in the turn, so many seconds after its message."""
+    at = datetime.fromisoformat(AT) + timedelta(seconds=seconds)
+    return Place(conversation="c_1", seq=99, turn="t_1", at=at.isoformat())
+
+
+def call(block: int) -> ToolStart:
+    return ToolStart(
+        **place(), block=block, tool_id=f"u_{block}", tool_name="add", runs_on="server"
+    )
+
+
+def whole(block: int) -> BlockStop:
+    return BlockStop(**place(), block=block)
+
+
+def result(block: int) -> ToolResult:
+    return ToolResult(**place(), tool_id=f"u_{block}", content="3", is_error=False, duration_ms=1)
+
+
+def rewound(block: int) -> Rewind:
+    return Rewind(**place(), block=block)
+
+
+def recovered(*events: Event) -> tuple[list[str], Done]:
+    """The calls that get a result where a turn with these events was cut off, and its end."""
+    author = Author.new()
+    author.ask("t_1")
+    author.step()
+    recovery = Recovery()
+    for item in [*author.log.read(0, author.log.head), *map(Entry, events)]:
+        recovery.apply(item)
+    *results, end = recovery.missing(lambda turn: place())
+    assert isinstance(end, Done)
+    assert all(isinstance(result, ToolResult) and result.is_error for result in results)
+    return [result.tool_id for result in results if isinstance(result, ToolResult)], end
+
+
+@pytest.mark.parametrize(
+    ("events", "called"),
+    [
+        ([call(1), whole(1)], ["u_1"]),
+        ([call(1)], []),
+        ([call(1), whole(1), call(2), whole(2), result(1)], ["u_2"]),
+        ([call(1), whole(1), rewound(1), whole(1)], []),
+        ([call(1), whole(1), call(2), whole(2), rewound(2)], ["u_1"]),
+        ([call(1), whole(1), rewound(1), call(1)], []),
+    ],
+    ids=["whole", "cut off", "answered", "void", "before what is void", "begun anew"],
+)
+def test_a_call_without_a_result_gets_one_if_it_is_whole_and_not_void(
+    events: list[Event], called: list[str]
+) -> None:
+    assert recovered(*events)[0] == called
+
+
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(2.5, 2500), (-3600.0, 0)])
+def test_a_turn_lasted_until_the_last_that_is_known_of_it(
+    seconds: float, milliseconds: int
+) -> None:
+    last = BlockStop(**place(seconds), block=0)
+    assert recovered(last)[1].duration_ms == milliseconds
