@@ -14,9 +14,10 @@ from tests.server.core.test_hub import ended, follow, sent, stepped
 from turnwire_protocol import Ack, Cancel, ClientTool, Code, Done, Message, SendBody, StopReason
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.past import PastTurn
-from turnwire_server.errors import Rejected
+from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.model.port import BlockEnd, Part, Stop, ToolPart
 from turnwire_server.store.nodes import LocalNodes, Watcher
+from turnwire_server.store.port import Fence
 
 
 class Node:
@@ -225,6 +226,52 @@ async def test_who_was_refused_keeps_nobody_else_from_it() -> None:
         assert refused.code is Code.UNKNOWN_TURN
         await released(b, ack)
         await sent(a.core, "Again", conversation=ack.conversation)
+
+
+async def test_what_was_claimed_and_could_not_be_read_on_keeps_nobody_else_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with nodes() as (a, b):
+        ack = await sent(a.core)
+        await ended(a.core, ack)
+        await released(a, ack)
+
+        async def readers(conversation: str) -> list[str]:
+            raise StoreError("the connection is lost")
+
+        monkeypatch.setattr(b.store.nodes, "readers", readers)
+        refused = await refusal(sent(b.core, "lost", conversation=ack.conversation))
+        assert refused.code is Code.STORAGE_UNAVAILABLE
+        await released(b, ack)
+        monkeypatch.undo()
+        await sent(a.core, "Again", conversation=ack.conversation)
+
+
+async def test_a_claim_does_not_overtake_what_is_on_its_way_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with nodes(is_held=True) as (a, b):
+        a.model.released.set()
+        first = await sent(a.core)
+        await ended(a.core, first)
+        await released(a, first)
+        release, asked, goes_on = b.store.release, asyncio.Event(), asyncio.Event()
+
+        async def held(fence: Fence) -> None:
+            asked.set()
+            await goes_on.wait()
+            await release(fence)
+
+        monkeypatch.setattr(b.store, "release", held)
+        await refusal(sent(b.core, conversation=first.conversation, retract="t_0"))
+        await asked.wait()
+        sending = asyncio.create_task(sent(b.core, "Again", conversation=first.conversation))
+        await stepped(10)
+        goes_on.set()
+        ack = await sending
+        await stepped(10)
+        b.model.released.set()
+        assert (await ended(b.core, ack)).stop_reason == StopReason.END_TURN
 
 
 async def test_a_message_behind_the_end_that_is_being_stored_claims_the_log_again() -> None:
