@@ -11,12 +11,15 @@ import pytest
 from tests.kit.core import ANNA, HeldModel, conversing
 from tests.kit.fence import fence_of
 from tests.kit.patience import patience
+from tests.kit.shared_store import SharedStore
 from turnwire_protocol import Code, SendBody, TotalUsage
 from turnwire_server.core.conversation import Conversation
 from turnwire_server.core.inquiry import Inquiries
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.log.items import spent_of
 from turnwire_server.core.quotas import Quotas
+from turnwire_server.core.turn.options import Policy
+from turnwire_server.core.turn.usage import Price
 from turnwire_server.errors import Rejected
 from turnwire_server.model.port import Part, TextPart
 from turnwire_server.store.memory import MemoryStore
@@ -107,6 +110,29 @@ async def test_what_is_refused_or_only_asked_takes_no_turn() -> None:
         assert await desk.ask(conversation) is None
 
 
+async def test_where_a_turn_runs_another_message_may_wait_though_no_other_turn_may_run() -> None:
+    desk = Desk(max_running_turns=1)
+    async with patience(), conversing(HeldModel()) as busy, conversing(HeldModel()) as other:
+        busy.send(ANNA, SendBody(content="Hello"))
+        desk.quotas.begun(ANNA, busy)
+        assert await desk.ask(busy) is None
+        refused = await desk.ask(other)
+        assert refused is not None
+        assert refused.code is Code.TOO_MANY
+        busy.interrupt()
+
+
+async def test_conversations_that_other_nodes_begin_are_counted_each_time() -> None:
+    store = SharedStore("a")
+    desk = Desk(store, max_conversations_per_principal=4)
+    async with beginning() as conversation:
+        assert await desk.ask(conversation, begins=True) is None
+        for number in range(4):
+            fence = await fence_of(store, f"c_of_another_node_{number}", ANNA, "e")
+            await store.append([Batch(fence, 1, 1, b"[]", is_open=False)])
+        assert await desk.ask(conversation, begins=True) is not None
+
+
 @pytest.mark.parametrize("limits", [{"max_tokens_per_day": 100}, {"max_cost_usd_per_day": 1.0}])
 async def test_a_day_that_is_used_up_ends_at_midnight_utc(limits: dict[str, float]) -> None:
     desk = Desk(**limits)
@@ -122,9 +148,13 @@ async def test_a_day_that_is_used_up_ends_at_midnight_utc(limits: dict[str, floa
         assert await desk.ask(conversation) is None
 
 
-async def test_the_tokens_of_turns_that_run_count_before_they_end() -> None:
-    desk, model = Desk(max_tokens_per_day=1), Talking()
-    async with patience(), conversing(model) as conversation:
+@pytest.mark.parametrize("limits", [{"max_tokens_per_day": 1}, {"max_cost_usd_per_day": 0.5}])
+async def test_what_turns_that_run_have_used_counts_before_they_end(
+    limits: dict[str, float],
+) -> None:
+    desk, model = Desk(**limits), Talking()
+    prices = {Policy().model: Price(input=0.0, output=1_000_000.0)}
+    async with patience(), conversing(model, prices=prices) as conversation:
         conversation.send(ANNA, SendBody(content="Hello"))
         desk.quotas.begun(ANNA, conversation)
         await model.asked.wait()
