@@ -116,6 +116,7 @@ async def test_where_a_turn_runs_another_message_may_wait_though_no_other_turn_m
         busy.send(ANNA, SendBody(content="Hello"))
         desk.quotas.begun(ANNA, busy)
         assert await desk.ask(busy) is None
+        desk.quotas.rest(busy)  # One of its turns has ended, and another one runs.
         refused = await desk.ask(other)
         assert refused is not None
         assert refused.code is Code.TOO_MANY
