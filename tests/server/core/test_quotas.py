@@ -123,6 +123,13 @@ async def test_where_a_turn_runs_another_message_may_wait_though_no_other_turn_m
         busy.interrupt()
 
 
+async def test_a_turn_whose_message_was_taken_back_does_not_run_for_ever() -> None:
+    desk = Desk(max_running_turns=1)
+    async with conversing(HeldModel()) as taken_back, conversing(HeldModel()) as other:
+        desk.quotas.begun(ANNA, taken_back)
+        assert await desk.ask(other) is None
+
+
 async def test_conversations_that_other_nodes_begin_are_counted_each_time() -> None:
     store = SharedStore("a")
     desk = Desk(store, max_conversations_per_principal=4)
