@@ -237,9 +237,9 @@ class Turnwire:
         ordinary turns, for readers and for the model, of the model `imported`.
 
         Raises:
-            Rejected: there is no turn in it, a title without or with too many characters, an
-                attachment is not the principal's, there are too many conversations, or it cannot
-                be stored.
+            Rejected: there is no turn in it, or none that a `send` could begin, a title without or
+                with too many characters, an attachment is not the principal's, there are too many
+                conversations, or it cannot be stored. Nothing of it is kept then.
         """
         self._check_running()
         if title is not None:

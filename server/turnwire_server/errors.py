@@ -12,6 +12,7 @@ TurnwireError
 """
 
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any, Literal
 
 from turnwire_protocol import Code, is_retryable
@@ -37,7 +38,12 @@ class TurnwireError(Exception):
 
 
 class CodedError(TurnwireError):
-    """Something that a client is told: a code, a sentence for people, and when to try again."""
+    """Something that a client is told: a code, a sentence for people, and when to try again.
+
+    Raises:
+        TypeError, ValueError: clients could not be told so. An app's own code may say it, and what
+            says it is where a mistake can be found.
+    """
 
     def __init__(
         self,
@@ -47,10 +53,14 @@ class CodedError(TurnwireError):
         retryable: bool | None = None,
         retry_after_seconds: float | None = None,
     ) -> None:
+        if not isinstance(message, str):
+            raise TypeError(f"message: a text is required, not {type(message).__name__}")
+        if retry_after_seconds is not None and not 0 <= retry_after_seconds < inf:
+            raise ValueError(f"retry_after_seconds: {retry_after_seconds} is no time from now")
         super().__init__(message)
-        self.code = code
+        self.code = Code(code)  # Its text is one, too.
         self.message = message
-        self.retryable = is_retryable(code) if retryable is None else retryable
+        self.retryable = is_retryable(self.code) if retryable is None else bool(retryable)
         self.retry_after_seconds = retry_after_seconds
 
 

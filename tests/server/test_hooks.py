@@ -222,15 +222,58 @@ async def test_a_refused_turn_is_told_and_not_shown_to_the_model(simulator: Simu
 
 
 @pytest.mark.parametrize(
-    "given", ["text", TurnSetup(content=[{"type": "tool_use"}]), TurnSetup(content=["x" * 2**21])]
+    ("said", "code"),
+    [
+        ({"code": "permission_denied"}, Code.PERMISSION_DENIED),
+        ({"code": "no_such_code"}, Code.INTERNAL),
+        ({"message": ValueError("no text")}, Code.INTERNAL),
+        ({"retry_after_seconds": -1.0}, Code.INTERNAL),
+        ({"retry_after_seconds": float("nan")}, Code.INTERNAL),
+        ({"retry_after_seconds": "soon"}, Code.INTERNAL),
+    ],
+)
+async def test_a_turn_ends_however_it_is_refused(
+    simulator: Simulator, said: dict[str, Any], code: Code
+) -> None:
+    def before_turn(context: TurnContext) -> None:
+        if context.message == "a bomb":
+            raise Rejected(**{"code": Code.TOO_MANY, "message": "not here", **said})
+
+    async with running(simulator, hooks=Hooks(before_turn=before_turn)) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        turn = await chat.send("a bomb")
+        with pytest.raises(TurnFailed) as failed:
+            await turn
+        assert failed.value.code == code
+        # It runs no more.
+        assert (await (await chat.send("a flower"))).stop_reason == StopReason.END_TURN
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "text",
+        TurnSetup(content=[{"type": "tool_use"}]),
+        TurnSetup(content=["x" * 2**21]),
+        TurnSetup(content=[{"type": "text", "text": "a", "score": float("nan")}]),
+        TurnSetup(content=[{"type": "image", "source": {"type": "base64", "data": b"PNG"}}]),
+        TurnSetup(system="half a pair: \ud800"),
+        TurnSetup(model="\ud800"),
+    ],
 )
 async def test_what_no_turn_can_take_fails_the_turn(simulator: Simulator, given: Any) -> None:
-    hooks = Hooks(before_turn=lambda context: given)
+    hooks = Hooks(
+        before_turn=lambda context: given if context.message == "hi" else TurnSetup(system="x")
+    )
     async with running(simulator, hooks=hooks) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        turn = await chat.send("hi")
         with pytest.raises(TurnFailed) as failed:
-            await (await turnwire.conversation(ANNA).send("hi"))
+            await turn
         assert failed.value.code == Code.INTERNAL
-    assert simulator.requests == []
+        assert simulator.requests == []
+        # Nothing of it is in the way of what follows.
+        assert (await (await chat.send("again"))).stop_reason == StopReason.END_TURN
 
 
 async def test_a_stop_ends_a_hook_that_hangs(simulator: Simulator) -> None:

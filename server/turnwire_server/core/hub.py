@@ -23,7 +23,7 @@ from turnwire_server.core.log.follower import Follower
 from turnwire_server.core.made_files import open_made
 from turnwire_server.core.open_conversations import OpenConversations
 from turnwire_server.core.orphans import Orphans
-from turnwire_server.core.past import PastTurn
+from turnwire_server.core.past import PastTurn, checked
 from turnwire_server.core.quotas import Quotas
 from turnwire_server.core.receipts import Accepted, Receipt
 from turnwire_server.core.sends import Destination, Sends
@@ -227,10 +227,9 @@ class Hub:
         Raises:
             Rejected: it took no effect; there must be a turn at least.
         """
-        if not past:
-            raise Rejected(Code.BAD_COMMAND, "past: one turn at least")
+        turns = checked(past)
         id = f"c_{secrets.token_hex(12)}"
-        await self._sends.begin(principal, id, past)
+        await self._sends.begin(principal, id, turns)
         return id
 
     def id_of(self, principal: str, send: SendBody) -> str:

@@ -4,10 +4,14 @@ It becomes ordinary turns, so that neither a reader nor the model sees a differe
 """
 
 import secrets
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from turnwire_protocol import (
     BlockStop,
+    Code,
     Content,
     Done,
     Message,
@@ -17,12 +21,15 @@ from turnwire_protocol import (
     StopReason,
     Token,
     TotalUsage,
+    first_problem,
 )
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.items import Private
 from turnwire_server.core.turn_index import fingerprint_of
+from turnwire_server.errors import Rejected
+from turnwire_server.model.text import clean
 
-__all__ = ["PAST_MODEL", "PastTurn", "write_past"]
+__all__ = ["PAST_MODEL", "PastTurn", "checked", "write_past"]
 
 PAST_MODEL = "imported"
 """The `model` of turns that were answered elsewhere."""
@@ -35,6 +42,28 @@ class PastTurn(NamedTuple):
     key: str | None = None
     answer: str = ""
     """Its text; empty where there was none."""
+
+
+def checked(past: Iterable[PastTurn]) -> list[PastTurn]:
+    """The past of an app's own code, as it can be written: half a past would stay, if the rest of
+    it could not.
+
+    Raises:
+        Rejected: one of them is no turn, or there is none.
+    """
+    turns = []
+    for number, said in enumerate(past):
+        where = f"past.{number}"
+        if not (isinstance(said, PastTurn) and isinstance(said.answer, str)):
+            raise Rejected(Code.BAD_COMMAND, f"{where}: a PastTurn, and its answer a text, please")
+        try:
+            body = SendBody(content=said.content, key=said.key)
+        except ValidationError as error:
+            raise Rejected(Code.BAD_COMMAND, f"{where}.{first_problem(error)}") from None
+        turns.append(PastTurn(body.content, body.key, clean(said.answer)))
+    if not turns:
+        raise Rejected(Code.BAD_COMMAND, "past: one turn at least")
+    return turns
 
 
 def write_past(log: FoldedLog, past: PastTurn, *, has_message: bool) -> None:

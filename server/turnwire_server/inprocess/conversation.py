@@ -33,6 +33,7 @@ from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.inprocess.reading import read_events
 from turnwire_server.inprocess.turn import CancelOutcome, LocalTurn
+from turnwire_server.model.text import clean
 from turnwire_server.transports.export import to_markdown
 
 __all__ = ["LocalConversation", "SendOptions", "check_title"]
@@ -266,7 +267,7 @@ class LocalConversation:
             Rejected: unknown conversation, a title without or with too many characters.
         """
         check_title(title)
-        await self._hub.rename(self.principal, self._begun(), title)
+        await self._hub.rename(self.principal, self._begun(), clean(title))
 
     async def delete(self) -> None:
         """Stop what runs, end all readers, forget the conversation.
@@ -289,7 +290,7 @@ def check_title(title: str) -> None:
     Raises:
         Rejected: it is without or with too many characters.
     """
-    if not 1 <= len(title) <= MAX_TITLE_CHARS:
+    if not (isinstance(title, str) and 1 <= len(title) <= MAX_TITLE_CHARS):
         raise Rejected(Code.BAD_COMMAND, f"title: from 1 to {MAX_TITLE_CHARS} characters")
 
 

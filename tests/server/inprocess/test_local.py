@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -199,6 +200,31 @@ async def test_an_import_that_is_refused_leaves_nothing_behind(simulator: Simula
                 await turnwire.import_conversation(ANNA, [PastTurn("one")], title=title)
             assert refused.value.code is Code.BAD_COMMAND
         assert [head async for head in turnwire.conversations(ANNA)] == []
+
+
+@pytest.mark.parametrize(
+    "past",
+    [PastTurn(" "), PastTurn("two", key=""), PastTurn("two", answer=cast(str, None)), ("two",)],
+)
+async def test_a_past_is_imported_whole_or_not_at_all(simulator: Simulator, past: Any) -> None:
+    async with running(simulator) as turnwire, patience():
+        with pytest.raises(Rejected) as refused:
+            await turnwire.import_conversation(ANNA, [PastTurn("one", answer="1"), past])
+        assert refused.value.code is Code.BAD_COMMAND
+        assert "past.1" in refused.value.message
+        assert [head async for head in turnwire.conversations(ANNA)] == []
+
+
+async def test_half_a_surrogate_pair_is_imported_as_a_mark(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    """Python has such texts, of file names and of JSON; no encoding and no store does."""
+    async with running(simulator, db=str(tmp_path / "chat.db")) as turnwire, patience():
+        past = [PastTurn("a\ud800", answer="b\ud800")]
+        chat = await turnwire.import_conversation(ANNA, past, title="c\ud800")
+        (turn,) = (await chat.load()).turns
+        assert (turn.content, turn.text) == ("a\ufffd", "b\ufffd")
+        assert [head.title async for head in turnwire.conversations(ANNA)] == ["c\ufffd"]
 
 
 async def test_an_import_counts_as_a_conversation(simulator: Simulator) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -460,3 +461,31 @@ async def test_a_receiver_that_is_not_there_holds_up_no_turn_and_no_end(
         async with patience():
             assert await asyncio.shield(running.process.wait()) == 0
     assert "Traceback" not in running.logged
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SPAN_ATTRIBUTE_COUNT_LIMIT", "-3"), ("BSP_MAX_QUEUE_SIZE", "10")]
+)
+async def test_a_variable_that_the_sdk_cannot_use_ends_the_start_in_one_line(
+    name: str, value: str
+) -> None:
+    # In an interpreter of its own: the SDK reads some of them when it is imported.
+    said = f"""
+import os
+os.environ.update(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_{name}="{value}")
+from turnwire_server.errors import SettingsError
+from turnwire_server.telemetry.otel_sdk import set_up
+try:
+    set_up({{"traces", "metrics"}})
+except SettingsError as error:
+    print(error)
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", said),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with patience():
+        out, err = await process.communicate()
+    assert err == b""
+    assert out.startswith("OTEL_…: OpenTelemetry's variables are not valid: ".encode())

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import inspect
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
-
-from pydantic_core import PydanticSerializationError, to_json
 
 from turnwire_protocol import Code
 from turnwire_server.core.turn.hooks import (
@@ -85,7 +84,7 @@ class HookRunner:
         setup = TurnSetup() if setup is None else setup
         try:
             return setup, _blocks(setup)
-        except (TypeError, ValueError, AttributeError, PydanticSerializationError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             logger.warning("the hook before_turn gave what no turn can take: %s", error)
             raise ModelError(Code.INTERNAL, "internal error") from None
 
@@ -185,13 +184,16 @@ def _returned(hook: Callable[[ContextT], Awaitable[T] | T], context: ContextT) -
 def _blocks(setup: TurnSetup) -> list[ApiBlock]:
     """
     Raises:
-        TypeError, ValueError, AttributeError, PydanticSerializationError: they are none.
+        TypeError, ValueError, AttributeError: they are none.
     """
     for name in ("system", "model"):
-        if not isinstance(getattr(setup, name), str | None):
+        text = getattr(setup, name)
+        if not isinstance(text, str | None):
             raise TypeError(f"{name}: is no text")
+        (text or "").encode()  # Half a surrogate pair could be neither stored nor sent.
     blocks = list(_each(setup.content))
-    size = len(to_json(blocks))
+    # Exactly as in a request: what cannot be sent would be in the way of all later turns, too.
+    size = len(json.dumps(blocks, allow_nan=False, ensure_ascii=False).encode())
     if size > _MAX_ADDED_BYTES:
         raise ValueError(f"content: {size} bytes, at most {_MAX_ADDED_BYTES}")
     return blocks
