@@ -56,6 +56,8 @@ class Blobs:
                 data = await asyncio.to_thread(source.read_bytes)
             except OSError as error:
                 raise BadArgument(f"{source}: {error.strerror}") from error
+            except ValueError as error:  # Its name has a NUL.
+                raise BadArgument(f"{source}: {error}") from error
         else:
             data = source
         if media_type is None:

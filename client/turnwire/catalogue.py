@@ -50,7 +50,7 @@ class Catalogue:
         """See `Wire.conversations`."""
         asked = {"limit": str(PAGE)} | ({} if query is None else {"q": query})
         while True:
-            page = await self._page(f"{self._url}?{urlencode(asked)}")
+            page = await self._page(f"{self._url}?{urlencode(asked, errors='replace')}")
             for head in page.conversations:
                 yield head
             if page.next is None:
@@ -69,7 +69,9 @@ class Catalogue:
         """See `Conversation.rename`."""
         if not 1 <= len(title) <= MAX_TITLE_CHARACTERS:
             raise BadArgument(f"title: 1 to {MAX_TITLE_CHARACTERS} characters")
-        await self._ask("PATCH", self._address_of(conversation), to_json({"title": title}))
+        # Half a surrogate pair could not be sent.
+        said = {"title": title.encode(errors="replace").decode()}
+        await self._ask("PATCH", self._address_of(conversation), to_json(said))
 
     async def delete(self, conversation: str) -> None:
         """See `Conversation.delete`."""
@@ -90,4 +92,4 @@ class Catalogue:
         return await self._http.ask(request, max_bytes=max_bytes)
 
     def _address_of(self, conversation: str) -> str:
-        return f"{self._url}/{quote(conversation, safe='')}"
+        return f"{self._url}/{quote(conversation, safe='', errors='replace')}"

@@ -19,7 +19,14 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from turnwire.errors import BadAddress, BadServer, CannotConnect, ConnectionLost, ConnectionRefused
+from turnwire.errors import (
+    BadAddress,
+    BadArgument,
+    BadServer,
+    CannotConnect,
+    ConnectionLost,
+    ConnectionRefused,
+)
 from turnwire_protocol import (
     CloseCode,
     Code,
@@ -37,7 +44,7 @@ from turnwire_protocol import (
 from turnwire_protocol.codes import PROTOCOL
 from turnwire_protocol.replies import REPLY_TYPES
 
-__all__ = ["Connection", "socket_address"]
+__all__ = ["Connection", "bearer", "socket_address"]
 
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 SOCKET_PATH = "/v1/ws"
@@ -46,6 +53,8 @@ CLOSE_TIMEOUT_SECONDS = 2.0
 PATIENT_SECONDS = 0.2
 """How long a client without a token waits for the welcome before it asks for an answer."""
 ABNORMAL = 1006
+MAX_TOKEN_CHARACTERS = 4096
+"""PROTOCOL.md, `hello`."""
 
 
 def socket_address(url: str) -> str:
@@ -69,6 +78,23 @@ def socket_address(url: str) -> str:
     return urlunsplit((SCHEMES[parts.scheme], parts.netloc, path, "", ""))
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows the token, which is in UTF-8; headers are written as Latin-1.
+
+    Raises:
+        BadArgument: it cannot be in a header. What it is, is never said.
+    """
+    try:
+        value = token.encode().decode("latin-1")
+    except UnicodeEncodeError:
+        raise BadArgument("the token: half a surrogate pair cannot be sent") from None
+    if len(token) > MAX_TOKEN_CHARACTERS or any(char < " " or char == "\x7f" for char in token):
+        raise BadArgument(
+            f"the token: {MAX_TOKEN_CHARACTERS} characters at most, and no line break or the like"
+        )
+    return {"Authorization": f"Bearer {value}"}
+
+
 class Connection:
     """An open connection that has been welcomed.
 
@@ -87,6 +113,7 @@ class Connection:
         """Connect, authenticate, and wait for `welcome`.
 
         Raises:
+            BadAddress, BadArgument: of that name no host can be, or of that text no token.
             CannotConnect: nobody answered in time, or not in turnwire.v1.
             ConnectionRefused: by an HTTP status or a close code.
             BadServer: the first frame is not turnwire.v1.
@@ -98,7 +125,7 @@ class Connection:
                 ws = await open_websocket(
                     address,
                     subprotocols=[Subprotocol(PROTOCOL)],
-                    additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+                    additional_headers=bearer(token) if token else None,
                     proxy=None if loopback else True,
                     compression=None,
                     open_timeout=None,
@@ -118,6 +145,8 @@ class Connection:
             raise CannotConnect(address, f"no answer in {timeout_seconds:g} seconds") from error
         except InvalidURI as error:
             raise BadAddress(str(error)) from error
+        except UnicodeError as error:
+            raise BadAddress(f"{address!r}: that can be no host's name") from error
         except (OSError, InvalidHandshake) as error:
             raise CannotConnect(address, str(error) or type(error).__name__) from error
         return connection

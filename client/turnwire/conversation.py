@@ -27,6 +27,7 @@ from turnwire_protocol import (
     OutputFormat,
     Reset,
     Send,
+    Subscribe,
     ThinkingOption,
     ToolChoice,
     ToolOutput,
@@ -294,9 +295,14 @@ class Conversation:
             ConversationClosed: it was deleted, or cannot be read.
             BadPosition: this program follows the conversation already, and holds nothing as
                 early, or as finely cut, as `after`.
-            BadArgument: there is no conversation yet.
+            BadArgument: there is no conversation yet, or `after`, `epoch` or its id can be none.
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: the connection ended for good.
         """
+        try:
+            # What cannot be asked now could not be asked again by a later connection either.
+            Subscribe(id="1", conversation=self._begun("follow"), after=after, epoch=epoch)
+        except ValidationError as error:
+            raise BadArgument(first_problem(error)) from error
         replica = self._replica_from(after, epoch)
         seq, epoch_count, head_count = after, replica.epoch_count, replica.head_count
         replica.followers += 1

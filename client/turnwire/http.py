@@ -1,15 +1,18 @@
 """The service's HTTP, by the standard library in a thread; knows no endpoint."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from http.client import HTTPException
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar, cast
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from pydantic_core import from_json
 
-from turnwire.connection import LOOPBACK, SOCKET_PATH
+from turnwire.connection import LOOPBACK, SOCKET_PATH, bearer
 from turnwire.errors import BadArgument, CannotConnect, ConnectionRefused, Rejected, rejected
 from turnwire_protocol import Reject
 
@@ -17,6 +20,9 @@ __all__ = ["Http"]
 
 TIMEOUT_SECONDS = 60.0
 MAX_PROBLEM_BYTES = 64 * 1024
+MAX_AT_ONCE = 16
+
+ResultT = TypeVar("ResultT")
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -31,9 +37,10 @@ class Http:
 
     def __init__(self, address: str, token: str | None) -> None:
         self.url = f"http{address.removeprefix('ws').removesuffix(SOCKET_PATH)}"
-        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.headers = bearer(token) if token else {}
         # A proxy from the environment cannot reach this machine's own loopback.
         loopback = urlsplit(address).hostname in LOOPBACK
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._opener = build_opener(ProxyHandler({} if loopback else None), _NoRedirect)
 
     async def ask(self, request: Request, *, max_bytes: int) -> bytes:
@@ -44,8 +51,8 @@ class Http:
             BadArgument: a header cannot be one.
             CannotConnect, ConnectionRefused: it cannot be asked.
         """
-        # A thread cannot be stopped: after a cancellation it runs on until its own time-out.
-        return await asyncio.to_thread(self._open, request, max_bytes)
+        async with self._places:
+            return await _in_daemon(lambda: self._open(request, max_bytes))
 
     def _open(self, request: Request, max_bytes: int) -> bytes:
         try:
@@ -60,6 +67,37 @@ class Http:
         except ValueError as error:
             # Never what it is: it may be the token.
             raise BadArgument("the media type or the token cannot be a header") from error
+
+
+async def _in_daemon(work: Callable[[], ResultT]) -> ResultT:
+    """What the work gives, in a thread of its own.
+
+    A thread cannot be stopped: after a cancellation it runs on until its own time-out. Python's
+    pool would have the loop, and the end of the program, wait for that.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[ResultT] = loop.create_future()
+
+    def settle(result: ResultT | None, error: BaseException | None) -> None:
+        if ended.done():
+            return
+        if error is not None:
+            ended.set_exception(error)
+        else:
+            ended.set_result(cast(ResultT, result))
+
+    def run() -> None:
+        result, reason = None, None
+        try:
+            result = work()
+        except BaseException as error:
+            # Boundary: the thread's root. Whoever waits raises it.
+            reason = error
+        with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody waits.
+            loop.call_soon_threadsafe(settle, result, reason)
+
+    Thread(target=run, name="turnwire http", daemon=True).start()
+    return await ended
 
 
 def _refusal(url: str, error: HTTPError) -> Rejected | ConnectionRefused:

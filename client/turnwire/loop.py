@@ -6,7 +6,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from turnwire.errors import UsageError, WireClosed
 
@@ -48,28 +48,35 @@ class Loop:
         if threading.current_thread() is self._thread:
             work.close()
             raise UsageError("this would wait for itself: async code here has turnwire.connect")
+        call = _Call(work)
+        result = call.result()
+        future: Future[ResultT] | None = None
         try:
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError:
-            # It is closed. Not asked before, because it might close in between.
-            work.close()
-            raise WireClosed("the wire was left") from None
-        self._waited_for.add(future)
-        # Behind `add`: either this or the loop's end sees what the loop was too late to begin.
-        # And a fork has no such thread.
-        if self._loop.is_closed() or not self._thread.is_alive():
-            future.cancel()
-        try:
+            future = asyncio.run_coroutine_threadsafe(result, self._loop)
+            self._waited_for.add(future)
+            # Behind `add`: either this or the loop's end sees what the loop was too late to begin.
+            # And a fork has no such thread.
+            if self._loop.is_closed() or not self._thread.is_alive():
+                future.cancel()
             return future.result()
         except CancelledError:
+            result.close()
             work.close()
             raise WireClosed("the wire was left") from None
-        except BaseException:
-            # Not only its own: KeyboardInterrupt comes here, and nobody waits for it any more.
-            future.cancel()
+        except BaseException as error:
+            # Not only its own: KeyboardInterrupt comes here, at any point of the above, and nobody
+            # waits for it any more.
+            if future is None and isinstance(error, RuntimeError):
+                # The loop is closed. Not asked before, because it might close in between.
+                result.close()
+                work.close()
+                raise WireClosed("the wire was left") from None
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call.abandon)
             raise
         finally:
-            self._waited_for.discard(future)
+            if future is not None:
+                self._waited_for.discard(future)
 
     def each(self, items: AsyncIterator[ResultT]) -> Iterator[ResultT]:
         """The items as they come; what is not taken yet waits there."""
@@ -79,6 +86,29 @@ class Loop:
         finally:
             with suppress(WireClosed):
                 self.run(_close(items))
+
+
+class _Call(Generic[ResultT]):
+    """A coroutine on its way into the loop, for one who may stop to wait for it at any moment."""
+
+    def __init__(self, work: Coroutine[Any, Any, ResultT]) -> None:
+        self._work = work
+        self._task: asyncio.Task[Any] | None = None
+        self._is_abandoned = False
+
+    async def result(self) -> ResultT:
+        """What it gives."""
+        if self._is_abandoned:
+            self._work.close()
+            raise asyncio.CancelledError
+        self._task = asyncio.current_task()
+        return await self._work
+
+    def abandon(self) -> None:
+        """Nobody waits for it; called in the loop, whether it has begun or not."""
+        self._is_abandoned = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _run(loop: asyncio.AbstractEventLoop, waited_for: set[Future[Any]]) -> None:

@@ -146,15 +146,20 @@ class Session:
 
         Raises:
             Rejected: the server says no.
-            BadArgument: it is larger than the server takes.
+            BadArgument: it is larger than the server takes, or has something that is no JSON.
             ConnectionLost, ConnectionRefused, BadServer, WireClosed: it cannot be known whether it
                 took effect.
         """
         if self.state in (State.NEW, State.CLOSED):
             raise self._failure
+        # Also while there is no connection: the next one would not outlive it.
+        try:
+            size = len(encode(command).encode())
+        except ValueError as error:
+            raise BadArgument(f"it cannot be sent as JSON: {error}") from error
         if self._connection:
             limit = self._connection.welcome.limits.max_frame_bytes
-            if (size := len(encode(command).encode())) > limit:
+            if size > limit:
                 raise BadArgument(f"{size} bytes in one message; the server takes {limit}")
         outcome = self._pending.add(command, acked)
         self._post_pending(command)

@@ -185,6 +185,7 @@ def connect(
 
     Raises:
         BadAddress: at once, if `url` names no service.
+        BadArgument: at once, if `token` can be none.
         UsageError: on entering, if no asyncio runs here: trio, say.
         CannotConnect: on entering, if the first connection cannot be made in time.
         ConnectionRefused: on entering, if the answer is no (its `code`, of a missing or wrong

@@ -171,7 +171,8 @@ class Screen:
         return [line.rstrip() for line in (*old, *self._emulated.display)]
 
     def type(self, text: str) -> None:
-        os.write(self._descriptor, text.encode())
+        """Half a surrogate pair of `os.fsdecode` is the byte that no UTF-8 has."""
+        os.write(self._descriptor, os.fsencode(text))
 
     @property
     def marks_pastes(self) -> bool:

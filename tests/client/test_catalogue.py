@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,16 @@ import pytest
 from tests.kit.patience import patience
 from tests.kit.scripted_server import CONVERSATION, Frame, ScriptedServer, answer
 from tests.kit.service import by_name, serving, turnwire_over
-from turnwire import BadArgument, ConversationClosed, Done, Rejected, Reset, Token, connect
+from turnwire import (
+    Backoff,
+    BadArgument,
+    ConversationClosed,
+    Done,
+    Rejected,
+    Reset,
+    Token,
+    connect,
+)
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 
@@ -128,3 +138,81 @@ async def test_conversations_are_listed_renamed_exported_and_deleted(
             await wire.conversation().delete()
     async with connect(url, "bert") as wire:
         assert [head async for head in wire.conversations()] == []
+
+
+async def test_what_no_server_could_be_asked_is_told_and_spares_the_wire(
+    server: ScriptedServer,
+) -> None:
+    async with patience(), connect(server.url, backoff=Backoff(0.001, 0.002)) as wire:
+        peer = await server.peer()
+        chat = wire.conversation(CONVERSATION)
+        for bad in (
+            wire.conversation("").load(),
+            wire.conversation("c_\ud800").load(),
+            anext(chat.follow(-1)),
+            chat.decide("u1", allow=True, input={"a": object()}),
+        ):
+            with pytest.raises(BadArgument):
+                await bad
+        # It is nothing that a later connection would be asked again.
+        peer.drop()
+        peer = await server.peer()
+        sending = asyncio.create_task(wire.conversation().send("Hi"))
+        command = await peer.receive()
+        assert command["type"] == "send"
+        await peer.ack_send(command)
+        await peer.send(*answer("Yes."))
+        assert (await (await sending)).text == "Yes."
+
+
+async def test_half_a_surrogate_pair_is_a_question_mark_to_a_service(
+    url: str, simulator: Simulator
+) -> None:
+    async with patience(), connect(url, "anna") as wire:
+        chat = wire.conversation()
+        await (await chat.send("first"))
+        await chat.rename("a\ud800")
+        assert [head.title async for head in wire.conversations()] == ["a?"]
+        assert [head.title async for head in wire.conversations(query="a\ud800")] == ["a?"]
+        with pytest.raises(Rejected):
+            await wire.conversation("c_\ud800").export()
+
+
+async def test_a_program_ends_though_the_service_never_answers() -> None:
+    never: set[asyncio.StreamWriter] = set()
+    asked = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        never.add(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+
+    service = await asyncio.start_server(accept, "127.0.0.1", 0)
+    host, port = service.sockets[0].getsockname()[:2]
+    program = f"""
+import asyncio, sys
+from urllib.request import Request
+from turnwire import http
+http.TIMEOUT_SECONDS = None
+
+async def main():
+    ask = http.Http("ws://{host}:{port}/v1/ws", None).ask
+    asking = asyncio.create_task(ask(Request("http://{host}:{port}/"), max_bytes=1))
+    await asyncio.to_thread(sys.stdin.readline)
+    asking.cancel()
+
+asyncio.run(main())
+"""
+    async with patience(), service:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program), stdin=asyncio.subprocess.PIPE
+        )
+        await asked.wait()
+        try:
+            await process.communicate(b"\n")
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 0
+        for writer in never:
+            writer.close()

@@ -8,7 +8,15 @@ import pytest
 from tests.kit.patience import patience
 from tests.kit.scripted_server import ScriptedServer
 from tests.kit.service import by_name, serving, turnwire_over
-from turnwire import BadAddress, CannotConnect, ConnectionRefused, State, UsageError, connect
+from turnwire import (
+    BadAddress,
+    BadArgument,
+    CannotConnect,
+    ConnectionRefused,
+    State,
+    UsageError,
+    connect,
+)
 from turnwire.connection import socket_address
 from turnwire_simulator import Simulator
 
@@ -127,3 +135,28 @@ def test_where_no_asyncio_runs_it_says_so() -> None:
     entering = connect("http://127.0.0.1:1").__aenter__()
     with pytest.raises(UsageError, match="asyncio"):
         entering.send(None)
+
+
+@pytest.mark.parametrize("token", ["secret\n", "secret\x7f", "secret\ud800", "secret" * 1000])
+def test_a_token_that_cannot_be_sent_is_refused_at_once_and_not_told(token: str) -> None:
+    with pytest.raises(BadArgument) as refused:
+        connect("http://127.0.0.1:9", token)
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_token_may_have_any_letters() -> None:
+    async with Simulator() as simulator:
+        turnwire = turnwire_over(simulator, token="ключ от дома")
+        async with (
+            patience(),
+            serving(turnwire) as address,
+            connect(f"http://{address}", "ключ от дома") as wire,
+        ):
+            assert [head async for head in wire.conversations()] == []
+
+
+async def test_what_can_be_no_name_of_a_host_is_no_service() -> None:
+    for name in ("a" * 80, "\udcff"):
+        with pytest.raises(BadAddress):
+            async with connect(f"http://{name}.example"):
+                pass

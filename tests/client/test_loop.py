@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,33 @@ def test_a_half_read_iteration_of_an_ended_loop_is_closed_without_a_word() -> No
     loop.close()
     assert isinstance(items, Generator)
     items.close()
+
+
+def test_an_interrupt_in_the_moment_of_posting_is_told_and_ends_what_was_posted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = threading.Event()
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            ended.set()
+
+    post = asyncio.run_coroutine_threadsafe
+
+    def interrupted(*args: Any) -> None:
+        post(*args)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    loop = Loop()
+    loop.closes(leave)
+    # A signal comes between any two steps, also between these: it is posted, and not returned.
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(loop.each(numbers()))
+    # Or it was not begun at all.
+    loop.close()
+    assert ended.is_set() or not threading.active_count() > 1

@@ -1,13 +1,18 @@
 """`turnwire chat`: the command and its options. What they lead to is imported when it is run."""
 
 import gc
+import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-__all__ = ["EFFORTS", "chat"]
+__all__ = ["EFFORTS", "INTERRUPTED", "chat"]
+
+INTERRUPTED = 128 + signal.SIGINT
+"""What shells make of a program that Ctrl-C has ended."""
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 """Those of the protocol, which is not imported for a help; a test compares them."""
@@ -93,34 +98,38 @@ def chat(
     /help says what there is. Ctrl-C stops an answer. Tool calls that need somebody's approval are
     asked about here; where nobody can be asked, they are denied, unless allowed by --allow.
     """
-    if conversation is not None and goes_on:
-        raise click.UsageError("--conversation or --continue, not both")
-    if find_spec("rich") is None:
-        # It is loaded with the first answer: said now.
-        raise ModuleNotFoundError("No module named 'rich'", name="rich")
-    # What is imported stays: to look through it for garbage is a fifth of a start.
-    gc.disable()
-    from turnwire.terminal.program import Invocation, run
+    try:
+        if conversation is not None and goes_on:
+            raise click.UsageError("--conversation or --continue, not both")
+        if find_spec("rich") is None:
+            # It is loaded with the first answer: said now.
+            raise ModuleNotFoundError("No module named 'rich'", name="rich")
+        # What is imported stays: to look through it for garbage is a fifth of a start.
+        gc.disable()
+        from turnwire.terminal.program import Invocation, run
 
-    gc.enable()
-    run(
-        Invocation(
-            url=url,
-            token=token,
-            conversation=conversation,
-            goes_on=goes_on,
-            model=model,
-            system=system,
-            effort=effort,
-            temperature=temperature,
-            stop_sequences=stop_sequences,
-            tool_choice=tool_choice,
-            output_schema=None if output_schema is None else output_schema.read(),
-            allowed=frozenset(allowed),
-            client_tools=None if client_tools is None else client_tools.read(),
-            files=files,
-            once=once or as_json,
-            as_json=as_json,
-            message=" ".join(message),
+        gc.enable()
+        run(
+            Invocation(
+                url=url,
+                token=token,
+                conversation=conversation,
+                goes_on=goes_on,
+                model=model,
+                system=system,
+                effort=effort,
+                temperature=temperature,
+                stop_sequences=stop_sequences,
+                tool_choice=tool_choice,
+                output_schema=None if output_schema is None else output_schema.read(),
+                allowed=frozenset(allowed),
+                client_tools=None if client_tools is None else client_tools.read(),
+                files=files,
+                once=once or as_json,
+                as_json=as_json,
+                message=" ".join(message),
+            )
         )
-    )
+    except KeyboardInterrupt:
+        # Wherever it comes: while modules are loaded, or standard input is read.
+        sys.exit(INTERRUPTED)

@@ -57,11 +57,11 @@ def files(rest: str) -> list[Path]:
     """The files that are named; as a shell would have it, because terminals quote what is dropped.
 
     Raises:
-        BadCommand: a quotation mark has no second.
+        BadCommand: a quotation mark has no second, or a name with `~` is nobody's.
     """
     try:
         return [Path(path).expanduser() for path in shlex.split(rest)]
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise BadCommand(str(error)) from error
 
 
@@ -86,10 +86,11 @@ def complete(text: str, *, models: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _paths(rest: str) -> tuple[str, Sequence[str]]:
     begun = rest.split(" ")[-1]
     folder, _, start = begun.rpartition("/")
-    place = Path(f"{folder}/").expanduser() if "/" in begun else Path()
     try:
+        place = Path(f"{folder}/").expanduser() if "/" in begun else Path()
         entries = sorted(os.scandir(place), key=lambda entry: entry.name)
-    except OSError:
+    except (OSError, ValueError, RuntimeError):
+        # There is none of that name, or of that user, or it cannot be one.
         return "", ()
     shown = [each for each in entries if each.name.startswith(start)]
     found = [

@@ -6,7 +6,8 @@ from typing import Any
 
 from turnwire.catalogue import ConversationHead
 from turnwire.conversation import Conversation
-from turnwire.errors import Rejected, TurnFailed, TurnwireError
+from turnwire.errors import TurnwireError
+from turnwire.session import State
 from turnwire.terminal.asker import Asker, Manner
 from turnwire.terminal.commands import COMMANDS, BadCommand, Command, complete, files, parse
 from turnwire.terminal.keyboard import Keyboard
@@ -68,9 +69,11 @@ class Dialogue:
     async def _answer(self, text: str) -> None:
         try:
             await self._asker.ask(self._conversation, text)
-        except (Rejected, TurnFailed) as error:
+        except TurnwireError as error:
+            if self._wire.state is State.CLOSED:
+                raise  # Nothing more can be said.
             self._screen.warn(f"Error: {explain(error)}")
-            if error.code == Code.UNKNOWN_CONVERSATION:
+            if getattr(error, "code", None) == Code.UNKNOWN_CONVERSATION:
                 self._screen.warn("The next message begins a new one.")
                 self._conversation = self._wire.conversation()
 
@@ -127,9 +130,11 @@ class Dialogue:
 
     def _id_of(self, which: str) -> str:
         if which.isdecimal():
-            if not 0 < int(which) <= len(self._listed):
+            # As text: of very long numbers Python makes none.
+            listed = {str(number): head for number, head in enumerate(self._listed, 1)}
+            if which not in listed:
                 raise BadCommand(f"{which} is not in the list: /list shows it")
-            return self._listed[int(which) - 1].conversation
+            return listed[which].conversation
         if not which:
             raise BadCommand("which? A number of /list, or an id")
         return which
@@ -173,6 +178,8 @@ class Dialogue:
                 file.write(content)
         except OSError as error:
             raise BadCommand(f"{paths[0]}: {error.strerror}") from error
+        except ValueError as error:  # It has a NUL.
+            raise BadCommand(f"{paths[0]}: {error}") from error
         self._screen.note(f"{paths[0]}: {len(content)} bytes")
 
     def _complete(self, text: str) -> tuple[str, Sequence[str]]:

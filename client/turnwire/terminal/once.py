@@ -1,7 +1,9 @@
 """One message, one answer, for scripts: text or JSON on stdout, what is wrong on stderr."""
 
+import contextlib
+import errno
 import json
-import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +12,7 @@ from turnwire.conversation import Conversation
 from turnwire.errors import ConversationClosed, Rejected, TurnFailed
 from turnwire.reply import Reply
 from turnwire.terminal.asker import Asker, Manner
+from turnwire.terminal.command import INTERRUPTED
 from turnwire.terminal.screen import Screen
 from turnwire.terminal.troubles import explain, shortfall
 from turnwire.wire import Wire
@@ -17,10 +20,7 @@ from turnwire.wire import Wire
 if TYPE_CHECKING:
     from turnwire.terminal.keyboard import Keyboard
 
-__all__ = ["INTERRUPTED", "Once"]
-
-INTERRUPTED = 128 + signal.SIGINT
-"""What shells make of a program that Ctrl-C has ended."""
+__all__ = ["Once"]
 
 Failure = Rejected | TurnFailed | ConversationClosed
 
@@ -48,9 +48,9 @@ class Once:
             failure = error
             reply = error.reply if isinstance(error, TurnFailed) else None
         if self._as_json:
-            click.echo(json.dumps(_form(conversation, reply, failure), ensure_ascii=False))
+            _print(json.dumps(_form(conversation, reply, failure), ensure_ascii=False))
         elif reply is not None and not self._screen.is_terminal and (reply.text or not failure):
-            click.echo(self._text(reply))
+            _print(self._text(reply))
         if self._asker.was_interrupted:
             return INTERRUPTED
         problem = f"Error: {explain(failure)}" if failure else reply and self._shortfall(reply)
@@ -66,6 +66,18 @@ class Once:
         if self._wants_data and reply.output is None:
             return f"Error: the answer is no whole JSON: {reply.stop_reason}"
         return shortfall(reply)
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # click ends the program: who has read enough wants no word of it.
+        # What could not be written would be tried again at the end.
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        raise click.ClickException(f"standard output: {error.strerror}") from error
 
 
 def _form(

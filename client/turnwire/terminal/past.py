@@ -58,7 +58,9 @@ class Past:
             Rejected: there is no such conversation (`unknown_conversation`).
             CannotConnect, ConnectionRefused, BadServer: it cannot be had.
         """
-        path = f"/v1/conversations/{quote(conversation, safe='')}?last={SHOWN_TURNS}"
+        # Half a surrogate pair, which can be typed, cannot be sent.
+        id = quote(conversation, safe="", errors="replace")
+        path = f"/v1/conversations/{id}?last={SHOWN_TURNS}"
         request = Request(f"{self._http.url}{path}", headers=self._http.headers)
         body = await self._http.ask(request, max_bytes=MAX_ANSWER_BYTES)
         try:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from pydantic import TypeAdapter, ValidationError
 
 from turnwire.errors import TurnwireError
 from turnwire.terminal.asker import AnswerOptions, Manner
-from turnwire.terminal.once import INTERRUPTED, Once
+from turnwire.terminal.once import Once
 from turnwire.terminal.troubles import explain
 from turnwire.wire import connect
 from turnwire_protocol import (
@@ -64,21 +64,28 @@ def run(given: Invocation) -> None:
             stream.reconfigure(errors="replace")
     offers = [] if given.client_tools is None else _offers(given.client_tools)
     manner = Manner(options=_options(given), allowed=given.allowed, offers=offers)
+    if sys.stdout is None:
+        raise click.UsageError("standard output is closed: nobody would see an answer")
     text = _text(given.message)
-    if not text and (given.once or not sys.stdin.isatty()):
+    if not text and (given.once or not _is_terminal(sys.stdin)):
         raise click.UsageError("nothing to send: no MESSAGE, and standard input is empty")
+    if not text and not sys.stdout.isatty():
+        raise click.UsageError("no MESSAGE, and standard output is no terminal to prompt on")
     try:
         code = asyncio.run(_Chat(given, text, manner).run())
     except TurnwireError as error:
         raise click.ClickException(explain(error)) from error
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     sys.exit(code)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    # There is none where its descriptor is closed (`<&-`).
+    return stream is not None and stream.isatty()
 
 
 def _text(message: str) -> str:
     """The message, and behind it what is piped in."""
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         return message
     piped = sys.stdin.buffer.read().decode(errors="replace")
     return "\n\n".join(part for part in (message, piped) if part.strip())
@@ -156,7 +163,7 @@ class _Chat:
 
 
 def _keyboard() -> "Keyboard | None":
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (_is_terminal(sys.stdin) and sys.stdout.isatty()):
         return None
     # Late, like the dialogue: a script needs neither, and they are a third of a start.
     from turnwire.terminal.keyboard import Keyboard

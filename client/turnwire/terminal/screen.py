@@ -25,7 +25,9 @@ class Screen:
 
     def __init__(self, *, is_error: bool = False) -> None:
         self._is_error = is_error
-        self.is_terminal = (sys.stderr if is_error else sys.stdout).isatty()
+        stream = sys.stderr if is_error else sys.stdout
+        # There is none where its descriptor is closed (`2>&-`).
+        self.is_terminal = stream is not None and stream.isatty()
 
     @cached_property
     def console(self) -> "Console":

@@ -1,12 +1,18 @@
 """`turnwire chat` for scripts: one message in, one answer out, and exit codes."""
 
+import asyncio
 import json
+import os
+import pty
+import shlex
 import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from typing import Any
 
 import pytest
 
-from tests.client.program import ended, start
+from tests.client.program import PROGRAM, ended, start
 from tests.kit.scripted_server import AT, CONVERSATION, Frame, ScriptedServer, answer, done
 
 
@@ -130,3 +136,68 @@ async def test_what_the_encoding_of_stdout_lacks_is_left_out(
     await peer.ack_send(await peer.receive("send"))
     await peer.send(*answer("n日"))
     assert await ended(process) == (0, "n?\n", "")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "told"),
+    [
+        ("<&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">&-", 2, "standard output is closed"),
+        (">/dev/full", 1, "standard output: No space left on device"),
+    ],
+)
+async def test_a_stream_that_is_closed_or_full_is_no_traceback(
+    server: ScriptedServer, redirected: str, code: int, told: str
+) -> None:
+    command = shlex.join([sys.executable, "-c", PROGRAM, "chat", "--url", server.url, "Hi"])
+    process = await asyncio.create_subprocess_shell(
+        f"exec {command} {redirected}", stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
+    if code != 2:
+        peer = await server.peer()
+        await peer.ack_send(await peer.receive("send"))
+        await peer.send(*answer("An answer."))
+    output, errors = await process.communicate()
+    assert process.returncode == code
+    assert output == (b"" if code else b"An answer.\n")
+    assert told in errors.decode()
+    assert b"Traceback" not in errors
+
+
+async def test_an_interrupt_while_standard_input_is_read_exits_with_130(
+    server: ScriptedServer,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, "chat", "--url", server.url, "Hi"),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    assert process.stdin is not None
+    # More than a pipe holds: it is written when it is being read.
+    process.stdin.transport.set_write_buffer_limits(0)
+    process.stdin.write(b"a" * 1_000_000)
+    await process.stdin.drain()
+    process.send_signal(signal.SIGINT)
+    # `communicate` would close it, and what is read would have an end.
+    code = await process.wait()
+    output, errors = await process.communicate()
+    assert (code, output, errors) == (130, b"", b"")
+
+
+async def test_without_a_terminal_to_prompt_on_nothing_is_prompted_for(
+    server: ScriptedServer,
+) -> None:
+    controller, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, "chat", "--url", server.url),
+        stdin=terminal,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    output, errors = await process.communicate()
+    os.close(terminal)
+    os.close(controller)
+    assert (process.returncode, output) == (2, b"")
+    assert b"no terminal to prompt on" in errors

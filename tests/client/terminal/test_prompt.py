@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.client.program import Screen
 from tests.kit.scripted_server import AT, CONVERSATION, Frame, Peer, ScriptedServer, answer, done
+from turnwire.terminal.commands import complete
 
 UP, LEFT, RIGHT, HOME = "\x1b[A", "\x1b[D", "\x1b[C", "\x1b[H"
 
@@ -247,4 +250,66 @@ async def test_a_command_is_completed_and_a_model_chosen(server: ScriptedServer)
     screen.type("Hi\r")
     command = await answered(await server.peer(), "Yes.")
     assert (command["content"], command["model"]) == ("Hi", "claude-test")
+    await leaves(screen)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "/export ~nobody.of.this.name/a.md",
+        "/attach ~nobody.of.this.name/a.png",
+        "/attach a\x11\x00.png",
+        f"/open {'9' * 4400}",
+        "/open \udcff",
+        "/list \udcff",
+    ],
+)
+async def test_what_cannot_be_is_told_and_the_prompt_comes_again(
+    server: ScriptedServer, typed: str
+) -> None:
+    screen = await Screen.open(server.url)
+    await screen.prompts()
+    screen.type(f"{typed}\r")
+    await screen.sees("Error: ")
+    await leaves(screen)
+
+
+def test_a_name_that_nobody_has_is_completed_by_nothing() -> None:
+    for typed in ("/attach ~nobody.of.this.name/", "/export a\0b/c"):
+        assert complete(typed, models=()) == ("", ())
+
+
+async def test_a_message_that_is_too_long_ends_no_dialogue(server: ScriptedServer) -> None:
+    screen = await Screen.open(server.url)
+    await screen.prompts()
+    screen.paste("word " * 14_000)
+    screen.type("\r")
+    await screen.sees("bytes in one message")
+    await screen.prompts()
+    screen.type("Hi\r")
+    await answered(await server.peer(), "Yes.")
+    await leaves(screen)
+
+
+async def test_a_conversation_that_is_deleted_in_an_answer_is_followed_by_a_new_one(
+    server: ScriptedServer,
+) -> None:
+    screen = await Screen.open(server.url)
+    await screen.prompts()
+    screen.type("Hi\r")
+    peer = await server.peer()
+    await peer.ack_send(await peer.receive("send"))
+    await peer.send(*answer("Slowly.")[:4])
+    await screen.sees("Slowly.")
+    gone = {"code": "unknown_conversation", "retryable": False}
+    await peer.send({"type": "closed", "conversation": CONVERSATION, **gone})
+    await screen.sees("The next message begins a new one.")
+    await screen.prompts()
+    screen.type("Again\r")
+    while (command := await peer.receive())["type"] != "send":
+        pass
+    assert "conversation" not in command
+    await peer.ack_send({**command, "conversation": "c_2"}, turn="t_2")
+    frames = answer("Yes.", turn="t_2")
+    await peer.send(*({**frame, "conversation": "c_2"} for frame in frames))
     await leaves(screen)
