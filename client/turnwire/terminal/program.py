@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Invocation", "run"]
 
+PIECE_BYTES = 65536
+
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
@@ -87,7 +89,10 @@ def _text(message: str) -> str:
     """The message, and behind it what is piped in."""
     if sys.stdin is None or sys.stdin.isatty():
         return message
-    piped = sys.stdin.buffer.read().decode(errors="replace")
+    # Piece by piece: a single `read` looks for Ctrl-C only where it waits, which among much it
+    # never does.
+    read = sys.stdin.buffer.read1
+    piped = b"".join(iter(lambda: read(PIECE_BYTES), b"")).decode(errors="replace")
     return "\n\n".join(part for part in (message, piped) if part.strip())
 
 
