@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from turnwire_protocol import (
     Ack,
@@ -27,6 +27,7 @@ from turnwire_protocol import (
     ThinkingOption,
     ToolChoice,
     ToolOutput,
+    encode,
     first_problem,
 )
 from turnwire_server.core.hub import Hub
@@ -122,6 +123,7 @@ class LocalConversation:
             send = SendBody.model_validate({**given, "content": said, "conversation": self._id})
         except ValidationError as error:
             raise Rejected(Code.BAD_COMMAND, first_problem(error)) from None
+        _check_json(send)
         accepted = await self._hub.send(self.principal, send)
         # Shielded: others wait for it, too.
         await asyncio.shield(accepted.durable)
@@ -204,6 +206,7 @@ class LocalConversation:
             command = kind.model_validate({"id": "1", "conversation": conversation, **said})
         except ValidationError as error:
             raise Rejected(Code.BAD_COMMAND, first_problem(error)) from None
+        _check_json(command)
         receipt = await self._hub.submit(self.principal, command)
         if receipt.durable is not None:
             await receipt.durable
@@ -292,6 +295,18 @@ def check_title(title: str) -> None:
     """
     if not (isinstance(title, str) and 1 <= len(title) <= MAX_TITLE_CHARS):
         raise Rejected(Code.BAD_COMMAND, f"title: from 1 to {MAX_TITLE_CHARS} characters")
+
+
+def _check_json(said: BaseModel) -> None:
+    """Refuse what is no JSON: a client could not have said it, and no log can hold it.
+
+    Raises:
+        Rejected: so it is.
+    """
+    try:
+        encode(said)
+    except ValueError as error:
+        raise Rejected(Code.BAD_COMMAND, f"it is no JSON: {error}") from None
 
 
 def _nobody() -> None:

@@ -14,7 +14,17 @@ from tests.kit.patience import patience
 from tests.kit.service import serving, turnwire_over
 from turnwire import Reply as ClientReply
 from turnwire import connect
-from turnwire_protocol import Code, Done, Event, Message, Reset, SendBody, StopReason, Token
+from turnwire_protocol import (
+    Code,
+    Done,
+    Event,
+    Message,
+    Reset,
+    SendBody,
+    StopReason,
+    Token,
+    ToolApproval,
+)
 from turnwire_server import PastTurn, Rejected, Reply, TurnFailed, Turnwire, tool
 from turnwire_server.inprocess.conversation import SendOptions
 from turnwire_server.store.memory import MemoryStore
@@ -132,6 +142,31 @@ async def test_an_approval_is_answered(simulator: Simulator) -> None:
         with pytest.raises(Rejected) as refused:
             await chat.decide("toolu_1", allow=True)
         assert refused.value.code is Code.UNKNOWN_TOOL_CALL
+
+
+async def test_what_is_no_json_is_refused_and_leaves_no_trace(simulator: Simulator) -> None:
+    @tool(approval=True)
+    def keep(data: dict[str, Any]) -> str:
+        return "kept"
+
+    simulator.program(Answer(ToolUse("keep", {"data": {}})), Answer(Text("Done.")))
+    async with running(simulator, tools=[keep]) as turnwire, patience():
+        chat = turnwire.conversation(ANNA)
+        turn = await chat.send("keep it")
+        async for event in turn:
+            if not isinstance(event, ToolApproval):
+                continue
+            for no_json in ({"data": {"a": object()}}, {"data": {"a": "\ud800"}}):
+                with pytest.raises(Rejected) as refused:
+                    await chat.decide(event.tool_id, allow=True, input=no_json)
+                assert refused.value.code is Code.BAD_COMMAND
+            await chat.decide(event.tool_id, allow=True)
+        assert (await turn).text == "Done."
+        schema = {"type": "object", "description": "\ud800"}
+        with pytest.raises(Rejected) as refused:
+            await chat.send("more", output_format={"type": "json_schema", "schema": schema})
+        assert refused.value.code is Code.BAD_COMMAND
+        assert len((await chat.load()).turns) == 1
 
 
 async def test_a_failed_turn_raises_with_what_had_come(simulator: Simulator) -> None:
