@@ -1,6 +1,7 @@
 """What `turnwire chat` does with its options: a dialogue, or one answer."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -91,8 +92,8 @@ def _text(message: str) -> str:
         return message
     # Piece by piece: a single `read` looks for Ctrl-C only where it waits, which among much it
     # never does.
-    read = sys.stdin.buffer.read1
-    piped = b"".join(iter(lambda: read(PIECE_BYTES), b"")).decode(errors="replace")
+    descriptor = sys.stdin.fileno()
+    piped = b"".join(iter(lambda: os.read(descriptor, PIECE_BYTES), b"")).decode(errors="replace")
     return "\n\n".join(part for part in (message, piped) if part.strip())
 
 
