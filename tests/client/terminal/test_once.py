@@ -169,8 +169,10 @@ async def test_a_stream_that_is_closed_or_full_is_no_traceback(
 async def test_an_interrupt_while_standard_input_is_read_exits_with_130(
     server: ScriptedServer,
 ) -> None:
+    # What a shell has put into the background ignores it, and all that this starts.
+    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, "chat", "--url", server.url, "Hi"),
+        *(sys.executable, "-c", listens + PROGRAM, "chat", "--url", server.url, "Hi"),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
