@@ -415,6 +415,7 @@ async def test_an_image_the_model_refused_does_not_make_the_conversation_unusabl
 
 # The SDK's transport is given such a body whole, and says so.
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+@pytest.mark.slow
 async def test_images_that_fit_one_by_one_and_not_together_fail_their_turn_only(
     simulator: Simulator,
 ) -> None:

@@ -38,6 +38,7 @@ def refusal(response: Any) -> tuple[int, str, bool, bool]:
 TOO_MANY = (429, "too_many", True, True)
 
 
+@pytest.mark.slow
 async def test_silent_connections_give_way_to_whoever_has_a_request(simulator: Simulator) -> None:
     turnwire = turnwire_over(simulator, limits={"max_connections": 3})
     async with serving(turnwire) as address, wired(address) as wire, AsyncExitStack() as crowd:

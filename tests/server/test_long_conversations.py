@@ -81,6 +81,7 @@ def summaries(wire: Wire) -> list[tuple[Step, Usage]]:
     return [(step, counts[step.turn, step.step]) for step in steps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "turns", "settings"), KINDS.values(), ids=KINDS)
 async def test_no_send_fails_however_long_it_goes_on(
     simulator: Simulator,

@@ -11,6 +11,8 @@ from tests.kit.service import by_name, serving, turnwire_over
 from turnwire import connect
 from turnwire_simulator import Answer, ProviderTool, Simulator, Text
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:

@@ -446,6 +446,7 @@ async def test_metrics_are_sent_too(tmp_path: Path, simulator: Simulator) -> Non
     assert "turnwire.open_conversations" in receiver.metrics
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_is_not_there_holds_up_no_turn_and_no_end(
     tmp_path: Path, simulator: Simulator
 ) -> None:
