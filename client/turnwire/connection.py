@@ -42,6 +42,7 @@ from turnwire_protocol import (
     parse_reply,
 )
 from turnwire_protocol.codes import PROTOCOL
+from turnwire_protocol.commands import MAX_TOKEN_CHARACTERS
 from turnwire_protocol.replies import REPLY_TYPES
 
 __all__ = ["Connection", "bearer", "socket_address"]
@@ -53,8 +54,6 @@ CLOSE_TIMEOUT_SECONDS = 2.0
 PATIENT_SECONDS = 0.2
 """How long a client without a token waits for the welcome before it asks for an answer."""
 ABNORMAL = 1006
-MAX_TOKEN_CHARACTERS = 4096
-"""PROTOCOL.md, `hello`."""
 
 
 def socket_address(url: str) -> str:

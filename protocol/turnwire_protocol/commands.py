@@ -20,6 +20,7 @@ from turnwire_protocol.errors import BadCommand, BadFrame
 from turnwire_protocol.events import Content, Object, TextBlock
 
 __all__ = [
+    "MAX_TOKEN_CHARACTERS",
     "Cancel",
     "CancelBody",
     "ClientTool",
@@ -56,6 +57,7 @@ Trace = Annotated[str, Field(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}
 """A `traceparent` (https://www.w3.org/TR/trace-context/)."""
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
+MAX_TOKEN_CHARACTERS = 4096
 _MAX_STOP_SEQUENCES = 16
 
 _FROM_WIRE = object()
@@ -138,7 +140,7 @@ class Hello(_Command):
     """Credentials, where the server wants them after the upgrade."""
 
     type: Literal["hello"] = "hello"
-    token: str = Field(max_length=4096, repr=False)
+    token: str = Field(max_length=MAX_TOKEN_CHARACTERS, repr=False)
 
 
 class SendBody(_Strict):

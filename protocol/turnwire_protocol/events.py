@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from turnwire_protocol.citation import Citation
+from turnwire_protocol.text import clean
 
 __all__ = [
     "Attachment",
@@ -74,18 +75,9 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _scalar_values(text: str) -> str:
-    # A tool or an exception can make half a surrogate pair, which UTF-8 has not: the log would
-    # refuse it. The model's and the clients' texts were JSON and have none: they are not copied.
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-MadeText = Annotated[str, AfterValidator(_scalar_values)]
-"""Text from Python code; what no encoding can carry becomes U+FFFD."""
+MadeText = Annotated[str, AfterValidator(clean)]
+"""Text from Python code: a tool or an exception can make half a surrogate pair, which the log would
+refuse. It becomes U+FFFD. The model's and the clients' texts were JSON and have none."""
 
 
 class TextBlock(BaseModel):

@@ -23,11 +23,11 @@ from turnwire_protocol import (
     TotalUsage,
     first_problem,
 )
+from turnwire_protocol.text import clean
 from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.items import Private
 from turnwire_server.core.turn_index import fingerprint_of
 from turnwire_server.errors import Rejected
-from turnwire_server.model.text import clean
 
 __all__ = ["PAST_MODEL", "PastTurn", "checked", "write_past"]
 

@@ -30,11 +30,11 @@ from turnwire_protocol import (
     encode,
     first_problem,
 )
+from turnwire_protocol.text import clean
 from turnwire_server.core.hub import Hub
 from turnwire_server.errors import Rejected
 from turnwire_server.inprocess.reading import read_events
 from turnwire_server.inprocess.turn import CancelOutcome, LocalTurn
-from turnwire_server.model.text import clean
 from turnwire_server.transports.export import to_markdown
 
 __all__ = ["LocalConversation", "SendOptions", "check_title"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnwire_protocol import Citation
-from turnwire_server.model.text import clean
+from turnwire_protocol.text import clean
 
 __all__ = ["citations_of"]
 

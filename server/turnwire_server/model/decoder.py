@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from turnwire_protocol import Refusal
+from turnwire_protocol.text import clean, is_text
 from turnwire_server.model.citations import citations_of
 from turnwire_server.model.counts import Counts
 from turnwire_server.model.errors import Malformed
@@ -32,7 +33,6 @@ from turnwire_server.model.port import (
     UsagePart,
 )
 from turnwire_server.model.results import shown_of
-from turnwire_server.model.text import clean, is_text
 
 __all__ = ["Decoder"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from turnwire_server.model.text import clean
+from turnwire_protocol.text import clean
 
 __all__ = ["ShownResult", "shown_of"]
 
