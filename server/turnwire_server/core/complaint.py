@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from turnwire_server.rationed import Ration
+
 __all__ = ["Complaint"]
 
 _SECONDS = 60.0
@@ -22,15 +24,11 @@ class Complaint:
         self._logger = logger
         self._what = what
         self._now = now
-        self._said_at = float("-inf")
-        self._unsaid = 0
+        self._ration = Ration(_SECONDS)
 
     def make(self, error: Exception) -> None:
         """It has failed once more."""
-        now = self._now()
-        if now - self._said_at < _SECONDS:
-            self._unsaid += 1
+        if (count := self._ration.take(self._now())) is None:
             return
-        more = f" ({self._unsaid} times more since the last such line)" if self._unsaid else ""
+        more = f" ({count - 1} times more since the last such line)" if count > 1 else ""
         self._logger.error("%s: %s%s", self._what, error, more)
-        self._said_at, self._unsaid = now, 0

@@ -66,7 +66,7 @@ class Hub:
         self._committer = Committer(store, interval_seconds=interval_seconds)
         self._housekeeper = Housekeeper(services.blobs)
         # Where others share the store, it is asked before anything is begun.
-        self._inquiries = Inquiries(doubt=self._committer.doubt if store.is_shared else None)
+        self._inquiries = Inquiries(doubt=self._committer.doubt) if store.is_shared else Inquiries()
         self._open = OpenConversations(
             store,
             self._committer,

@@ -17,6 +17,10 @@ T = TypeVar("T")
 _ANSWER_SECONDS = 10.0
 
 
+def _nobody_doubts(error: StoreError) -> None:
+    """That of a store of which nobody is told."""
+
+
 class Inquiries:
     """The store's answers; its trouble refuses the command, and where that is safe its silence.
 
@@ -28,7 +32,7 @@ class Inquiries:
         self,
         *,
         answer_seconds: float = _ANSWER_SECONDS,
-        doubt: Callable[[StoreError], None] | None = None,
+        doubt: Callable[[StoreError], None] = _nobody_doubts,
     ) -> None:
         self._answer_seconds = answer_seconds
         self._doubt = doubt
@@ -42,16 +46,7 @@ class Inquiries:
         Raises:
             Rejected: the store cannot be read, or does not answer.
         """
-        try:
-            return await self._answered(answer, within_seconds=self._answer_seconds)
-        except Rejected as rejected:
-            if self._doubt is not None:
-                match rejected.__cause__:
-                    case Unreadable():
-                        pass
-                    case StoreError() as error:
-                        self._doubt(error)
-            raise
+        return await self._answered(answer, within_seconds=self._answer_seconds, doubt=self._doubt)
 
     async def done(self, answer: Awaitable[T]) -> T:
         """What comes of a change, or of a long read: waited for as long as it takes.
@@ -59,21 +54,29 @@ class Inquiries:
         Raises:
             Rejected: the store cannot be used.
         """
-        return await self._answered(answer, within_seconds=None)
+        return await self._answered(answer, within_seconds=None, doubt=_nobody_doubts)
 
-    async def _answered(self, answer: Awaitable[T], *, within_seconds: float | None) -> T:
+    async def _answered(
+        self,
+        answer: Awaitable[T],
+        *,
+        within_seconds: float | None,
+        doubt: Callable[[StoreError], None],
+    ) -> T:
         try:
             async with asyncio.timeout(within_seconds):
                 found = await answer
         except StoreError as error:
             if not isinstance(error, Unreadable):  # Which says it by itself, of one conversation.
                 self._complaint.make(error)
+                doubt(error)
             raise Rejected.because_of_the_store(error) from error
         except TimeoutError:
             silence = StoreError(f"a read has no answer after {self._answer_seconds:g} s")
             if not self._is_silent:
                 logger.warning("the store hangs: %s", silence)
             self._is_silent = True
+            doubt(silence)
             raise Rejected.because_of_the_store() from silence
         self._is_silent = False
         return found

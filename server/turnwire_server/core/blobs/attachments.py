@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnwire_protocol import Code
+from turnwire_server.core.complaint import Complaint
 from turnwire_server.errors import ModelError, StoreError
 from turnwire_server.model.port import ApiBlock, ApiMessage, may_refer
 from turnwire_server.store.port import BlobStore
@@ -34,8 +35,9 @@ class _Encoded:
 class Attachments:
     """Encodes blobs for the model, and keeps the last ones used, together `keep_bytes` at most."""
 
-    def __init__(self, store: BlobStore, *, keep_bytes: int) -> None:
+    def __init__(self, store: BlobStore, complaint: Complaint, *, keep_bytes: int) -> None:
         self._store = store
+        self._complaint = complaint
         self._keep_bytes = keep_bytes
         self._encoded: OrderedDict[str, _Encoded] = OrderedDict()
         self._encoded_bytes = 0
@@ -60,6 +62,7 @@ class Attachments:
             try:
                 encoded = await self._encode(id)
             except StoreError as error:
+                self._complaint.make(error)
                 reason = "the attachments cannot be read now"
                 raise ModelError(Code.STORAGE_UNAVAILABLE, reason) from error
             if encoded is not None:

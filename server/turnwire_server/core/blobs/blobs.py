@@ -25,7 +25,7 @@ from turnwire_server.core.blobs.media_types import (
 from turnwire_server.core.blobs.throttle import Throttle
 from turnwire_server.core.complaint import Complaint
 from turnwire_server.core.limits import Places, ServiceLimits
-from turnwire_server.errors import ModelError, Rejected, StoreError
+from turnwire_server.errors import Rejected, StoreError
 from turnwire_server.model.port import ApiMessage
 from turnwire_server.store.port import Blob, BlobStore, Spool
 
@@ -65,8 +65,8 @@ class Blobs:
             "uploads", limits.max_uploads_per_principal, most_in_all=limits.max_uploads
         )
         self._throttle = Throttle(rest=_REST, max_rest_seconds=_MAX_REST_SECONDS)
-        self._attachments = Attachments(store, keep_bytes=keep_bytes)
         self._complaint = Complaint(logger, "blobs cannot be stored or read")
+        self._attachments = Attachments(store, self._complaint, keep_bytes=keep_bytes)
         self._turn = asyncio.Lock()
         """Whose turn it is to change the store's blobs: a change is a look and several writes."""
         self._changes: set[asyncio.Task[Any]] = set()
@@ -282,12 +282,7 @@ class Blobs:
         Raises:
             ModelError: they are too large for one request, or the store cannot be read.
         """
-        try:
-            return await self._attachments.resolve(messages)
-        except ModelError as error:
-            if isinstance(error.__cause__, StoreError):
-                self._complaint.make(error.__cause__)
-            raise
+        return await self._attachments.resolve(messages)
 
     # Away
 
