@@ -1,11 +1,11 @@
 """The service's HTTP, by the standard library in a thread; knows no endpoint."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
+from concurrent.futures import Future
 from http.client import HTTPException
 from threading import Thread
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
@@ -75,29 +75,20 @@ async def _in_daemon(work: Callable[[], ResultT]) -> ResultT:
     A thread cannot be stopped: after a cancellation it runs on until its own time-out. Python's
     pool would have the loop, and the end of the program, wait for that.
     """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[ResultT] = loop.create_future()
-
-    def settle(result: ResultT | None, error: BaseException | None) -> None:
-        if ended.done():
-            return
-        if error is not None:
-            ended.set_exception(error)
-        else:
-            ended.set_result(cast(ResultT, result))
+    ended: Future[ResultT] = Future()
+    ended.set_running_or_notify_cancel()
 
     def run() -> None:
-        result, reason = None, None
         try:
             result = work()
         except BaseException as error:
             # Boundary: the thread's root. Whoever waits raises it.
-            reason = error
-        with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody waits.
-            loop.call_soon_threadsafe(settle, result, reason)
+            ended.set_exception(error)
+        else:
+            ended.set_result(result)
 
     Thread(target=run, name="turnwire http", daemon=True).start()
-    return await ended
+    return await asyncio.wrap_future(ended)
 
 
 def _refusal(url: str, error: HTTPError) -> Rejected | ConnectionRefused:
