@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from tests.kit.failing_store import FailingStore
 from tests.kit.patience import PATIENCE_SECONDS
 from tests.kit.service import HeldStore, serving, turnwire_over, upstream_left
 from tests.kit.sse import asking
@@ -311,17 +312,6 @@ async def test_a_message_that_could_not_be_stored_leaves_no_subscription_in_the_
             reply = await wire.ask("send", content="hi", key="k-1")
         assert reply["type"] == "ack", reply
         assert (await wire.until("done"))["turn"] == reply["turn"]
-
-
-class FailingStore(MemoryStore):
-    """A store whose commits fail as long as it is told to."""
-
-    fails = False
-
-    async def append(self, batches: list[Batch]) -> None:
-        if self.fails:
-            raise StoreError("the disk is full")
-        await super().append(batches)
 
 
 async def test_a_subscription_waits_for_no_turn_whose_message_could_not_be_stored(

@@ -6,31 +6,19 @@ from typing import Any
 import pytest
 
 from tests.kit.core import ANNA, HeldModel, Reader, core_on
+from tests.kit.failing_store import FailingStore
 from tests.kit.patience import patience
 from turnwire_protocol import Ack, Code, Done, Message, SendBody, Start, Token
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.past import PAST_MODEL, PastTurn
 from turnwire_server.core.turn_index import digest_of
-from turnwire_server.errors import Rejected, StoreError
-from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Batch
+from turnwire_server.errors import Rejected
 
 PAST = [
     PastTurn("What is 1?", "m1", "One."),
     PastTurn("And 2?", "m2", ""),
     PastTurn("3?", None, "3"),
 ]
-
-
-class FailingStore(MemoryStore):
-    """Takes nothing while it fails."""
-
-    fails = False
-
-    async def append(self, batches: list[Batch]) -> None:
-        if self.fails:
-            raise StoreError("the disk is full")
-        await super().append(batches)
 
 
 @pytest.fixture
