@@ -14,11 +14,6 @@ from turnwire_protocol import FoldedConversation, fold, parse_event
 __all__ = ["Sent", "SseReader", "asking", "listening"]
 
 
-_LIMITS = httpx2.Limits(keepalive_expiry=2.0)
-"""The service lets go of a connection that has been idle for five seconds, and so would a client by
-itself: a request at that moment may meet the closing."""
-
-
 @dataclass(frozen=True)
 class Sent:
     """One server-sent event."""
@@ -89,7 +84,6 @@ async def asking(address: str, **options: Any) -> AsyncIterator[httpx2.AsyncClie
         timeout=PATIENCE_SECONDS,
         trust_env=False,
         verify=False,
-        limits=_LIMITS,
         **options,
     ) as client:
         yield client

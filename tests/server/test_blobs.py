@@ -459,7 +459,7 @@ class BlindBlobs(MemoryBlobs):
 
 
 async def test_while_the_store_is_in_trouble_blobs_are_refused_and_turns_fail_as_such(
-    simulator: Simulator,
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = MemoryStore()
     store.blobs = blobs = BlindBlobs()
@@ -472,6 +472,7 @@ async def test_while_the_store_is_in_trouble_blobs_are_refused_and_turns_fail_as
         read = await service.http.get(f"/v1/blobs/{other['blob']}")
         assert (upload.status_code, read.status_code) == (503, 503)
         assert (reject["code"], reject["retryable"]) == ("storage_unavailable", True)
+    caplog.clear()
     async with talk(simulator, Answer(Text("Hi.")), store=store, retries=0) as service:
         where = {"conversation": done["conversation"]}
         failed = await service.turn("Sure?", **where)
@@ -479,6 +480,7 @@ async def test_while_the_store_is_in_trouble_blobs_are_refused_and_turns_fail_as
             "failed",
             "storage_unavailable",
         )
+        assert "blobs cannot be stored or read: blind" in caplog.messages
         blobs.is_blind = False
         healed = await service.turn("Sure?", **where)
     assert healed["stop_reason"] == "end_turn"
