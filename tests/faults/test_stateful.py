@@ -166,8 +166,7 @@ class Conversing(RuleBasedStateMachine):
         if self.expected.refusal(send) is None:
             ack, outcome = self.run(self._sent_and_cancelled(send))
             self.expected.accept(send, ack)
-            self.expected.cancel(self.expected.turns[-1])
-            assert outcome == "queued_removed"
+            assert outcome == self.expected.cancel(self.expected.turns[-1])
 
     async def _sent_and_cancelled(self, send: SendBody) -> tuple[Ack, str | None]:
         accepted = await self.core.send(ANNA, send)

@@ -10,7 +10,7 @@ from tests.kit.wire import wired
 from turnwire_protocol import Token
 from turnwire_server.store.memory import MemoryStore
 from turnwire_server.store.port import Batch
-from turnwire_simulator import Answer, Simulator, Text
+from turnwire_simulator import Answer, Gate, Simulator, Text
 
 WORDS = [f"{number} " for number in range(300)]
 
@@ -44,12 +44,14 @@ class SlowStore(MemoryStore):
 async def test_an_answer_goes_on_while_a_commit_is_under_way_and_comes_whole_and_in_order(
     simulator: Simulator,
 ) -> None:
-    simulator.program(Answer(Text(WORDS)))
-    store = SlowStore(held=b'"type":"step"')
+    gate = Gate()
+    simulator.program(Answer(Text(WORDS)).at(1, gate))
+    store = SlowStore(held=b'"type":"usage"')
     turnwire = turnwire_over(simulator, store=store, model=MODEL)
     async with patience(), serving(turnwire) as address, wired(address) as wire:
         ack = await wire.ask("send", content="Hello")
         await store.syncs.wait()
+        gate.open()
         # The model's answer is taken in to its end meanwhile, and nobody sees any of it.
         while turnwire.hub.unfinished:  # noqa: ASYNC110 (nothing says so)
             await asyncio.sleep(0)

@@ -240,15 +240,17 @@ async def test_a_cancel_by_key_in_one_breath_with_its_send_ends_it_once(
                 replies[frame["id"]] = frame
         turn = replies[asked]["turn"]
         assert (done["turn"], done["stop_reason"]) == (turn, "cancelled")
-        assert (replies[stopped]["turn"], replies[stopped]["outcome"]) == (turn, "queued_removed")
+        assert (replies[stopped]["turn"], replies[stopped]["outcome"]) == (turn, "cancelling")
         await goes_on(wire, simulator, conversation)
         assert [event.turn for event in of_type(wire, Done)].count(turn) == 1
-        assert [event.type for event in wire.events if event.turn == turn] == ["message", "done"]
+        # Its beginning goes with its message; nothing acts before both are durable.
+        types = [event.type for event in wire.events if event.turn == turn]
+        assert types == ["message", "start", "step", "done"]
     # The first and the next one; the cancelled one was never asked.
     assert len(simulator.requests) == 2
 
 
-async def test_a_cancel_by_key_before_the_message_is_durable_ends_it_without_a_start(
+async def test_a_cancel_by_key_before_the_message_is_durable_ends_it_and_the_model_is_not_asked(
     simulator: Simulator,
 ) -> None:
     store = HeldStore()
@@ -261,9 +263,11 @@ async def test_a_cancel_by_key_before_the_message_is_durable_ends_it_without_a_s
         await store.asked.wait()
         # Its ack is not out: the message is being stored.
         receipt = await wire.ask("cancel", conversation=conversation, key="k-2")
-        assert receipt["outcome"] == "queued_removed"
+        assert receipt["outcome"] == "cancelling"
         store.released.set()
-        assert (await wire.until("done"))["stop_reason"] == "cancelled"
+        done = await wire.until("done")
+        assert done["stop_reason"] == "cancelled"
+        assert "estimated" not in done["usage"]
         assert [message.content for message in of_type(wire, Message)] == ["first", "second"]
         await goes_on(wire, simulator, conversation)
     assert len(simulator.requests) == 2

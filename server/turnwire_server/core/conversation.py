@@ -243,6 +243,10 @@ class Conversation:
         place = self._folded.place(turn.id)
         self._folded.write(Message(**place, content=send.content, key=send.key), private)
         self._queue.put(turn, send.if_busy)
+        if turn is self.running and send.retract is None:
+            # With its message: one commit for both. What was retracted could not be given back, if
+            # it were withdrawn.
+            turn.open()
         accepted = self._accepted(self._index.of(turn.id), send)
         accepted.durable.add_done_callback(lambda durable: self._begin(turn))
         return accepted
@@ -346,7 +350,7 @@ class Conversation:
         turn = next((turn for turn in turns if turn.id == record.turn), None)
         if turn is None:
             return Ack(id="", turn=record.turn, outcome="already_done")
-        was_queued = turn.state is TurnState.QUEUED
+        was_queued = turn.state is TurnState.QUEUED and not turn.has_started
         # At once, or the turn could end otherwise than its receipt says, and a send right behind
         # would find it busy. No reader sees the end before its commit: the receipt goes out first.
         turn.end(StopReason.CANCELLED)
@@ -534,7 +538,7 @@ class Conversation:
         """Messages at the very end of the log, whose acks are not out, never happened."""
         for turn in reversed(self._queue.unfinished()):
             record = self._index.of(turn.id)
-            if turn.state is not TurnState.QUEUED or record.seq != self._log.memory.head:
+            if turn.state is not TurnState.QUEUED or not self._log.ends_with(turn.id, record.seq):
                 return
             refused = Rejected(
                 Code.STORAGE_UNAVAILABLE, "it cannot be stored now", retry_after_seconds=1.0

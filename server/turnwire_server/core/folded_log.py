@@ -66,6 +66,7 @@ class FoldedLog:
         """Take back the message at the end of the log, which no commit has stored."""
         self._log.withdraw(record.after, rejected)
         self.index.forget(record)
+        self._history.forget([record.turn, *record.past])
         self._history_seq = min(self._history_seq, record.after)
 
     # Asking

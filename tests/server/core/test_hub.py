@@ -182,12 +182,27 @@ async def test_of_a_conversation_that_nobody_can_have_begun_the_store_is_asked_n
         assert store.heads[new] == 0
 
 
-async def test_a_turns_start_and_its_first_step_are_stored_as_one() -> None:
+async def test_a_message_and_the_beginning_of_its_turn_are_stored_as_one() -> None:
     store = WatchedStore()
     async with running(store) as core:
         await answered(core)
+    assert ["message", "start", "step"] in begun_in(store)
+
+
+async def test_of_a_turn_that_waited_the_start_and_its_first_step_are_stored_as_one() -> None:
+    store, model = WatchedStore(), HeldModel()
+    async with running(store, model) as core:
+        first = await sent(core)
+        second = await sent(core, "second", conversation=first.conversation, if_busy="queue")
+        model.released.set()
+        await ended(core, second)
+    assert ["start", "step"] in begun_in(store)
+
+
+def begun_in(store: WatchedStore) -> list[list[str]]:
+    """The events of each batch up to its first step."""
     stored = [[item.event.type for item in load(batch.body)] for batch in store.batches]
-    assert ["start", "step"] in [types[:2] for types in stored]
+    return [types[: types.index("step") + 1] for types in stored if "step" in types]
 
 
 # Eviction

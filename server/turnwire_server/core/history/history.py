@@ -9,7 +9,7 @@ Behind a summary (`Summary`) only what it does not stand for is shown. Everythin
 summary that becomes void gives it back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -143,6 +143,13 @@ class History:
                 block.texts += item.texts
             return
         self._apply(item)
+
+    def forget(self, turns: Iterable[str]) -> None:
+        """Take back the last turns, which the model was not shown, and which retracted nothing."""
+        for name in turns:
+            turn = self._turns.pop(name, None)
+            self._started.pop(name, None)
+            self._untried = [untried for untried in self._untried if untried is not turn]
 
     def _apply(self, entry: Entry) -> None:
         event, private = entry.event, entry.private or {}

@@ -213,6 +213,12 @@ class DurableLog:
                 future.exception()
         self._waiting = [(seq, future) for seq, future in self._waiting if seq <= after]
 
+    def ends_with(self, turn: str, seq: int) -> bool:
+        """Whether nothing from this event of the turn on is durable, or of another turn."""
+        memory = self.memory
+        waiting = memory.read(seq - 1, memory.head)
+        return seq > memory.durable and all(item.turn == turn for item in waiting)
+
     def check_store(self) -> None:
         """Whether something new may be appended for which an ack is owed.
 

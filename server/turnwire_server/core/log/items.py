@@ -64,6 +64,11 @@ class Entry:
     private: Private | None = None
 
     @property
+    def turn(self) -> str:
+        """Whose it is."""
+        return self.event.turn
+
+    @property
     def first_seq(self) -> int:
         """The seq of its first part."""
         return self.event.seq - span_of(self.event) + 1

@@ -82,6 +82,16 @@ class AgentLoop:
         """Whether a step of it has ended that was no summary."""
         self._prefix = ""
         """Of the last request; see `core.history`."""
+        self._opened: list[ApiMessage] | None = None
+        """What the first step shows the model, where that step is written before the turn runs."""
+
+    def open(self) -> None:
+        """Write the first step before the turn runs, if that is a call which can be told by now:
+        what is appended together is one commit."""
+        if not self._is_summary_due():
+            self.step += 1
+            self._attempt = 1
+            self._opened = self._write_attempt()
 
     def change(self, *, system: str | None, model: str | None) -> None:
         """Run with another system prompt or model, where one is given. Before it runs."""
@@ -96,9 +106,11 @@ class AgentLoop:
         """
         policy = self._services.policy
         while True:
-            if self._summarizer.is_due(self.model, context_tokens=self._log.context_tokens()):
-                await self._summarise()
-            self.step += 1
+            if self._opened is None:
+                if self._is_summary_due():
+                    await self._summarise()
+                self.step += 1
+                self._attempt = 0
             try:
                 reason = await self._call_model()
             except ModelError as error:
@@ -127,6 +139,9 @@ class AgentLoop:
     def _has_said_something(self) -> bool:
         """Whether another step would ask the model anything else than this one did."""
         return self._render(self.step + 1).prefix != self._prefix
+
+    def _is_summary_due(self) -> bool:
+        return self._summarizer.is_due(self.model, context_tokens=self._log.context_tokens())
 
     async def _summarise(self) -> bool:
         """One step in which the model summarises what is older; whether it did.
@@ -165,21 +180,16 @@ class AgentLoop:
     async def _call_model(self) -> str:
         """One step: attempts until one succeeds, or another one makes no sense."""
         policy = self._services.policy
-        self._attempt = 0
         drops_thinking = False
         """Set once the provider has refused the thinking of the history."""
         while True:
-            self._attempt += 1
+            messages, self._opened = self._opened, None
+            if messages is None:
+                self._attempt += 1
+                messages = self._write_attempt(drops_thinking=drops_thinking)
             self._begin_attempt()
-            # Before its step is written, which keeps what the request shows.
-            rendered = self._render(self.step, drops_thinking=drops_thinking)
-            self._prefix = rendered.prefix
-            private: Private = {"prefix": rendered.prefix}
-            if drops_thinking:
-                private["drops_thinking"] = True
-            self._write_step(private)
             try:
-                return await self._attempt_step(rendered.messages)
+                return await self._attempt_step(messages)
             except ModelError as error:
                 self._meter.fail()
                 self._report(error)
@@ -219,6 +229,17 @@ class AgentLoop:
                     error.private,
                 )
             await asyncio.sleep(delay)
+
+    def _write_attempt(self, *, drops_thinking: bool = False) -> list[ApiMessage]:
+        """Write that the attempt begins; gives what it shows the model."""
+        # Before its step is written, which keeps what the request shows.
+        rendered = self._render(self.step, drops_thinking=drops_thinking)
+        self._prefix = rendered.prefix
+        private: Private = {"prefix": rendered.prefix}
+        if drops_thinking:
+            private["drops_thinking"] = True
+        self._write_step(private)
+        return rendered.messages
 
     def _render(self, step: int, *, drops_thinking: bool = False) -> Rendered:
         """The history as a request of that step shows it, behind system prompt and tools."""

@@ -54,7 +54,7 @@ class TurnState(Enum):
     """Where a turn is. It only moves down this list."""
 
     QUEUED = auto()
-    """Its message is accepted; nothing runs."""
+    """Its message is accepted; nothing runs. Its beginning may be written (`open`)."""
     RUNNING = auto()
     DONE = auto()
     """`done` is written; nothing of the turn follows."""
@@ -123,12 +123,34 @@ class Turn:
             watch=self._watch,
         )
         self._created = time.monotonic()
+        self.has_started = False
+        """Whether its `start` is written."""
+        self._unseen: list[tuple[Event, Private | None]] = []
+        """What it has written while it was queued, of which its watch is not told yet."""
 
     # Life
 
+    def open(self) -> None:
+        """Write that it begins, and with what, as far as no hook is to be asked first.
+
+        It may be called together with the message's append: one commit for both. Until that is
+        durable it can be withdrawn.
+        """
+        if self.has_started or self._services.hooks.prepares:
+            return
+        try:
+            self._write_start([])
+            self._agent.open()
+        except Exception:
+            self._die()
+
     def start(self) -> None:
         """Begin to run; the message is durable."""
+        self.open()
+        if self.state is TurnState.DONE:
+            return
         self.state = TurnState.RUNNING
+        self._tell_watch()
         self._clock.start()
         self._task = asyncio.create_task(self._run(), name=f"turn {self.id}")
         self._task.add_done_callback(lambda task: self._let_go())
@@ -137,6 +159,7 @@ class Turn:
         private: Private = {"options": self._agent.options.model_dump()}
         if added:
             private["added"] = added
+        self.has_started = True
         self.write(Start(**self.place(), model=self._agent.model), private)
 
     async def _prepare(self) -> None:
@@ -196,6 +219,7 @@ class Turn:
             )
         )
         self.state = TurnState.DONE
+        self._tell_watch()
         self._services.hooks.after_turn(
             lambda: self._told(stop_reason, usage, error), self._log.all_durable
         )
@@ -274,11 +298,8 @@ class Turn:
 
     async def _run(self) -> None:
         try:
-            if self._services.hooks.prepares:
+            if not self.has_started:
                 await self._prepare()
-            else:
-                # Here and not in `start`: its first step comes with it, and both are one commit.
-                self._write_start([])
             self.end(await self._agent.run())
         except ModelError as error:
             self.end(StopReason.FAILED, error)
@@ -289,9 +310,12 @@ class Turn:
             forget_frames(cancelled)
             raise
         except Exception:
-            # Boundary: the task's root. A turn that dies of our own mistake still ends.
-            logger.exception("turn %s failed", self.id)
-            self.end(StopReason.FAILED, ModelError(Code.INTERNAL, "internal error"))
+            self._die()
+
+    def _die(self) -> None:
+        """Boundary: a turn that dies of our own mistake still ends. In the handler of that."""
+        logger.exception("turn %s failed", self.id)
+        self.end(StopReason.FAILED, ModelError(Code.INTERNAL, "internal error"))
 
     # Writing
 
@@ -304,11 +328,20 @@ class Turn:
         if self.state is TurnState.DONE:
             return
         self._log.write(event, private)
-        self._watch.see(event, private)
+        if self.state is TurnState.QUEUED:
+            self._unseen.append((event, private))
+        else:
+            self._watch.see(event, private)
         was_resting = self._rest.is_resting
         self._rest.apply(event)
         if self._rest.is_resting is not was_resting:
             self._clock_or_rest()
+
+    def _tell_watch(self) -> None:
+        """Not before it runs, or has ended: of a turn that is withdrawn its watch sees nothing."""
+        unseen, self._unseen = self._unseen, []
+        for event, private in unseen:
+            self._watch.see(event, private)
 
     def write_delta(
         self, type: DeltaType, block: int, text: str, *, tool_id: str | None = None
