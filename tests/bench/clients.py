@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Mapping
 
-__all__ = ["Reader", "WsReader", "open_reader", "post", "read_body", "read_sse", "read_ws"]
+__all__ = ["Reader", "WsReader", "ask_on", "open_reader", "post", "read_body", "read_sse", "read_ws"]
 
 _TIME = re.compile(rb"@(\d+);")
 _TURN = re.compile(rb'"conversation":"(c_[^"]+)".*?"turn":"(t_[^"]+)"')
@@ -66,6 +66,17 @@ class Reader(asyncio.Protocol):
         if not self.ended.done():
             self.ended.set_exception(ConnectionError("the server closed"))
 
+    def expect_end(self) -> None:
+        """Wait for one more end."""
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def expect(self, mark: bytes) -> None:
+        """Wait for this mark from now on, and for another first token."""
+        self.first = asyncio.get_running_loop().create_future()
+        self._end = mark
+        self._tail = b""
+        self.expect_end()
+
     def leave(self) -> None:
         """Hang up, wherever it is."""
         self.ended.cancel()
@@ -84,17 +95,6 @@ class WsReader(Reader):
         """Done after the handshake; what is sent before is lost."""
         self.token_frames = 0
         self._frames = b""
-
-    def expect_end(self) -> None:
-        """Wait for one more end."""
-        self.ended = asyncio.get_running_loop().create_future()
-
-    def expect(self, mark: bytes) -> None:
-        """Wait for this mark from now on, and for another first token."""
-        self.first = asyncio.get_running_loop().create_future()
-        self._end = mark
-        self._tail = b""
-        self.expect_end()
 
     def expect_mark(self, mark: bytes) -> None:
         """Say when this comes, which ends nothing."""
@@ -144,6 +144,18 @@ async def open_reader(way: str, port: int, message: str) -> Reader:
     if transport == "ws":
         return await read_ws(port, {"type": "send", "id": "1", "content": message})
     return await read_sse(kind, port, message)
+
+
+def ask_on(reader: Reader, port: int, message: str) -> None:
+    """Ask once more, on the connection on which that reader's last answer came."""
+    if isinstance(reader, WsReader):
+        reader.expect(_END["turnwire"])
+        reader.send({"type": "send", "id": "1", "content": message})
+    else:
+        # Its end, and that of the response: before that nothing may be asked.
+        reader.expect(b"\r\n0\r\n\r\n")
+        body = json.dumps({"message": message}).encode()
+        reader.transport.write(_request(port, "/v1/chat", body))
 
 
 async def read_sse(kind: str, port: int, message: str) -> Reader:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from tests.bench.clients import Reader, open_reader
+from tests.bench.clients import Reader, ask_on, open_reader
 from tests.bench.servers import Served, serving
 from tests.bench.table import head, milliseconds, row
 from tests.bench.upstream import Upstream
@@ -98,7 +98,8 @@ async def flat_out(
 
 
 async def turns(served: Served, way: str) -> tuple[float, list[float]]:
-    """Turns of one token, one after another: CPU ms of each, and seconds to its token."""
+    """Turns of one token, one after another, each on a connection of its own: CPU ms of each, and
+    seconds to its token."""
     for _ in range(2):  # The first round to warm up: no service is new for long.
         firsts = []
         used = served.cpu_seconds()
@@ -112,6 +113,23 @@ async def turns(served: Served, way: str) -> tuple[float, list[float]]:
     return used / TURNS * 1e3, firsts
 
 
+async def kept_turns(served: Served, way: str) -> tuple[float, list[float]]:
+    """The same, all on one connection, as those of a page that is open."""
+    reader = await open_reader(way, served.port, "tokens=1 pace=0")
+    await reader.ended
+    await asyncio.sleep(SETTLING_SECONDS)
+    firsts = []
+    used = served.cpu_seconds()
+    for _ in range(TURNS):
+        began = time.perf_counter()
+        ask_on(reader, served.port, "tokens=1 pace=0")
+        await reader.ended
+        firsts.append(reader.first.result() - began)
+    used = served.cpu_seconds() - used
+    reader.leave()
+    return used / TURNS * 1e3, firsts
+
+
 async def streaming(upstream: Upstream, *, with_peers: bool = False) -> None:
     """Every way in turn; `with_peers`: those of others too, which npm installs."""
     head(
@@ -121,17 +139,20 @@ async def streaming(upstream: Upstream, *, with_peers: bool = False) -> None:
             f"{streams} × {PACE}/s: CPU µs/token (share of a core), p50, p99 ms"
             for streams in PACED
         ),
-        "a turn of 1 token: CPU ms",
-        "to its token, p50 ms",
+        "a turn of 1 token, each on a new connection: CPU ms; to its token, p50 ms",
+        "all on one connection",
     )
     for way in (*WAYS, *PEERS) if with_peers else WAYS:
         async with serving(way.split()[0], upstream.port) as served:
             cells = [f"{await flat_out(served, upstream, way):.1f}"]
-            cost, firsts = await turns(served, way)
+            cells_of_turns = []
+            for measure in (turns, kept_turns):
+                cost, firsts = await measure(served, way)
+                cells_of_turns.append(f"{cost:.1f}; {milliseconds(firsts, 0.5)}")
             for streams in PACED:
                 used, share, delays = await paced(served, upstream, way, streams)
                 cells.append(f"{used:.0f} ({share:.0%}), {milliseconds(delays, 0.5, 0.99)}")
-            row(way, *cells, f"{cost:.1f}", milliseconds(firsts, 0.5))
+            row(way, *cells, *cells_of_turns)
 
 
 async def durability(upstream: Upstream) -> None:
