@@ -146,13 +146,15 @@ async def test_nobody_watches_a_turn_that_could_not_be_stored(talk: Talk) -> Non
     assert talk.noting.told == [f"turn of {ANNA}"]
 
 
-async def test_a_turn_that_is_stopped_before_it_is_stored_is_watched_whole(talk: Talk) -> None:
+async def test_of_a_turn_that_is_stopped_before_it_is_stored_its_watch_sees_the_end_alone(
+    talk: Talk,
+) -> None:
     await talk.send("first")
     await talk.answered("second")  # Which interrupts.
     assert len(talk.model.requests) == 1
     attempts = [told for told in talk.noting.told if told.startswith("attempt 1")]
     ends = [told for told in talk.noting.told if told.endswith(" None")]
-    assert (len(attempts), ends) == (2, ["cancelled None", "end_turn None"])
+    assert (len(attempts), ends) == (1, ["cancelled None", "end_turn None"])
 
 
 async def test_a_turn_whose_beginning_is_a_mistake_of_ours_ends_and_the_next_one_does_not_suffer(

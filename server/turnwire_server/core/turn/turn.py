@@ -190,6 +190,8 @@ class Turn:
         """Write what is missing and the one `done`; stop everything. Idempotent, synchronous."""
         if self.state is TurnState.DONE:
             return
+        # Where it has not run the model was never asked, whatever it wrote.
+        self._unseen.clear()
         self.calls.end(stop_reason)
         if error is not None:
             self.write(
