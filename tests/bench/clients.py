@@ -9,7 +9,16 @@ import struct
 import time
 from collections.abc import Mapping
 
-__all__ = ["Reader", "WsReader", "ask_on", "open_reader", "post", "read_body", "read_sse", "read_ws"]
+__all__ = [
+    "Reader",
+    "WsReader",
+    "ask_on",
+    "open_reader",
+    "post",
+    "read_body",
+    "read_sse",
+    "read_ws",
+]
 
 _TIME = re.compile(rb"@(\d+);")
 _TURN = re.compile(rb'"conversation":"(c_[^"]+)".*?"turn":"(t_[^"]+)"')

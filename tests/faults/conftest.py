@@ -6,7 +6,7 @@ import pytest
 
 from tests.kit.patience import PATIENCE_SECONDS
 from tests.kit.postgres import PostgresServer, postgres_server
-from turnwire_server.core import conversation as conversation_module
+from turnwire_server.core import turn_queue
 from turnwire_simulator import Simulator
 
 
@@ -21,6 +21,6 @@ async def simulator() -> AsyncIterator[Simulator]:
 def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
     """A server that may be killed, or fail over. A turn waits for it as long as the test does: how
     soon it is back is the machine's affair."""
-    monkeypatch.setattr(conversation_module, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(turn_queue, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
     with postgres_server() as server:
         yield server

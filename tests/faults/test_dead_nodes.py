@@ -21,8 +21,7 @@ from tests.kit.service import serving, turnwire_over
 from tests.kit.sse import asking
 from tests.kit.wire import Wire, wired
 from turnwire_protocol import Done, Message, ToolExecuting
-from turnwire_server.core import attendance
-from turnwire_server.core import conversation as conversation_module
+from turnwire_server.core import attendance, turn_queue
 from turnwire_simulator import Answer, Gate, Simulator, Text, ToolUse
 
 STOPS = int(os.environ.get("TURNWIRE_TEST_STOPS", "4"))
@@ -290,7 +289,7 @@ async def test_when_postgresql_was_gone_for_a_while_nodes_find_each_other_again(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # How soon it is back is the machine's affair.
-    monkeypatch.setattr(conversation_module, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(turn_queue, "_MAX_UNDURABLE_SECONDS", PATIENCE_SECONDS)
     with postgres_server() as postgres:
         url = postgres.url()
         async with (

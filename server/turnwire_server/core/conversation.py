@@ -7,7 +7,6 @@ a copy for readers, brought up to date from the store; it answers what no turn i
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -29,7 +28,7 @@ from turnwire_server.core.folded_log import FoldedLog
 from turnwire_server.core.log.committer import Committer
 from turnwire_server.core.log.durable_log import DurableLog
 from turnwire_server.core.log.follower import Follower
-from turnwire_server.core.log.items import DeltaRun, Private
+from turnwire_server.core.log.items import Private
 from turnwire_server.core.past import PastTurn, write_past
 from turnwire_server.core.presence import Presence
 from turnwire_server.core.receipts import Accepted, OnceAwaited
@@ -38,16 +37,13 @@ from turnwire_server.core.turn.options import resolve
 from turnwire_server.core.turn.services import Services
 from turnwire_server.core.turn.turn import Turn, TurnState
 from turnwire_server.core.turn_index import Page, Record, fingerprint_of, title_of
-from turnwire_server.core.turn_queue import TurnQueue
-from turnwire_server.errors import ModelError, Rejected, StoreError, Unreadable
+from turnwire_server.core.turn_queue import MAX_UNDURABLE_BYTES, TurnQueue
+from turnwire_server.errors import Rejected, StoreError, Unreadable
 from turnwire_server.store.port import Fence, Spent, Store
 from turnwire_server.timestamp import timestamp
 
 __all__ = ["Conversation"]
 
-_MAX_UNDURABLE_BYTES = 1024 * 1024
-"""Of an answer that cannot be stored now; beyond, or after so long, its turn is ended."""
-_MAX_UNDURABLE_SECONDS = 5.0
 _EMPTY_BYTES = 8 * 1024
 """What a conversation takes in memory that says nothing, roughly."""
 
@@ -73,29 +69,31 @@ class Conversation:
         on_done: Callable[["Conversation", int], None],
         on_readers: Callable[["Conversation"], None] = _nobody_asks,
         on_lost: Callable[["Conversation"], None] = _nobody_asks,
-        max_undurable_bytes: int = _MAX_UNDURABLE_BYTES,
+        max_undurable_bytes: int = MAX_UNDURABLE_BYTES,
     ) -> None:
         self.conversation = conversation
         self.owner = owner
         self.copying = asyncio.Lock()
         """Held by who reads on in the stored log, or asks for the right to append."""
         self._is_draining = False
-        self._queue = TurnQueue(max_waiting=services.policy.max_queued)
         self._services = services
         self._on_done = on_done
         self._on_readers = on_readers
         self._on_lost = on_lost
         self.holder: str | None = None
         """Another node that has the right to append, as far as the store said when last asked."""
-        self._max_undurable_bytes = max_undurable_bytes
         self._presence = Presence(grace_seconds=services.policy.detach_grace)
         self._log = DurableLog(conversation, store, committer, self, tally=services.tally)
         self._folded = FoldedLog(self._log)
         self._index = self._folded.index
         self._elsewhere = Elsewhere(services.price_of)
-        self._undurable = 0
-        self._undurable_since = time.monotonic()
-        """Since when the log's durable head has been `_undurable`, as seen in trouble."""
+        self._queue = TurnQueue(
+            self._log,
+            self._folded,
+            self,
+            max_waiting=services.policy.max_queued,
+            max_undurable_bytes=max_undurable_bytes,
+        )
 
     # The stored log, and the right to append to it
 
@@ -221,7 +219,7 @@ class Conversation:
             options=options,
             services=self._services,
             log=self._folded,
-            on_done=self._turn_done,
+            on_done=self._queue.done,
             on_rest=self.on_followers,
             cancel_on_detach=send.on_detach == "cancel",
             trace=send.trace,
@@ -242,13 +240,9 @@ class Conversation:
             self._folded.write(Retract(**self._folded.place(turn.id), from_turn=send.retract))
         place = self._folded.place(turn.id)
         self._folded.write(Message(**place, content=send.content, key=send.key), private)
-        self._queue.put(turn, send.if_busy)
-        if turn is self.running and send.retract is None:
-            # With its message: one commit for both. What was retracted could not be given back, if
-            # it were withdrawn.
-            turn.open()
+        self._queue.put(turn, send.if_busy, retracts=send.retract is not None)
         accepted = self._accepted(self._index.of(turn.id), send)
-        accepted.durable.add_done_callback(lambda durable: self._begin(turn))
+        accepted.durable.add_done_callback(lambda durable: self._queue.begin(turn))
         return accepted
 
     def begin(self, past: Sequence[PastTurn]) -> asyncio.Future[None]:
@@ -315,29 +309,9 @@ class Conversation:
         """The one whose time it is."""
         return self._queue.running
 
-    def _begin(self, turn: Turn) -> None:
-        """Start the turn if it is its time and its message is durable."""
-        if turn is not self.running or turn.state is not TurnState.QUEUED:
-            return
-        if self._index.of(turn.id).seq <= self._log.end:
-            turn.start()
-            self.on_followers()
-
-    def _turn_done(self, turn: Turn) -> None:
-        was_running = turn is self.running
-        if self._queue.remove(turn):
-            return
-        if was_running:
-            self.on_followers()
-        self._folded.catch_up()
-        self._log.release()
-        # Later, so that a message that interrupts takes its place before the waiting ones.
-        asyncio.get_running_loop().call_soon(self._next)
+    def on_turn_done(self, turn: Turn) -> None:
+        """A turn has ended that did not wait behind others."""
         self._on_done(self, self._index.of(turn.id).after)
-
-    def _next(self) -> None:
-        if (turn := self._queue.next()) is not None:
-            self._begin(turn)
 
     def cancel(self, cancel: CancelBody) -> Ack:
         """Stop a turn; the receipt tells what became of the wish.
@@ -389,9 +363,7 @@ class Conversation:
 
     def interrupt(self) -> None:
         """The process goes down: end all turns."""
-        # The waiting ones first, so that none of them begins.
-        for turn in reversed(self._queue.unfinished()):
-            turn.end(StopReason.INTERRUPTED)
+        self._queue.interrupt()
 
     async def hang_up(self) -> None:
         """Store what waits, then end the streams of readers that cannot be told to reconnect."""
@@ -506,7 +478,7 @@ class Conversation:
     @property
     def has_begun(self) -> bool:
         """Whether a turn runs here whose message is stored."""
-        return self.running is not None and self.running.state is TurnState.RUNNING
+        return self._queue.has_begun
 
     @property
     def is_idle(self) -> bool:
@@ -516,36 +488,8 @@ class Conversation:
     # Storage trouble
 
     def on_wait(self, *, has_failed: bool) -> None:
-        """Refuse what can still be refused, and stop a turn whose tail waits too long."""
-        if has_failed:
-            self._withdraw()
-        memory, now = self._log.memory, time.monotonic()
-        if self._undurable != memory.durable:
-            self._undurable, self._undurable_since = memory.durable, now
-        waiting = memory.read(memory.durable, memory.head)
-        size = sum(item.size for item in waiting if isinstance(item, DeltaRun))
-        too_long = now - self._undurable_since > _MAX_UNDURABLE_SECONDS
-        turn = self.running
-        if turn is None or turn.state is not TurnState.RUNNING:
-            return
-        if too_long or size > self._max_undurable_bytes:
-            turn.end(
-                StopReason.FAILED,
-                ModelError(Code.STORAGE_UNAVAILABLE, "the answer cannot be stored"),
-            )
-
-    def _withdraw(self) -> None:
-        """Messages at the very end of the log, whose acks are not out, never happened."""
-        for turn in reversed(self._queue.unfinished()):
-            record = self._index.of(turn.id)
-            if turn.state is not TurnState.QUEUED or not self._log.ends_with(turn.id, record.seq):
-                return
-            refused = Rejected(
-                Code.STORAGE_UNAVAILABLE, "it cannot be stored now", retry_after_seconds=1.0
-            )
-            self._folded.withdraw(record, refused)
-            turn.drop()
-            self._queue.remove(turn)
+        """See `TurnQueue.wait`."""
+        self._queue.wait(has_failed=has_failed)
 
     def on_lost(self) -> None:
         """The log cannot go on as it is here: stop, append nothing."""
