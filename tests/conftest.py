@@ -6,13 +6,16 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from tests.kit.patience import PATIENCE_SECONDS
 from turnwire_browser.build import BuildError, build
 
 __all__: list[str] = []
@@ -217,3 +220,16 @@ def _place(file: Path, paths: tuple[str, ...]) -> int:
     parts = [tuple(path.split("/")) for path in paths]
     found = (at for at, part in enumerate(parts) if here[: len(part)] == part)
     return next(found, len(paths))
+
+
+@pytest.fixture
+def within_a_day() -> None:
+    """For a test that midnight would disturb, in UTC or where this machine is: shortly before one
+    the test begins after it."""
+    # The service's days are those of UTC, and the page's the browser's.
+    for now in (datetime.now(UTC), datetime.now()):
+        left = timedelta(days=1) - timedelta(
+            hours=now.hour, minutes=now.minute, seconds=now.second, microseconds=now.microsecond
+        )
+        if left.total_seconds() < PATIENCE_SECONDS:
+            time.sleep(left.total_seconds())

@@ -124,6 +124,7 @@ async def test_more_are_loaded_as_one_scrolls(
     await expect(tab.entries).to_have_count(count)
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_a_search_lists_the_titles_that_have_it_and_conversations_stand_by_their_age(
     tab: Tab, simulator: Simulator
 ) -> None:

@@ -16,6 +16,7 @@ JSON = {"Accept": "application/json"}
 PRICES = {MODEL: {"input": 1.0, "output": 1_000_000.0}}
 
 
+@pytest.mark.usefixtures("within_a_day")
 @pytest.mark.parametrize(
     "limits",
     [
@@ -55,6 +56,7 @@ async def test_over_a_quota_a_send_is_refused_without_a_trace_and_a_repeated_one
         assert other.status_code == 200
 
 
+@pytest.mark.usefixtures("within_a_day")
 async def test_what_a_day_has_used_is_known_after_a_restart_and_after_a_deletion(
     simulator: Simulator, db: str
 ) -> None:
