@@ -105,7 +105,7 @@ class Pace:
             await self._wait(self._last + seconds)
 
     async def rest(self) -> None:
-        """Before more is read: what comes meanwhile gathers in the socket, and is read at once."""
+        """Before more is read: what comes meanwhile gathers in the client, and is read at once."""
         if (seconds := self.seconds) > _SHORT_SECONDS:
             # Rounded down: who is read at a tick is read again so long after that tick.
             await self._wait((self._clock() + seconds) // _GROUP_SECONDS * _GROUP_SECONDS)
