@@ -161,8 +161,10 @@ class TurnQueue:
 
     def _withdraw(self) -> None:
         """Messages at the very end of the log, whose acks are not out, never happened."""
-        for turn in reversed(self.unfinished()):
-            record = self._folded.index.of(turn.id)
+        records = [(self._folded.index.of(turn.id), turn) for turn in self.unfinished()]
+        # As they stand in the log: one that interrupts is behind those that wait, and runs first.
+        records.sort(key=lambda each: each[0].seq, reverse=True)
+        for record, turn in records:
             if turn.state is not TurnState.QUEUED or not self._log.ends_with(turn.id, record.seq):
                 return
             refused = Rejected(
@@ -172,5 +174,8 @@ class TurnQueue:
             turn.drop()
             if turn is self.running:
                 self.running = None
+                self._tell_owner()
+                # One that waits may be stored, and nothing else would tell it that it is its time.
+                asyncio.get_running_loop().call_soon(self._next)
             else:
                 self._waiting.remove(turn)
