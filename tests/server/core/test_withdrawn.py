@@ -8,10 +8,10 @@ from weakref import ref
 
 import pytest
 
-from tests.kit.core import ANNA, HeldModel, Reader, services_over
+from tests.kit.core import ANNA, HeldModel, Reader, conversing, services_over
 from tests.kit.failing_store import FailingStore
 from tests.kit.patience import patience
-from turnwire_protocol import Code, Done, Message, SendBody
+from turnwire_protocol import CancelBody, Code, Done, Message, SendBody
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import ServiceLimits
 from turnwire_server.core.receipts import Accepted
@@ -102,6 +102,20 @@ async def test_a_withdrawn_turn_is_let_go_of_though_its_conversation_is_read(
     assert turn() is None
     reader.disconnect()
     other.disconnect()
+
+
+@pytest.mark.usefixtures("without_collector")
+async def test_a_turn_that_is_stopped_before_its_task_has_run_is_let_go_of() -> None:
+    async with patience(), conversing(HeldModel()) as conversation:
+        accepted = conversation.send(ANNA, SendBody(content="Hi"))
+        turn = turn_of(accepted)
+        await accepted.durable
+        assert conversation.has_begun
+        conversation.cancel(CancelBody(turn=accepted.ack.turn))
+        await conversation.all_stored()
+        del accepted
+        await asyncio.sleep(0)
+        assert turn() is None
 
 
 async def test_one_that_interrupts_is_refused_though_another_waits_which_has_its_time_then(

@@ -282,6 +282,8 @@ class Turn:
         log, with all its history, must not wait for the collector."""
         del self._on_done, self._on_rest, self._log
         del self.calls, self._agent, self._clock
+        # One that was stopped before it ran keeps its only frame, which knows the turn.
+        self._task = None
 
     @property
     def is_resting(self) -> bool:
