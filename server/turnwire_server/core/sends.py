@@ -229,6 +229,8 @@ class Sends:
             self._open.forget_unused(conversation)
             raise
         self._quotas.begun(principal, conversation)
+        # If it is withdrawn, no end of its turn says so to a drain.
+        accepted.durable.add_done_callback(lambda durable: self._on_decided())
         if self._titles is not None and is_new:
             begin = past[0].content if past else send.content
             self._titles.begin(id, begin, accepted.durable)

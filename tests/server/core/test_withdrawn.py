@@ -118,6 +118,21 @@ async def test_a_turn_that_is_stopped_before_its_task_has_run_is_let_go_of() -> 
         assert turn() is None
 
 
+async def test_a_drain_does_not_wait_for_a_turn_that_was_withdrawn(
+    hub: Hub, store: SlowlyFailingStore
+) -> None:
+    store.fails = True
+    store.released.clear()
+    accepted = await sent(hub)
+    draining = asyncio.create_task(hub.drain(grace_seconds=3600))
+    await asyncio.sleep(0)
+    assert hub.is_draining
+    store.released.set()
+    async with patience():
+        await refused(accepted)
+        await draining
+
+
 async def test_one_that_interrupts_is_refused_though_another_waits_which_has_its_time_then(
     hub: Hub, store: SlowlyFailingStore, model: HeldModel
 ) -> None:
