@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 from weakref import ref
 
@@ -11,6 +12,7 @@ import pytest
 from tests.kit.core import ANNA, HeldModel, Reader, conversing, services_over
 from tests.kit.failing_store import FailingStore
 from tests.kit.patience import patience
+from tests.server.telemetry.test_watch import Noting
 from turnwire_protocol import CancelBody, Code, Done, Message, SendBody
 from turnwire_server.core.hub import Hub
 from turnwire_server.core.limits import ServiceLimits
@@ -18,6 +20,7 @@ from turnwire_server.core.receipts import Accepted
 from turnwire_server.core.turn.turn import Turn
 from turnwire_server.errors import Rejected
 from turnwire_server.store.port import Batch
+from turnwire_server.telemetry.watch import Watching
 
 
 @pytest.fixture
@@ -44,6 +47,14 @@ class SlowlyFailingStore(FailingStore):
         await super().append(batches)
 
 
+class Leaving(Noting):
+    """Notes that nobody follows any more, too."""
+
+    def detach(self) -> None:
+        """Noted."""
+        self.told.append("detached")
+
+
 @pytest.fixture
 def store() -> SlowlyFailingStore:
     return SlowlyFailingStore()
@@ -55,8 +66,16 @@ def model() -> HeldModel:
 
 
 @pytest.fixture
-async def hub(store: SlowlyFailingStore, model: HeldModel) -> AsyncIterator[Hub]:
-    hub = Hub(store, services_over(store, model), ServiceLimits())
+def leaving() -> Leaving:
+    return Leaving()
+
+
+@pytest.fixture
+async def hub(store: SlowlyFailingStore, model: HeldModel, leaving: Leaving) -> AsyncIterator[Hub]:
+    watching = Watching()
+    watching.add(leaving)
+    services = replace(services_over(store, model), telemetry=watching)
+    hub = Hub(store, services, ServiceLimits())
     await hub.start()
     yield hub
     store.fails = False
@@ -152,3 +171,24 @@ async def test_one_that_interrupts_is_refused_though_another_waits_which_has_its
     reader.disconnect()
     assert [e.turn for e in reader.seen if isinstance(e, Done)] == [first.turn, waiting.ack.turn]
     assert [e.content for e in reader.seen if isinstance(e, Message)] == ["first", "waiting"]
+
+
+async def test_that_nobody_reads_is_not_told_of_a_turn_that_may_yet_be_withdrawn(
+    hub: Hub, store: SlowlyFailingStore, model: HeldModel, leaving: Leaving
+) -> None:
+    model.released.set()
+    first = (await sent(hub)).ack
+    reader = Reader()
+    await reader.connect(hub, first.conversation or "", first.epoch or "")
+    async with patience():
+        await reader.until(lambda seen: bool(seen) and seen[-1].type == "done")
+    leaving.told.clear()
+    store.fails = True
+    store.released.clear()
+    accepted = await sent(hub, conversation=first.conversation)
+    await reader.connect(hub, first.conversation or "", first.epoch or "")
+    reader.disconnect()
+    store.released.set()
+    async with patience():
+        await refused(accepted)
+    assert leaving.told == [f"turn of {ANNA}"]

@@ -254,7 +254,8 @@ class Turn:
 
     def detach(self) -> None:
         """The last of those who followed it has gone."""
-        self._watch.detach()
+        if self.state is TurnState.RUNNING:
+            self._watch.detach()
 
     def _output(self) -> Any:
         """What the answer says as data, where a format was asked for: its last text, if that is
