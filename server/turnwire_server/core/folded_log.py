@@ -63,7 +63,8 @@ class FoldedLog:
         self._log.append_delta(type, turn, block, text, tool_id=tool_id)
 
     def withdraw(self, record: Record, rejected: Rejected) -> None:
-        """Take back the message at the end of the log, which no commit has stored."""
+        """Take back the message at the end of the log and what its turn wrote behind it, which no
+        commit has stored."""
         self._log.withdraw(record.after, rejected)
         self.index.forget(record)
         self._history.forget([record.turn, *record.past])

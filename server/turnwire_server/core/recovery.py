@@ -72,12 +72,11 @@ class Recovery:
 
     def apply(self, item: Item) -> None:
         """Take in the next item of the log."""
-        turn = item.turn if isinstance(item, DeltaRun) else item.event.turn
         if not isinstance(item, DeltaRun) and isinstance(item.event, Message):
-            self._traces[turn] = _Trace(began=item.event.at, last=item.event.at)
+            self._traces[item.turn] = _Trace(began=item.event.at, last=item.event.at)
         elif not isinstance(item, DeltaRun) and isinstance(item.event, Done):
-            self._traces.pop(turn, None)
-        elif trace := self._traces.get(turn):
+            self._traces.pop(item.turn, None)
+        elif trace := self._traces.get(item.turn):
             trace.apply(item)
 
     def missing(self, place: Callable[[str], Place]) -> Iterator[Event]:
