@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.failing_store import FailingStore
 from tests.kit.patience import PATIENCE_SECONDS, patience
 from tests.kit.service import HeldStore, serving, turnwire_over
 from tests.kit.sse import asking
@@ -438,6 +439,44 @@ async def test_the_end_of_the_service_waits_for_what_is_still_told(simulator: Si
         async for _ in turn.text_stream:
             break
     assert ends == ["interrupted"]
+
+
+async def test_the_end_of_a_turn_whose_conversation_is_deleted_is_told(
+    simulator: Simulator,
+) -> None:
+    ends: list[str] = []
+    told = asyncio.Event()
+
+    async def after_turn(end: TurnEnd) -> None:
+        ends.append(end.stop_reason)
+        told.set()
+
+    simulator.program(Answer(Text(["Hel", Gate()])))
+    async with patience(), running(simulator, hooks=Hooks(after_turn=after_turn)) as turnwire:
+        chat = turnwire.conversation(ANNA)
+        async for _ in (await chat.send("hi")).text_stream:
+            break
+        await chat.delete()
+        await told.wait()
+    assert ends == ["interrupted"]
+
+
+async def test_the_service_ends_though_the_end_of_a_turn_cannot_be_stored(
+    simulator: Simulator,
+) -> None:
+    ends: list[str] = []
+
+    async def after_turn(end: TurnEnd) -> None:
+        ends.append(end.stop_reason)
+
+    store = FailingStore()
+    simulator.program(Answer(Text(["Hel", Gate()])))
+    service = {"hooks": Hooks(after_turn=after_turn), "store": store}
+    async with patience(), running(simulator, **service) as turnwire:
+        async for _ in (await turnwire.conversation(ANNA).send("hi")).text_stream:
+            break
+        store.fails = True
+    assert ends == ["interrupted"], "what was used was used"
 
 
 async def test_without_hooks_nothing_is_logged_of_them(

@@ -177,6 +177,7 @@ class Hub:
         await self._compactor.close()
         await self._hidden.close()
         await self._committer.close()
+        self._open.give_up()
         await self._services.hooks.close()
         await self._housekeeper.close()
         await self._store.nodes.close()

@@ -263,6 +263,12 @@ class OpenConversations:
         for conversation in self.all():
             conversation.end_streams()
 
+    def give_up(self) -> None:
+        """Nothing is stored any more: end what waits for that; recovery ends the turns."""
+        for conversation in self.all():
+            if not conversation.is_stored:
+                conversation.close(Code.STORAGE_UNAVAILABLE)
+
     def name_unreadable(self, id: str, error: StoreError | Rejected) -> None:
         """Say it in the program's log, once: it is asked for again and again."""
         if id not in self._unreadable:

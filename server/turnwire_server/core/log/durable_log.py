@@ -103,6 +103,8 @@ class DurableLog:
         self._is_noted = False
         self.is_closed = False
         """Whether it is over: nothing is stored any more."""
+        self._end = Code.STORAGE_UNAVAILABLE
+        """Why it is over, once it is."""
         self._unstored_weight = 0
         self.weight = 0
         """Bytes of all that is stored of it, roughly: as many as its folded history has."""
@@ -233,10 +235,14 @@ class DurableLog:
         self._released = self.memory.head
 
     def durable(self, seq: int) -> asyncio.Future[None]:
-        """Done once `seq` is durable; raises `Rejected` if it was withdrawn."""
+        """Done once `seq` is durable; raises `Rejected` if it was withdrawn, or never will be."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if seq <= self.memory.durable:
             future.set_result(None)
+        elif self.is_closed:
+            future.set_exception(_gone(self._end))
+            # Who asked may not wait: see `withdraw`.
+            future.exception()
         else:
             self._waiting.append((seq, future))
         return future
@@ -373,6 +379,10 @@ class DurableLog:
 
     def close(self, code: Code) -> None:
         """End all subscriptions; nothing more is stored."""
-        self.is_closed = True
+        self.is_closed, self._end = True, code
         self.readers.close(code)
-        self.withdraw(self.memory.durable, Rejected(code, "the conversation is gone"))
+        self.withdraw(self.memory.durable, _gone(code))
+
+
+def _gone(code: Code) -> Rejected:
+    return Rejected(code, "the conversation is gone")
