@@ -63,6 +63,11 @@ class Tab:
         await self.message.fill(text)
         await self.message.press("Enter")
 
+    async def over(self) -> None:
+        """Once the last answer is over: what comes with its end scrolls what stands above it, and a
+        button that moves between the two halves of a click is not clicked."""
+        await expect(self.page.get_by_role("button", name="Regenerate")).to_be_visible()
+
     def _heard(self, message: object) -> None:
         if getattr(message, "type", "") in ("error", "warning"):
             self.problems.append(getattr(message, "text", ""))

@@ -167,6 +167,7 @@ async def test_an_edited_input_is_what_it_runs_with(tab: Tab, simulator: Simulat
     await button(tab, "Allow as edited").click()
     await expect(tab.answers.last).to_have_text("That was all.")
     await expect(tab.verdicts).to_have_text("Allowed with a changed input")
+    await tab.over()
     await tab.tools.get_by_text("Input that Claude gave").click()
     await expect(tab.tools.locator("details[open] .tool-text")).to_contain_text("ada@example.com")
     assert SENT == [{"to": "bert@example.com", "subject": "Logs"}]
@@ -273,6 +274,7 @@ async def test_a_tool_that_is_always_allowed_is_decided_in_the_log_until_it_is_t
         await expect(each.answers.last).to_have_text("Again.")
         await expect(each.verdicts).to_have_text(["Allowed", "Allowed"])
     assert len(SENT) == 2
+    await tab.over()
     await tab.page.get_by_role("button", name="Ask me again").last.click()
     simulator.program(Answer(call, stop_reason="tool_use"), Answer(Text("Third.")))
     await tab.ask("Once more")

@@ -216,6 +216,7 @@ async def test_tool_calls_show_their_name_input_and_outcome(tab: Tab, simulator:
     tool = tab.page.locator(".tool")
     await expect(tool.locator(".tool-name")).to_have_text("no_such_tool")
     await expect(tool.locator(".tool-state")).to_contain_text("Failed")
+    await tab.over()
     await tool.locator("summary").first.click()
     await expect(tool.locator("details .tool-text").first).to_have_text('{\n  "city": "Oslo"\n}')
     await expect(tab.answers.last).to_have_text("It is not known.")
