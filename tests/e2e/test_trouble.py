@@ -4,37 +4,23 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.conftest import OpenTab, Serve
+from tests.kit.failing_store import FailingStore
 from tests.kit.patience import patience
-from turnwire_server.errors import StoreError
-from turnwire_server.store.memory import MemoryStore
-from turnwire_server.store.port import Batch
 from turnwire_simulator import Answer, Gate, Simulator, Text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-class FullStore(MemoryStore):
-    """A store that takes nothing as long as its disk is full."""
-
-    is_full = False
-
-    async def append(self, batches: list[Batch]) -> None:
-        """Fails, or stores."""
-        if self.is_full:
-            raise StoreError("the disk is full")
-        await super().append(batches)
-
-
 async def test_it_says_so_takes_stop_and_sends_what_was_refused_when_it_can_save_again(
     serve: Serve, open_tab: OpenTab, simulator: Simulator
 ) -> None:
-    store = FullStore()
+    store = FailingStore()
     tab = await open_tab(await serve(store=store))
     gate, aborted = Gate(), simulator.aborted_streams
     simulator.program(Answer(Text(["one ", gate, "two", Gate()])), Answer(Text("There.")))
     await tab.ask("Count")
     await expect(tab.answers).to_have_text("one")
-    store.is_full = True
+    store.fails = True
     gate.open()
     await expect(tab.banner).to_contain_text("cannot save anything")
     await tab.page.keyboard.press("Escape")
@@ -43,7 +29,7 @@ async def test_it_says_so_takes_stop_and_sends_what_was_refused_when_it_can_save
         await simulator.wait(lambda: simulator.aborted_streams == aborted + 1)
     await tab.ask("Anybody?")
     await expect(tab.page.locator(".delivery")).to_contain_text("Not sent")
-    store.is_full = False
+    store.fails = False
     await expect(tab.banner).to_be_hidden()
     await expect(tab.answers.last).to_have_text("There.")
     # On a slow machine the service had ended it by itself.
@@ -56,13 +42,13 @@ async def test_it_says_so_takes_stop_and_sends_what_was_refused_when_it_can_save
 async def test_a_message_that_is_refused_is_reason_enough_to_ask(
     serve: Serve, open_tab: OpenTab, simulator: Simulator
 ) -> None:
-    store = FullStore()
+    store = FailingStore()
     tab = await open_tab(await serve(store=store))
-    store.is_full = True
+    store.fails = True
     await tab.ask("Anybody?")
     await expect(tab.page.locator(".delivery")).to_contain_text("Not sent")
     await expect(tab.banner).to_contain_text("cannot save anything")
-    store.is_full = False
+    store.fails = False
     simulator.program(Answer(Text("There.")))
     await expect(tab.answers).to_have_text("There.")
     await expect(tab.banner).to_be_hidden()

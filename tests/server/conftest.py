@@ -1,6 +1,7 @@
 """Fixtures: the simulator and a service over it, both on real sockets of this machine."""
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
@@ -30,3 +31,14 @@ async def http(address: str) -> AsyncIterator[httpx2.AsyncClient]:
     """An HTTP client of that service; what is answered must be documented."""
     async with asking(address, event_hooks={"response": [documented().judge]}) as client:
         yield client
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """What is let go of in the test must leave memory by itself."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 from weakref import WeakSet
@@ -28,16 +27,6 @@ KINDS = (
     *(Connection, EventStream, Follower, HardenedHttpProtocol, HardenedProtocol),
     *(ToolCalls, Turn),
 )
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def there(others: "WeakSet[Any]") -> list[object]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from weakref import ref
@@ -21,16 +21,6 @@ from turnwire_server.core.turn.turn import Turn
 from turnwire_server.errors import Rejected
 from turnwire_server.store.port import Batch
 from turnwire_server.telemetry.watch import Watching
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class SlowlyFailingStore(FailingStore):
