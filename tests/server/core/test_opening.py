@@ -168,3 +168,16 @@ async def test_a_turn_whose_beginning_is_a_mistake_of_ours_ends_and_the_next_one
     assert "failed" in caplog.text
     talk.model.is_broken = False
     assert (await talk.answered("second"))[-1].type == "done"
+
+
+async def test_so_does_one_that_waited(talk: Talk) -> None:
+    talk.model.released.clear()
+    await talk.send("first")
+    await talk.model.asked.wait()
+    broken = await talk.send("broken", if_busy="queue")
+    await broken.durable
+    talk.model.is_broken = True
+    talk.model.released.set()
+    events = await talk.ended(broken.ack)
+    assert [event.type for event in events] == ["message", "start", "error", "done"]
+    assert len(talk.model.requests) == 1
