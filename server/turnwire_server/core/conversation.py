@@ -488,8 +488,8 @@ class Conversation:
     # Storage trouble
 
     def on_wait(self, *, has_failed: bool) -> None:
-        """See `TurnQueue.wait`."""
-        self._queue.wait(has_failed=has_failed)
+        """See `TurnQueue.on_wait`."""
+        self._queue.on_wait(has_failed=has_failed)
 
     def on_lost(self) -> None:
         """The log cannot go on as it is here: stop, append nothing."""

@@ -140,7 +140,7 @@ class TurnQueue:
 
     # Storage trouble
 
-    def wait(self, *, has_failed: bool) -> None:
+    def on_wait(self, *, has_failed: bool) -> None:
         """What was written cannot be stored now: refuse what can still be refused, and end a turn
         whose tail waits too long."""
         if has_failed:

@@ -101,9 +101,7 @@ class DurableLog:
         entries above it; `reconcile` finds out."""
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._is_noted = False
-        self.is_closed = False
-        """Whether it is over: nothing is stored any more."""
-        self._end = Code.STORAGE_UNAVAILABLE
+        self._ended: Code | None = None
         """Why it is over, once it is."""
         self._unstored_weight = 0
         self.weight = 0
@@ -218,8 +216,9 @@ class DurableLog:
     def ends_with(self, turn: str, seq: int) -> bool:
         """Whether nothing from this event of the turn on is durable, or of another turn."""
         memory = self.memory
-        waiting = memory.read(seq - 1, memory.head)
-        return seq > memory.durable and all(item.turn == turn for item in waiting)
+        return seq > memory.durable and all(
+            item.turn == turn for item in memory.read(seq - 1, memory.head)
+        )
 
     def check_store(self) -> None:
         """Whether something new may be appended for which an ack is owed.
@@ -239,8 +238,8 @@ class DurableLog:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if seq <= self.memory.durable:
             future.set_result(None)
-        elif self.is_closed:
-            future.set_exception(_gone(self._end))
+        elif self._ended is not None:
+            future.set_exception(_gone(self._ended))
             # Who asked may not wait: see `withdraw`.
             future.exception()
         else:
@@ -340,6 +339,11 @@ class DurableLog:
         return bool(self.readers)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it is over: nothing is stored any more."""
+        return self._ended is not None
+
+    @property
     def is_stored(self) -> bool:
         """Whether all that was appended is durable, and what was taken back is not in doubt."""
         return self.memory.head == self.memory.durable and self._withdrawn is None
@@ -379,7 +383,7 @@ class DurableLog:
 
     def close(self, code: Code) -> None:
         """End all subscriptions; nothing more is stored."""
-        self.is_closed, self._end = True, code
+        self._ended = code
         self.readers.close(code)
         self.withdraw(self.memory.durable, _gone(code))
 
