@@ -170,7 +170,7 @@ async def test_a_turn_whose_beginning_is_a_mistake_of_ours_ends_and_the_next_one
     assert (await talk.answered("second"))[-1].type == "done"
 
 
-async def test_so_does_one_that_waited(talk: Talk) -> None:
+async def test_so_does_one_that_waited(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     talk.model.released.clear()
     await talk.send("first")
     await talk.model.asked.wait()
@@ -178,6 +178,8 @@ async def test_so_does_one_that_waited(talk: Talk) -> None:
     await broken.durable
     talk.model.is_broken = True
     talk.model.released.set()
-    events = await talk.ended(broken.ack)
+    with caplog.at_level(logging.ERROR):
+        events = await talk.ended(broken.ack)
     assert [event.type for event in events] == ["message", "start", "error", "done"]
+    assert [record.name for record in caplog.records] == ["turnwire.turn"]
     assert len(talk.model.requests) == 1
