@@ -46,8 +46,13 @@ class Screen:
         self._write(text, colour=None if os.environ.get("NO_COLOR") else "red")
 
     def _write(self, text: str, *, is_dim: bool = False, colour: str | None = None) -> None:
-        columns = shutil.get_terminal_size().columns
-        lines = [textwrap.fill(line, columns) for line in printable(text).split("\n")]
+        wrapper = textwrap.TextWrapper(
+            shutil.get_terminal_size().columns,
+            # A path, an address or an id that is copied has no line break in it.
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines = [wrapper.fill(line) for line in printable(text).split("\n")]
         if os.environ.get("TERM") in _PLAIN:
             is_dim, colour = False, None
         click.secho("\n".join(lines), err=self._is_error, dim=is_dim or None, fg=colour)

@@ -96,13 +96,17 @@ async def test_a_conversation_is_exported_once_to_a_file(
     url: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     (id,) = await said(url, simulator, "apples")
-    file = tmp_path / "a.md"
+    # Wider than the screen: it is written as it is, for who copies it.
+    folder = tmp_path / "-".join(["far"] * 25)
+    folder.mkdir()
+    file = folder / "a.md"
     screen = await opened(url, "--conversation", id)
     screen.type(f"/export {file}\r")
-    await screen.sees(" bytes")
+    await screen.sees(f"{file}:")
+    await screen.sees("bytes")
     await screen.prompts()
     screen.type(f"/export {file}\r")
-    await screen.sees("Error: ")
+    await screen.sees("Error:")
     await quits(screen)
     assert "**apples**" in file.read_text("utf-8")
 

@@ -270,7 +270,7 @@ async def test_what_cannot_be_is_told_and_the_prompt_comes_again(
     screen = await Screen.open(server.url)
     await screen.prompts()
     screen.type(f"{typed}\r")
-    await screen.sees("Error: ")
+    await screen.sees("Error:")
     await leaves(screen)
 
 
