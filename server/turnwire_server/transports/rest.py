@@ -150,9 +150,9 @@ def _make(router: APIRouter) -> None:
         accept = request.headers.get("accept", "")
         if "application/json" in accept and "text/event-stream" not in accept:
             return await unless_gone(request, _answer(follower, turn))
-        stream = EventStream(follower, turn=turn, keepalive_seconds=service.keepalive_seconds)
-        stream.leaving = place.pop_all()
-        return stream
+        return EventStream(
+            follower, place.pop_all(), turn=turn, keepalive_seconds=service.keepalive_seconds
+        )
 
     @router.post(
         "/chat",
@@ -215,9 +215,9 @@ def _make(router: APIRouter) -> None:
             follower, _ = await service.hub.follow(
                 principal, conversation, after=after, epoch=epoch, wake=_nobody
             )
-            stream = EventStream(follower, keepalive_seconds=service.keepalive_seconds)
-            stream.leaving = place.pop_all()
-        return stream
+            return EventStream(
+                follower, place.pop_all(), keepalive_seconds=service.keepalive_seconds
+            )
 
     for name, (command, body, refused) in _COMMANDS.items():
         router.add_api_route(

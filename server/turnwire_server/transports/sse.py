@@ -4,47 +4,31 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from turnwire_protocol import encode, format_sse_id
 from turnwire_server.core.log.follower import Follower
+from turnwire_server.transports.event_response import EventResponse
 
 __all__ = ["EventStream"]
 
-_HEADERS = {
-    # Proxies and middleware that compress would hold the stream to its end: `no-transform`.
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
 
-
-class EventStream(StreamingResponse):
+class EventStream(EventResponse):
     """The events from the follower's cursor on; of one turn, until its `done`, if `turn` is given.
 
-    A comment goes out about every `keepalive_seconds` in which nothing else does.
+    A comment goes out about every `keepalive_seconds` in which nothing else does. `leaving` closes
+    the follower, and is closed when the reader goes.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(
-        self, follower: Follower, *, turn: str | None = None, keepalive_seconds: float
+        self,
+        follower: Follower,
+        leaving: ExitStack,
+        *,
+        turn: str | None = None,
+        keepalive_seconds: float,
     ) -> None:
-        super().__init__(
-            _events(follower, turn=turn, keepalive_seconds=keepalive_seconds), headers=_HEADERS
-        )
-        self._follower = follower
-        self.leaving = ExitStack()
-        """Closed when the reader goes."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it. The follower is closed when the reader goes."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            # Not in the generator: one that was never begun runs no `finally`.
-            self._follower.close()
-            self.leaving.close()
+        leaving.callback(follower.close)
+        super().__init__(_events(follower, turn=turn, keepalive_seconds=keepalive_seconds), leaving)
 
 
 async def _events(

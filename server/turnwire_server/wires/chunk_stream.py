@@ -6,29 +6,20 @@ from typing import Any
 
 from fastapi.sse import KEEPALIVE_COMMENT
 from pydantic_core import to_json
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+
+from turnwire_server.transports.event_response import EventResponse
 
 __all__ = ["Chunk", "ChunkStream"]
 
 Chunk = dict[str, Any]
 """One of another format's events, which becomes JSON."""
 
-_HEADERS = {
-    # Proxies and middleware that compress would hold the stream to its end: `no-transform`.
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
 
-
-class ChunkStream(StreamingResponse):
+class ChunkStream(EventResponse):
     """A `data:` line of JSON for each chunk, and a comment for each group without any.
 
-    Enter into `leaving` what is to be given back when the reader goes: the follower, the place
-    among the principal's streams. `last` is what closes the stream when the groups have ended.
+    `last` is what closes the stream when the groups have ended.
     """
-
-    media_type = "text/event-stream"
 
     def __init__(
         self,
@@ -38,16 +29,7 @@ class ChunkStream(StreamingResponse):
         headers: Mapping[str, str] | None = None,
         last: bytes = b"",
     ) -> None:
-        super().__init__(_encoded(groups, last), headers={**_HEADERS, **(headers or {})})
-        self._leaving = leaving
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            # Not in the generator: one that was never begun runs no `finally`.
-            self._leaving.close()
+        super().__init__(_encoded(groups, last), leaving, headers=headers)
 
 
 async def _encoded(groups: AsyncIterator[Sequence[Chunk]], last: bytes) -> AsyncIterator[bytes]:
