@@ -31,6 +31,8 @@ _DIGEST = "SOURCES"
 
 _FLAGS = (
     "--ignore-scripts",
+    # Where NODE_ENV is `production` it would leave out the bundler, and all that is bundled.
+    "--include=dev",
     "--no-audit",
     "--no-fund",
     # The client, whose package this is, wants a newer Node.js than its build.
