@@ -1,12 +1,17 @@
 """The `turnwire` program: finds its commands and says what to install; knows none of them."""
 
 import sys
+from io import TextIOWrapper
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; a bare install, which has no click, says what to install."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows what it can, of help and errors, too.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         from turnwire.program import program
     except ModuleNotFoundError as error:

@@ -5,6 +5,8 @@ import signal
 import socket
 from typing import get_args
 
+import pytest
+
 from tests.client.program import Screen, ended, start
 from tests.kit.scripted_server import AT, Peer, ScriptedServer, answer, done
 from turnwire.terminal.command import EFFORTS
@@ -35,6 +37,16 @@ def test_the_efforts_are_those_of_the_protocol() -> None:
 async def test_version_is_told() -> None:
     code, output, _ = await ended(await start("--version"))
     assert (code, output.split(",")[0]) == (0, "turnwire")
+
+
+async def test_what_an_encoding_lacks_does_not_end_the_help(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    code, output, errors = await ended(await start("chat", "--help"))
+    # There is an ellipsis in it, and in that of Latin-1 is none.
+    assert (code, errors) == (0, "")
+    assert "?" in output
 
 
 async def test_a_bare_install_says_what_to_install() -> None:

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -61,10 +60,6 @@ class Invocation:
 
 def run(given: Invocation) -> None:
     """Do it, and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding shows what it can.
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
     offers = [] if given.client_tools is None else _offers(given.client_tools)
     manner = Manner(options=_options(given), allowed=given.allowed, offers=offers)
     if sys.stdout is None:
