@@ -31,7 +31,7 @@ def alike(
     found["version"] = version("turnwire")
     found["token"] = settings.token or ""
     found["tools"] = json.dumps(tools, sort_keys=True)
-    found["mcp"] = "" if settings.mcp is None else Path(settings.mcp).read_text()
+    found["mcp"] = "" if settings.mcp is None else Path(settings.mcp).read_text("utf-8")
     if settings.token is None and authenticate is not None:
         # What it does cannot be compared.
         found["authenticate"] = getattr(authenticate, "__qualname__", type(authenticate).__name__)

@@ -2,14 +2,19 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, get_args
 
 import asyncpg
 import pytest
 from starlette.requests import HTTPConnection
 
+from tests.kit.patience import PATIENCE_SECONDS
 from tests.kit.postgres import fresh_url
 from tests.kit.service import by_name, turnwire_over
 from turnwire_server.alike import alike
@@ -82,6 +87,20 @@ async def test_authenticators_are_told_apart_by_their_names(
         assert named(caplog) == set()
         async with running(url, authenticate=by_chance):
             assert named(caplog) == {"authenticate"}
+
+
+def test_the_tools_are_compared_whatever_the_encoding_of_this_machine(tmp_path: Path) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text('{"mcpServers": {"größe": {"command": "x"}}}', "utf-8")
+    program = f"""
+from turnwire_server.alike import alike
+from turnwire_server.settings import Settings
+said = alike(Settings(mcp={str(file)!r}), authenticate=None, tools=[])["mcp"]
+assert said.encode("utf-8") == {file.read_bytes()!r}
+"""
+    # An interpreter that takes files for ASCII, as others do for Latin-1 or Windows' code pages.
+    ascii = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", program], env=ascii, check=True, timeout=PATIENCE_SECONDS)
 
 
 def test_what_is_unordered_is_compared_in_one_order() -> None:
