@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from tests.kit import surroundings
 from tests.kit.patience import PATIENCE_SECONDS
 from turnwire_browser.build import BuildError, build
 
@@ -22,14 +23,9 @@ __all__: list[str] = []
 
 HERE = Path(__file__).parent
 
-# Before anything is imported, and for the processes that tests start. No test speaks TLS, and each
-# of hundreds of HTTP clients would read all certificates of the system. Containers often keep
-# Python from writing bytecode: then each of these processes would compile all that it imports,
-# which is half of what it costs.
-if certificates := os.environ.pop("SSL_CERT_FILE", None):
-    # For the one that talks to a registry.
-    os.environ["TURNWIRE_TEST_CERTIFICATES"] = certificates
-os.environ["SSL_CERT_DIR"] = str(HERE / "kit")
+# Before anything is imported, and for the processes that tests start: containers often keep Python
+# from writing bytecode, and each of them would compile all that it imports, which is half of what
+# it costs.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -125,6 +121,14 @@ def pytest_configure(config: pytest.Config) -> None:
         build()
     except BuildError as error:
         pytest.exit(str(error), returncode=1)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before a test is imported, in the process that runs it. The one that only shows what came of
+    it keeps what says how: how wide the terminal is, and whether it has colours.
+    """
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        surroundings.enter()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.kit.checkout import ROOT, Checkout, unreachable
 from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.surroundings import for_a_registry
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +60,8 @@ def sync(checkout: Checkout, **variables: str) -> None:
     uv = os.environ.get("UV") or shutil.which("uv", path=f"{ROOT / '.uv/bin'}:{os.environ['PATH']}")
     if uv is None:
         pytest.skip("no uv: README's commands are not how this runs")
-    left_out = ("VIRTUAL_ENV", "UV_NO_SYNC", "SSL_CERT_DIR")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    # A registry speaks TLS; tests/conftest.py has put this aside.
-    if certificates := environment.get("TURNWIRE_TEST_CERTIFICATES"):
-        environment["SSL_CERT_FILE"] = certificates
+    left_out = ("VIRTUAL_ENV", "UV_NO_SYNC")
+    environment = {name: value for name, value in for_a_registry().items() if name not in left_out}
     done = subprocess.run(
         [uv, "sync", "--quiet", "--no-default-groups", "--python", sys.executable],
         cwd=checkout.folder,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.surroundings import for_a_registry
 
 __all__ = ["ROOT", "Checkout", "unreachable"]
 
@@ -45,7 +46,7 @@ class Checkout:
     def python(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a module of Python there, which finds the copy and not what is installed here."""
         places = (str(self.folder / name) for name in ("protocol", "client", "server"))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), **variables}
+        environment = {**for_a_registry(), "PYTHONPATH": os.pathsep.join(places), **variables}
         return subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=self.folder,

@@ -29,6 +29,7 @@ import pytest
 
 from tests.kit.node import require_node
 from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.surroundings import for_a_registry
 
 __all__ = ["NpmError", "Packages", "install", "packages_of"]
 
@@ -153,6 +154,7 @@ def _run_npm(*arguments: str, at: Path) -> None:
         subprocess.run(
             [npm, *arguments],
             cwd=at,
+            env=for_a_registry(),
             check=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -13,6 +13,7 @@ import pytest
 from tests.kit.node_process import listening, run_program
 from tests.kit.npm import Packages
 from tests.kit.patience import PATIENCE_SECONDS
+from tests.kit.surroundings import for_a_registry
 
 __all__ = ["TOKEN", "next_app", "packed", "project", "vite_app"]
 
@@ -32,7 +33,7 @@ def packed(folder: Path) -> Path:
     finished = subprocess.run(
         [npm, "pack", "--silent", "--pack-destination", str(folder)],
         cwd=source,
-        env={**os.environ, "npm_config_update_notifier": "false"},
+        env={**for_a_registry(), "npm_config_update_notifier": "false"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
