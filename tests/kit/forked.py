@@ -29,6 +29,8 @@ UNHURRIED = {"TURNWIRE_STALL_TIMEOUT": "10000"}
 """For the environment of a service: an answer that a test holds, however long, has not stalled. It
 would be asked for once more, and given what is programmed for somebody else."""
 
+_ROOT = Path(__file__).parents[2]
+
 _CLIENT = Path(__file__).with_name("fork_client.py")
 
 _ASKING = threading.Lock()
@@ -151,6 +153,7 @@ def _server() -> tuple[socket.socket, str]:
     # It has no business with what the tests have opened, not even with their output.
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.kit.fork_server", *map(str, given)],
+        cwd=_ROOT,  # Where it finds itself, from wherever the tests are run.
         pass_fds=given,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

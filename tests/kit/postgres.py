@@ -1,4 +1,4 @@
-"""A PostgreSQL for tests: a server of this process's own, in a temporary folder, over a socket.
+"""A PostgreSQL for tests: a server of this process's own, in a folder of /tmp, over a socket.
 
 The server is found on the path or where Debian has it. It refuses to run as root: then it runs as
 `nobody`. Each test gets a schema of its own in it, which costs some milliseconds; a test that kills
@@ -30,6 +30,9 @@ __all__ = ["PostgresServer", "fresh_url", "postgres_server"]
 
 _USER = "nobody"
 _PLACES = "/usr/lib/postgresql/*/bin"
+_FOLDERS = "/tmp"
+"""And not where TMPDIR says: the name of a socket has at most 107 bytes, it stands in an address,
+and `nobody` has to get there."""
 
 
 class PostgresServer:
@@ -50,9 +53,11 @@ class PostgresServer:
         if os.getuid() == 0:
             user = pwd.getpwnam(_USER)
             os.chown(folder, user.pw_uid, user.pw_gid)
-        self._run("initdb", "-D", "data", "-U", "turnwire", "-A", "trust", "-N")
+        # Otherwise those of who runs the tests, which may not be installed.
+        locale = ("--locale=C", "--encoding=UTF8")
+        self._run("initdb", "-D", "data", "-U", "turnwire", "-A", "trust", "-N", *locale)
         if host is not None:
-            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            with (folder / "data" / "pg_hba.conf").open("a", encoding="ascii") as rules:
                 rules.write("host all all samenet trust\n")
 
     def start(self) -> None:
@@ -77,7 +82,9 @@ class PostgresServer:
             self._run("pg_isready", "-q", "-U", "turnwire", "-h", str(self._folder), check=False)
             != 0
         ):
-            assert self._process.poll() is None, (self._folder / "postgres.log").read_text()
+            assert self._process.poll() is None, (self._folder / "postgres.log").read_text(
+                "utf-8", "replace"
+            )
             assert time.monotonic() < deadline, "PostgreSQL does not come up"
             time.sleep(0.02)
 
@@ -130,7 +137,12 @@ class PostgresServer:
         ticks = 0
         for pid in self._processes():
             with suppress(OSError):  # It has ended meanwhile.
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                fields = (
+                    Path(f"/proc/{pid}/stat")
+                    .read_text("utf-8", "replace")
+                    .rpartition(")")[2]
+                    .split()
+                )
                 ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -149,7 +161,7 @@ class PostgresServer:
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=PATIENCE_SECONDS,
         )
         assert not check or finished.returncode == 0, f"{program}: {finished.stderr}"
@@ -171,7 +183,9 @@ class PostgresServer:
 def postgres_server(*, host: str | None = None, syncs: bool = False) -> Iterator[PostgresServer]:
     """A server of the test's own, running; skips the test where there is none. Under CI that is a
     failure."""
-    with tempfile.TemporaryDirectory(prefix="turnwire-pg-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="turnwire-pg-", dir=_FOLDERS, ignore_cleanup_errors=True
+    ) as folder:
         server = PostgresServer(_programs(), Path(folder), host=host, syncs=syncs)
         server.start()
         try:

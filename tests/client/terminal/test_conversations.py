@@ -1,6 +1,7 @@
 """`turnwire chat` with what was said before: a real service, several conversations."""
 
 import json
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -101,11 +102,11 @@ async def test_a_conversation_is_exported_once_to_a_file(
     folder.mkdir()
     file = folder / "a.md"
     screen = await opened(url, "--conversation", id)
-    screen.type(f"/export {file}\r")
-    await screen.sees(f"{file}:")
+    screen.type(f"/export {shlex.quote(str(file))}\r")
+    await screen.sees(f"{folder.name}/{file.name}:")
     await screen.sees("bytes")
     await screen.prompts()
-    screen.type(f"/export {file}\r")
+    screen.type(f"/export {shlex.quote(str(file))}\r")
     await screen.sees("Error:")
     await quits(screen)
     assert "**apples**" in file.read_text("utf-8")

@@ -1,7 +1,10 @@
 """A process that appends for ever, to be killed."""
 
 import asyncio
+import atexit
+import functools
 import multiprocessing
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -52,6 +55,7 @@ class Appending:
 def appending(place: Path | str) -> Iterator[Appending]:
     """A process that has the store in a file, or at the address of a PostgreSQL, and appends to
     `c_1`."""
+    _shorten_sockets()
     acknowledged, telling = _context.Pipe(duplex=False)
     process = _context.Process(target=_run, args=(place, telling), daemon=True)
     process.start()
@@ -63,6 +67,14 @@ def appending(place: Path | str) -> Iterator[Appending]:
         process.join()
         process.close()
         acknowledged.close()
+
+
+@functools.cache
+def _shorten_sockets() -> None:
+    """A socket has a name of at most 107 bytes: the fork server's is not where TMPDIR says."""
+    folder = tempfile.TemporaryDirectory(prefix="turnwire-", dir="/tmp")
+    atexit.register(folder.cleanup)
+    vars(multiprocessing.current_process())["_config"]["tempdir"] = folder.name
 
 
 def _run(place: Path | str, telling: Connection) -> None:
