@@ -123,7 +123,7 @@ async def test_the_library_example_of_the_readme_runs(
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     (example,) = [block for block in blocks if "include_router" in block]
     names: dict[str, Any] = {"__name__": "readme"}
     exec(compile(example, str(README), "exec"), names)

@@ -135,7 +135,7 @@ async def test_a_limit_of_spending_is_not_run_into_again(simulator: Simulator) -
 
 # Streams from outside, as a turn of a conversation whose only tool is `echo`
 
-EXPECTED = json.loads((STREAMS / "expected.json").read_text())
+EXPECTED = json.loads((STREAMS / "expected.json").read_text("utf-8"))
 
 
 async def echo(city: str) -> str:

@@ -241,7 +241,7 @@ async def test_a_real_prometheus_takes_them(tmp_path: Path, simulator: Simulator
         assert of_turns == {json.dumps({"stop_reason": "end_turn"}): 3.0}
         # Every expression of the dashboard is one, and most have a value here.
         dashboard = Path(__file__).parents[3] / "server/deploy/grafana.json"
-        panels = json.loads(dashboard.read_text())["panels"]
+        panels = json.loads(dashboard.read_text("utf-8"))["panels"]
         expressions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
         assert len(expressions) > 10
         for expression in expressions:
