@@ -29,22 +29,20 @@ _KEPT_BEGINNINGS = (
     # How registries are reached; nothing else of ours asks for it.
     *("NODE_EXTRA_CA_CERTS", "NPM_CONFIG_", "PIP_", "UV_", "npm_config_"),
 )
-_OF_A_CONNECTION = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_OF_A_PROXY = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-
 _FILES = 4096
 
-_ways_out: dict[str, str] = {}
-"""What tests on this machine alone have no use for, and what brings one to a registry."""
+_left_out: dict[str, str] = {}
+"""What the tests do not have. The way to a registry may be among it: proxies, certificates."""
 
 
 def enter() -> None:
     """Leave of this process's environment what the tests are to have."""
     for name, value in list(os.environ.items()):
-        if name in _OF_A_CONNECTION or name.upper() in _OF_A_PROXY:
-            _ways_out[name] = value
         if name not in _KEPT and not name.startswith(_KEPT_BEGINNINGS):
             del os.environ[name]
+            # It says what npm installs, and not from where.
+            if name != "NODE_ENV":
+                _left_out[name] = value
     # No test speaks TLS, and each of hundreds of HTTP clients would read all certificates of the
     # system.
     os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
@@ -57,8 +55,8 @@ def enter() -> None:
 
 
 def for_a_registry() -> dict[str, str]:
-    """The environment of a program that gets packages: with the way there that the surroundings
-    name."""
+    """The environment of a program that gets packages: the way there is known to who runs the
+    tests, in whatever words."""
     here = {name: value for name, value in os.environ.items() if name != "SSL_CERT_DIR"}
     # What a test has set on purpose wins.
-    return _ways_out | here
+    return _left_out | here
