@@ -17,13 +17,13 @@ __all__ = ["Nginx", "proxied"]
 _CONFIGURATION = Path(__file__).parents[2] / "server" / "deploy" / "nginx.conf"
 
 _FRAME = """
-{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
+{user} daemon off; pid "{folder}/nginx.pid"; error_log "{folder}/error.log"; worker_processes 1;
 events {{ worker_connections 1024; }}
 http {{
   access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  include {folder}/turnwire.conf;
+  client_body_temp_path "{folder}/body"; proxy_temp_path "{folder}/proxy";
+  fastcgi_temp_path "{folder}/fastcgi"; uwsgi_temp_path "{folder}/uwsgi";
+  scgi_temp_path "{folder}/scgi"; include "{folder}/turnwire.conf";
 }}
 """
 
@@ -51,7 +51,9 @@ class Nginx:
     async def stop(self) -> None:
         """Fast shutdown: connections are cut."""
         if self._process is not None:
-            self._process.terminate()
+            # One that could not start has ended by itself.
+            if self._process.returncode is None:
+                self._process.terminate()
             await self._process.wait()
             self._process = None
 
@@ -77,9 +79,10 @@ async def proxied(service_port: int, folder: Path) -> AsyncIterator[Nginx]:
 
 def _configure(folder: Path, port: int, service_port: int) -> None:
     """Write what nginx reads."""
-    configuration = _CONFIGURATION.read_text()
+    configuration = _CONFIGURATION.read_text("utf-8")
     assert "server turnwire:8000;" in configuration
     configuration = configuration.replace("turnwire:8000", f"127.0.0.1:{service_port}")
     configuration = configuration.replace("listen 8080", f"listen 127.0.0.1:{port}")
-    (folder / "turnwire.conf").write_text(configuration)
-    (folder / "nginx.conf").write_text(_FRAME.format(folder=folder, user=_user()))
+    (folder / "turnwire.conf").write_text(configuration, "utf-8")
+    frame = _FRAME.format(folder=folder, user=_user())
+    (folder / "nginx.conf").write_text(frame, "utf-8")

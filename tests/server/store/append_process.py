@@ -1,13 +1,13 @@
 """A process that appends for ever, to be killed."""
 
 import asyncio
-import atexit
 import functools
 import multiprocessing
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 from tests.kit.fence import fence_of
@@ -72,9 +72,11 @@ def appending(place: Path | str) -> Iterator[Appending]:
 @functools.cache
 def _shorten_sockets() -> None:
     """A socket has a name of at most 107 bytes: the fork server's is not where TMPDIR says."""
-    folder = tempfile.TemporaryDirectory(prefix="turnwire-", dir="/tmp")
-    atexit.register(folder.cleanup)
-    vars(multiprocessing.current_process())["_config"]["tempdir"] = folder.name
+    usual, tempfile.tempdir = tempfile.tempdir, "/tmp"
+    try:
+        get_temp_dir()  # It is made when it is first asked for, and removed at the end.
+    finally:
+        tempfile.tempdir = usual
 
 
 def _run(place: Path | str, telling: Connection) -> None:
