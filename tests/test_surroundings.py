@@ -10,6 +10,8 @@ from tests.kit.checkout import ROOT
 ENTER = """
 import json, os
 from tests.kit import surroundings
+before = surroundings.for_a_registry()
+assert before == os.environ, "who has not entered has it all"
 surroundings.enter()
 print(json.dumps([dict(os.environ), surroundings.for_a_registry()]))
 """

@@ -8,10 +8,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; a bare install, which has no click, says what to install."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal of another encoding shows what it can, of help and errors, too.
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal of another encoding shows what it can. On standard error, where a service has
+        # its log, Python writes what is lacking as an escape by itself.
+        sys.stdout.reconfigure(errors="replace")
     try:
         from turnwire.program import program
     except ModuleNotFoundError as error:

@@ -39,7 +39,7 @@ async def test_version_is_told() -> None:
     assert (code, output.split(",")[0]) == (0, "turnwire")
 
 
-async def test_what_an_encoding_lacks_does_not_end_the_help(
+async def test_what_an_encoding_lacks_ends_no_help_and_is_not_lost_to_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
@@ -47,6 +47,9 @@ async def test_what_an_encoding_lacks_does_not_end_the_help(
     # There is an ellipsis in it, and in that of Latin-1 is none.
     assert (code, errors) == (0, "")
     assert "?" in output
+    code, output, errors = await ended(await start("日"))
+    assert (code, output) == (2, "")
+    assert r"'\u65e5'" in errors
 
 
 async def test_a_bare_install_says_what_to_install() -> None:

@@ -15,8 +15,8 @@ __all__ = ["enter", "for_a_registry"]
 _KEPT = frozenset(
     {
         # Where programs, libraries and packages are, and who runs them.
-        *("HOME", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PLAYWRIGHT_BROWSERS_PATH", "SYSTEMROOT"),
-        *("USER", "UV", "VIRTUAL_ENV", "XDG_CACHE_HOME"),
+        *("HOME", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PLAYWRIGHT_BROWSERS_PATH", "USER"),
+        *("UV", "VIRTUAL_ENV", "XDG_CACHE_HOME"),
         *("TEMP", "TMP", "TMPDIR"),
         # Whatever place and language it is: the tests are to pass there.
         *("LANG", "LANGUAGE", "TZ"),
@@ -29,6 +29,9 @@ _KEPT_BEGINNINGS = (
     # How registries are reached; nothing else of ours asks for it.
     *("NODE_EXTRA_CA_CERTS", "NPM_CONFIG_", "PIP_", "UV_", "npm_config_"),
 )
+_NO_CERTIFICATES = str(Path(__file__).parent)
+"""A folder. No test speaks TLS, and each of hundreds of HTTP clients would read all certificates of
+the system."""
 _FILES = 4096
 
 _left_out: dict[str, str] = {}
@@ -43,9 +46,7 @@ def enter() -> None:
             # It says what npm installs, and not from where.
             if name != "NODE_ENV":
                 _left_out[name] = value
-    # No test speaks TLS, and each of hundreds of HTTP clients would read all certificates of the
-    # system.
-    os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+    os.environ["SSL_CERT_DIR"] = _NO_CERTIFICATES
     # Some systems begin with few files, and allow more: a hundred clients and their service are in
     # one process here.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -56,7 +57,9 @@ def enter() -> None:
 
 def for_a_registry() -> dict[str, str]:
     """The environment of a program that gets packages: the way there is known to who runs the
-    tests, in whatever words."""
-    here = {name: value for name, value in os.environ.items() if name != "SSL_CERT_DIR"}
+    tests, in whatever words. Where nobody has entered it is this process's."""
+    here = dict(os.environ)
+    if here.get("SSL_CERT_DIR") == _NO_CERTIFICATES:
+        del here["SSL_CERT_DIR"]
     # What a test has set on purpose wins.
     return _left_out | here
