@@ -82,9 +82,8 @@ class PostgresServer:
             self._run("pg_isready", "-q", "-U", "turnwire", "-h", str(self._folder), check=False)
             != 0
         ):
-            assert self._process.poll() is None, (self._folder / "postgres.log").read_text(
-                "utf-8", "replace"
-            )
+            told = self._folder / "postgres.log"
+            assert self._process.poll() is None, told.read_text("utf-8", "replace")
             assert time.monotonic() < deadline, "PostgreSQL does not come up"
             time.sleep(0.02)
 
@@ -137,12 +136,7 @@ class PostgresServer:
         ticks = 0
         for pid in self._processes():
             with suppress(OSError):  # It has ended meanwhile.
-                fields = (
-                    Path(f"/proc/{pid}/stat")
-                    .read_text("utf-8", "replace")
-                    .rpartition(")")[2]
-                    .split()
-                )
+                fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
                 ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
